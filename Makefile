@@ -1,0 +1,125 @@
+# Everything sets up what it needs with Debian's python3.11, python3-venv, make and git alone.
+# A second run does nothing twice: each environment has a stamp, `.venv*/.ready`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+# Other Pythons that the tests run on, where they are on PATH.
+PYTHONS ?= python3.12 python3.13
+# More arguments for pytest, for example: make test PYTEST_ARGS='-x -k chord'
+PYTEST_ARGS ?=
+# Where demo and celery-suite store results, and the demo's broker; both have defaults of their own.
+URL ?=
+BROKER ?=
+# More arguments for benchmarks.
+ARGS ?=
+
+sources := $(wildcard kvbackends adapters tests examples benchmarks)
+typed := kvbackends tests/servers $(wildcard examples benchmarks)
+# What every supported Celery and Python has to pass.
+backend_tests = $(wildcard tests/backend)
+portable_tests = $(wildcard tests/contract tests/backend)
+pytest = -m pytest -m "not slow" $(PYTEST_ARGS)
+url = $(if $(URL),--url '$(URL)')
+broker = $(if $(BROKER),--broker '$(BROKER)')
+project := pyproject.toml kvbackends/_version.py tools/make_env
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ------------------------------------------------------------------------------- environments
+
+.venv/.ready: requirements/dev.txt $(project)
+	@tools/make_env .venv $(PYTHON) requirements/dev.txt
+	@touch $@
+
+.venv-celery56/.ready: requirements/celery56.txt $(project)
+	@tools/make_env .venv-celery56 $(PYTHON) requirements/celery56.txt
+	@touch $@
+
+.venv-suite/.ready: requirements/suite.txt $(project)
+	@tools/make_env .venv-suite $(PYTHON) requirements/suite.txt
+	@touch $@
+
+.venv-python%/.ready: requirements/dev.txt $(project)
+	@tools/make_env .venv-python$* python$* requirements/dev.txt
+	@touch $@
+
+.PHONY: debian-packages
+debian-packages:
+	@tools/debian_packages redis-server=redis-server redis-cli=redis-tools \
+	    /usr/lib/rabbitmq/bin/rabbitmq-server=rabbitmq-server
+
+# -------------------------------------------------------------------------------------- to run
+
+.PHONY: demo
+demo: .venv/.ready  ## a real Celery job on SQLite, no server needed  [URL=kv+... BROKER=...]
+	@.venv/bin/python -m examples.wordcount $(url) $(broker)
+
+.PHONY: bench
+bench: .venv/.ready  ## side by side with Celery's own backends  [ARGS=...]
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+# ------------------------------------------------------------------------------------- to prove
+
+.PHONY: test
+test: test-core test-celery56 test-pythons  ## all that proves the project; may install Debian packages, needs root for it
+
+.PHONY: test-all
+test-all: pytest = -m pytest $(PYTEST_ARGS)
+test-all: test celery-suite  ## `test`, the slow tests and the whole of Celery's own suite
+
+.PHONY: test-core
+test-core: .venv/.ready debian-packages
+	.venv/bin/python $(pytest)
+
+.PHONY: test-celery56
+test-celery56: .venv-celery56/.ready debian-packages
+	@$(if $(backend_tests),,echo "test: there is no tests/backend yet: nothing run with Celery 5.6")
+	$(if $(backend_tests),.venv-celery56/bin/python $(pytest) $(backend_tests))
+
+.PHONY: test-pythons
+test-pythons: debian-packages
+	@for python in $(PYTHONS); do \
+	    if $$python -c pass 2>/dev/null; then $(MAKE) --no-print-directory test-$$python; \
+	    else echo "test: no $$python on PATH that runs: left out"; fi; \
+	done
+
+test-python%: .venv-python%/.ready
+	@$(if $(portable_tests),,echo "test: there is no tests/contract yet: nothing run with Python $*")
+	$(if $(portable_tests),.venv-python$*/bin/python $(pytest) $(portable_tests))
+
+.PHONY: celery-suite
+celery-suite: .venv-suite/.ready debian-packages  ## Celery's own integration suite, ten minutes  [URL=kv+...]
+	@.venv-suite/bin/python -m tests.celery_suite $(url)
+
+.PHONY: lint
+lint: .venv/.ready  ## style, types and the direction of imports
+	.venv/bin/ruff check $(sources)
+	.venv/bin/ruff format --check $(sources)
+	.venv/bin/mypy $(typed)
+	.venv/bin/lint-imports
+
+# ------------------------------------------------------------------------------------- to keep
+
+.PHONY: format
+format: .venv/.ready  ## lay the source out, and mend what ruff can mend safely
+	.venv/bin/ruff format $(sources)
+	.venv/bin/ruff check --fix $(sources)
+
+.PHONY: requirements
+requirements:  ## compile requirements/*.in to pinned *.txt  [ARGS=--upgrade]
+	@for source in requirements/*.in; do \
+	    $$(tools/find_uv $(PYTHON)) pip compile --quiet --universal --python-version 3.11 \
+	        --generate-hashes --no-emit-index-url --no-annotate \
+	        --custom-compile-command "make requirements" $(ARGS) $$source -o $${source%.in}.txt; \
+	done
+
+.PHONY: clean
+clean:  ## remove environments and caches
+	rm -rf .venv* .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis \
+	    build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
