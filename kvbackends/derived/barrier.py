@@ -1,0 +1,167 @@
+"""The chord's barrier over five methods: one turn of the protocol, without waiting.
+
+`docs/protocol.md` has the rules.  Two kinds of keys: the control record, and pages of parts.
+Arrive first and look afterwards: the control record is written after the part is recorded, in a
+`compare_and_set` on the version that was looked at, so the last writer sees every part.
+"""
+
+import uuid
+from collections.abc import Callable, Hashable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from kvbackends.derived import pages
+from kvbackends.derived.control import Control, Owner, decode
+from kvbackends.derived.pages import Run
+from kvbackends.derived.primitives import Operations, Primitives, get_many, update
+from kvbackends.records import Arrival, Offer, Outcome, Part, RankOf
+
+ABOUT_TTL = 30 * 86400.0
+"""Seconds.  `about` is not renewed by arrivals, so it outlives chords that run for weeks."""
+
+_WAITING = Arrival(Outcome.WAITING)
+_CLOSED = Arrival(Outcome.CLOSED)
+
+
+def open_barrier(store: Primitives, barrier: str, about: bytes, ttl: float | None) -> None:
+    """A new run: other keys for its parts, so nothing of an earlier run counts."""
+    fresh = Control(run=uuid.uuid4().hex[:12]).encode()
+    if not store.compare_and_set(_control(barrier), fresh, None, ttl):
+        update(store, _control(barrier), lambda _: fresh, ttl)
+    store.set(_about(barrier), about, None if ttl is None else max(ttl, ABOUT_TTL))
+
+
+def expect(store: Operations, part: Part, size: int, ttl: float | None) -> Arrival:
+    """Write the size, keep the rest, then look like any arrival."""
+    return _turn(store, part, None, ttl, None, lambda c: msgspec.structs.replace(c, size=size))
+
+
+def expect_more(store: Primitives, part: Part, slot: int, member: str, ttl: float | None) -> None:
+    """One part more.  A run of the adder that comes again adds another member to the same slot."""
+    name = f"{part.place}:{part.member}:{slot}"
+
+    def with_member(old: bytes | None) -> bytes | None:
+        control = decode(old)
+        ids = control.extra.get(name, [])
+        if control.owner or control.done or member in ids:
+            return None
+        extra = {**control.extra, name: [*ids, member]}
+        return msgspec.structs.replace(control, extra=extra).encode()
+
+    update(store, _control(part.barrier), with_member, ttl)
+
+
+def arrive(
+    store: Operations, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+) -> Arrival:
+    """Record the part (None: it is recorded), count it, and claim the barrier if it is complete."""
+    return _turn(store, part, value, ttl, evict, lambda control: control)
+
+
+def parts(store: Operations, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    """The recorded parts, in no order; one for each added slot.  Expired ones are left out."""
+    entry = store.get(_control(barrier))
+    control = decode(entry and entry.value)
+    run = Run(barrier, control.run)
+    listed = pages.members(store, run, control.pages)
+    keys = {run.value(*each): each for each in control.chosen(listed) or listed}
+    for key, value in get_many(store, keys):
+        yield Part(barrier, *keys[key], ""), value
+
+
+def renew(store: Primitives, part: Part) -> bool:
+    """True if this delivery still holds the claim."""
+    entry = store.get(_control(part.barrier))
+    control = decode(entry and entry.value)
+    return control.owner is not None and control.owner.delivery == part.delivery
+
+
+def close_barrier(
+    store: Operations, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+) -> None:
+    """Tombstone first, whoever owns the claim by now; then the parts; then the result."""
+    before = Control()
+
+    def tombstone(old: bytes | None) -> bytes:
+        nonlocal before
+        before = decode(old)
+        return Control(run=before.run, done=True).encode()
+
+    update(store, _control(part.barrier), tombstone, ttl)
+    pages.discard(store, Run(part.barrier, before.run), before.pages)
+    store.delete(_about(part.barrier))
+    if offer is not None:
+        store.offer(offer, rank_of)
+
+
+class _Look(NamedTuple):
+    control: Control
+    version: Hashable | None
+
+
+def _turn(
+    store: Operations,
+    part: Part,
+    value: bytes | None,
+    ttl: float | None,
+    evict: str | None,
+    change: Callable[[Control], Control],
+) -> Arrival:
+    recorded: tuple[Run, int] | None = None
+    while True:
+        control, version = _look(store, part.barrier)
+        run = Run(part.barrier, control.run)
+        if control.done:
+            if recorded is not None:
+                pages.forget(store, recorded[0], part)  # what came back to life after the discard
+            return _CLOSED
+        if value is not None and (recorded is None or recorded[0] != run):
+            recorded = run, pages.record(store, run, part, value, ttl)
+        changed = change(control)
+        if recorded is not None:
+            changed = changed.counted(pages.page_of(part), recorded[1])
+        if changed != control:
+            if not store.compare_and_set(_control(part.barrier), changed.encode(), version, ttl):
+                continue
+            if changed.may_be_full():
+                continue  # look again for the version that a claim is compared with
+        if not changed.may_be_full():
+            return _WAITING
+        answer = _claim(store, part, _Look(control, version), ttl, evict)
+        if answer is not None:
+            return answer
+
+
+def _claim(
+    store: Operations, part: Part, look: _Look, ttl: float | None, evict: str | None
+) -> Arrival | None:
+    """Claim what was looked at; None if it has changed meanwhile."""
+    control, owner = look.control, look.control.owner
+    if owner and not owner.is_part(part) and owner.delivery not in (part.delivery, evict):
+        return Arrival(Outcome.HELD, holder=owner.delivery)
+    # Read before the claim; the read decides.  Nothing is discarded before the version changes.
+    listed = pages.members(store, Run(part.barrier, control.run), control.pages)
+    chosen = control.chosen(listed)
+    if chosen is None:
+        return _WAITING
+    if owner is None or owner.delivery != part.delivery:
+        mine = Owner(part.place, part.member, part.delivery)
+        claimed = msgspec.structs.replace(control, owner=mine).encode()
+        if not store.compare_and_set(_control(part.barrier), claimed, look.version, ttl):
+            return None
+    about = store.get(_about(part.barrier))
+    return Arrival(Outcome.CLAIMED, parts=len(chosen), about=about.value if about else b"")
+
+
+def _look(store: Primitives, barrier: str) -> _Look:
+    entry = store.get(_control(barrier))
+    return _Look(Control(), None) if entry is None else _Look(decode(entry.value), entry.version)
+
+
+def _control(barrier: str) -> str:
+    return f"{barrier}.c"
+
+
+def _about(barrier: str) -> str:
+    return f"{barrier}.a"

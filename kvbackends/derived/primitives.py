@@ -1,0 +1,68 @@
+"""The five methods, as the derived operations see them, and the loop they share."""
+
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import Protocol
+
+from kvbackends.records import Entry, Limits, Offer, RankOf
+
+
+class Primitives(Protocol):
+    """What an adapter writes; `kvbackends.store.Store` describes each."""
+
+    def get(self, key: str) -> Entry | None:
+        """The value at `key`, or None."""
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Store unconditionally."""
+
+    def delete(self, key: str) -> None:
+        """Remove; absent is fine."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """Store only if the stored version is `version` (None: only if absent)."""
+
+
+class Operations(Primitives, Protocol):
+    """The five methods, and derived ones that other derived ones stand on."""
+
+    limits: Limits
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """The values of the keys that exist."""
+
+    def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
+        """Put `member` into the set at `key`; all its members."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        """The ranked write."""
+
+
+def update(
+    store: Primitives,
+    key: str,
+    change: Callable[[bytes | None], bytes | None],
+    ttl: float | None,
+) -> bytes | None:
+    """Replace the value at `key` by what `change` makes of it, atomically.
+
+    `change` gets the stored bytes (None: absent) and may run several times; where it returns None
+    nothing is written.  Returns what is stored in the end.
+    """
+    while True:
+        entry = store.get(key)
+        old, version = (None, None) if entry is None else entry
+        new = change(old)
+        if new is None:
+            return old
+        if store.compare_and_set(key, new, version, ttl):
+            return new
+
+
+def get_many(store: Operations, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """The keys that exist, with their values, read in batches of at most ``limits.batch_keys``."""
+    unique = list(dict.fromkeys(keys))
+    size = store.limits.batch_keys
+    for start in range(0, len(unique), size):
+        yield from store.get_batch(unique[start : start + size]).items()

@@ -1,0 +1,135 @@
+"""The outermost layer and the only retry policy: rule 7 of the contract lives here."""
+
+import random
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from kvbackends.errors import StoreUnavailable
+from kvbackends.layers.layer import Layer
+from kvbackends.options import CoreOptions
+from kvbackends.records import Entry
+from kvbackends.store import Store
+
+T = TypeVar("T")
+
+NEVER_REPEATED = frozenset({"increment", "subscribe", "scan", "find"})
+"""Repeating an increment after an unknown outcome would count twice.  The others answer with
+something that is read later, by an owner that begins again itself."""
+
+_limit: ContextVar[float | None] = ContextVar("kvbackends_retry_limit", default=None)
+
+
+@contextmanager
+def at_most(attempts: float | None) -> Iterator[None]:
+    """Operations in this context are repeated at most this often; None changes nothing."""
+    token = _limit.set(_limit.get() if attempts is None else attempts)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+class Retry(Layer):
+    """Repeats operations after the driver's transient errors.
+
+    Exponential backoff with full jitter, bounded in time.  After an unknown outcome an operation
+    that may be repeated is repeated; `compare_and_set` reads what is stored and decides.  When the
+    time is spent, `StoreUnavailable` with the driver's last error as its cause.
+    """
+
+    def __init__(self, inner: Store, options: CoreOptions) -> None:
+        self._options = options
+        super().__init__(inner)
+
+    def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """`operation`, repeated where that is safe."""
+        if name in NEVER_REPEATED:
+            return operation
+        if name == "parts":
+            operation = _read_at_once(operation)
+        errors, again = self.transient_errors, self._again
+
+        def repeated(*args: Any) -> Any:
+            try:
+                return operation(*args)
+            except errors as error:
+                return again(lambda: operation(*args), error)
+
+        return repeated
+
+    def get(self, key: str) -> Entry | None:
+        """Repeated."""
+        try:
+            return self.inner.get(key)
+        except self.transient_errors as error:
+            return self._again(lambda: self.inner.get(key), error)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Repeated."""
+        try:
+            self.inner.set(key, value, ttl)
+        except self.transient_errors as error:
+            self._again(lambda: self.inner.set(key, value, ttl), error)
+
+    def delete(self, key: str) -> None:
+        """Repeated."""
+        try:
+            self.inner.delete(key)
+        except self.transient_errors as error:
+            self._again(lambda: self.inner.delete(key), error)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """After an unknown outcome: our bytes are there: True; version unchanged: again."""
+        try:
+            return self.inner.compare_and_set(key, value, version, ttl)
+        except self.transient_errors as error:
+            return self._again(lambda: self._resolved(key, value, version, ttl), error)
+
+    def ping(self) -> None:
+        """Not repeated: it asks for the state of now."""
+        self.inner.ping()
+
+    def _resolved(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None
+    ) -> bool:
+        entry = self.inner.get(key)
+        if entry is not None and entry.value == value:
+            return True
+        if (entry and entry.version) != version:
+            return False
+        return self.inner.compare_and_set(key, value, version, ttl)
+
+    def _again(self, call: Callable[[], T], error: BaseException) -> T:
+        for pause in self._pauses(time.monotonic()):
+            time.sleep(pause)
+            try:
+                return call()
+            except self.transient_errors as latest:
+                error = latest
+        raise StoreUnavailable(
+            f"the store did not answer within {self._options.retry_timeout:g} seconds of retries "
+            f"({type(error).__name__})"
+        ) from error
+
+    def _pauses(self, started: float) -> Iterator[float]:
+        """Seconds to sleep before each repetition, until time or attempts are spent."""
+        options, done = self._options, 0
+        limit = _limit.get()
+        attempts = options.retry_attempts if limit is None else min(limit, options.retry_attempts)
+        while done < attempts:
+            ceiling = min(options.retry_first_ms * 2**min(done, 30), options.retry_longest_ms) / 1000
+            pause = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, not a secret
+            if time.monotonic() + pause - started > options.retry_timeout:
+                return
+            yield pause
+            done += 1
+
+
+def _read_at_once(operation: Callable[[str], Iterator[T]]) -> Callable[[str], Iterator[T]]:
+    """So that an error in the middle is repeated here, not met by whoever iterates."""
+    return lambda barrier: iter(list(operation(barrier)))

@@ -1,0 +1,37 @@
+"""Opens a store by its URL, behind its layers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kvbackends.layers.guard import Guard
+from kvbackends.layers.retry import Retry
+from kvbackends.options import CoreOptions, check_known, fill
+from kvbackends.plugins.registry import adapter_for, layerings
+from kvbackends.store import Store
+from kvbackends.url import StoreURL
+
+
+def open_store(url: str, settings: Mapping[str, Any] | None = None) -> Store:
+    """The store at `url`, behind its layers: limits, chunks, plugins' layers, retries.
+
+    `settings` are Celery's settings; options come from the URL first.  Nothing is connected yet.
+    Raises a `ConfigurationError` that says what is wrong with the URL, an option or a plugin.
+    """
+    parsed = StoreURL.parse(url)
+    options_type = adapter_for(parsed.scheme).store.options_type
+    check_known(parsed.scheme, options_type, parsed.query)
+    core = core_options(parsed, settings)
+    options = fill(options_type, parsed.query, settings or {})
+    return _layered(adapter_for(parsed.scheme).store.from_url(parsed, options), parsed, core)
+
+
+def core_options(url: StoreURL, settings: Mapping[str, Any] | None = None) -> CoreOptions:
+    """The options of `url` that the core keeps."""
+    return fill(CoreOptions, url.query, settings or {})
+
+
+def _layered(store: Store, url: StoreURL, core: CoreOptions) -> Store:
+    store = Guard(store)
+    for layering in reversed(layerings(url)):
+        store = layering(store)
+    return Retry(store, core) if core.retry else store

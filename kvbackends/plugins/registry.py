@@ -1,0 +1,108 @@
+"""Finds an adapter by its scheme.
+
+An adapter's plugin is imported only when its scheme is asked for, so that one broken plugin never
+breaks another scheme.
+"""
+
+import difflib
+import threading
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+import pluggy
+
+from kvbackends.errors import ConfigurationError, UnknownScheme
+from kvbackends.plugins import hookspecs
+from kvbackends.plugins.catalogue import EXTRAS, install_line
+from kvbackends.plugins.hookspecs import Adapter, Layering
+from kvbackends.url import StoreURL
+
+STORES = "kvbackends.stores"
+LAYERS = "kvbackends.layers"
+
+_lock = threading.RLock()
+_manager = pluggy.PluginManager("kvbackends")
+_manager.add_hookspecs(hookspecs)
+_adapters: dict[str, Adapter] = {}
+_layers_loaded = False
+
+
+def register(plugin: object) -> None:
+    """Use a plugin that is not packaged: a module or an object with hook implementations."""
+    with _lock:
+        if _manager.is_registered(plugin):
+            return
+        _manager.register(plugin)
+        for adapter in _adapters_of(plugin):
+            _adapters.update(dict.fromkeys(adapter.schemes, adapter))
+
+
+def unregister(plugin: object) -> None:
+    """Undo `register`."""
+    with _lock:
+        for adapter in _adapters_of(plugin):
+            for scheme in adapter.schemes:
+                _adapters.pop(scheme, None)
+        _manager.unregister(plugin)
+
+
+def adapter_for(scheme: str) -> Adapter:
+    """The adapter of a scheme.  `UnknownScheme`, or `ConfigurationError` if it cannot be loaded."""
+    with _lock:
+        if scheme not in _adapters:
+            for entry in entry_points(group=STORES, name=scheme):
+                register(_loaded(entry, f"the adapter for {scheme}://"))
+        if scheme not in _adapters:
+            raise UnknownScheme(_unknown(scheme))
+        return _adapters[scheme]
+
+
+def installed() -> list[str]:
+    """The schemes that can be asked for, loaded or not."""
+    return sorted({*_adapters, *(entry.name for entry in entry_points(group=STORES))})
+
+
+def layerings(url: StoreURL) -> list[Layering]:
+    """The plugins' layers for a URL, outermost first."""
+    global _layers_loaded  # noqa: PLW0603 - loaded once in a process, guarded by the lock
+    with _lock:
+        if not _layers_loaded:
+            for entry in sorted(entry_points(group=LAYERS), key=lambda each: each.name):
+                register(_loaded(entry, f"the layer {entry.name!r}"))
+            _layers_loaded = True
+        # pluggy asks the plugin registered last first.
+        answers: list[Iterable[Layering]] = _manager.hook.kvbackends_layers(url=url)
+        return [layering for answer in reversed(answers) for layering in answer]
+
+
+def _adapters_of(plugin: object) -> list[Adapter]:
+    return [
+        adapter
+        for implementation in _manager.hook.kvbackends_adapters.get_hookimpls()
+        if implementation.plugin is plugin
+        for adapter in cast(Iterable[Adapter], implementation.function())
+    ]
+
+
+def _loaded(entry: EntryPoint, what: str) -> object:
+    origin = f" of the distribution {entry.dist.name}" if entry.dist else ""
+    try:
+        return entry.load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"{what} ({entry.value}{origin}) cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _unknown(scheme: str) -> str:
+    present = installed()
+    message = f"no adapter for {scheme}:// is installed"
+    if line := install_line(scheme):
+        return f"{message}; get it with: {line}"
+    near = difflib.get_close_matches(scheme, [*present, *EXTRAS], n=1)
+    if near:
+        message += f"; did you mean {near[0]}://?"
+        if near[0] not in present:
+            message += f" (get it with: {install_line(near[0])})"
+    return f"{message} Installed: {', '.join(present)}"

@@ -1,0 +1,122 @@
+"""What belongs to one process: fork handling lives here and nowhere else."""
+
+import os
+import select
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class HasFileno(Protocol):
+    """Anything `select.select` takes."""
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+
+
+_ABANDONED: list[object] = []
+"""What a forked child inherited.  Kept alive, so that no finaliser closes what the parent uses."""
+
+
+class PerProcess(Generic[T]):
+    """A value made on first use in each process: clients, threads, doorbells.
+
+    A forked child never sees its parent's: it makes its own, and `abandon` is called once in the
+    child for what it inherited (to close file descriptors whose locks it would share).
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], T],
+        *,
+        close: Callable[[T], None] = lambda _: None,
+        abandon: Callable[[T], None] = lambda _: None,
+    ) -> None:
+        self._make = make
+        self._close = close
+        self._abandon = abandon
+        self._lock = threading.Lock()
+        self._value: T | None = None
+        _EVERY.add(self)
+
+    def __call__(self) -> T:
+        """The value of this process."""
+        value = self._value
+        return self._first() if value is None else value
+
+    def peek(self) -> T | None:
+        """The value if it was made, without making it."""
+        return self._value
+
+    def close(self) -> None:
+        """Close this process's value; the next call makes a new one."""
+        with self._lock:
+            value, self._value = self._value, None
+        if value is not None:
+            self._close(value)
+
+    def _first(self) -> T:
+        with self._lock:
+            if self._value is None:
+                self._value = self._make()
+            return self._value
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        value, self._value = self._value, None
+        if value is not None:
+            _ABANDONED.append(value)
+            self._abandon(value)
+
+
+_EVERY: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for each in list(_EVERY):
+        each._after_fork()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
+
+
+class Doorbell:
+    """Ends a `select.select` from any thread.  Adapters use this one."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+
+    def ring(self) -> None:
+        """End the present `wait`, or the next one."""
+        try:
+            os.write(self._write, b"x")
+        except BlockingIOError:
+            pass  # full of rings that nobody has answered yet: one more says nothing new
+
+    def wait(self, timeout: float, *files: HasFileno | int) -> bool:
+        """Wait until it rings, a file is readable, or `timeout` seconds are over.
+
+        True if it rang or a file is readable.
+        """
+        # select is looked up at each call: gevent and eventlet replace it.
+        ready, _, _ = select.select([self._read, *files], [], [], max(timeout, 0.0))
+        if self._read in ready:
+            self._answer()
+        return bool(ready)
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self._read)
+        os.close(self._write)
+
+    def _answer(self) -> None:
+        try:
+            while len(os.read(self._read, 4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass

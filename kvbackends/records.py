@@ -1,0 +1,149 @@
+"""The records that cross the storage contract.  Nothing here knows Celery."""
+
+import enum
+from collections.abc import Callable, Collection, Hashable, Mapping
+from typing import NamedTuple, Protocol
+
+
+class Feature(enum.Flag):
+    """What a store advertises.  The first three are declared; the others follow from overrides."""
+
+    NONE = 0
+    AUTOEXPIRE = enum.auto()
+    """Frees expired keys by itself; else `sweep` is called (Celery: ``supports_autoexpire``)."""
+    DURABLE = enum.auto()
+    """What a write confirmed is there after the store restarts (Celery: ``persistent``)."""
+    SHARED = enum.auto()
+    """Every process that opens the same URL sees the same keys."""
+    NATIVE_JOIN = enum.auto()
+    """Reads many keys in one request: `get_batch`."""
+    NATIVE_RANK = enum.auto()
+    """Decides by itself whether a result is replaced: `offer`."""
+    NATIVE_CHORD = enum.auto()
+    """Records a chord's part in one atomic step: `arrive`."""
+    PUSH = enum.auto()
+    """Wakes waiters: `subscribe`."""
+    INCREMENT = enum.auto()
+    """Counts in one atomic step: `increment`."""
+    LISTING = enum.auto()
+    """Lists its keys: `scan`."""
+    FACETS = enum.auto()
+    """Finds results by state, task, worker or time: `find`."""
+
+
+class Limits(NamedTuple):
+    """Numbers the core keeps for the adapter, so that no adapter has to check them."""
+
+    key_bytes: int | None = None
+    """Longest key, in bytes of UTF-8; a longer one is hashed."""
+    value_bytes: int | None = None
+    """Largest value; a larger one is refused before anything is sent."""
+    batch_keys: int = 1000
+    """Most keys that one `get_batch` is given."""
+    key_pattern: str | None = None
+    """A key that does not fully match is hashed (memcached: no blanks, no control characters)."""
+    ttl_step: float = 0.0
+    """Seconds.  A key may outlive its ttl by this much, and never dies earlier."""
+
+
+class Entry(NamedTuple):
+    """A stored value.  `version` is opaque; equal versions mean that equal bytes are stored."""
+
+    value: bytes
+    version: Hashable
+
+
+class Rank(enum.IntEnum):
+    """How final a record is."""
+
+    UNREADY = 1
+    FAILED = 2
+    SUCCEEDED = 3
+
+    def yields_to(self, other: "Rank") -> bool:
+        """True if a stored record of this rank is replaced by one of rank `other`."""
+        return self <= other and self is not Rank.SUCCEEDED
+
+
+RankOf = Callable[[bytes], Rank]
+"""Tells the rank of stored bytes; comes from the backend, so that old records are ranked too."""
+
+
+class Offer(NamedTuple):
+    """A ranked write."""
+
+    key: str
+    value: bytes
+    rank: Rank
+    ttl: float | None = None
+    """Seconds from now; None keeps it for ever."""
+    facets: Mapping[str, str] = {}
+    """Searchable properties (state, task, worker, time), for stores that can find by them."""
+
+
+class Part(NamedTuple):
+    """One part of a barrier.  `(place, member)` is its identity: `add_to_chord` repeats a place."""
+
+    barrier: str
+    place: int
+    """Position in the header; `SIZE_PLACE` for arrivals that bring no value."""
+    member: str
+    """The task's id."""
+    delivery: str
+    """A fresh random id for each run of the message that brings the part; a claim names it."""
+
+
+SIZE_PLACE = -1
+"""The place of arrivals that are no part of the header: the size, and a recovery's look."""
+
+
+class Outcome(enum.Enum):
+    """What an arriving part finds."""
+
+    WAITING = enum.auto()
+    """Parts are missing: nothing to do."""
+    CLAIMED = enum.auto()
+    """Every expected part is in, and this delivery holds the claim: dispatch."""
+    HELD = enum.auto()
+    """Every expected part is in, and another part's delivery holds the claim: look again."""
+    CLOSED = enum.auto()
+    """Dispatched before; nothing is left of what was recorded."""
+
+
+class Arrival(NamedTuple):
+    """The answer to an arrival."""
+
+    outcome: Outcome
+    holder: str = ""
+    """HELD: the delivery that holds the claim.  Seen unchanged for a lease, it may be evicted."""
+    parts: int = 0
+    """CLAIMED: how many parts `Store.parts` must yield; fewer means that some have expired."""
+    about: bytes = b""
+    """CLAIMED: what `Store.open_barrier` kept."""
+
+
+class Subscription(Protocol):
+    """Tells one owner thread which keys to look at again.
+
+    Every method but `wake` is called by that thread only.  After `watch` has returned, each later
+    change of its keys ends some `wait`, or `wait` raises a transient error and the owner opens a
+    new subscription and reads everything again.
+    """
+
+    def watch(self, keys: Collection[str]) -> None:
+        """Tell of later changes of these keys too."""
+
+    def unwatch(self, keys: Collection[str]) -> None:
+        """Forget these keys."""
+
+    def wait(self, timeout: float) -> Collection[str] | None:
+        """Keys that may have changed; None = cannot tell, look at all; empty = none, or woken.
+
+        `timeout` is in seconds.
+        """
+
+    def wake(self) -> None:
+        """End a `wait` from any thread."""
+
+    def close(self) -> None:
+        """Free what the subscription holds; it is not used again."""

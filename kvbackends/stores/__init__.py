@@ -1,0 +1,1 @@
+"""The embedded stores: plugins like any other, found by entry point."""

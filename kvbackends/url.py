@@ -1,0 +1,110 @@
+"""A store's URL, parsed once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote
+
+from kvbackends.errors import ConfigurationError
+
+_MASK = "**"
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|cred|sig", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*")
+
+
+class Secret(str):
+    """Text that never shows itself; `reveal` gives it to the driver."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{_MASK}'"
+
+    def __str__(self) -> str:
+        return _MASK
+
+    def __format__(self, spec: str) -> str:
+        return _MASK
+
+    def __reduce__(self) -> tuple[type["Secret"], tuple[str]]:
+        return Secret, (self.reveal(),)
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return "".join(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One server; a multi-host URL has several."""
+
+    name: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return name if self.port is None else f"{name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreURL:
+    """``scheme://user:password@host:port,host/path?option=value``.  ``str()`` is safe to print."""
+
+    scheme: str
+    hosts: tuple[Host, ...] = ()
+    username: str | None = None
+    password: Secret | None = None
+    path: str = ""
+    """What follows the first slash after the hosts, unquoted: ``sqlite:///a.db`` has ``a.db``."""
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    raw: Secret = field(default=Secret(), repr=False)
+    """As the user wrote it, without ``kv+``, for drivers that parse it themselves (MongoDB)."""
+
+    @classmethod
+    def parse(cls, text: str) -> "StoreURL":
+        """Parse ``x://…`` or ``kv+x://…``.  `ConfigurationError` if it is no URL."""
+        raw = text.removeprefix("kv+")
+        scheme, separator, rest = raw.partition("://")
+        if not separator or not _SCHEME.fullmatch(scheme):
+            raise ConfigurationError(
+                "a store's URL looks like scheme://host/path?option=value, for example "
+                "sqlite:///results.db; what was given has no 'scheme://'"
+            )
+        rest, _, query = rest.partition("?")
+        authority, _, path = rest.partition("/")
+        credentials, _, hosts = authority.rpartition("@")
+        username, has_password, password = credentials.partition(":")
+        return cls(
+            scheme=scheme.lower(),
+            hosts=tuple(_host(host) for host in re.split("[,;]", hosts) if host),
+            username=unquote(username) or None,
+            password=Secret(unquote(password)) if has_password else None,
+            path=unquote(path),
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            raw=Secret(raw),
+        )
+
+    def __str__(self) -> str:
+        user = quote(self.username or "") + (f":{_MASK}" if self.password is not None else "")
+        hosts = ",".join(map(str, self.hosts))
+        query = "&".join(f"{name}={_shown(name, text)}" for name, text in self.query.items())
+        return (
+            f"{self.scheme}://{user}{'@' if user else ''}{hosts}/{quote(self.path)}"
+            f"{'?' if query else ''}{query}"
+        )
+
+
+def _host(text: str) -> Host:
+    # `a;sentinel://b` repeats the scheme, and perhaps credentials, in front of each host.
+    text = text.rpartition("://")[2].rpartition("@")[2]
+    name, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return Host(text.strip("[]"))
+    if not port.isdigit():
+        raise ConfigurationError("the port in a store's URL must be a number, as in host:6379")
+    return Host(name.strip("[]"), int(port))
+
+
+def _shown(name: str, text: str) -> str:
+    # A URL or a user:password inside an option is hidden as well as an option named like a secret.
+    return _MASK if _SECRET_NAME.search(name) or "@" in text else quote(text, safe="/:,")
