@@ -1,0 +1,235 @@
+"""The servers that other tests stand on: they answer, come back, and leave nothing behind."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import kombu
+import pytest
+import redis
+
+from tests.servers import SERVERS, Server, ServerFailed, rabbitmq_server, redis_server
+from tests.servers.process import HOST, PORTS, PortTaken, eventually, free_ports
+from tests.servers.redis import RedisServer
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with SERVERS[request.param]() as started:
+        yield started
+
+
+def round_trip(server: Server) -> bool:
+    """Put something in with a real client, and get it out again."""
+    return {"redis": redis_round_trip, "rabbitmq": rabbitmq_round_trip}[server.name](server.url)
+
+
+def redis_round_trip(url: str) -> bool:
+    with redis.Redis.from_url(url) as client:
+        client.set("key", b"value")
+        return client.get("key") == b"value"
+
+
+def rabbitmq_round_trip(url: str) -> bool:
+    with kombu.Connection(url) as connection, connection.SimpleQueue("queue") as queue:
+        queue.put("value")
+        message = queue.get(timeout=10)
+        message.ack()
+        return message.payload == "value"
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """The parent and state of every process."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            found[int(stat.parent.name)] = int(parent), state
+    return found
+
+
+def descendants(ancestor: int) -> set[int]:
+    """The process ids of everything below a process."""
+    table = processes()
+    below = {ancestor}
+    while more := {pid for pid, (parent, _) in table.items() if parent in below} - below:
+        below |= more
+    return below - {ancestor}
+
+
+def gone(pids: set[int]) -> bool:
+    """Whether none of them runs; a zombie is init's business."""
+    table = processes()
+    return all(pid not in table or table[pid][1] == "Z" for pid in pids)
+
+
+def folders() -> set[Path]:
+    return set(Path(os.environ.get("TMPDIR", "/tmp")).glob("kvbackends-*"))
+
+
+def test_a_server_answers_a_real_client(server):
+    assert round_trip(server)
+
+
+def test_its_ports_are_below_the_ephemeral_range_and_on_the_loopback_only(server):
+    assert set(server.ports) <= set(PORTS)
+    with pytest.raises(ConnectionRefusedError), socket.socket() as probe:
+        probe.connect(("127.0.0.2", server.port))
+
+
+def test_it_survives_a_restart_on_the_same_url(server):
+    before, pid = server.url, server.pid
+    server.restart()
+    assert server.url == before
+    assert server.pid != pid
+    assert round_trip(server)
+
+
+def test_it_comes_back_after_a_kill(server):
+    server.kill()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, server.port))
+    server.restart()
+    assert round_trip(server)
+
+
+def test_a_paused_server_keeps_silent_and_goes_on(server):
+    server.pause()
+    with contextlib.suppress(TimeoutError):
+        assert not server.answers()
+    server.resume()
+    assert eventually(server.answers)
+
+
+@pytest.mark.parametrize("start", SERVERS.values(), ids=SERVERS)
+def test_nothing_is_left_after_the_exit(start):
+    before = descendants(os.getpid())
+    with start() as server:
+        started, folder = descendants(os.getpid()) - before, server.folder
+        assert server.pid in started
+    assert started & set(processes()) == set()
+    assert not folder.exists()
+
+
+def test_nothing_is_left_after_a_failure_in_the_middle():
+    with pytest.raises(KeyboardInterrupt), redis_server() as server:
+        raise KeyboardInterrupt
+    assert gone({server.pid})
+
+
+def test_nothing_is_left_by_a_starter_that_forgets_to_stop():
+    script = "from tests.servers import redis_server; s = redis_server().start(); print(s.pid)"
+    pid = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)
+    assert gone({int(pid)})
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nothing_is_left_when_the_starter_is_killed(how):
+    names = list(SERVERS) if how == signal.SIGKILL else ["redis"]
+    before = folders()
+    starter = subprocess.Popen(
+        [sys.executable, "-m", "tests.servers", *names], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with starter:
+        assert starter.stdout
+        while not starter.stdout.readline().startswith("ready"):
+            assert starter.poll() is None
+        started = descendants(starter.pid)
+        assert len(started) >= 2 * len(names)
+        starter.send_signal(how)
+    assert eventually(lambda: gone(started) and folders() <= before)
+
+
+def test_a_server_that_daemonizes_is_stopped_too():
+    """RabbitMQ's port mapper leaves its session and its parent: only its descent tells."""
+    before = descendants(os.getpid())
+    with rabbitmq_server() as server:
+        started = descendants(os.getpid()) - before
+        mapper = [pid for pid in started if b"epmd" in cmdline(pid)]
+        assert mapper
+        server.stop()
+        assert gone(set(mapper))
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_server_outlives_the_thread_that_started_it():
+    server = redis_server()
+    starter = threading.Thread(target=server.start)
+    starter.start()
+    starter.join()
+    with contextlib.closing(socket.create_connection((HOST, server.port))) as connection:
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)  # nothing to read, and not closed either
+    server.stop()
+
+
+def test_a_fork_does_not_stop_the_server_of_its_parent():
+    with redis_server() as server:
+        child = os.fork()
+        if child == 0:
+            server.stop()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert server.answers()
+
+
+def test_arguments_of_a_test_win():
+    """With its append-only file, Redis keeps what it acknowledged through a SIGKILL."""
+    with redis_server("--appendonly", "yes", "--appendfsync", "always") as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.set("kept", b"1")
+        server.kill()
+        server.restart()
+        with redis.Redis.from_url(server.url) as client:
+            assert client.get("kept") == b"1"
+
+
+def test_a_taken_port_is_exchanged_for_another(monkeypatch):
+    with redis_server() as first:
+        offers = iter([first.ports, free_ports(1)])
+        monkeypatch.setattr("tests.servers.process.free_ports", lambda _: next(offers))
+        with redis_server() as second:
+            assert second.port != first.port
+            assert second.answers()
+
+
+def test_a_taken_port_is_named_after_the_last_attempt(monkeypatch):
+    with redis_server() as first:
+        monkeypatch.setattr("tests.servers.process.free_ports", lambda _: first.ports)
+        with pytest.raises(PortTaken, match="in use"):
+            redis_server().start()
+
+
+class Absent(RedisServer):
+    def command(self):
+        return ["no-such-server", "--port", str(self.port)]
+
+
+@pytest.mark.parametrize(
+    ("server", "command", "output"),
+    [
+        (Absent(), "no-such-server", "no-such-server: No such file or directory"),
+        (redis_server("--no-such-option"), "redis-server", "FATAL CONFIG FILE ERROR"),
+    ],
+    ids=["absent", "misconfigured"],
+)
+def test_a_server_that_cannot_start_fails_with_all_that_helps(server, command, output):
+    before = folders()
+    with pytest.raises(ServerFailed) as failure:
+        server.start()
+    assert f"command: {command} --port" in str(failure.value)
+    assert output in str(failure.value)
+    assert "apt-get install" in str(failure.value)
+    assert folders() == before
