@@ -4,6 +4,10 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Tests that look at the clock do not share two cores with another run of themselves.
+.NOTPARALLEL:
+# Stamps that a pattern rule made are kept, too.
+.SECONDARY:
 
 PYTHON ?= python3.11
 # Other Pythons that the tests run on, where they are on PATH.
