@@ -1,0 +1,1 @@
+"""The storage contract, for every store that the core brings."""

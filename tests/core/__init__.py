@@ -1,0 +1,1 @@
+"""URLs, options, plugins, layers, processes and errors."""

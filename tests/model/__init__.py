@@ -1,0 +1,1 @@
+"""The model of the chord, and what it shows."""

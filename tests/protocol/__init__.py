@@ -1,0 +1,1 @@
+"""The chord under every interleaving of deliveries, faults and time."""
