@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.servers import rabbitmq_server, redis_server
+
+# A slow example on a busy machine is no failure; pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("kvbackends", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("kvbackends")
 
 
 @pytest.fixture(scope="session")
