@@ -26,10 +26,11 @@ _CLOSED = Arrival(Outcome.CLOSED)
 
 def open_barrier(store: Primitives, barrier: str, about: bytes, ttl: float | None) -> None:
     """A new run: other keys for its parts, so nothing of an earlier run counts."""
-    fresh = Control(run=uuid.uuid4().hex[:12]).encode()
+    run = Run(barrier, uuid.uuid4().hex[:12])
+    fresh = Control(run=run.run).encode()
+    store.set(run.about, about, None if ttl is None else max(ttl, ABOUT_TTL))
     if not store.compare_and_set(_control(barrier), fresh, None, ttl):
         update(store, _control(barrier), lambda _: fresh, ttl)
-    store.set(_about(barrier), about, None if ttl is None else max(ttl, ABOUT_TTL))
 
 
 def expect(store: Operations, part: Part, size: int, ttl: float | None) -> Arrival:
@@ -39,15 +40,11 @@ def expect(store: Operations, part: Part, size: int, ttl: float | None) -> Arriv
 
 def expect_more(store: Primitives, part: Part, slot: int, member: str, ttl: float | None) -> None:
     """One part more.  A run of the adder that comes again adds another member to the same slot."""
-    name = f"{part.place}:{part.member}:{slot}"
 
     def with_member(old: bytes | None) -> bytes | None:
         control = decode(old)
-        ids = control.extra.get(name, [])
-        if control.owner or control.done or member in ids:
-            return None
-        extra = {**control.extra, name: [*ids, member]}
-        return msgspec.structs.replace(control, extra=extra).encode()
+        changed = control.added(f"{part.place}:{part.member}:{slot}", member)
+        return None if changed == control else changed.encode()
 
     update(store, _control(part.barrier), with_member, ttl)
 
@@ -80,17 +77,24 @@ def renew(store: Primitives, part: Part) -> bool:
 def close_barrier(
     store: Operations, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
 ) -> None:
-    """Tombstone first, whoever owns the claim by now; then the parts; then the result."""
-    before = Control()
+    """Tombstone first, whoever owns the claim by now; then the parts; then the result.
 
-    def tombstone(old: bytes | None) -> bytes:
+    A run that nobody has claimed began after the one that was dispatched, and is left alone.
+    """
+    before: Control | None = None
+
+    def tombstone(old: bytes | None) -> bytes | None:
         nonlocal before
-        before = decode(old)
-        return Control(run=before.run, done=True).encode()
+        control = decode(old)
+        later = old is not None and not control.owner and not control.done
+        before = None if later else control
+        return None if later else Control(run=control.run, done=True).encode()
 
     update(store, _control(part.barrier), tombstone, ttl)
-    pages.discard(store, Run(part.barrier, before.run), before.pages)
-    store.delete(_about(part.barrier))
+    if before is not None:
+        run = Run(part.barrier, before.run)
+        pages.discard(store, run, before.pages)
+        store.delete(run.about)
     if offer is not None:
         store.offer(offer, rank_of)
 
@@ -141,16 +145,16 @@ def _claim(
     if owner and not owner.is_part(part) and owner.delivery not in (part.delivery, evict):
         return Arrival(Outcome.HELD, holder=owner.delivery)
     # Read before the claim; the read decides.  Nothing is discarded before the version changes.
-    listed = pages.members(store, Run(part.barrier, control.run), control.pages)
-    chosen = control.chosen(listed)
+    run = Run(part.barrier, control.run)
+    chosen = control.chosen(pages.members(store, run, control.pages))
     if chosen is None:
         return _WAITING
     if owner is None or owner.delivery != part.delivery:
         mine = Owner(part.place, part.member, part.delivery)
-        claimed = msgspec.structs.replace(control, owner=mine).encode()
+        claimed = control.claimed(mine, chosen).encode()
         if not store.compare_and_set(_control(part.barrier), claimed, look.version, ttl):
             return None
-    about = store.get(_about(part.barrier))
+    about = store.get(run.about)
     return Arrival(Outcome.CLAIMED, parts=len(chosen), about=about.value if about else b"")
 
 
@@ -161,7 +165,3 @@ def _look(store: Primitives, barrier: str) -> _Look:
 
 def _control(barrier: str) -> str:
     return f"{barrier}.c"
-
-
-def _about(barrier: str) -> str:
-    return f"{barrier}.a"

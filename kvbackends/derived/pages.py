@@ -26,6 +26,11 @@ class Run(NamedTuple):
     barrier: str
     run: str
 
+    @property
+    def about(self) -> str:
+        """The key of what the run's publisher kept."""
+        return f"{self.barrier}.{self.run}.a"
+
     def page(self, number: str) -> str:
         """The key of a page."""
         return f"{self.barrier}.{self.run}.p{number}"

@@ -84,11 +84,15 @@ class Retry(Layer):
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """After an unknown outcome: our bytes are there: True; version unchanged: again."""
+        """After an unknown outcome: version unchanged: again; our bytes are there: True."""
         try:
             return self.inner.compare_and_set(key, value, version, ttl)
         except self.transient_errors as error:
             return self._again(lambda: self._resolved(key, value, version, ttl), error)
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        """Not repeated, and not derived here: two who count to the same number look alike."""
+        return self.inner.increment(key, by, ttl)
 
     def ping(self) -> None:
         """Not repeated: it asks for the state of now."""
@@ -98,11 +102,9 @@ class Retry(Layer):
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None
     ) -> bool:
         entry = self.inner.get(key)
-        if entry is not None and entry.value == value:
-            return True
-        if (entry and entry.version) != version:
-            return False
-        return self.inner.compare_and_set(key, value, version, ttl)
+        if (entry and entry.version) == version:
+            return self.inner.compare_and_set(key, value, version, ttl)
+        return entry is not None and entry.value == value
 
     def _again(self, call: Callable[[], T], error: BaseException) -> T:
         for pause in self._pauses(time.monotonic()):
@@ -122,8 +124,10 @@ class Retry(Layer):
         limit = _limit.get()
         attempts = options.retry_attempts if limit is None else min(limit, options.retry_attempts)
         while done < attempts:
-            ceiling = min(options.retry_first_ms * 2**min(done, 30), options.retry_longest_ms) / 1000
-            pause = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, not a secret
+            ceiling = (
+                min(options.retry_first_ms * 2 ** min(done, 30), options.retry_longest_ms) / 1000
+            )
+            pause = random.uniform(ceiling / 2, ceiling)
             if time.monotonic() + pause - started > options.retry_timeout:
                 return
             yield pause
