@@ -25,7 +25,9 @@ class PerProcess(Generic[T]):
     """A value made on first use in each process: clients, threads, doorbells.
 
     A forked child never sees its parent's: it makes its own, and `abandon` is called once in the
-    child for what it inherited (to close file descriptors whose locks it would share).
+    child for what it inherited (to close file descriptors whose locks it would share).  Where a
+    library cannot bear to be forked at all, `before_fork` closes what is open and keeps it closed
+    until `after_fork`; both are called in the parent.
     """
 
     def __init__(
@@ -34,10 +36,15 @@ class PerProcess(Generic[T]):
         *,
         close: Callable[[T], None] = lambda _: None,
         abandon: Callable[[T], None] = lambda _: None,
+        before_fork: Callable[[T], None] | None = None,
+        after_fork: Callable[[T], None] | None = None,
     ) -> None:
         self._make = make
         self._close = close
         self._abandon = abandon
+        self._before_fork = before_fork
+        self._after_fork_in_parent = after_fork
+        self._forking: T | None = None
         self._lock = threading.Lock()
         self._value: T | None = None
         _EVERY.add(self)
@@ -64,8 +71,19 @@ class PerProcess(Generic[T]):
                 self._value = self._make()
             return self._value
 
+    def _prepare_fork(self) -> None:
+        if self._before_fork is not None and self._value is not None:
+            self._forking = self._value
+            self._before_fork(self._value)
+
+    def _forked(self) -> None:
+        value, self._forking = self._forking, None
+        if value is not None and self._after_fork_in_parent is not None:
+            self._after_fork_in_parent(value)
+
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
+        self._forking = None
         value, self._value = self._value, None
         if value is not None:
             _ABANDONED.append(value)
@@ -75,12 +93,22 @@ class PerProcess(Generic[T]):
 _EVERY: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
 
 
+def _prepare_all() -> None:
+    for each in list(_EVERY):
+        each._prepare_fork()
+
+
+def _forked_all() -> None:
+    for each in list(_EVERY):
+        each._forked()
+
+
 def _abandon_all() -> None:
     for each in list(_EVERY):
         each._after_fork()
 
 
-os.register_at_fork(after_in_child=_abandon_all)
+os.register_at_fork(before=_prepare_all, after_in_parent=_forked_all, after_in_child=_abandon_all)
 
 
 class Doorbell:

@@ -1,0 +1,19 @@
+"""Results in one SQLite file, for every process of one host: ``sqlite:///results.db``."""
+
+from collections.abc import Iterable
+
+from kvbackends.plugins import Adapter, hookimpl
+from kvbackends.stores.sqlite.store import SQLiteOptions, SQLiteStore
+
+__all__ = ["SQLiteOptions", "SQLiteStore"]
+
+
+@hookimpl
+def kvbackends_adapters() -> Iterable[Adapter]:
+    """This store."""
+    yield Adapter(
+        schemes=("sqlite",),
+        store=SQLiteStore,
+        summary="one file for all processes of a host, with nothing to install",
+        example="sqlite:///results.db",
+    )

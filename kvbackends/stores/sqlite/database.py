@@ -1,0 +1,135 @@
+"""One process's way to one file: reads from any thread, writes one after the other."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, TypeVarTuple
+
+from kvbackends.stores.sqlite import schema
+from kvbackends.stores.sqlite.errors import translated
+from kvbackends.stores.sqlite.housekeeping import Housekeeper
+from kvbackends.stores.sqlite.lockfile import LockFile
+from kvbackends.stores.sqlite.pool import Connection, Pool, Settings
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+CHORES_EVERY = 64
+"""Write transactions between two steps of housekeeping."""
+
+
+class Database:
+    """The file at `path`, with its tables made.  Errors of `sqlite3` come out translated."""
+
+    def __init__(self, path: str, settings: Settings) -> None:
+        schema.check_library()
+        self._path = path
+        self._busy_timeout = settings.busy_timeout
+        self._mutex = threading.Lock()
+        self._lock = LockFile(path)
+        self._pool = Pool(path, settings)
+        self._housekeeper = Housekeeper()
+        self._until_chores = random.randrange(CHORES_EVERY)
+        try:
+            self._transact(schema.prepare, path)
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, sql: str, parameters: Sequence[object]) -> list[Any]:
+        """All rows of a query."""
+        connection = self._pool.take()
+        try:
+            rows = connection.execute(sql, parameters).fetchall()
+        except BaseException as error:
+            self._failed(connection, error)
+            raise
+        self._pool.give(connection)
+        return rows
+
+    def read(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """What `work` reads, all from one moment."""
+        connection = self._pool.take()
+        try:
+            connection.execute("BEGIN")
+            result = work(connection, *args)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._failed(connection, error)
+            raise
+        self._pool.give(connection)
+        return result
+
+    def write(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """Run `work` as one transaction, alone among all processes; then tell what it offered."""
+        return self._transact(_in_transaction, work, args)
+
+    def write_one(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """`write` for work that is one statement, which is a transaction by itself."""
+        return self._transact(work, *args)
+
+    def close(self) -> None:
+        """Close what is open and idle."""
+        self._pool.close()
+        self._lock.close()
+
+    # -- forks --------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """No connection is open across a fork; see `Pool`."""
+        self._pool.drain()
+
+    def after_fork(self) -> None:
+        """In the parent: as before."""
+        self._pool.refill()
+
+    def abandon(self) -> None:
+        """In the child: close the copy of the lock's file, which would keep the lock held."""
+        self._lock.close()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _transact(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        deadline = time.monotonic() + self._busy_timeout
+        with self._mutex:
+            # Acquired inside `try`: a signal's exception may come just after it (a task's soft
+            # time limit).  For the same reason nothing here is a context manager in Python.
+            try:
+                self._lock.acquire(deadline)
+                result = self._connected(work, *args)
+                self._until_chores -= 1
+                if self._until_chores < 0:
+                    self._until_chores = CHORES_EVERY
+                    self._connected(_in_transaction, self._housekeeper.step, ())
+                return result
+            finally:
+                self._lock.release()
+
+    def _connected(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        connection = self._pool.take()
+        try:
+            result = work(connection, *args)
+            if connection.offered:
+                self._lock.tell(connection.offered)
+                connection.offered.clear()
+        except BaseException as error:
+            self._failed(connection, error)
+            raise
+        self._pool.give(connection)
+        return result
+
+    def _failed(self, connection: Connection, error: BaseException) -> None:
+        self._pool.drop(connection)
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, self._path) from error
+
+
+def _in_transaction(
+    connection: Connection, work: Callable[[Connection, *Ts], T], args: tuple[*Ts]
+) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    result = work(connection, *args)
+    connection.execute("COMMIT")
+    return result

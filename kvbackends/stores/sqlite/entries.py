@@ -1,0 +1,133 @@
+"""The statements on plain and ranked keys."""
+
+import time
+from collections.abc import Collection, Iterator
+
+from kvbackends.records import Offer, Rank, RankOf
+from kvbackends.stores.sqlite.database import Database
+from kvbackends.stores.sqlite.pool import Connection
+
+NEVER = float("inf")
+PAGE = 1000
+"""Keys listed in one read, so that no read is long: a long one keeps the log from being reused."""
+
+_PUT = """
+INSERT INTO entry (key, rank, expires, value) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (key) DO UPDATE SET rank = ?2, expires = ?3, value = ?4
+"""
+_CREATE = f"{_PUT} WHERE entry.expires <= ?5"
+_REPLACE = """
+UPDATE entry SET rank = NULL, expires = ?, value = ? WHERE key = ? AND expires > ? AND value = ?
+"""
+# A row without a rank makes the comparison NULL, so it is not replaced: `offer` then asks.
+_OFFER = f"""{_PUT} WHERE entry.expires <= ?5
+    OR entry.rank <= ?2 AND entry.rank <> {Rank.SUCCEEDED.value} OR entry.value = ?4
+"""
+_GET = "SELECT value FROM entry WHERE key = ? AND expires > ?"
+_GET_BATCH = "SELECT key, value FROM entry WHERE expires > ? AND key IN "
+_RANK = "SELECT rank, value FROM entry WHERE key = ? AND expires > ?"
+_TOUCH = "UPDATE entry SET expires = ? WHERE key = ? AND expires > ?"
+_DELETE = "DELETE FROM entry WHERE key = ?"
+_LIST = "SELECT key, expires FROM entry WHERE key > ? ORDER BY key LIMIT ?"
+_LIST_FIRST = _LIST.replace(">", ">=")
+
+
+def expiry(ttl: float | None, now: float) -> float:
+    """Seconds since the epoch."""
+    return NEVER if ttl is None else now + ttl
+
+
+def get(database: Database, key: str) -> bytes | None:
+    """The value, or None."""
+    rows = database.rows(_GET, (key, time.time()))
+    return rows[0][0] if rows else None
+
+
+def get_batch(database: Database, keys: Collection[str]) -> dict[str, bytes]:
+    """One query.  The number of its parameters is a power of two, so that few are compiled."""
+    if not keys:
+        return {}
+    size = 1 << (len(keys) - 1).bit_length()
+    listed = list(keys)
+    padded = [time.time(), *listed, *listed[-1:] * (size - len(listed))]
+    rows = database.rows(_GET_BATCH + f"({','.join('?' * size)})", padded)
+    return dict(rows)
+
+
+def put(connection: Connection, key: str, value: bytes, ttl: float | None) -> None:
+    """Store unconditionally."""
+    connection.execute(_PUT, (key, None, expiry(ttl, time.time()), value))
+
+
+def create(connection: Connection, key: str, value: bytes, ttl: float | None) -> bool:
+    """Store if the key is absent."""
+    now = time.time()
+    done = connection.execute(_CREATE, (key, None, expiry(ttl, now), value, now))
+    return done.rowcount > 0
+
+
+def replace(connection: Connection, key: str, value: bytes, old: object, ttl: float | None) -> bool:
+    """Store if `old` is stored."""
+    now = time.time()
+    done = connection.execute(_REPLACE, (expiry(ttl, now), value, key, now, old))
+    return done.rowcount > 0
+
+
+def offer(connection: Connection, offer: Offer) -> bool:
+    """The ranked write where the stored rank decides: one statement."""
+    now = time.time()
+    done = connection.execute(
+        _OFFER, (offer.key, offer.rank.value, expiry(offer.ttl, now), offer.value, now)
+    )
+    if done.rowcount <= 0:
+        return False
+    connection.offered.append(offer.key)
+    return True
+
+
+def offer_over_plain(connection: Connection, offer: Offer, rank_of: RankOf) -> bool:
+    """The ranked write where `offer` said no: a record that a plain `set` wrote has no rank."""
+    now = time.time()
+    row = connection.execute(_RANK, (offer.key, now)).fetchone()
+    if row is not None and (row[0] is not None or not rank_of(row[1]).yields_to(offer.rank)):
+        return False
+    connection.execute(_PUT, (offer.key, offer.rank.value, expiry(offer.ttl, now), offer.value))
+    connection.offered.append(offer.key)
+    return True
+
+
+def ranked(connection: Connection, one: Offer, rank_of: RankOf) -> bool:
+    """The ranked write, inside a transaction."""
+    return offer(connection, one) or offer_over_plain(connection, one, rank_of)
+
+
+def delete(connection: Connection, key: str) -> None:
+    """Remove."""
+    connection.execute(_DELETE, (key,))
+
+
+def touch(connection: Connection, key: str, ttl: float | None) -> bool:
+    """A new time to live; False if the key is absent."""
+    now = time.time()
+    return connection.execute(_TOUCH, (expiry(ttl, now), key, now)).rowcount > 0
+
+
+def increment(connection: Connection, key: str, by: int, ttl: float | None) -> int:
+    """Add to a decimal number of any length."""
+    row = connection.execute(_GET, (key, time.time())).fetchone()
+    total = int(row[0] if row else b"0") + by
+    put(connection, key, b"%d" % total, ttl)
+    return total
+
+
+def scan(database: Database, prefix: str) -> Iterator[str]:
+    """The keys that begin with `prefix`, in order, a page at a time."""
+    sql, last = _LIST_FIRST, prefix
+    while rows := database.rows(sql, (last, PAGE)):
+        now = time.time()
+        for key, expires in rows:
+            if not key.startswith(prefix):
+                return
+            if expires > now:
+                yield key
+        sql, last = _LIST, rows[-1][0]

@@ -1,0 +1,107 @@
+"""Connections to one file, for the threads of one process."""
+
+import sqlite3
+import threading
+import time
+import weakref
+from collections import deque
+from typing import NamedTuple
+
+from kvbackends.stores.sqlite.errors import translated
+
+IDLE = 16
+"""Most connections that are kept open while nobody uses them."""
+
+DRAIN = 2.0
+"""Seconds that a fork waits for operations under way; each takes milliseconds."""
+
+
+class Settings(NamedTuple):
+    """What each connection is opened with."""
+
+    synchronous: str
+    busy_timeout: float
+    wal_autocheckpoint: int
+
+
+class Connection(sqlite3.Connection):
+    """A connection that remembers which keys its transaction offers."""
+
+    offered: list[str]
+
+
+class Pool:
+    """Hands out connections, the one used last first.
+
+    SQLite keeps the locks of a file in a table of the process (its page "How To Corrupt An SQLite
+    Database File", section 2.6): with a connection open across a fork, the child believes to hold
+    locks that it lacks, and the parent, closing what it takes for the last connection, deletes the
+    log that the child writes to.  So none is open during a fork: `drain` before, `refill` after.
+    """
+
+    def __init__(self, path: str, settings: Settings) -> None:
+        self._path = path
+        self._settings = settings
+        self._idle: deque[Connection] = deque()
+        self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._opening = threading.Lock()
+        self._draining = False
+
+    def take(self) -> Connection:
+        """A connection that nobody else uses until `give` or `drop`."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            with self._opening:
+                return self._connect()
+
+    def give(self, connection: Connection) -> None:
+        """Back for others to use."""
+        if self._draining or len(self._idle) >= IDLE:
+            self.drop(connection)
+        else:
+            self._idle.append(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection; what it has not committed is rolled back."""
+        self._open.discard(connection)
+        connection.close()
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        while self._idle:
+            self.drop(self._idle.pop())
+
+    def drain(self) -> None:
+        """Close all, waiting for those in use, and let none be opened until `refill`."""
+        self._opening.acquire()
+        self._draining = True
+        deadline = time.monotonic() + DRAIN
+        while True:
+            self.close()
+            if not self._open or time.monotonic() > deadline:
+                return
+            time.sleep(0.0005)
+
+    def refill(self) -> None:
+        """Connections may be opened again."""
+        self._draining = False
+        self._opening.release()
+
+    def _connect(self) -> Connection:
+        settings = self._settings
+        try:
+            connection = sqlite3.connect(
+                self._path,
+                timeout=settings.busy_timeout,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=Connection,
+            )
+            connection.offered = []
+            self._open.add(connection)
+            connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {settings.wal_autocheckpoint}")
+        except sqlite3.Error as error:
+            raise translated(error, self._path) from error
+        return connection

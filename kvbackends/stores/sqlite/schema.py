@@ -1,0 +1,117 @@
+"""The tables, and how a file is found to be ours.
+
+`entry` holds what `get` and `offer` see.  A barrier's row carries counters, so that an arrival
+costs the same whatever the size; the rows that grow with the size (`part`, `slot`) and the bytes
+that may be large (`about`) stand beside it, found by `run`, a random number for each new run.
+"""
+
+import sqlite3
+
+from kvbackends.errors import ConfigurationError, StoreError
+
+APPLICATION_ID = 0x6B767262
+"""'kvrb' in the file's header (SQLite: "PRAGMA application_id")."""
+
+VERSION = 1
+"""``PRAGMA user_version``.  A program refuses files of a later one."""
+
+MINIMUM = (3, 24, 0)
+"""The first SQLite with ``ON CONFLICT … DO UPDATE``."""
+
+# Expiry is seconds since the epoch, infinity for never.  The value is the last column, so that
+# reading the others never follows the overflow pages of a large value.
+_TABLES = """
+CREATE TABLE entry (
+    key TEXT PRIMARY KEY NOT NULL,
+    rank INTEGER,  -- NULL: written by `set` or `compare_and_set`
+    expires REAL NOT NULL,
+    value BLOB NOT NULL
+);
+CREATE TABLE barrier (
+    name TEXT PRIMARY KEY NOT NULL,
+    run INTEGER NOT NULL,
+    expires REAL NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0,
+    size INTEGER,
+    header INTEGER NOT NULL DEFAULT 0,  -- recorded parts that are in no slot
+    slots INTEGER NOT NULL DEFAULT 0,
+    unfilled INTEGER NOT NULL DEFAULT 0,  -- slots none of whose members has arrived
+    place INTEGER, member TEXT, delivery TEXT  -- who holds the claim
+);
+CREATE TABLE about (
+    run INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+);
+CREATE TABLE part (
+    run INTEGER NOT NULL, member TEXT NOT NULL, place INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    UNIQUE (run, member, place)
+);
+CREATE TABLE slot (
+    run INTEGER NOT NULL, member TEXT NOT NULL, slot TEXT NOT NULL,
+    arrived INTEGER NOT NULL,
+    UNIQUE (run, member, slot)
+);
+CREATE INDEX slot_by_name ON slot (run, slot);
+CREATE TABLE trash (run INTEGER PRIMARY KEY);  -- runs whose parts are still to be deleted
+"""
+
+
+def check_library() -> None:
+    """Raise if Python came with a SQLite that is too old."""
+    if sqlite3.sqlite_version_info < MINIMUM:
+        raise ConfigurationError(
+            f"this Python has SQLite {sqlite3.sqlite_version}; 3.24 or later is needed"
+        )
+
+
+def prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Make the tables unless they are there; the caller holds the lock file.
+
+    `ConfigurationError` for a file of another program or of a later version, `StoreError` where
+    write-ahead logging is not to be had.
+    """
+    if _is_current(connection, path):
+        return
+    _use_wal(connection, path)
+    connection.execute("BEGIN IMMEDIATE")
+    if not _is_current(connection, path):
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _is_current(connection: sqlite3.Connection, path: str) -> bool:
+    version, application = (
+        _number(connection, "user_version"),
+        _number(connection, "application_id"),
+    )
+    if (version, application) == (VERSION, APPLICATION_ID):
+        return True
+    if application == APPLICATION_ID:
+        raise ConfigurationError(
+            f"the SQLite file {path!r} has version {version} of the tables, this program knows "
+            f"{VERSION}: upgrade kvbackends, or name another file in the URL"
+        )
+    if version or application or _number(connection, "schema_version"):
+        raise ConfigurationError(
+            f"the SQLite file {path!r} belongs to another program: name another file in the URL"
+        )
+    return False
+
+
+def _use_wal(connection: sqlite3.Connection, path: str) -> None:
+    # SQLite's page "Write-Ahead Logging": where it cannot be used, the mode stays what it was.
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"the SQLite file {path!r} cannot use write-ahead logging (it stays in mode {mode!r}):"
+            " put it on a local disk, not on a network file system"
+        )
+
+
+def _number(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)

@@ -1,0 +1,205 @@
+"""The store: each operation of the contract, in one statement or one transaction."""
+
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from typing import Annotated, Literal, Self
+
+import msgspec
+
+from kvbackends.errors import ConfigurationError
+from kvbackends.options import Options, option
+from kvbackends.process import PerProcess
+from kvbackends.records import Arrival, Entry, Feature, Limits, Offer, Part, RankOf
+from kvbackends.store import Store
+from kvbackends.stores.sqlite import barriers, entries, housekeeping
+from kvbackends.stores.sqlite.database import Database
+from kvbackends.stores.sqlite.errors import Busy
+from kvbackends.stores.sqlite.pool import Settings
+from kvbackends.stores.sqlite.subscription import FileSubscription
+from kvbackends.url import StoreURL
+
+SWEPT_AT_ONCE = 200
+"""Rows that `sweep` removes in one transaction, so that no other writer waits for long."""
+
+
+class SQLiteOptions(Options, frozen=True, kw_only=True):
+    """Options of a ``sqlite://`` URL."""
+
+    synchronous: Annotated[
+        Literal["NORMAL", "FULL", "normal", "full"],
+        option(
+            "FULL: a stored result survives a power failure too; NORMAL: it survives the death of "
+            "any process, and a power failure may take the latest results."
+        ),
+    ] = "NORMAL"
+    busy_timeout: Annotated[
+        float,
+        msgspec.Meta(gt=0),
+        option("Seconds that a write waits for other processes before it is tried again."),
+    ] = 5.0
+    wal_autocheckpoint: Annotated[
+        int,
+        msgspec.Meta(gt=0),
+        option("Pages of the write-ahead log after which they are copied into the file."),
+    ] = 1000
+
+
+class SQLiteStore(Store):
+    """One file, for all processes of one host."""
+
+    options_type = SQLiteOptions
+    promises = Feature.DURABLE | Feature.SHARED
+    limits = Limits(value_bytes=999_000_000)  # SQLite's page "Limits": 10^9 bytes in a row
+    transient_errors = (Busy,)
+
+    def __init__(self, path: str, options: SQLiteOptions) -> None:
+        settings = Settings(
+            options.synchronous.upper(), options.busy_timeout, options.wal_autocheckpoint
+        )
+        self._path = path
+        self._database = PerProcess(
+            lambda: Database(path, settings),
+            close=Database.close,
+            abandon=Database.abandon,
+            before_fork=Database.before_fork,
+            after_fork=Database.after_fork,
+        )
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: SQLiteOptions) -> Self:
+        """The store in the file that the URL's path names; relative to the current directory."""
+        if not url.path or url.hosts:
+            raise ConfigurationError(
+                "a SQLite URL names a file: sqlite:///results.db in the current directory, or "
+                "sqlite:////var/lib/app/results.db with four slashes for an absolute path"
+            )
+        return cls(url.path, options)
+
+    # -- plain and ranked keys ----------------------------------------------------------------
+
+    def get(self, key: str) -> Entry | None:
+        """One query.  The version is the value itself: equal versions mean equal bytes."""
+        value = entries.get(self._database(), key)
+        return None if value is None else Entry(value, value)
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """One query."""
+        return entries.get_batch(self._database(), keys)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """One statement."""
+        self._database().write_one(entries.put, key, value, ttl)
+
+    def delete(self, key: str) -> None:
+        """One statement."""
+        self._database().write_one(entries.delete, key)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """One statement."""
+        if version is None:
+            return self._database().write_one(entries.create, key, value, ttl)
+        return self._database().write_one(entries.replace, key, value, version, ttl)
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        """One statement, which decides by the rank beside the value.
+
+        A second one where it does not store: `rank_of` decides over what `set` has written.
+        """
+        database = self._database()
+        return database.write_one(entries.offer, offer) or database.write(
+            entries.offer_over_plain, offer, rank_of
+        )
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        """One statement."""
+        return self._database().write_one(entries.touch, key, ttl)
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        """One transaction."""
+        return self._database().write(entries.increment, key, by, ttl)
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """In order, in pages; keys written meanwhile may be missing."""
+        return entries.scan(self._database(), prefix)
+
+    def sweep(self, limit: int = 1000) -> int:
+        """In transactions of a few rows each."""
+        removed = 0
+        for clear in (housekeeping.sweep_entries, housekeeping.sweep_barriers):
+            while removed < limit:
+                most = min(limit - removed, SWEPT_AT_ONCE)
+                count = self._database().write(clear, most)
+                removed += count
+                if count < most:
+                    break
+        self._empty_trash()
+        return removed
+
+    # -- barriers -----------------------------------------------------------------------------
+
+    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
+        """One transaction."""
+        self._database().write(barriers.open_barrier, barrier, about, ttl)
+
+    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
+        """One transaction."""
+        return self._database().write(barriers.expect, part, size, ttl)
+
+    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
+        """One transaction."""
+        self._database().write(barriers.expect_more, part, slot, member, ttl)
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        """One transaction."""
+        return self._database().write(barriers.arrive, part, value, ttl, evict)
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        """One transaction for the part and the result."""
+        return self._database().write(barriers.finish, offer, part, rank_of, ttl, evict)
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        """All parts of one moment."""
+        return iter(self._database().read(barriers.parts, barrier))
+
+    def renew(self, part: Part) -> bool:
+        """One query."""
+        return self._database().read(barriers.renew, part)
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        """One transaction for the tombstone and the result; the parts are then deleted in steps.
+
+        What a crash leaves of them is deleted by other writers.
+        """
+        self._database().write(barriers.close_barrier, part, ttl, offer, rank_of)
+        self._empty_trash()
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def subscribe(self) -> FileSubscription:
+        """Woken by the lock file."""
+        self._database()
+        return FileSubscription(self._path)
+
+    def ping(self) -> None:
+        """Opens the file if it is not open, and reads."""
+        entries.get(self._database(), "kvbackends-ping")
+
+    def close(self) -> None:
+        """Close the files; a later call opens them again."""
+        self._database.close()
+
+    def _empty_trash(self) -> None:
+        while self._database().write(housekeeping.empty_trash):
+            pass
