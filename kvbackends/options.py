@@ -14,7 +14,7 @@ AnyOptions = TypeVar("AnyOptions", bound="Options")
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an adapter's URL accepts.  One field, one option: its type, default and description.
 
-    ``Annotated[float, option("Seconds to connect.", setting="redis_socket_connect_timeout")] = 5.0``
+    ``Annotated[float, option("Seconds to connect.", setting="redis_socket_timeout")] = 5.0``
     A value comes from the URL's query, else ``result_backend_transport_options``, else the
     Celery setting, else the default.
     """
@@ -23,7 +23,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Who gets options that are not declared; with "driver" they arrive in `driver_options`."""
 
 
-def option(help: str, *, setting: str | None = None, secret: bool = False) -> msgspec.Meta:
+def option(
+    help: str,  # noqa: A002 - what the field's own libraries call it
+    *,
+    setting: str | None = None,
+    secret: bool = False,
+) -> msgspec.Meta:
     """One declared option.
 
     `help` is what the reference says of it, `setting` the Celery setting that also fills it, and

@@ -89,7 +89,8 @@ class StoreURL:
         hosts = ",".join(map(str, self.hosts))
         query = "&".join(f"{name}={_shown(name, text)}" for name, text in self.query.items())
         return (
-            f"{self.scheme}://{user}{'@' if user else ''}{hosts}/{quote(self.path)}"
+            f"{self.scheme}://{user}{'@' if user else ''}{hosts}"
+            f"{'/' if self.path else ''}{quote(self.path)}"
             f"{'?' if query else ''}{query}"
         )
 

@@ -104,6 +104,32 @@ class _Look(NamedTuple):
     version: Hashable | None
 
 
+class _Recording:
+    """The part that one turn brings: recorded once for each run of the barrier it meets."""
+
+    def __init__(
+        self, store: Operations, part: Part, value: bytes | None, ttl: float | None
+    ) -> None:
+        self._store, self._part, self._value, self._ttl = store, part, value, ttl
+        self._run: Run | None = None
+        self._count = 0
+
+    def counted(self, control: Control) -> Control:
+        """The control record with this part counted."""
+        if self._value is None:
+            return control
+        run = Run(self._part.barrier, control.run)
+        if run != self._run:
+            self._count = pages.record(self._store, run, self._part, self._value, self._ttl)
+            self._run = run
+        return control.counted(pages.page_of(self._part), self._count)
+
+    def forget(self) -> None:
+        """Undo what came back to life after the parts were discarded."""
+        if self._run is not None:
+            pages.forget(self._store, self._run, self._part)
+
+
 def _turn(
     store: Operations,
     part: Part,
@@ -112,29 +138,21 @@ def _turn(
     evict: str | None,
     change: Callable[[Control], Control],
 ) -> Arrival:
-    recorded: tuple[Run, int] | None = None
+    recording = _Recording(store, part, value, ttl)
     while True:
-        control, version = _look(store, part.barrier)
-        run = Run(part.barrier, control.run)
+        control, version = look = _look(store, part.barrier)
         if control.done:
-            if recorded is not None:
-                pages.forget(store, recorded[0], part)  # what came back to life after the discard
+            recording.forget()
             return _CLOSED
-        if value is not None and (recorded is None or recorded[0] != run):
-            recorded = run, pages.record(store, run, part, value, ttl)
-        changed = change(control)
-        if recorded is not None:
-            changed = changed.counted(pages.page_of(part), recorded[1])
-        if changed != control:
-            if not store.compare_and_set(_control(part.barrier), changed.encode(), version, ttl):
-                continue
-            if changed.may_be_full():
-                continue  # look again for the version that a claim is compared with
-        if not changed.may_be_full():
-            return _WAITING
-        answer = _claim(store, part, _Look(control, version), ttl, evict)
-        if answer is not None:
-            return answer
+        changed = recording.counted(change(control))
+        if changed == control:
+            answer = _claim(store, part, look, ttl, evict) if control.may_be_full() else _WAITING
+            if answer is not None:
+                return answer
+            continue
+        stored = store.compare_and_set(_control(part.barrier), changed.encode(), version, ttl)
+        if stored and not changed.may_be_full():
+            return _WAITING  # else look again, for the version that a claim is compared with
 
 
 def _claim(

@@ -1,0 +1,106 @@
+"""What is kept of a chord for whoever dispatches it: its body and the shape of its header."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from celery.result import GroupResult, ResultSet
+from kombu import serialization
+
+from kvbackends.backend.compat import EncodeError, LazyTasks
+
+logger = logging.getLogger(__name__)
+
+Tree = list[Any]
+"""Task ids in header order; a list stands for a group that kept its shape."""
+
+
+class About(NamedTuple):
+    """What `encode` kept."""
+
+    body: Any = None
+    header: Tree | None = None
+    """None: the header is lazy, and was not exhausted to look at it."""
+
+
+class _Kept(msgspec.Struct):
+    header: list[Any] | None
+    content_type: str
+    content_encoding: str
+    body: bytes
+
+
+def encode(app: Any, body: Any, results: Any) -> bytes:
+    """As bytes.  The body is encoded as in a message; one that cannot be is left out."""
+    header = None if isinstance(results, LazyTasks) else [_node(result) for result in results]
+    try:
+        kind, encoding, data = serialization.dumps(dict(body), app.conf.task_serializer)
+    except EncodeError:
+        logger.warning("a chord's body cannot be encoded; only its header tasks can dispatch it")
+        kind, encoding, data = "", "", b""
+    payload = data.encode() if isinstance(data, str) else data
+    return msgspec.msgpack.encode(_Kept(header, kind, encoding, payload))
+
+
+def decode(app: Any, data: bytes) -> About:
+    """What `encode` kept; empty if it has expired or was never written."""
+    if not data:
+        return About()
+    kept = msgspec.msgpack.decode(data, type=_Kept)
+    if not kept.body:
+        return About(None, kept.header)
+    names = {*(app.conf.accept_content or ()), app.conf.task_serializer}
+    accept = serialization.prepare_accept_content(names)
+    body = serialization.loads(kept.body, kept.content_type, kept.content_encoding, accept=accept)
+    return About(body, kept.header)
+
+
+def leaves(result: Any) -> Iterator[str]:
+    """The ids of the tasks that a result consists of."""
+    if isinstance(result, ResultSet):
+        for child in result.results:
+            yield from leaves(child)
+    else:
+        yield result.id
+
+
+def arranged(header: Tree | None, values: Mapping[tuple[int, str], Any]) -> list[Any]:
+    """The values as the header tells, with added parts behind the place of their adders.
+
+    `values` are by (index, task id).  Without a header, or where it does not fit, they follow
+    index and id, which every dispatcher orders alike.
+    """
+    ordered = [values[key] for key in sorted(values)]
+    if header is None:
+        return ordered
+    left = dict(sorted(values.items()))
+    try:
+        tops = [_take(node, place, left) for place, node in enumerate(header)]
+    except KeyError:
+        return ordered
+    groups = [[top] for top in tops] or [[]]
+    for (place, _), value in left.items():
+        groups[min(place, len(groups) - 1)].append(value)
+    return [value for group in groups for value in group]
+
+
+def _take(node: Any, place: int, left: dict[tuple[int, str], Any]) -> Any:
+    if isinstance(node, list):
+        return [_take(child, index, left) for index, child in enumerate(node)]
+    if (place, node) in left:
+        return left.pop((place, node))
+    # The index of a nested part need not be its position in the tree; its id tells.
+    key = next((key for key in left if key[1] == node), None)
+    return left.pop(key) if key else _missing(node)
+
+
+def _missing(node: str) -> Any:
+    raise KeyError(node)
+
+
+def _node(result: Any) -> Any:
+    if isinstance(result, GroupResult):
+        children: Sequence[Any] = result.results
+        return [_node(child) for child in children]
+    return result.id

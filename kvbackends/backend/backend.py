@@ -1,0 +1,131 @@
+"""The backend that Celery opens for ``result_backend = "kv+…"``."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kvbackends.backend.base import text
+from kvbackends.backend.chords import Chords
+from kvbackends.backend.compat import ImproperlyConfigured
+from kvbackends.backend.failures import Failures
+from kvbackends.backend.records import Ranks
+from kvbackends.backend.recovery import Recovery
+from kvbackends.backend.results import Results
+from kvbackends.backend.times import Times
+from kvbackends.backend.waits import Waits
+from kvbackends.derived.primitives import get_many
+from kvbackends.errors import ConfigurationError
+from kvbackends.layers.layer import innermost
+from kvbackends.layers.retry import at_most
+from kvbackends.plugins.opening import core_options, open_store
+from kvbackends.records import Feature
+from kvbackends.url import StoreURL
+
+SWEEP_BATCH = 1000
+
+
+class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
+    """Celery's key-value backend over any `kvbackends.Store`, with every feature on every store."""
+
+    supports_native_join = True
+    supports_result_compression = True
+    supports_failure_expires = True
+    # Celery would rebind `apply_chord` to its counter chord; `incr` works all the same.
+    implements_incr = False
+    is_async = True
+
+    def __init__(self, app: Any, url: str, expires: Any = None, **kwargs: Any) -> None:
+        parsed = StoreURL.parse(url)
+        self.store = open_store(url, app.conf)
+        self.supports_autoexpire = Feature.AUTOEXPIRE in self.store.features
+        self.persistent = Feature.DURABLE in self.store.features
+        super().__init__(app, expires=expires, url=url, **kwargs)
+        self.thread_safe = True
+        self._redacted = str(parsed)
+        self.times = Times(app.conf, self.expires, core_options(parsed, app.conf).claim_lease)
+        self.ranks = Ranks(self.decode)
+        self._prepare_waits()
+
+    # -- Celery's key-value methods -------------------------------------------------------------
+
+    def get(self, key: str | bytes) -> bytes | None:
+        """The stored bytes, or None."""
+        entry = self.store.get(text(key))
+        return None if entry is None else entry.value
+
+    def mget(self, keys: Iterable[str | bytes]) -> list[bytes | None]:
+        """The stored bytes of each key, in the order of the keys; None for an absent one."""
+        names = [text(key) for key in keys]
+        found = dict(get_many(self.store, names))
+        return [found.get(name) for name in names]
+
+    def set(self, key: str | bytes, value: str | bytes) -> None:
+        """Store for as long as results live."""
+        self._set_with_state(key, value, "")
+
+    def delete(self, key: str | bytes) -> None:
+        """Remove; an absent key is fine."""
+        self.store.delete(text(key))
+
+    def incr(self, key: str | bytes) -> int:
+        """Add one to the number at `key`."""
+        return self.store.increment(text(key), 1, self.times.result)
+
+    def expire(self, key: str | bytes, value: float | None) -> bool:
+        """Let `key` live for `value` seconds from now; 0 or None: for ever."""
+        return self.store.touch(text(key), value or None)
+
+    def _set_with_state(self, key: str | bytes, value: str | bytes, state: str) -> None:
+        data = value.encode() if isinstance(value, str) else bytes(value)
+        self.store.set(text(key), data, self.times.of_state(state))
+
+    def task_result_exists(self, task_id: str) -> bool:
+        """True if a record of the task is stored, in whatever state."""
+        return self.get(self.get_key_for_task(task_id)) is not None
+
+    # -- what stands around it ------------------------------------------------------------------
+
+    @property
+    def client(self) -> Any:
+        """The driver's client where the adapter has one, else the adapter's store."""
+        store = innermost(self.store)
+        return getattr(store, "client", store)
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """The URL as in the settings; passwords, tokens and keys are hidden unless asked for."""
+        return f"kv+{self.url if include_password else self._redacted}"
+
+    def cleanup(self) -> None:
+        """Celery's daily cleanup: remove what has expired; or recover the chord it was sent for."""
+        if not self._recover_if_asked():
+            while self.store.sweep(SWEEP_BATCH) >= SWEEP_BATCH:
+                pass
+
+    def _ensure_retryable(
+        self, func: Any, *args: Any, max_retries: float | None = None, **kwargs: Any
+    ) -> Any:
+        # The retries are the retry layer's; Celery only bounds them here.
+        with at_most(max_retries):
+            return super()._ensure_retryable(func, *args, **kwargs)
+
+    def __reduce__(
+        self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        own = {"url": self.url, "expires": self.expires, "serializer": self.serializer}
+        return super().__reduce__(args, {**own, **(kwargs or {})})
+
+
+def open_backend(
+    app: Any = None, url: str | None = None, **kwargs: Any
+) -> BaseKeyValueStoreBackend:
+    """What Celery's entry point ``kv`` names; `url` comes without ``kv+``.
+
+    A wrong URL, option or plugin is Celery's `ImproperlyConfigured`, which says what to do.
+    """
+    if not url or "://" not in url:
+        raise ImproperlyConfigured(
+            'result_backend must name a store, for example "kv+sqlite:///results.db"'
+        )
+    try:
+        return BaseKeyValueStoreBackend(app, url=url, **kwargs)
+    except ConfigurationError as error:
+        raise ImproperlyConfigured(str(error)) from error

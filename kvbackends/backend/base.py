@@ -1,0 +1,19 @@
+"""What the parts of the backend share."""
+
+from kvbackends.backend.compat import CeleryBackend
+from kvbackends.backend.records import Ranks
+from kvbackends.backend.times import Times
+from kvbackends.store import Store
+
+
+class Base(CeleryBackend):
+    """Celery's class, and what `kvbackends.backend.backend` sets up."""
+
+    store: Store
+    times: Times
+    ranks: Ranks
+
+
+def text(key: str | bytes) -> str:
+    """A key as the store takes it; Celery's own keys are bytes."""
+    return key.decode() if isinstance(key, bytes) else str(key)

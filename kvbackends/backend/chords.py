@@ -1,0 +1,245 @@
+"""Chords: Celery's hooks, translated to a barrier of the store."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from celery import maybe_signature, states
+
+from kvbackends.backend import about
+from kvbackends.backend.base import Base, text
+from kvbackends.backend.compat import (
+    BackendStoreError,
+    ChordError,
+    Reject,
+    SoftTimeLimitExceeded,
+    current_request,
+    current_task,
+    publish,
+)
+from kvbackends.backend.results import as_encode_error, new_delivery
+from kvbackends.errors import StoreError, StoreUnavailable, ValueTooLarge
+from kvbackends.protocol.chord import Chord, Gathered
+from kvbackends.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
+
+logger = logging.getLogger(__name__)
+
+NO_INDEX = 2**31 - 1
+"""The place of a part whose message has no index (old clients): after all others."""
+
+
+class Finishing:
+    """One task's end, between Celery's two hooks: the result is stored, the part returns."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self.delivery = new_delivery()
+        self.returned: tuple[Chord, Arrival] | None = None
+
+
+_finishing: ContextVar[Finishing | None] = ContextVar("kvbackends_finishing", default=None)
+
+
+class Chords(Base):
+    """`apply_chord`, `set_chord_size`, `add_to_chord`, and what a header task does at its end."""
+
+    # -- beginning ------------------------------------------------------------------------------
+
+    def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **_: Any) -> None:
+        """A new run; called before any header task is sent."""
+        group_id, results = header_result_args
+        kept = about.encode(self.app, body, results)
+        self.store.open_barrier(self._barrier(group_id), kept, self.times.chord.ttl)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """How many parts the header has; called before its last task is sent.
+
+        A client never waits for a claim: whoever holds it dispatches.
+        """
+        part = Part(self._barrier(group_id), SIZE_PLACE, "size", new_delivery())
+        arrival = self.store.expect(part, chord_size, self.times.chord.ttl)
+        self._chord(part, None, may_hold=False).settle(arrival)
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
+        """One part more for each task of `result`, before the adding task returns its own.
+
+        A second run of the same task names its additions anew; they fill the same slots.
+        """
+        request = current_request()
+        adder = self._part(request, new_delivery())
+        slot = getattr(request, "kvbackends_added", 0)
+        for leaf in about.leaves(result):
+            self.store.expect_more(
+                adder._replace(barrier=self._barrier(chord_id)), slot, leaf, self.times.chord.ttl
+            )
+            slot += 1
+        request.kvbackends_added = slot
+
+    # -- a part returns -------------------------------------------------------------------------
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.SUCCESS,
+    ) -> None:
+        """Store a success; for a header task the same step records its part."""
+        with_part = super().mark_as_done
+        self._end(request, lambda: with_part(task_id, result, request, store_result, state))
+
+    def mark_as_revoked(
+        self,
+        task_id: str,
+        reason: str = "",
+        request: Any = None,
+        store_result: bool = True,
+        state: str = states.REVOKED,
+    ) -> None:
+        """Store that the task will not run; a header task's part returns as a failure."""
+        with_part = super().mark_as_revoked
+        self._end(request, lambda: with_part(task_id, reason, request, store_result, state))
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
+        """The part is recorded, unless storing the result did it; then the chord is settled."""
+        if not request.group or not request.id:
+            return
+        ending = _finishing.get()
+        if ending is None or ending.request is not request:
+            with _end_of(request) as ending:
+                self._return_part(ending, state, result)
+        else:
+            self._return_part(ending, state, result)
+
+    def _return_part(self, ending: Finishing, state: str, result: Any) -> None:
+        if ending.returned is None:
+            ending.returned = self._arrive(ending, state, result)
+        chord, arrival = ending.returned
+        left = chord.settle(arrival)
+        if left.outcome is Outcome.HELD:
+            self._recover_later(ending.request, left.holder)
+
+    def _arrive(self, ending: Finishing, state: str, result: Any) -> tuple[Chord, Arrival]:
+        request = ending.request
+        meta = self._meta(request.id, self.encode_result(result, state), state, None, request)
+        part = self._part(request, ending.delivery)
+        try:
+            arrival = self.store.arrive(part, self._payload(meta), self.times.chord.ttl)
+        except ValueTooLarge as error:
+            raise as_encode_error(error) from error
+        return self._chord(part, request), arrival
+
+    def _finish_part(self, offer: Offer, request: Any) -> bool:
+        """Store the offer and record the part in one step, if this is a header task's end."""
+        ending = _finishing.get()
+        if ending is None or ending.request is not request or not request.group:
+            return False
+        part = self._part(request, ending.delivery)
+        # The second time is after a soft time limit: what was published is not published again.
+        chord = ending.returned[0] if ending.returned else self._chord(part, request, offer=offer)
+        arrival = self.store.finish(offer, part, self.ranks.rank_of, self.times.chord.ttl)
+        ending.returned = chord, arrival
+        return True
+
+    def _end(self, request: Any, call: Callable[[], None]) -> None:
+        """Run Celery's end of a task; a header task's survives a soft time limit in the middle.
+
+        The task itself has ended when the limit strikes here, and each step may be repeated.
+        """
+        if not (request and request.chord):
+            call()
+            return
+        with _end_of(request), self._redelivered_if_unavailable():
+            try:
+                call()
+            except SoftTimeLimitExceeded:
+                logger.warning("soft time limit while a finished task returned to its chord")
+                call()
+
+    @contextmanager
+    def _redelivered_if_unavailable(self) -> Iterator[None]:
+        """With late acknowledgement the part comes again; else it can only be reported."""
+        try:
+            yield
+        except (StoreUnavailable, BackendStoreError) as error:
+            task = current_task()
+            if task is not None and task.acks_late:
+                raise Reject(error, requeue=True) from error
+            logger.exception("a chord's part could not be returned")
+            raise
+
+    # -- dispatch -------------------------------------------------------------------------------
+
+    def _chord(
+        self,
+        part: Part,
+        request: Any,
+        *,
+        offer: Offer | None = None,
+        may_hold: bool | None = None,
+    ) -> Chord:
+        holds = current_task() is not None if may_hold is None else may_hold
+        return Chord(
+            self.store,
+            part,
+            self.times.chord,
+            lambda gathered: self._dispatch(gathered, request and request.chord),
+            rank_of=self.ranks.rank_of,
+            offer=offer,
+            may_hold=holds,
+        )
+
+    def _dispatch(self, gathered: Gathered, body: Any) -> None:
+        """Publish the body with the values of the parts, or run the error path."""
+        known = about.decode(self.app, gathered.about)
+        body = maybe_signature(body or known.body, app=self.app)
+        if body is None:
+            raise StoreError("the chord is complete, but its body has expired")
+        try:
+            values = self._values(gathered, known)
+            try:
+                publish(self.app, body.delay, values)
+            except SoftTimeLimitExceeded:
+                raise
+            except Exception as error:
+                raise ChordError(f"Callback error: {error!r}") from error
+        except ChordError as error:
+            logger.exception("chord of %s failed", body.id)
+            self.chord_error_from_stack(body, error)
+
+    def _values(self, gathered: Gathered, known: about.About) -> list[Any]:
+        """The body's argument.  `ChordError` for the first part that failed, in header order."""
+        if gathered.missing:
+            raise ChordError(f"{gathered.missing} parts of the chord have expired")
+        metas = {
+            (part.place, part.member): self.decode_result(value) for part, value in gathered.parts
+        }
+        for (_, member), meta in sorted(metas.items()):
+            if meta["status"] in states.PROPAGATE_STATES:
+                raise ChordError(f"Dependency {member} raised {meta['result']!r}") from meta[
+                    "result"
+                ]
+        return about.arranged(known.header, {key: m["result"] for key, m in metas.items()})
+
+    # -- names ----------------------------------------------------------------------------------
+
+    def _barrier(self, group_id: str) -> str:
+        return text(self.get_key_for_chord(group_id))
+
+    def _part(self, request: Any, delivery: str) -> Part:
+        index = getattr(request, "group_index", None)
+        place = NO_INDEX if index is None else int(index)
+        return Part(self._barrier(request.group), place, request.id, delivery)
+
+
+@contextmanager
+def _end_of(request: Any) -> Iterator[Finishing]:
+    ending = Finishing(request)
+    token = _finishing.set(ending)
+    try:
+        yield ending
+    finally:
+        _finishing.reset(token)

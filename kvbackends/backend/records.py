@@ -1,0 +1,82 @@
+"""What of a stored result the contract needs to know: its rank, whether it is final, its facets."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery import states
+
+from kvbackends.records import Rank
+
+_RANKS = {
+    states.SUCCESS: Rank.SUCCEEDED,
+    states.FAILURE: Rank.FAILED,
+    states.REVOKED: Rank.FAILED,
+}
+
+HEAD = 64
+"""Bytes that tell the state: Celery's records begin with it in JSON, pickle and msgpack."""
+
+_STATE = re.compile(
+    rb"""
+      \{"status":\ ?"(?P<json>[^"\\]+)"                             # JSON
+    | \x80.{0,14}?(?:X\x06\0\0\0|\x8c\x06)status(?:q.|\x94)         # pickle, protocols 2 to 5
+      (?:X(?P<pickle2>.)\0\0\0|\x8c(?P<pickle4>.))
+    | [\x80-\x8f\xde].{0,2}?\xa6status(?P<msgpack>[\xa0-\xbf])      # msgpack
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
+Decode = Callable[[bytes], Mapping[str, Any]]
+
+
+def rank_of_state(state: str) -> Rank:
+    """How final a state is; custom states are not."""
+    return _RANKS.get(state, Rank.UNREADY)
+
+
+def state_in_head(payload: bytes) -> str | None:
+    """The state of an encoded record, read from its first bytes; None if they do not tell."""
+    head = payload[:HEAD]
+    match = _STATE.match(head)
+    if match is None:
+        return None
+    if match["json"]:
+        return match["json"].decode()
+    length = match["pickle2"] or match["pickle4"] or bytes([match["msgpack"][0] & 0x1F])
+    text = head[match.end() : match.end() + length[0]]
+    return text.decode(errors="replace") if len(text) == length[0] else None
+
+
+class Ranks:
+    """Ranks stored bytes.  `decode` is asked only where the head does not tell (gzip, YAML)."""
+
+    def __init__(self, decode: Decode) -> None:
+        self._decode = decode
+
+    def rank_of(self, payload: bytes) -> Rank:
+        """The rank; a record that cannot be decoded yields to everything."""
+        state = self._state(payload)
+        return Rank.UNREADY if state is None else rank_of_state(state)
+
+    def is_final(self, payload: bytes) -> bool:
+        """True if a wait for it is over; whoever decodes a broken record learns what is wrong."""
+        state = self._state(payload)
+        return state is None or rank_of_state(state) is not Rank.UNREADY
+
+    def _state(self, payload: bytes) -> str | None:
+        try:
+            return state_in_head(payload) or str(self._decode(payload)["status"])
+        except Exception:  # noqa: BLE001 - whatever a serializer raises for bytes it does not understand
+            return None
+
+
+def facets(meta: Mapping[str, Any], request: Any) -> dict[str, str]:
+    """What a result can be found by, where the store can find."""
+    found = {
+        "state": meta["status"],
+        "task": getattr(request, "task", None),
+        "worker": getattr(request, "hostname", None),
+        "done": meta.get("date_done"),
+    }
+    return {name: str(value) for name, value in found.items() if value}

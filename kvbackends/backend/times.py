@@ -1,0 +1,52 @@
+"""How long things live, from Celery's settings; everything in seconds."""
+
+from datetime import timedelta
+from typing import Any
+
+from celery import states
+
+from kvbackends.protocol.chord import Terms
+
+CHORD_WITHOUT_EXPIRY = 30 * 86400.0
+"""Chord bookkeeping is never kept for ever, also where results are."""
+SHORTEST_TOMBSTONE = 3600.0
+
+
+def seconds(value: Any) -> float | None:
+    """A setting as seconds; None for "keep" (None or 0)."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    return float(value) if value else None
+
+
+class Times:
+    """The settings of one backend."""
+
+    def __init__(self, conf: Any, expires: Any, claim_lease: float) -> None:
+        self.result = seconds(expires)
+        self.failure = self._or_result(conf.get("result_failure_expires"))
+        self.chord = self._chord(conf, claim_lease)
+
+    def of_state(self, state: str) -> float | None:
+        """How long a record with this state is kept, from its last write; None: for ever."""
+        return self.failure if state == states.FAILURE else self.result
+
+    def _or_result(self, setting: Any) -> float | None:
+        return self.result if setting is None else seconds(setting)
+
+    def _chord(self, conf: Any, claim_lease: float) -> Terms:
+        ttl = self._or_result(conf.get("result_chord_expires")) or CHORD_WITHOUT_EXPIRY
+        visibility = (conf.broker_transport_options or {}).get("visibility_timeout") or 0
+        return Terms(
+            ttl=ttl,
+            tombstone=max(ttl, float(visibility), SHORTEST_TOMBSTONE),
+            lease=max(claim_lease, (conf.result_chord_join_timeout or 0) + _publish_budget(conf)),
+        )
+
+
+def _publish_budget(conf: Any) -> float:
+    """Seconds that publishing one message may take with all its retries."""
+    policy = conf.task_publish_retry_policy or {}
+    retries = (policy.get("max_retries") or 0) if conf.task_publish_retry else 0
+    pause = float(policy.get("interval_max") or 0)
+    return float((retries + 1) * (conf.broker_connection_timeout or 0) + retries * pause)

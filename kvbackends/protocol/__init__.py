@@ -1,0 +1,1 @@
+"""Chords and waiting, pure over `kvbackends.store.Store`; nothing here knows Celery."""
