@@ -77,7 +77,7 @@ test-all: pytest = -m pytest $(PYTEST_ARGS)
 test-all: test celery-suite  ## `test`, the slow tests and the whole of Celery's own suite
 
 .PHONY: test-core
-test-core: .venv/.ready debian-packages
+test-core: .venv/.ready .venv-suite/.ready debian-packages
 	.venv/bin/python $(pytest)
 
 .PHONY: test-celery56
