@@ -6,7 +6,7 @@ one, however many parts there are.
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kvbackends.records import Arrival, Offer, Outcome, Part, Rank, RankOf
@@ -39,7 +39,21 @@ SELECT slot, (SELECT max(other.arrived) FROM slot AS other
               WHERE other.run = slot.run AND other.slot = slot.slot)
 FROM slot WHERE run = ? AND member = ?
 """
+_ADD = "INSERT INTO slot (run, slot, member, arrived) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _FILL = "UPDATE slot SET arrived = 1 WHERE run = ? AND member = ?"
+_ALL = "SELECT place, member, value FROM part WHERE run = ?"
+_HEADER = """
+SELECT place, member, value FROM part
+WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM slot WHERE run = ?1 AND member = part.member)
+"""
+# Rows of one run are numbered in the order of arrival: who came first into a slot stays chosen.
+_FILLED = """
+SELECT place, member, value FROM part WHERE rowid IN (
+    SELECT min(part.rowid) FROM slot JOIN part USING (run, member)
+    WHERE run = ? AND slot <> '' GROUP BY slot)
+"""
+_STRAY = ""
+"""Stands for the slot of parts that were added after the claim: they count for nothing."""
 
 
 class Barrier(NamedTuple):
@@ -78,27 +92,18 @@ def expect(connection: Connection, part: Part, size: int, ttl: float | None) -> 
 def expect_more(
     connection: Connection, part: Part, number: int, member: str, ttl: float | None
 ) -> None:
-    """One part more.  Nothing changes once the barrier is claimed."""
+    """One part more.  After the claim nothing more is expected."""
     barrier = look(connection, part.barrier) or _begin(connection, part.barrier, ttl, done=False)
-    if barrier.done or barrier.delivery is not None:
+    if barrier.done:
         return
     slot = f"{part.place}:{part.member}:{number}"
-    before = _arrived_in(connection, barrier.run, slot)
-    places = _one(
-        connection, "SELECT count(*) FROM part WHERE run = ? AND member = ?", barrier.run, member
+    known = connection.execute(_SLOTS_OF, (barrier.run, member)).fetchall()
+    if slot in dict(known):
+        return
+    changed = _added(
+        connection, barrier, slot if barrier.delivery is None else _STRAY, member, not known
     )
-    was_header = not connection.execute(_SLOTS_OF, (barrier.run, member)).fetchone()
-    added = connection.execute(
-        "INSERT INTO slot (run, slot, member, arrived) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (barrier.run, slot, member, min(places, 1)),
-    )
-    if added.rowcount > 0:
-        changed = barrier._replace(
-            header=barrier.header - (places if was_header else 0),
-            slots=barrier.slots + (before is None),
-            unfilled=barrier.unfilled + (before is None and not places) - (before == 0 < places),
-        )
-        _write_counts(connection, changed, part.barrier, ttl)
+    _write_counts(connection, changed, part.barrier, ttl)
 
 
 def arrive(
@@ -139,23 +144,8 @@ def parts(connection: Connection, name: str) -> list[tuple[Part, bytes]]:
     if barrier is None or barrier.done:
         return []
     if not barrier.full():
-        rows = connection.execute(
-            "SELECT place, member, value FROM part WHERE run = ?", (barrier.run,)
-        )
-        return _as_parts(name, rows)
-    header = connection.execute(
-        """SELECT place, member, value FROM part WHERE run = ?1
-           AND NOT EXISTS (SELECT 1 FROM slot WHERE run = ?1 AND member = part.member)""",
-        (barrier.run,),
-    )
-    filled = connection.execute(
-        """SELECT place, part.member, value
-           FROM (SELECT min(rowid) AS first FROM slot WHERE run = ?1 AND arrived GROUP BY slot)
-           JOIN slot ON slot.rowid = first
-           JOIN part ON part.rowid =
-             (SELECT min(rowid) FROM part WHERE run = ?1 AND member = slot.member)""",
-        (barrier.run,),
-    )
+        return _as_parts(name, connection.execute(_ALL, (barrier.run,)))
+    header, filled = (connection.execute(sql, (barrier.run,)) for sql in (_HEADER, _FILLED))
     return _as_parts(name, header) + _as_parts(name, filled)
 
 
@@ -168,8 +158,13 @@ def renew(connection: Connection, part: Part) -> bool:
 def close_barrier(
     connection: Connection, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
 ) -> None:
-    """The tombstone, whoever holds the claim by now, and the result; the parts become trash."""
-    _begin(connection, part.barrier, ttl, done=True)
+    """The tombstone, whoever holds the claim by now, and the result; the parts become trash.
+
+    A run that nobody has claimed began after the one that was dispatched, and is left alone.
+    """
+    barrier = look(connection, part.barrier)
+    if barrier is None or barrier.done or barrier.delivery is not None:
+        _begin(connection, part.barrier, ttl, done=True)
     if offer is not None:
         entries.ranked(connection, offer, rank_of)
 
@@ -193,12 +188,35 @@ def _recorded(connection: Connection, barrier: Barrier, part: Part, value: bytes
     added = connection.execute(_ARRIVE, (run, part.member, part.place, value))
     if added.rowcount <= 0:
         return barrier
-    slots = connection.execute(_SLOTS_OF, (run, part.member)).fetchall() if barrier.slots else []
+    slots = []
+    if barrier.slots or barrier.delivery is not None:  # else nothing was added
+        slots = connection.execute(_SLOTS_OF, (run, part.member)).fetchall()
     if not slots:
         return barrier._replace(header=barrier.header + 1)
     connection.execute(_FILL, (run, part.member))
-    filled = sum(not arrived for _, arrived in slots)
+    filled = sum(slot != _STRAY and not arrived for slot, arrived in slots)
     return barrier._replace(unfilled=barrier.unfilled - filled)
+
+
+def _added(
+    connection: Connection, barrier: Barrier, slot: str, member: str, was_header: bool
+) -> Barrier:
+    """Put `member`, which may have arrived already, into a slot."""
+    run = barrier.run
+    (slot_arrived,) = connection.execute(
+        "SELECT max(arrived) FROM slot WHERE run = ? AND slot = ?", (run, slot)
+    ).fetchone()
+    (places,) = connection.execute(
+        "SELECT count(*) FROM part WHERE run = ? AND member = ?", (run, member)
+    ).fetchone()
+    connection.execute(_ADD, (run, slot, member, places > 0))
+    changed = barrier._replace(header=barrier.header - places * was_header)
+    if slot == _STRAY:
+        return changed
+    if slot_arrived is None:
+        return changed._replace(slots=barrier.slots + 1, unfilled=barrier.unfilled + (not places))
+    filled = places > 0 and not slot_arrived
+    return changed._replace(unfilled=barrier.unfilled - filled)
 
 
 def _write_counts(connection: Connection, barrier: Barrier, name: str, ttl: float | None) -> None:
@@ -226,17 +244,5 @@ def _claim(
     )
 
 
-def _arrived_in(connection: Connection, run: int, slot: str) -> int | None:
-    """1 if a member of the slot has arrived, 0 if none has; None for a slot without members."""
-    sql = "SELECT max(arrived) FROM slot WHERE run = ? AND slot = ?"
-    found: int | None = _one(connection, sql, run, slot)
-    return found
-
-
-def _one(connection: Connection, sql: str, *parameters: object) -> int:
-    (value,) = connection.execute(sql, parameters).fetchone()
-    return value  # type: ignore[no-any-return]
-
-
-def _as_parts(name: str, rows: Iterator[tuple[int, str, bytes]]) -> list[tuple[Part, bytes]]:
+def _as_parts(name: str, rows: Iterable[tuple[int, str, bytes]]) -> list[tuple[Part, bytes]]:
     return [(Part(name, place, member, ""), value) for place, member, value in rows]
