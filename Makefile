@@ -20,7 +20,7 @@ BROKER ?=
 # More arguments for benchmarks.
 ARGS ?=
 
-sources := $(wildcard kvbackends adapters tests examples benchmarks)
+sources := $(wildcard kvbackends adapters tests examples benchmarks tools)
 typed := kvbackends tests/servers $(wildcard examples benchmarks)
 # What every supported Celery and Python has to pass.
 backend_tests = $(wildcard tests/backend)
@@ -106,6 +106,7 @@ lint: .venv/.ready  ## style, types and the direction of imports
 	.venv/bin/ruff format --check $(sources)
 	.venv/bin/mypy $(typed)
 	.venv/bin/lint-imports
+	.venv/bin/python tools/reference.py --check
 
 # ------------------------------------------------------------------------------------- to keep
 
@@ -113,6 +114,10 @@ lint: .venv/.ready  ## style, types and the direction of imports
 format: .venv/.ready  ## lay the source out, and mend what ruff can mend safely
 	.venv/bin/ruff format $(sources)
 	.venv/bin/ruff check --fix $(sources)
+
+.PHONY: docs
+docs: .venv/.ready  ## write the generated tables of docs/ again
+	.venv/bin/python tools/reference.py
 
 .PHONY: requirements
 requirements:  ## compile requirements/*.in to pinned *.txt  [ARGS=--upgrade]
