@@ -16,7 +16,7 @@ async def aget(result: Any, timeout: float | None = None, propagate: bool = True
     blocked: reading happens in a thread.
     """
     loop = asyncio.get_running_loop()
-    pending = [leaf for leaf in leaf_results(result) if leaf._cache is None]
+    pending = [leaf for leaf in leaf_results(result) if not (leaf.ignored or leaf._cache)]
     if pending:
         await _ready(loop, result.backend, pending, timeout)
     return await loop.run_in_executor(None, _value, result, propagate)

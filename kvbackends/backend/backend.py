@@ -36,8 +36,10 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
     def __init__(self, app: Any, url: str, expires: Any = None, **kwargs: Any) -> None:
         parsed = StoreURL.parse(url)
         self.store = open_store(url, app.conf)
-        self.supports_autoexpire = Feature.AUTOEXPIRE in self.store.features
-        self.persistent = Feature.DURABLE in self.store.features
+        features = self.store.features
+        self.supports_autoexpire = Feature.AUTOEXPIRE in features
+        self.persistent = Feature.DURABLE in features
+        self.has_facets = Feature.FACETS in features
         super().__init__(app, expires=expires, url=url, **kwargs)
         self.thread_safe = True
         self._redacted = str(parsed)

@@ -12,6 +12,7 @@ class Base(CeleryBackend):
     store: Store
     times: Times
     ranks: Ranks
+    has_facets: bool
 
 
 def text(key: str | bytes) -> str:

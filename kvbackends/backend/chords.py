@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 NO_INDEX = 2**31 - 1
 """The place of a part whose message has no index (old clients): after all others."""
 
+TERMINATED = "terminated"
+"""Celery's reason for revoking a task that was running."""
+
 
 class Finishing:
     """One task's end, between Celery's two hooks: the result is stored, the part returns."""
@@ -99,7 +102,9 @@ class Chords(Base):
         store_result: bool = True,
         state: str = states.REVOKED,
     ) -> None:
-        """Store that the task will not run; a header task's part returns as a failure."""
+        """Store that the task will not run, or was ended; a header task's part returns failed."""
+        if reason == TERMINATED and self._succeeded_before_it_was_lost(request):
+            return
         with_part = super().mark_as_revoked
         self._end(request, lambda: with_part(task_id, reason, request, store_result, state))
 

@@ -10,7 +10,7 @@ from kvbackends.backend.base import Base, text
 from kvbackends.backend.compat import BackendGetMetaError, BackendStoreError, EncodeError
 from kvbackends.backend.records import facets, rank_of_state
 from kvbackends.errors import StoreUnavailable, ValueTooLarge
-from kvbackends.records import Feature, Offer, Rank
+from kvbackends.records import Offer, Rank
 
 prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetched", default=None)
 """Records that were read a moment ago, for Celery's code that asks for each one again."""
@@ -77,7 +77,7 @@ class Results(Base):
             value=self._payload(meta),
             rank=rank_of_state(state),
             ttl=self.times.of_state(state),
-            facets=facets(meta, request) if Feature.FACETS in self.store.features else {},
+            facets=facets(meta, request) if self.has_facets else {},
         )
 
     def _payload(self, meta: dict[str, Any]) -> bytes:

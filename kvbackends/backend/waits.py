@@ -1,6 +1,7 @@
 """Celery's asynchronous result API over `kvbackends.protocol.waiting`."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
@@ -134,15 +135,16 @@ class Waits(Base):
     ) -> Iterator[tuple[str, Any]]:
         """The records of a set's members; a nested set once all of its leaves are there."""
         self._ensure_not_eager()
+        members = leaf_results(result)
         nested = {node.id: (node, set(leaf_ids(node))) for node in result.results if is_set(node)}
         single = {node.id for node in result.results if not is_set(node)}
-        for node in [node for node, leaves in nested.values() if not leaves]:
-            yield node.id, nested.pop(node.id)[0].results
-        members = leaf_results(result)
-        ids = list(dict.fromkeys(leaf.id for leaf in members))
         for leaf in members:  # so that joining a nested set finds them in hand
             self.add_pending_result(leaf, weak=True)
-        for task_id, meta in self._collect(ids, timeout, interval, on_message, on_interval):
+        known = {leaf.id: leaf._cache for leaf in members if leaf._cache}
+        asked = [leaf.id for leaf in members if leaf.id not in known]
+        collected = self._collect(asked, timeout, interval, on_message, on_interval)
+        # Nobody's id comes first, so that empty sets are yielded before anything is waited for.
+        for task_id, meta in itertools.chain([("", {})], known.items(), collected):
             if task_id in single:
                 yield task_id, meta
             for node, leaves in list(nested.values()):
