@@ -80,7 +80,7 @@ def _pytest(arguments: argparse.Namespace) -> list[str]:
     plugins = ["celery.contrib.pytest", "tests.celery_suite.recorder", "no:cacheprovider"]
     if arguments.no_reruns:
         plugins.append("no:rerunfailures")
-    quiet = ["-q", "--tb=short", "--disable-warnings", "--timeout=120"]
+    quiet = ["-q", "--tb=short", "--disable-warnings", "--timeout=300"]
     return [sys.executable, "-m", "pytest", *(f"-p{plugin}" for plugin in plugins), *quiet]
 
 
@@ -101,6 +101,7 @@ def _environment(url: str, redis: Server, folder: Path, record: Path) -> dict[st
         "TEST_BROKER": redis.url,
         "REDIS_HOST": "127.0.0.1",
         "REDIS_PORT": str(redis.port),
+        "WORKER_LOGLEVEL": "INFO",  # what the tests of the worker's log count on
         "CELERY_SUITE_RECORD": str(record),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join([str(source.ROOT), str(folder)]),

@@ -10,7 +10,7 @@ import pytest
 from tests.celery_suite.source import ROOT
 
 PYTHON = ROOT / ".venv-suite" / "bin" / "python"
-ITEMS = 88
+ITEMS = 59
 
 
 @pytest.mark.timeout(400)
