@@ -44,7 +44,8 @@ _FILL = "UPDATE slot SET arrived = 1 WHERE run = ? AND member = ?"
 _ALL = "SELECT place, member, value FROM part WHERE run = ?"
 _HEADER = """
 SELECT place, member, value FROM part
-WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM slot WHERE run = ?1 AND member = part.member)
+WHERE run = ? AND NOT EXISTS (
+    SELECT 1 FROM slot WHERE slot.run = part.run AND slot.member = part.member)
 """
 # Rows of one run are numbered in the order of arrival: who came first into a slot stays chosen.
 _FILLED = """

@@ -12,16 +12,18 @@ PAGE = 1000
 """Keys listed in one read, so that no read is long: a long one keeps the log from being reused."""
 
 _PUT = """
-INSERT INTO entry (key, rank, expires, value) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (key) DO UPDATE SET rank = ?2, expires = ?3, value = ?4
+INSERT INTO entry (key, rank, expires, value) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE
+SET rank = excluded.rank, expires = excluded.expires, value = excluded.value
 """
-_CREATE = f"{_PUT} WHERE entry.expires <= ?5"
+_CREATE = f"{_PUT} WHERE entry.expires <= ?"
 _REPLACE = """
 UPDATE entry SET rank = NULL, expires = ?, value = ? WHERE key = ? AND expires > ? AND value = ?
 """
 # A row without a rank makes the comparison NULL, so it is not replaced: `offer` then asks.
-_OFFER = f"""{_PUT} WHERE entry.expires <= ?5
-    OR entry.rank <= ?2 AND entry.rank <> {Rank.SUCCEEDED.value} OR entry.value = ?4
+_OFFER = f"""{_PUT} WHERE entry.expires <= ?
+    OR entry.rank <= excluded.rank AND entry.rank <> {Rank.SUCCEEDED.value}
+    OR entry.value = excluded.value
 """
 _GET = "SELECT value FROM entry WHERE key = ? AND expires > ?"
 _GET_BATCH = "SELECT key, value FROM entry WHERE expires > ? AND key IN "
