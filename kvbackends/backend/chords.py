@@ -19,8 +19,8 @@ from kvbackends.backend.compat import (
     current_task,
     publish,
 )
-from kvbackends.backend.results import as_encode_error, new_delivery
-from kvbackends.errors import StoreError, StoreUnavailable, ValueTooLarge
+from kvbackends.backend.results import new_delivery
+from kvbackends.errors import StoreError, StoreUnavailable
 from kvbackends.protocol.chord import Chord, Gathered
 from kvbackends.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
 
@@ -131,10 +131,10 @@ class Chords(Base):
         request = ending.request
         meta = self._meta(request.id, self.encode_result(result, state), state, None, request)
         part = self._part(request, ending.delivery)
-        try:
-            arrival = self.store.arrive(part, self._payload(meta), self.times.chord.ttl)
-        except ValueTooLarge as error:
-            raise as_encode_error(error) from error
+        arrival = self._fitting(
+            meta,
+            lambda fitting: self.store.arrive(part, self._payload(fitting), self.times.chord.ttl),
+        )
         return self._chord(part, request), arrival
 
     def _finish_part(self, offer: Offer, request: Any) -> bool:

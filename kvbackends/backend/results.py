@@ -1,8 +1,10 @@
 """Storing one result: encoded once, ranked, in one step."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import states
 
@@ -12,11 +14,15 @@ from kvbackends.backend.records import facets, rank_of_state
 from kvbackends.errors import StoreUnavailable, ValueTooLarge
 from kvbackends.records import Offer, Rank
 
+T = TypeVar("T")
+
 prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetched", default=None)
 """Records that were read a moment ago, for Celery's code that asks for each one again."""
 
-_SHORT = 1000
-"""Characters that a shortened message or traceback keeps."""
+_SHORTER = (1000, 100)
+"""Characters that a shortened message keeps, and a shortened traceback; one after the other."""
+_PARTS = 10
+"""Arguments of an exception that a shortened message keeps."""
 
 
 class ResultTooLarge(EncodeError, ValueTooLarge):
@@ -42,7 +48,7 @@ class Results(Base):
         """Called by Celery's `store_result` with an encoded result."""
         meta = self._meta(task_id, result, state, traceback, request)
         try:
-            self._write_fitting(meta, request)
+            self._fitting(meta, lambda fitting: self._write(fitting, request))
         except StoreUnavailable as error:
             raise BackendStoreError(str(error), state=state, task_id=task_id) from error
         return result
@@ -56,14 +62,17 @@ class Results(Base):
         meta["task_id"] = text(task_id)
         return meta
 
-    def _write_fitting(self, meta: dict[str, Any], request: Any) -> None:
-        """Write; the record of a failure is shortened where it does not fit."""
+    def _fitting(self, meta: dict[str, Any], use: Callable[[dict[str, Any]], T]) -> T:
+        """What `use` makes of the record; that of a failure is shortened where it does not fit."""
         try:
-            self._write(meta, request)
+            return use(meta)
         except (ValueTooLarge, EncodeError) as error:
             if rank_of_state(meta["status"]) is not Rank.FAILED:
                 raise as_encode_error(error) from error
-            self._write(shortened(meta), request)
+        for longest in _SHORTER[:-1]:
+            with suppress(ValueTooLarge):
+                return use(shortened(meta, longest))
+        return use(shortened(meta, _SHORTER[-1]))
 
     def _write(self, meta: dict[str, Any], request: Any) -> None:
         offer = self._offer_of(meta, request)
@@ -99,21 +108,23 @@ def as_encode_error(error: Exception) -> Exception:
     return error if isinstance(error, EncodeError) else ResultTooLarge(str(error))
 
 
-def shortened(meta: dict[str, Any]) -> dict[str, Any]:
+def shortened(meta: dict[str, Any], longest: int) -> dict[str, Any]:
     """The record of a failure without what may be large: arguments, traceback, long messages."""
     result = meta["result"]
     if isinstance(result, dict):
-        message = [cut(str(part)) for part in result.get("exc_message") or ()]
+        parts = list(result.get("exc_message") or ())[:_PARTS]
+        message = [cut(str(part), longest // len(parts)) for part in parts]
         result = {**result, "exc_message": message}
     elif isinstance(result, BaseException):  # the pickle serializer keeps exceptions
-        result = RuntimeError(f"{type(result).__name__}: {cut(str(result))}")
-    kept = {**meta, "result": result, "traceback": cut(meta["traceback"]), "children": []}
+        result = RuntimeError(cut(f"{type(result).__name__}: {result}", longest))
+    traceback = meta["traceback"] and f"… {meta['traceback'][-longest:]}"
+    kept = {**meta, "result": result, "traceback": traceback, "children": []}
     return {name: value for name, value in kept.items() if name not in ("args", "kwargs")}
 
 
-def cut(text: str | None) -> str | None:
-    """The end of a long text, which tells the most of a traceback."""
-    return text if text is None or len(text) <= _SHORT else f"… {text[-_SHORT:]}"
+def cut(text: str, longest: int) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= longest else f"{text[:longest]} …"
 
 
 def new_delivery() -> str:
