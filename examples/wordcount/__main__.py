@@ -1,0 +1,77 @@
+"""``python -m examples.wordcount [--url kv+sqlite:///results.db] [--broker redis://…]``."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from examples.wordcount.workers import Workers
+
+
+def main() -> int:
+    """Run the job in a temporary folder; the exit status."""
+    arguments = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="wordcount-") as folder:
+        set_environment(arguments, folder)
+        # Celery reads its settings now, from the environment.
+        from examples.wordcount.run import run
+
+        try:
+            with all_workers(Path(folder)) as workers:
+                report = run(workers, arguments.files)
+        except KeyboardInterrupt:
+            print("\ndemo: FAILED  interrupted")
+            return 128 + signal.SIGINT
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the demo's last line
+            print(f"demo: FAILED  {type(error).__name__}: {' '.join(str(error).split())}")
+            return 1
+    counts = "  ".join(f"{name}={number}" for name, number in report._asdict().items())
+    print(f"demo: OK  {counts}  seconds={time.monotonic() - started:.1f}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m examples.wordcount", description=__doc__)
+    parser.add_argument("--url", help="where results are stored (default: a new SQLite file)")
+    parser.add_argument("--broker", help="Celery's broker (default: files in a temporary folder)")
+    parser.add_argument("--files", type=int, help="take only so many files")
+    return parser
+
+
+def set_environment(arguments: argparse.Namespace, folder: str) -> None:
+    """What `settings` reads, in this process and in the workers."""
+    os.environ["WORDCOUNT_FOLDER"] = folder
+    os.environ["WORDCOUNT_URL"] = arguments.url or ""
+    os.environ["WORDCOUNT_BROKER"] = arguments.broker or ""
+    os.environ["WORDCOUNT_QUEUE"] = f"wordcount-{uuid.uuid4().hex[:8]}"
+
+
+@contextlib.contextmanager
+def all_workers(folder: Path) -> Iterator[Workers]:
+    """Workers that are gone afterwards; if the job fails, the end of their logs is shown."""
+    from examples.wordcount.run import delete_queue
+
+    workers = Workers(folder)
+    try:
+        yield workers
+    except Exception:
+        print(*workers.log_tails(), sep="\n")
+        raise
+    finally:
+        # A second Ctrl-C does not keep this from its end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        workers.stop()
+        delete_queue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
