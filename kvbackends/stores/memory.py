@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from kvbackends.plugins import Adapter, hookimpl
-from kvbackends.process import Doorbell
+from kvbackends.process import Doorbell, PerProcess
 from kvbackends.records import Entry, Offer, RankOf
 from kvbackends.store import Store
 from kvbackends.url import StoreURL
@@ -27,7 +27,8 @@ class _Space:
     """What all stores of one name share."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = PerProcess(threading.RLock)
+        """A forked child has its own: a thread that is not there may hold the parent's."""
         self.rows: dict[str, _Row] = {}
         self.expiries: list[tuple[float, str]] = []
         self.versions = itertools.count(1)
@@ -47,7 +48,7 @@ class MemorySubscription:
         self._bell = Doorbell()
         self._watched: set[str] = set()
         self._changed: set[str] = set()
-        with space.lock:
+        with space.lock():
             space.listeners |= {self}
 
     def tell(self, key: str) -> None:
@@ -58,18 +59,18 @@ class MemorySubscription:
 
     def watch(self, keys: Collection[str]) -> None:
         """Tell of later offers of these keys too."""
-        with self._space.lock:
+        with self._space.lock():
             self._watched.update(keys)
 
     def unwatch(self, keys: Collection[str]) -> None:
         """Forget these keys."""
-        with self._space.lock:
+        with self._space.lock():
             self._watched.difference_update(keys)
 
     def wait(self, timeout: float) -> Collection[str] | None:
         """The watched keys that were offered since the last call."""
         self._bell.wait(timeout)
-        with self._space.lock:
+        with self._space.lock():
             changed, self._changed = self._changed, set()
         return changed
 
@@ -79,20 +80,20 @@ class MemorySubscription:
 
     def close(self) -> None:
         """Be told no more."""
-        with self._space.lock:
+        with self._space.lock():
             self._space.listeners -= {self}
         self._bell.close()
 
 
 _spaces: dict[str, _Space] = {}
-_spaces_lock = threading.Lock()
+_spaces_lock = PerProcess(threading.Lock)
 
 
 class MemoryStore(Store):
     """A dictionary.  Stores with the same name in one process are one store."""
 
     def __init__(self, name: str = "") -> None:
-        with _spaces_lock:
+        with _spaces_lock():
             self._space = _spaces.setdefault(name, _Space())
 
     @classmethod
@@ -107,19 +108,19 @@ class MemoryStore(Store):
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """One assignment; also removes a few keys that have expired."""
-        with self._space.lock:
+        with self._space.lock():
             self._put(key, value, ttl)
 
     def delete(self, key: str) -> None:
         """One removal."""
-        with self._space.lock:
+        with self._space.lock():
             self._space.rows.pop(key, None)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
         """Compared under the lock."""
-        with self._space.lock:
+        with self._space.lock():
             row = self._row(key)
             if (row and row.version) != version:
                 return False
@@ -134,7 +135,7 @@ class MemoryStore(Store):
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         """Ranked under the lock; subscribers are told before it is released."""
         space = self._space
-        with space.lock:
+        with space.lock():
             row = self._row(offer.key)
             if row and row.value != offer.value and not rank_of(row.value).yields_to(offer.rank):
                 return False
@@ -145,7 +146,7 @@ class MemoryStore(Store):
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
         """Added under the lock."""
-        with self._space.lock:
+        with self._space.lock():
             row = self._row(key)
             total = int(row.value if row else b"0") + by
             self._put(key, b"%d" % total, ttl)
@@ -159,7 +160,7 @@ class MemoryStore(Store):
 
     def sweep(self, limit: int = 1000) -> int:
         """Takes the earliest from a heap."""
-        with self._space.lock:
+        with self._space.lock():
             return self._sweep(limit)
 
     def subscribe(self) -> MemorySubscription:
