@@ -5,9 +5,13 @@ import select
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+LONGEST_FORK = 2.0
+"""Seconds that a fork waits for a value that is being made or closed."""
 
 
 class HasFileno(Protocol):
@@ -44,7 +48,7 @@ class PerProcess(Generic[T]):
         self._abandon = abandon
         self._before_fork = before_fork
         self._after_fork_in_parent = after_fork
-        self._forking: T | None = None
+        self._held = False
         self._lock = threading.Lock()
         self._value: T | None = None
         _EVERY.add(self)
@@ -62,8 +66,8 @@ class PerProcess(Generic[T]):
         """Close this process's value; the next call makes a new one."""
         with self._lock:
             value, self._value = self._value, None
-        if value is not None:
-            self._close(value)
+            if value is not None:
+                self._close(value)
 
     def _first(self) -> T:
         with self._lock:
@@ -72,18 +76,23 @@ class PerProcess(Generic[T]):
             return self._value
 
     def _prepare_fork(self) -> None:
-        if self._before_fork is not None and self._value is not None:
-            self._forking = self._value
+        if self._before_fork is None:
+            return
+        # Held across the fork, so that no value is half made or half closed meanwhile.
+        self._held = self._lock.acquire(timeout=LONGEST_FORK)
+        if self._value is not None:
             self._before_fork(self._value)
 
     def _forked(self) -> None:
-        value, self._forking = self._forking, None
-        if value is not None and self._after_fork_in_parent is not None:
-            self._after_fork_in_parent(value)
+        if self._after_fork_in_parent is not None and self._value is not None:
+            self._after_fork_in_parent(self._value)
+        if self._held:
+            self._held = False
+            self._lock.release()
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._forking = None
+        self._held = False
         value, self._value = self._value, None
         if value is not None:
             _ABANDONED.append(value)
@@ -95,17 +104,17 @@ _EVERY: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
 
 def _prepare_all() -> None:
     for each in list(_EVERY):
-        each._prepare_fork()
+        each._prepare_fork()  # noqa: SLF001 - its own class
 
 
 def _forked_all() -> None:
     for each in list(_EVERY):
-        each._forked()
+        each._forked()  # noqa: SLF001 - its own class
 
 
 def _abandon_all() -> None:
     for each in list(_EVERY):
-        each._after_fork()
+        each._after_fork()  # noqa: SLF001 - its own class
 
 
 os.register_at_fork(before=_prepare_all, after_in_parent=_forked_all, after_in_child=_abandon_all)
@@ -121,10 +130,8 @@ class Doorbell:
 
     def ring(self) -> None:
         """End the present `wait`, or the next one."""
-        try:
+        with suppress(BlockingIOError):  # full of rings that nobody has answered yet
             os.write(self._write, b"x")
-        except BlockingIOError:
-            pass  # full of rings that nobody has answered yet: one more says nothing new
 
     def wait(self, timeout: float, *files: HasFileno | int) -> bool:
         """Wait until it rings, a file is readable, or `timeout` seconds are over.
@@ -143,8 +150,6 @@ class Doorbell:
         os.close(self._write)
 
     def _answer(self) -> None:
-        try:
+        with suppress(BlockingIOError):
             while len(os.read(self._read, 4096)) == 4096:
                 pass
-        except BlockingIOError:
-            pass

@@ -71,9 +71,10 @@ class Database:
         return self._transact(work, *args)
 
     def close(self) -> None:
-        """Close what is open and idle."""
-        self._pool.close()
-        self._lock.close()
+        """Close the files; a write under way in another thread is waited for."""
+        with self._mutex:
+            self._pool.close()
+            self._lock.close()
 
     # -- forks --------------------------------------------------------------------------------
 

@@ -23,6 +23,9 @@ from kvbackends.stores.sqlite.errors import Busy, from_os
 NOTICES = 250
 """How many keys the file remembers: what is noticed between two looks of a subscriber."""
 
+FIRST_PAUSE, LAST_PAUSE = 0.001, 0.00005
+"""Seconds between two attempts to take the lock."""
+
 _HEAD = struct.Struct("<QI")  # the count of all notices, a checksum of what follows
 _MOST = _HEAD.size + 4 * NOTICES
 
@@ -37,13 +40,20 @@ class LockFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.fd = -1
         try:
             self.fd = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise from_os(error, path) from error
 
     def acquire(self, deadline: float) -> None:
-        """Take the lock.  `Busy` at `deadline`, in seconds on the monotonic clock."""
+        """Take the lock.  `Busy` at `deadline`, in seconds on the monotonic clock.
+
+        Not a blocking ``flock``, which a stopped holder (SIGSTOP, a frozen container) would block
+        for ever.  Who has waited longer looks more often, which keeps the queue fair; measured
+        against the kernel's own queue: the same throughput, and stalls that are no longer.
+        """
+        pause = FIRST_PAUSE
         while True:
             try:
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,7 +63,8 @@ class LockFile:
                     raise Busy(f"another process kept {self._path}-lock locked") from None
             except OSError as error:
                 raise from_os(error, self._path) from error
-            time.sleep(random.uniform(0.0001, 0.0003))
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = max(pause * 0.8, LAST_PAUSE)
 
     def release(self) -> None:
         """Give the lock back; not holding it is fine."""
@@ -62,7 +73,7 @@ class LockFile:
     def tell(self, keys: Iterable[str]) -> None:
         """Notice these keys and wake subscribers; the caller holds the lock."""
         told = array.array("I", [checksum(key) for key in keys])
-        count, noticed = self.noticed() or (random.getrandbits(48), b"")
+        count, noticed = self.noticed() or (random.getrandbits(48), b"")  # what was there is lost
         tail = (told.tobytes() + noticed)[: 4 * NOTICES]
         data = _HEAD.pack(count + len(told), zlib.crc32(tail)) + tail
         with suppress(OSError):  # a full disk: the result is stored, and subscribers look again
@@ -71,17 +82,22 @@ class LockFile:
     def noticed(self) -> tuple[int, bytes] | None:
         """The count of all notices and the latest of them, latest first; None if it is torn."""
         data = os.pread(self.fd, _MOST, 0)
+        if not data:
+            return 0, b""
         if len(data) < _HEAD.size:
             return None
         count, check = _HEAD.unpack_from(data)
         tail = data[_HEAD.size :]
         return (count, tail) if zlib.crc32(tail) == check else None
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the file; a lock held through it is released unless a forked process has it too."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        descriptor, self.fd = self.fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def checksums(noticed: bytes) -> Sequence[int]:

@@ -12,6 +12,9 @@ from kvbackends.stores.sqlite.errors import translated
 IDLE = 16
 """Most connections that are kept open while nobody uses them."""
 
+LOG_BYTES = 16 << 20
+"""What a large value leaves of the write-ahead log, at most, once it is copied into the file."""
+
 DRAIN = 2.0
 """Seconds that a fork waits for operations under way; each takes milliseconds."""
 
@@ -45,7 +48,7 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._opening = threading.Lock()
-        self._draining = False
+        self._closing = False
 
     def take(self) -> Connection:
         """A connection that nobody else uses until `give` or `drop`."""
@@ -57,36 +60,43 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Back for others to use."""
-        if self._draining or len(self._idle) >= IDLE:
+        if self._closing or len(self._idle) >= IDLE:
             self.drop(connection)
         else:
             self._idle.append(connection)
 
     def drop(self, connection: Connection) -> None:
         """Close a connection; what it has not committed is rolled back."""
-        self._open.discard(connection)
         connection.close()
+        self._open.discard(connection)
 
     def close(self) -> None:
-        """Close those that are idle."""
-        while self._idle:
-            self.drop(self._idle.pop())
+        """Close all, waiting for those in use."""
+        self.drain()
+        self._opening.release()
+
+    def __del__(self) -> None:
+        self._close_idle()
 
     def drain(self) -> None:
         """Close all, waiting for those in use, and let none be opened until `refill`."""
         self._opening.acquire()
-        self._draining = True
+        self._closing = True
         deadline = time.monotonic() + DRAIN
         while True:
-            self.close()
+            self._close_idle()
             if not self._open or time.monotonic() > deadline:
                 return
             time.sleep(0.0005)
 
     def refill(self) -> None:
         """Connections may be opened again."""
-        self._draining = False
+        self._closing = False
         self._opening.release()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self.drop(self._idle.pop())
 
     def _connect(self) -> Connection:
         settings = self._settings
@@ -102,6 +112,7 @@ class Pool:
             self._open.add(connection)
             connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {settings.wal_autocheckpoint}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
         return connection

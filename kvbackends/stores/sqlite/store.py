@@ -10,15 +10,13 @@ from kvbackends.options import Options, option
 from kvbackends.process import PerProcess
 from kvbackends.records import Arrival, Entry, Feature, Limits, Offer, Part, RankOf
 from kvbackends.store import Store
-from kvbackends.stores.sqlite import barriers, entries, housekeeping
+from kvbackends.stores.sqlite import barriers, entries
 from kvbackends.stores.sqlite.database import Database
 from kvbackends.stores.sqlite.errors import Busy
 from kvbackends.stores.sqlite.pool import Settings
 from kvbackends.stores.sqlite.subscription import FileSubscription
+from kvbackends.stores.sqlite.sweeping import Sweeper, empty_trash
 from kvbackends.url import StoreURL
-
-SWEPT_AT_ONCE = 200
-"""Rows that `sweep` removes in one transaction, so that no other writer waits for long."""
 
 
 class SQLiteOptions(Options, frozen=True, kw_only=True):
@@ -56,6 +54,7 @@ class SQLiteStore(Store):
             options.synchronous.upper(), options.busy_timeout, options.wal_autocheckpoint
         )
         self._path = path
+        self._sweeper = Sweeper()
         self._database = PerProcess(
             lambda: Database(path, settings),
             close=Database.close,
@@ -124,17 +123,8 @@ class SQLiteStore(Store):
         return entries.scan(self._database(), prefix)
 
     def sweep(self, limit: int = 1000) -> int:
-        """In transactions of a few rows each."""
-        removed = 0
-        for clear in (housekeeping.sweep_entries, housekeeping.sweep_barriers):
-            while removed < limit:
-                most = min(limit - removed, SWEPT_AT_ONCE)
-                count = self._database().write(clear, most)
-                removed += count
-                if count < most:
-                    break
-        self._empty_trash()
-        return removed
+        """Reads without the lock, removes in short transactions, goes on where it ended."""
+        return self._sweeper.sweep(self._database(), limit)
 
     # -- barriers -----------------------------------------------------------------------------
 
@@ -183,7 +173,7 @@ class SQLiteStore(Store):
         What a crash leaves of them is deleted by other writers.
         """
         self._database().write(barriers.close_barrier, part, ttl, offer, rank_of)
-        self._empty_trash()
+        empty_trash(self._database())
 
     # -- the rest -----------------------------------------------------------------------------
 
@@ -199,7 +189,3 @@ class SQLiteStore(Store):
     def close(self) -> None:
         """Close the files; a later call opens them again."""
         self._database.close()
-
-    def _empty_trash(self) -> None:
-        while self._database().write(housekeeping.empty_trash):
-            pass

@@ -19,6 +19,12 @@ BETWEEN_LOOKS = 0.001
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
 """Seconds between two looks where there is no inotify."""
 
+LONGEST_SLEEP = 0.25
+"""Seconds between two looks without an event: some file systems know of local writes only."""
+
+_TORN = -1
+"""Stands for a count that could not be read."""
+
 _IN_MODIFY = 0x2  # linux/inotify.h
 _IN_NONBLOCK, _IN_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 
@@ -60,8 +66,10 @@ class FileSubscription:
             if changed is None or changed or left <= 0:
                 return changed
             if self._inotify is None:
-                left, pause = min(left, pause), min(pause * 1.5, LONGEST_PAUSE)
-            self._sleep(left)
+                self._sleep(min(left, pause))
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+            else:
+                self._sleep(min(left, LONGEST_SLEEP))
         return ()
 
     def wake(self) -> None:
@@ -92,19 +100,17 @@ class FileSubscription:
 
     def _look(self) -> Collection[str] | None:
         self._looked = time.monotonic()
-        noticed = self._file.noticed()
-        if noticed is None:
+        count, noticed = self._file.noticed() or (_TORN, b"")
+        seen, self._seen = self._seen, count
+        if count == seen:
+            return ()
+        if _TORN in {count, seen} or not 0 < count - seen <= NOTICES:
             return None
-        seen, self._seen = self._seen, noticed[0]
-        new = self._seen - seen
-        if not 0 <= new <= NOTICES:
-            return None
-        keys = self._keys
-        return {key for code in checksums(noticed[1])[:new] if code in keys for key in keys[code]}
+        new, keys = checksums(noticed)[: count - seen], self._keys
+        return {key for code in new if code in keys for key in keys[code]}
 
     def _count(self) -> int:
-        noticed = self._file.noticed()
-        return 0 if noticed is None else noticed[0]
+        return (self._file.noticed() or (_TORN, b""))[0]
 
 
 def _watching(path: str) -> int | None:
