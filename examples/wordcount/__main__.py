@@ -64,7 +64,8 @@ def all_workers(folder: Path) -> Iterator[Workers]:
     try:
         yield workers
     except Exception:
-        print(*workers.log_tails(), sep="\n")
+        for line in workers.log_tails():
+            print(line)
         raise
     finally:
         # A second Ctrl-C does not keep this from its end.

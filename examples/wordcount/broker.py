@@ -11,8 +11,8 @@ from kombu.utils.json import dumps
 
 POLL = 0.02
 """Seconds between two looks into an empty folder."""
-REDELIVERED_AFTER = 5
-"""Seconds after which Redis gives the messages of a lost worker to another one."""
+VISIBILITY_TIMEOUT = 5
+"""Seconds after which Redis gives a message that nobody has acknowledged to another worker."""
 
 
 class Channel(filesystem.Channel):
@@ -43,6 +43,18 @@ def redelivers(url: str) -> bool:
     return not url.startswith("filesystem:")
 
 
+def redelivery_pause(url: str) -> float:
+    """Seconds to wait before another worker is started.
+
+    On Redis a starting worker looks for messages that were left; the next look is 100 s later.
+    """
+    return VISIBILITY_TIMEOUT + 1 if _is_redis(url) else 0
+
+
+def _is_redis(url: str) -> bool:
+    return url.startswith(("redis", "sentinel"))
+
+
 def shown(connection: Any) -> str:
     """The broker's address, without its password."""
     return connection.as_uri() if redelivers(connection.as_uri()) else "files in a folder"
@@ -50,8 +62,8 @@ def shown(connection: Any) -> str:
 
 def options(url: str, folder: Path) -> dict[str, Any]:
     """``broker_transport_options`` for this broker; makes the folders that it needs."""
-    if url.startswith(("redis", "sentinel")):
-        return {"visibility_timeout": REDELIVERED_AFTER}
+    if _is_redis(url):
+        return {"visibility_timeout": VISIBILITY_TIMEOUT}
     if redelivers(url):
         return {}
     messages, processed, control = (folder / name for name in ("messages", "done", "control"))

@@ -1,7 +1,5 @@
 """The job, from the first message to the check of its answer."""
 
-import os
-import signal
 import time
 from collections import Counter
 from typing import Any, NamedTuple
@@ -10,20 +8,19 @@ from celery import chord
 
 from examples.wordcount import broker, text
 from examples.wordcount.app import app, count, merge
-from examples.wordcount.progress import Busy, Progress
+from examples.wordcount.hunt import Hunt
+from examples.wordcount.progress import Progress
 from examples.wordcount.terminal import Line, table
-from examples.wordcount.workers import Worker, Workers
+from examples.wordcount.workers import Workers
 from kvbackends import Feature
 
 WORKERS = 2
 TIMEOUT = 120.0
 """Seconds for all of it."""
-KILL_AFTER = 0.25
-"""The part of the job after which a process is killed."""
 SHOWN = 15
 
 
-class Failed(Exception):
+class JobFailed(Exception):
     """The job did not do what it promises."""
 
 
@@ -37,10 +34,10 @@ class Report(NamedTuple):
 
 
 def run(workers: Workers, limit: int | None) -> Report:
-    """Count, kill, wait, check.  `Failed` or Celery's `TimeoutError` if it does not work."""
+    """Count, kill, wait, check.  `JobFailed` or Celery's `TimeoutError` if it does not work."""
     deadline = time.monotonic() + TIMEOUT
     if Feature.SHARED not in app.backend.store.features:
-        raise Failed("the processes of this job cannot share such a store")
+        raise JobFailed("the processes of this job cannot share such a store")
     files = text.library_files(limit)
     declare_queue()
     for _ in range(WORKERS):
@@ -68,6 +65,7 @@ def delete_queue() -> None:
     if broker.redelivers(app.conf.broker_url):
         with app.connection_for_write() as connection:
             queue = app.amqp.queues[app.conf.task_default_queue](connection.default_channel)
+            queue.declare()  # else kombu does not know what to unbind
             queue.delete()
             queue.exchange.delete()
 
@@ -81,50 +79,24 @@ def introduce(files: list[str]) -> None:
 
 
 def watch(progress: Progress, workers: Workers, deadline: float) -> int:
-    """Show the progress until every part is ready; in the middle kill somebody who is busy."""
-    killed, line = 0, Line(progress.total)
+    """Show the progress until every part is ready; how many processes were killed meanwhile."""
+    hunt, line = Hunt(workers, app.conf.broker_url), Line(progress.total)
     while progress.done < progress.total:
         if time.monotonic() > deadline:
-            raise Failed(f"{progress.total - progress.done} parts are missing at the time limit")
+            raise JobFailed(f"{progress.total - progress.done} parts are missing at the time limit")
         busy = progress.look()
         line.show(progress.done)
-        hunting = not killed and progress.done >= KILL_AFTER * progress.total
-        if hunting and (victim := next((b for b in busy if kill(b, progress, workers)), None)):
+        is_on = hunt.is_on(progress)
+        if is_on and (victim := hunt.kill_one_of(busy, progress)):
             line.say(f"killed     process {victim.pid} while it was counting {victim.task}")
-            killed = 1
-        time.sleep(0.01 if hunting else 0.1)
+        hunt.replace()
+        time.sleep(0.01 if is_on else 0.1)
     line.end(progress.done)
     if progress.failed:
-        raise Failed(f"{progress.failed} parts failed")
-    if not killed:
-        raise Failed("the job was over before a busy process was found")
-    return killed
-
-
-def kill(busy: Busy, progress: Progress, workers: Workers) -> bool:
-    """Kill the process if it is executing its task; the whole worker where the broker redelivers.
-
-    It is stopped first: if the store still says then that the task has begun, it is certain to be
-    in the middle.
-    """
-    worker = next((each for each in workers if each.owns(busy.pid)), None)
-    if worker is None:
-        return False
-    whole = broker.redelivers(app.conf.broker_url)
-    send(worker, busy.pid, signal.SIGSTOP, whole=whole)
-    is_caught = progress.is_still(busy)
-    send(worker, busy.pid, signal.SIGKILL if is_caught else signal.SIGCONT, whole=whole)
-    if is_caught and whole:
-        workers.start()
-    return is_caught
-
-
-def send(worker: Worker, pid: int, number: int, *, whole: bool) -> None:
-    """Signal one pool process, or a worker with all of its processes."""
-    if whole:
-        worker.signal_all(number)
-    else:
-        os.kill(pid, number)
+        raise JobFailed(f"{progress.failed} parts failed")
+    if not hunt.killed:
+        raise JobFailed("the job was over before a busy process was found")
+    return hunt.killed
 
 
 def check(found: dict[str, Any], plain: dict[str, Any]) -> None:
@@ -133,6 +105,6 @@ def check(found: dict[str, Any], plain: dict[str, Any]) -> None:
         wrong = Counter(dict(found["most_used"]))
         wrong.subtract(dict(plain["most_used"]))
         names = [name for name, difference in wrong.items() if difference]
-        raise Failed(
+        raise JobFailed(
             f"{found['words']} words in place of {plain['words']}; counts differ for {names[:5]}"
         )

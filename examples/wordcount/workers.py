@@ -28,6 +28,8 @@ class Worker:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
+                # What a killed process leaves there goes with the job's folder.
+                env={**os.environ, "TMPDIR": str(log.parent)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

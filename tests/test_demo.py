@@ -1,0 +1,103 @@
+"""The demo, as a newcomer runs it: in a process of its own, with its real workers."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "examples.wordcount", "--files", "150"]
+OK = re.compile(
+    r"demo: OK  files=150  parts=150  words=[1-9]\d{4,}  workers_killed=1  seconds=\d+\.\d"
+)
+pytestmark = pytest.mark.timeout(300)
+
+
+class Demo:
+    """One run, in a folder for its temporary files; its processes are known by that folder."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def lines_until(self, beginning: str) -> None:
+        for line in self.process.stdout:
+            if line.startswith(beginning):
+                return
+
+    def end(self) -> tuple[int, list[str]]:
+        output, _ = self.process.communicate(timeout=200)
+        return self.process.returncode, output.splitlines()
+
+    def workers(self) -> list[int]:
+        mark = f"WORDCOUNT_FOLDER={self.folder}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in entry.read_bytes():
+                    found.append(int(entry.parent.name))
+        return found
+
+    def leftovers(self) -> list[object]:
+        """Processes and files; what was killed a moment ago gets a moment to vanish."""
+        for _ in range(100):
+            if not (left := [*self.workers(), *self.folder.iterdir()]):
+                break
+            time.sleep(0.05)
+        return left
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tmp").mkdir()
+    return tmp_path / "tmp"
+
+
+def test_it_counts_right_though_a_process_is_killed_and_leaves_nothing(folder: Path) -> None:
+    demo = Demo(folder)
+    status, lines = demo.end()
+    assert OK.fullmatch(lines[-1]), "\n".join(lines)
+    assert status == 0
+    assert [line for line in lines if line.startswith("killed ")]
+    assert demo.leftovers() == []
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(folder: Path) -> None:
+    demo = Demo(folder)
+    demo.lines_until("killed ")
+    assert demo.workers()
+    demo.process.send_signal(signal.SIGINT)
+    status, lines = demo.end()
+    assert status == 128 + signal.SIGINT
+    assert lines[-1].startswith("demo: FAILED")
+    assert demo.leftovers() == []
+
+
+def test_a_store_that_cannot_work_ends_with_failed_and_says_why(folder: Path) -> None:
+    demo = Demo(folder, "--url", f"kv+sqlite:///{folder}/nowhere/results.db")
+    status, lines = demo.end()
+    assert status == 1
+    assert lines[-1].startswith("demo: FAILED  ")
+    assert "directory does not exist" in lines[-1]
+    assert demo.leftovers() == []
+
+
+def test_with_a_broker_that_redelivers_the_whole_worker_is_killed(
+    folder: Path, redis_url: str
+) -> None:
+    demo = Demo(folder, "--broker", redis_url)
+    status, lines = demo.end()
+    assert OK.fullmatch(lines[-1]), "\n".join(lines)
+    assert status == 0
+    assert demo.leftovers() == []
