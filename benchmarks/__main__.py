@@ -1,0 +1,73 @@
+"""Run the benchmarks: ``python -m benchmarks [--quick] [--gate] [--only NAME]``."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import calls, chords, imports, plan, races, report, stores, waits, workers, writers
+from benchmarks.rows import Row
+
+Scenario = Callable[[plan.Plan], Iterator[Row]]
+
+SCENARIOS: dict[str, Scenario] = {
+    "store": stores.store,
+    "started": stores.started_then_success,
+    "read": stores.read,
+    "throughput": writers.throughput,
+    "stalls": writers.stalls,
+    "waits": waits.waits,
+    "parts": chords.parts,
+    "completion": chords.completion,
+    "workers": workers.completion,
+    "races": races.races,
+    "imports": imports.imports,
+    "drivers": imports.drivers,
+    "calls": calls.python_calls,
+    "store-calls": calls.store_calls,
+}
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a rough run, under a minute")
+    parser.add_argument("--gate", action="store_true", help="exit with 1 if a gate is missed")
+    parser.add_argument(
+        "--only", action="append", choices=SCENARIOS, help="a scenario; writes no report"
+    )
+    parser.add_argument(
+        "--folder", default=Path.cwd(), help="where files are stored; on a disk, not in memory"
+    )
+    return parser.parse_args()
+
+
+def measure(sizes: plan.Plan, names: list[str]) -> Iterator[Row]:
+    """Each row as soon as it is known."""
+    for name in names:
+        started = time.monotonic()
+        for row in SCENARIOS[name](sizes):
+            print(report.line(row), flush=True)
+            yield row
+        print(f"  {name}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """The exit status."""
+    asked = arguments()
+    load, started = os.getloadavg(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=".cache-bench-", dir=asked.folder) as folder:
+        sizes = (plan.quick if asked.quick else plan.full)(Path(folder))
+        rows = list(measure(sizes, asked.only or list(SCENARIOS)))
+    if not asked.only:
+        mode = "quick" if asked.quick else "full"
+        print(report.write(rows, report.about(mode, time.monotonic() - started, load)))
+    print(report.summary(rows))
+    return int(asked.gate and any(row.passed is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

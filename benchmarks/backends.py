@@ -1,0 +1,37 @@
+"""The backends that are compared."""
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+NORMAL = "kv+sqlite NORMAL"
+FULL = "kv+sqlite FULL"
+DATABASE = "db+sqlite"
+FILES = "file"
+
+
+def urls(folder: Path) -> dict[str, str]:
+    """A URL for each backend, with files of their own in `folder`."""
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    return {
+        NORMAL: f"kv+sqlite:///{folder}/normal.db",
+        FULL: f"kv+sqlite:///{folder}/full.db?synchronous=FULL",
+        DATABASE: f"db+sqlite:///{folder}/celery.db",
+        FILES: f"file://{folder}/files",
+    }
+
+
+@functools.cache
+def open_backend(url: str) -> Any:
+    """This process's backend for a URL, by Celery's own way of opening one."""
+    app = Celery("benchmarks", backend=url, broker="memory://", set_as_current=False)
+    return app.backend
+
+
+def new_id() -> str:
+    """What Celery's ids look like; made by the million without a measurable cost."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

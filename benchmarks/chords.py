@@ -1,0 +1,165 @@
+"""Chords inside one process: the cost of a part, and of the last one."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, Task
+from celery.app.task import Context
+from celery.result import AsyncResult
+
+from benchmarks.backends import new_id
+from benchmarks.measure import Spread, interleaved, ratios, seconds
+from benchmarks.plan import Plan
+from benchmarks.rows import Row, at_most, figure
+from kvbackends.layers.only_five import OnlyFive
+
+NATIVE = "kv+sqlite NORMAL"
+FIVE = "kv+sqlite, five methods only"
+BASE = 100
+"""The size of header that others are compared with."""
+SLICE = 20
+"""Parts that are timed at a time."""
+SPENT = 1.25
+"""A part of a header of 10,000 may cost this many times one of 100."""
+
+
+class Published(Task):
+    """Notes when it would have been sent."""
+
+    moments: list[float]
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> None:
+        """Send nothing."""
+        self.moments.append(time.perf_counter())
+
+
+def _body(values: Any) -> None:
+    """Is never run."""
+
+
+class Chord:
+    """One run of a chord in a backend, whose parts return one by one."""
+
+    def __init__(self, app: Celery, size: int) -> None:
+        self._backend: Any = app.backend
+        self._body: Any = app.tasks["benchmarks.body"]
+        self._group = new_id()
+        self.left = size
+        ids = [new_id() for _ in range(size)]
+        results = [AsyncResult(each, backend=self._backend, app=app) for each in ids]
+        self._signature = self._body.s()
+        self._ids = iter(enumerate(ids))
+        self._backend.apply_chord((self._group, results), self._signature)
+        self._backend.set_chord_size(self._group, size)
+
+    def part(self) -> None:
+        """The next header task ends."""
+        index, task_id = next(self._ids)
+        self.left -= 1
+        request = Context(
+            id=task_id,
+            group=self._group,
+            group_index=index,
+            chord=self._signature,
+            task="benchmarks.part",
+            args=[],
+            kwargs={},
+        )
+        self._backend.mark_as_done(task_id, "x" * 200, request=request)
+
+    def parts(self, count: int) -> float:
+        """Seconds for one of the next `count` parts."""
+        started = time.perf_counter()
+        for _ in range(count):
+            self.part()
+        return (time.perf_counter() - started) / count
+
+    def last(self) -> tuple[float, float]:
+        """Seconds from the end of the last part until the publish, and until all is done."""
+        started = time.perf_counter()
+        self.part()
+        (published,) = self._body.moments
+        self._body.moments.clear()
+        return published - started, time.perf_counter() - started
+
+
+def parts(plan: Plan) -> Iterator[Row]:
+    """Whether a part costs the same in a header of 10 and of 10,000."""
+    for name, app in apps(plan.folder / "parts"):
+        fillers = {size: _Filling(app, size, plan.rounds) for size in plan.chords}
+        runs: dict[str, Callable[[], float]] = {str(n): fill for n, fill in fillers.items()}
+        costs = interleaved(runs, plan.rounds)
+        base = seconds(Spread.of(costs[str(BASE)]).median)
+        for size in plan.chords:
+            cost = Spread.of(costs[str(size)]).median
+            yield figure(f"chord part, header of {size:,}", name, cost * 1e6, "µs")
+            if size > BASE:
+                what = f"chord part, header of {size:,} to one of {BASE}"
+                times = ratios(costs, str(BASE), str(size))
+                yield Row(what, name, name, "x", times, at_most(SPENT), f"{base} at {BASE}")
+
+
+def completion(plan: Plan) -> Iterator[Row]:
+    """From the end of the last part until the body is published (nothing is really sent)."""
+    for name, app in apps(plan.folder / "completion"):
+        for size in plan.chords:
+            if name == FIVE and size > 1000:
+                continue
+            repeats = max(plan.rounds // (1 if size < 1000 else 3), 1)
+            ends = [_completed(app, size) for _ in range(repeats)]
+            published, done = (
+                Spread.of(each * 1000 for each in both) for both in zip(*ends, strict=True)
+            )
+            gate = at_most(20) if size <= BASE else None
+            detail = f"all done after {done.median:.3g} ms"
+            what = f"chord completion, header of {size:,}, until the publish"
+            yield Row(what, name, "", "ms", published, gate, detail)
+
+
+class _Filling:
+    """Times slices of headers of one size; long headers are filled evenly through the rounds."""
+
+    def __init__(self, app: Celery, size: int, rounds: int) -> None:
+        self._app = app
+        self._size = size
+        self._chord = Chord(app, size)
+        self._skip = max(size // (2 * rounds + 2) - SLICE, 0)
+
+    def __call__(self) -> float:
+        """Seconds for a part; the last part of a header is left out."""
+        if skip := min(self._skip, self._chord.left - 1):
+            self._chord.parts(skip)
+        wanted, taken = SLICE, 0.0
+        while wanted:
+            if self._chord.left <= 1:
+                self._chord = Chord(self._app, self._size)
+            count = min(wanted, self._chord.left - 1)
+            taken += self._chord.parts(count) * count
+            wanted -= count
+        return taken / SLICE
+
+
+def _completed(app: Celery, size: int) -> tuple[float, float]:
+    chord = Chord(app, size)
+    if size > 1:
+        chord.parts(size - 1)
+    return chord.last()
+
+
+def apps(folder: Path) -> Iterator[tuple[str, Celery]]:
+    """An app whose store is native, and one whose store has five methods only."""
+    folder.mkdir()
+    for name, number in zip((NATIVE, FIVE), itertools.count(), strict=False):
+        app = Celery(
+            "benchmarks",
+            backend=f"kv+sqlite:///{folder}/{number}.db",
+            broker="memory://",
+            set_as_current=False,
+        )
+        app.task(_body, name="benchmarks.body", base=Published, moments=[])
+        if name == FIVE:
+            app.backend.store = OnlyFive(app.backend.store)
+        yield name, app

@@ -1,0 +1,90 @@
+"""Interleaved rounds, and ratios between contenders of the same round."""
+
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Self
+
+Run = Callable[[], float]
+"""Runs a contender once; seconds (or another cost) for one operation."""
+
+
+class Spread(NamedTuple):
+    """The median of some rounds, and how far they were apart."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """The spread of at least one value."""
+        listed = sorted(values)
+        return cls(statistics.median(listed), listed[0], listed[-1])
+
+
+class Loop:
+    """Times a step, as often as fits into `seconds`; the first run finds out how often that is."""
+
+    def __init__(self, step: Callable[[], object], seconds: float) -> None:
+        self._step = step
+        self._seconds = seconds
+        self._count = 0
+
+    def __call__(self) -> float:
+        """Seconds for one step."""
+        if not self._count:
+            self._time(3)
+            self._count = max(3, math.ceil(self._seconds / self._time(10)))
+        return self._time(self._count)
+
+    def _time(self, count: int) -> float:
+        step, started = self._step, time.perf_counter()
+        for _ in range(count):
+            step()
+        return (time.perf_counter() - started) / count
+
+
+def interleaved(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
+    """What each contender cost in each round, after a warm-up round.
+
+    A round is A B C ... C B A, so that a machine that slows down slows all of them.
+    """
+    costs: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        round_costs = dict.fromkeys(contenders, 0.0)
+        for name in (*contenders, *reversed(list(contenders))):
+            round_costs[name] += contenders[name]() / 2
+        for name, cost in round_costs.items():
+            if number:
+                costs[name].append(cost)
+    return costs
+
+
+def ratios(costs: Mapping[str, list[float]], ours: str, theirs: str) -> Spread:
+    """How many times ours goes into theirs, round by round."""
+    return Spread.of(other / mine for mine, other in zip(costs[ours], costs[theirs], strict=True))
+
+
+def percentile(values: Iterable[float], part: float) -> float:
+    """The value that `part` (0 to 1) of the values do not exceed."""
+    listed = sorted(values)
+    return listed[min(len(listed) - 1, math.ceil(part * len(listed)) - 1)]
+
+
+def pin(cpu: int | None) -> None:
+    """Keep all threads of this process on one CPU; None: on any."""
+    count = os.cpu_count() or 1
+    cpus = set(range(count)) if cpu is None else {cpu % count}
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cpus)
+
+
+def seconds(value: float) -> str:
+    """A duration, readable."""
+    if value < 0.001:
+        return f"{value * 1e6:.0f} µs"
+    return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"

@@ -1,0 +1,65 @@
+"""A SUCCESS and a RETRY of one task, stored by two processes at the same moment."""
+
+import mmap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from celery import states
+
+from benchmarks.backends import DATABASE, FILES, NORMAL, new_id, open_backend, urls
+from benchmarks.helpers import helpers
+from benchmarks.plan import Plan
+from benchmarks.rows import Row, at_most, figure
+
+PATIENCE = 60.0
+"""Seconds that one process waits for the other before it goes on alone."""
+
+
+def store_in_step(url: str, ids: list[str], state: str, meeting: Path, seat: int) -> list[str]:
+    """Store `state` for each id, at the same moment as the process in the other seat; errors."""
+    backend, errors = open_backend(url), []
+    with meeting.open("r+b") as file, mmap.mmap(file.fileno(), 8) as page:
+        counts = memoryview(page).cast("I")
+        for number, task_id in enumerate(ids, 1):
+            counts[seat] = number
+            _until(counts, 1 - seat, number)
+            try:
+                result = "done" if state == states.SUCCESS else ValueError("again")
+                backend.store_result(task_id, result, state)
+            except Exception as error:  # noqa: BLE001 - counted, not fatal
+                errors.append(f"{type(error).__name__}: {error}")
+        counts.release()
+    return errors
+
+
+def races(plan: Plan) -> Iterator[Row]:
+    """How many successes are lost."""
+    counts = {NORMAL: plan.races, DATABASE: plan.rival_races, FILES: plan.races}
+    backends = urls(plan.folder / "races")
+    for name, count in counts.items():
+        lost, errors = _lost(plan.folder, backends[name], count)
+        detail = f"of {count:,} races; {errors} errors"
+        gate = at_most(0) if name == NORMAL else None
+        yield figure("SUCCESS lost to a RETRY, two processes", name, lost, "lost", gate, detail)
+
+
+def _lost(folder: Path, url: str, count: int) -> tuple[int, int]:
+    meeting = folder / "meeting"
+    meeting.write_bytes(bytes(8))
+    ids = [new_id() for _ in range(count)]
+    with helpers(0, 1) as team:
+        for seat, (helper, state) in enumerate(
+            zip(team, (states.SUCCESS, states.RETRY), strict=True)
+        ):
+            helper.start(store_in_step, url, ids, state, meeting, seat)
+        errors = sum(len(helper.result()) for helper in team)
+    backend = open_backend(url)
+    found = [backend.get_task_meta(each, cache=False)["status"] for each in ids]
+    return count - found.count(states.SUCCESS), errors
+
+
+def _until(counts: "memoryview[int]", seat: int, number: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while counts[seat] < number and time.monotonic() < deadline:
+        pass

@@ -1,0 +1,92 @@
+"""The report: JSON for programs, a Markdown table for people."""
+
+import datetime as dt
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rows import Row
+
+RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+_HEAD = """| what | ours | beside | measured | min … max | gate | | |
+|---|---|---|---:|---:|---:|---|---|
+"""
+
+
+def about(mode: str, took: float, load: tuple[float, float, float]) -> dict[str, str]:
+    """What was measured, where and when."""
+    return {
+        "mode": mode,
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seconds": f"{took:.0f}",
+        "git": _git("describe", "--always", "--dirty", "--exclude=*"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("celery", "kombu", "sqlalchemy")},
+        "sqlite": sqlite3.sqlite_version,
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "load": " / ".join(f"{each:.1f}" for each in load) + " before",
+    }
+
+
+def write(rows: Iterable[Row], facts: dict[str, str]) -> Path:
+    """Write both files; the path of the table."""
+    listed, path = list(rows), RESULTS / f"{facts['mode']}.md"
+    RESULTS.mkdir(exist_ok=True)
+    data = {"about": facts, "rows": [_as_json(row) for row in listed]}
+    path.with_suffix(".json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    told = "\n".join(f"* {name}: {value}" for name, value in facts.items())
+    lines = "\n".join(map(line, listed))
+    path.write_text(f"# Measured\n\n{told}\n\n{_HEAD}{lines}\n\n{summary(listed)}\n")
+    return path
+
+
+def line(row: Row) -> str:
+    """One line of the table."""
+    unit = f" {row.unit}" if row.unit else ""
+    apart = row.measured.low != row.measured.high
+    spread = f"{_short(row.measured.low)} … {_short(row.measured.high)}" if apart else ""
+    mark = {None: "", True: "pass", False: "**miss**"}[row.passed]
+    gate = str(row.gate or "")
+    cells = [row.what, row.ours, row.theirs, f"{_short(row.measured.median)}{unit}"]
+    return f"| {' | '.join([*cells, spread, gate, mark, row.detail.replace('|', '/')])} |"
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """How many gates were reached."""
+    gated = [row for row in rows if row.gate is not None]
+    passed = sum(bool(row.passed) for row in gated)
+    return f"{passed} of {len(gated)} gates passed."
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    gate = None if row.gate is None else row.gate._asdict()
+    return {
+        **row._asdict(),
+        "measured": row.measured._asdict(),
+        "gate": gate,
+        "passed": row.passed,
+    }
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def _git(*args: str) -> str:
+    done = subprocess.run(["git", *args], capture_output=True, text=True, cwd=ROOT, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    for entry in Path("/proc/cpuinfo").read_text().splitlines():
+        if entry.startswith("model name"):
+            return entry.partition(": ")[2].strip()
+    return platform.machine()

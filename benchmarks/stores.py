@@ -1,0 +1,137 @@
+"""Storing and reading results in one process."""
+
+import functools
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from celery import states
+from celery.app.task import Context
+from celery.result import AsyncResult, GroupResult
+
+from benchmarks.backends import DATABASE, FILES, FULL, NORMAL, new_id, open_backend, urls
+from benchmarks.measure import Loop, interleaved
+from benchmarks.plan import Plan
+from benchmarks.rows import Row, at_least, ratio
+
+RAW_NORMAL = "raw sqlite3 NORMAL"
+RAW_FULL = "raw sqlite3 FULL"
+REQUEST = Context(task="benchmarks.task", hostname="worker@host", args=[], kwargs={})
+
+
+def store(plan: Plan) -> Iterator[Row]:
+    """One final result, as a worker stores it."""
+    for size, name in ((200, "200 B"), (10_000, "10 KB")):
+        what, value = f"store a result, {name}", "x" * size
+        runs = _runs(plan, f"store-{size}", functools.partial(_store_one, value=value))
+        for raw, mode in ((RAW_NORMAL, "NORMAL"), (RAW_FULL, "FULL")):
+            path = plan.folder / f"store-{size}" / f"raw-{mode}.db"
+            runs[raw] = Loop(_raw_store(path, mode, value), plan.run)
+        costs = interleaved(runs, plan.rounds)
+        yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
+        yield ratio(what, costs, FULL, DATABASE, at_least(12))
+        yield ratio(what, costs, NORMAL, FILES, at_least(2))
+        yield ratio(what, costs, FULL, FILES)
+        yield ratio(what, costs, NORMAL, RAW_NORMAL)
+        yield ratio(what, costs, FULL, RAW_FULL)
+
+
+def started_then_success(plan: Plan) -> Iterator[Row]:
+    """What a task stores with ``task_track_started``."""
+    costs = interleaved(_runs(plan, "started", _start_and_end), plan.rounds)
+    what = "STARTED, then SUCCESS"
+    yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
+    yield ratio(what, costs, FULL, DATABASE, at_least(12))
+    yield ratio(what, costs, NORMAL, FILES)
+
+
+def read(plan: Plan) -> Iterator[Row]:
+    """Results that are ready: one, and sets."""
+    yield from _read("get of a ready result", plan, 1, _get)
+    for size in (100, 1000):
+        yield from _read(f"get_many of {size:,} ready results", plan, size, _get_many)
+        yield from _read(f"join of {size:,} ready results", plan, size, _join)
+
+
+def _read(
+    what: str, plan: Plan, size: int, reading: Callable[[Any, list[str]], object]
+) -> Iterator[Row]:
+    backends = urls(plan.folder / "read")
+    del backends[FULL]
+    if reading is _get_many:
+        del backends[DATABASE]  # has no such method
+    runs = {}
+    for name, url in backends.items():
+        backend = open_backend(url)
+        ids = _stored(url, 1000)[:size]
+        runs[name] = Loop(functools.partial(reading, backend, ids), plan.run)
+    costs = interleaved(runs, plan.rounds)
+    if DATABASE in costs:
+        yield ratio(what, costs, NORMAL, DATABASE, at_least(100))
+    yield ratio(what, costs, NORMAL, FILES)
+
+
+@functools.cache
+def _stored(url: str, count: int) -> list[str]:
+    backend, ids = open_backend(url), [new_id() for _ in range(count)]
+    for each in ids:
+        _store_one(backend, each, value="x" * 200)
+    return ids
+
+
+def _runs(plan: Plan, folder: str, step: Callable[[Any, str], object]) -> dict[str, Loop]:
+    return {
+        name: Loop(_with_new_ids(functools.partial(step, open_backend(url))), plan.run)
+        for name, url in urls(plan.folder / folder).items()
+    }
+
+
+def _with_new_ids(step: Callable[[str], object]) -> Callable[[], object]:
+    prefix, numbers = new_id()[:24], itertools.count()
+    return lambda: step(f"{prefix}{next(numbers):012x}")
+
+
+def _store_one(backend: Any, task_id: str, value: str) -> None:
+    backend.mark_as_done(task_id, value, request=REQUEST)
+
+
+def _start_and_end(backend: Any, task_id: str) -> None:
+    backend.store_result(task_id, {"pid": 1, "hostname": "h"}, states.STARTED, request=REQUEST)
+    backend.mark_as_done(task_id, "x" * 200, request=REQUEST)
+
+
+def _get(backend: Any, ids: list[str]) -> None:
+    AsyncResult(ids[0], backend=backend, app=backend.app).get()
+
+
+def _get_many(backend: Any, ids: list[str]) -> None:
+    _exhaust(backend.get_many(ids))
+
+
+def _join(backend: Any, ids: list[str]) -> None:
+    results = [AsyncResult(each, backend=backend, app=backend.app) for each in ids]
+    GroupResult("group", results, app=backend.app).get()
+
+
+def _exhaust(found: Iterable[object]) -> None:
+    for _ in found:
+        pass
+
+
+def _raw_store(path: Path, mode: str, value: str) -> Callable[[], object]:
+    """The floor: the driver, a record of Celery's, one statement."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {mode}")
+    connection.execute("CREATE TABLE entry (key TEXT PRIMARY KEY, expires REAL, value BLOB)")
+
+    def step(task_id: str) -> None:
+        record = {"status": "SUCCESS", "result": value, "traceback": None, "task_id": task_id}
+        connection.execute(
+            "INSERT INTO entry VALUES (?, ?, ?)", (task_id, 1e10, json.dumps(record).encode())
+        )
+
+    return _with_new_ids(step)

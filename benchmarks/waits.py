@@ -1,0 +1,73 @@
+"""From a store in one process until `AsyncResult.get` returns in another."""
+
+import random
+import time
+from collections.abc import Iterator
+
+from celery.result import AsyncResult
+
+from benchmarks.backends import DATABASE, FILES, NORMAL, new_id, open_backend, urls
+from benchmarks.helpers import Helper, helpers
+from benchmarks.measure import Spread, percentile
+from benchmarks.plan import Plan
+from benchmarks.rows import Gate, Row, at_least, at_most, figure
+from benchmarks.stores import REQUEST
+
+PLACES = {"same": (0, 0), "cross": (0, 1)}
+"""CPUs of the waiting and of the storing process."""
+
+
+def wait_for(url: str, task_id: str) -> float:
+    """Wait for a result; when it was there, on the clock that all processes share."""
+    backend = open_backend(url)
+    AsyncResult(task_id, backend=backend, app=backend.app).get(timeout=20)
+    return time.monotonic()
+
+
+def store_later(url: str, task_id: str, delay: float) -> float:
+    """Store a result after `delay` seconds; when that began, on the same clock."""
+    backend = open_backend(url)
+    time.sleep(delay)
+    began = time.monotonic()
+    backend.mark_as_done(task_id, "x" * 200, request=REQUEST)
+    return began
+
+
+def waits(plan: Plan) -> Iterator[Row]:
+    """Ours on the same CPU and across; Celery's, which polls twice in a second, across."""
+    backends = urls(plan.folder / "waits")
+    polled = {}
+    for name in (DATABASE, FILES):
+        polled[name] = _latencies(backends[name], plan.polled_waits, (0.1, 0.6), PLACES["cross"])
+        yield from _percentiles(f"{name}, cross", polled[name], None)
+    for place, cpus in PLACES.items():
+        latencies = _latencies(backends[NORMAL], plan.waits, (0.01, 0.1), cpus)
+        yield from _percentiles(f"{NORMAL}, {place}", latencies, at_most(1.5))
+        for name, theirs in polled.items():
+            times = Spread.of([percentile(theirs, 0.5) / percentile(latencies, 0.5)])
+            what = f"wait for a result, p50, {place}"
+            yield Row(what, NORMAL, name, "x", times, at_least(150))
+
+
+def _percentiles(name: str, latencies: list[float], gate: Gate | None) -> Iterator[Row]:
+    for part, text in ((0.5, "p50"), (0.99, "p99")):
+        value = percentile(latencies, part) * 1000
+        at = gate if part == 0.5 else None
+        detail = f"{len(latencies)} waits, longest {max(latencies) * 1000:.3g} ms"
+        yield figure(f"wait for a result, {text}", name, value, "ms", at, detail)
+
+
+def _latencies(
+    url: str, count: int, delays: tuple[float, float], cpus: tuple[int, int]
+) -> list[float]:
+    with helpers(*cpus) as (waiting, storing):
+        _latency(url, waiting, storing, 0.05)
+        return [_latency(url, waiting, storing, random.uniform(*delays)) for _ in range(count)]
+
+
+def _latency(url: str, waiting: Helper, storing: Helper, delay: float) -> float:
+    task_id = new_id()
+    waiting.start(wait_for, url, task_id)
+    began: float = storing.call(store_later, url, task_id, delay)
+    ended: float = waiting.result()
+    return ended - began

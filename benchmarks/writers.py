@@ -1,0 +1,114 @@
+"""Many processes that store at the same time: throughput, stalls, lock errors."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from benchmarks.backends import DATABASE, FILES, FULL, NORMAL, new_id, open_backend, urls
+from benchmarks.helpers import Helper, helpers
+from benchmarks.measure import interleaved
+from benchmarks.plan import Plan
+from benchmarks.rows import Row, at_least, at_most, figure, ratio
+from benchmarks.stores import REQUEST
+
+VALUE = "x" * 200
+ERRORS_KEPT = 3
+SOON = 0.005
+"""Seconds until all processes begin at once."""
+
+
+class Stored(NamedTuple):
+    """What one process did."""
+
+    done: int
+    slow: list[float]
+    """The longest stores, in seconds."""
+    errors: dict[str, int]
+
+
+def store_for(url: str, started: float, duration: float) -> Stored:
+    """Store until `duration` seconds after the moment `started` on the monotonic clock."""
+    backend, slow, errors, count = open_backend(url), [0.0], Counter[str](), 0
+    prefix = new_id()[:24]
+    time.sleep(max(started - time.monotonic(), 0))
+    now, end = time.monotonic(), started + duration
+    while now < end:
+        try:
+            backend.mark_as_done(f"{prefix}{count:012x}", VALUE, request=REQUEST)
+            count += 1
+        except Exception as error:  # noqa: BLE001 - which ones there are is the question
+            errors[f"{type(error).__name__}: {error}"[:100]] += 1
+        before, now = now, time.monotonic()
+        slow.append(now - before)
+        if len(slow) > 1000:
+            slow = sorted(slow)[-10:]
+    return Stored(count, sorted(slow)[-10:], dict(errors))
+
+
+def throughput(plan: Plan) -> Iterator[Row]:
+    """Stores in a second by 1, 2 and 4 processes together."""
+    backends = urls(plan.folder / "throughput")
+    gates = {1: 2.0, 2: 4.0, 4: 6.0}
+    with helpers(*range(max(gates))) as team:
+        for count, gate in gates.items():
+            what = f"store, {count} process{'es' if count > 1 else ''} together"
+            seconds = plan.run * 2
+            runs = {
+                name: _throughput(team[:count], backends[name], seconds)
+                for name in (NORMAL, FULL, FILES)
+            }
+            costs = interleaved(runs, plan.rounds)
+            yield ratio(what, costs, NORMAL, FILES, at_least(gate))
+            yield ratio(what, costs, FULL, FILES)
+
+
+def stalls(plan: Plan) -> Iterator[Row]:
+    """The longest that one store took while 4 and 8 processes stored, and errors."""
+    backends = urls(plan.folder / "stalls")
+    for count, worst in ((4, at_most(50)), (8, None)):
+        with helpers(*range(count)) as team:
+            for name in (NORMAL, FULL, DATABASE):
+                gated = name != DATABASE
+                done = _together(team, backends[name], plan.stall)
+                slow = [each for stored in done for each in stored.slow]
+                stores = sum(stored.done for stored in done)
+                detail = f"{stores:,} stores"
+                what = f"worst stall, {count} processes"
+                gate = worst if gated else None
+                yield figure(what, name, max(slow) * 1000, "ms", gate, detail)
+                errors = sum((Counter(stored.errors) for stored in done), Counter[str]())
+                said = "; ".join(f"{n} x {text}" for text, n in errors.most_common(ERRORS_KEPT))
+                yield figure(
+                    f"errors, {count} processes",
+                    name,
+                    errors.total(),
+                    "",
+                    at_most(0) if gated else None,
+                    said,
+                )
+
+
+def _throughput(team: list[Helper], url: str, duration: float) -> Callable[[], float]:
+    def run() -> float:
+        stores = sum(stored.done for stored in _together(team, url, duration))
+        return duration / max(stores, 1)
+
+    return run
+
+
+def _together(team: list[Helper], url: str, duration: float) -> list[Stored]:
+    team[0].call(open_backend_here, url)  # one makes the tables
+    for helper in team:
+        helper.start(open_backend_here, url)
+    for helper in team:
+        helper.result()
+    started = time.monotonic() + SOON
+    for helper in team:
+        helper.start(store_for, url, started, duration)
+    return [helper.result() for helper in team]
+
+
+def open_backend_here(url: str) -> None:
+    """Open the backend and store once, before the clock runs."""
+    open_backend(url).mark_as_done(new_id(), VALUE, request=REQUEST)
