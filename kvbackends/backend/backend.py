@@ -1,6 +1,6 @@
 """The backend that Celery opens for ``result_backend = "kv+…"``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kvbackends.backend.base import text
@@ -42,6 +42,7 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
         self.has_facets = Feature.FACETS in features
         super().__init__(app, expires=expires, url=url, **kwargs)
         self.thread_safe = True
+        self.extended = bool(app.conf.result_extended)
         self._redacted = str(parsed)
         self.times = Times(app.conf, self.expires, core_options(parsed, app.conf).claim_lease)
         self.ranks = Ranks(self.decode)
@@ -103,11 +104,19 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
                 pass
 
     def _ensure_retryable(
-        self, func: Any, *args: Any, max_retries: float | None = None, **kwargs: Any
+        self,
+        func: Callable[..., Any],
+        *args: Any,
+        fallback_exc: Any = None,
+        fallback_msg: Any = None,
+        max_retries: float | None = None,
+        **kwargs: Any,
     ) -> Any:
-        # The retries are the retry layer's; Celery only bounds them here.
+        """Call `func`: the retries are the retry layer's; Celery only bounds them here."""
+        if max_retries is None:
+            return func(*args, **kwargs)
         with at_most(max_retries):
-            return super()._ensure_retryable(func, *args, **kwargs)
+            return func(*args, **kwargs)
 
     def __reduce__(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

@@ -13,6 +13,7 @@ class Base(CeleryBackend):
     times: Times
     ranks: Ranks
     has_facets: bool
+    extended: bool
 
 
 def text(key: str | bytes) -> str:
