@@ -1,0 +1,156 @@
+"""Store calls per operation: counted, because a count does not depend on the machine.
+
+The bounds are the project's table of round trips, column "five methods only" unless a test says
+otherwise.
+"""
+
+import uuid
+
+import pytest
+
+from kvbackends import Outcome, Part, Rank, Store
+from kvbackends.derived.primitives import get_many
+from kvbackends.layers.layer import innermost
+from tests.support.chords import offer, part, publisher, rank_of
+from tests.support.dict_store import DictStore
+from tests.support.layers import Counting
+
+TTL = 60.0
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting(DictStore())
+
+
+def filled(store: Store, barrier: str, size: int, arrived: int) -> None:
+    store.open_barrier(barrier, b"about", TTL)
+    store.expect(publisher(barrier), size, TTL)
+    for place in range(arrived):
+        store.arrive(part(barrier, place, str(uuid.UUID(int=place))), b"value", TTL)
+
+
+class TestFiveMethods:
+    def test_result(self, counting: Counting):
+        """A result costs one call where nothing is stored, three where something is."""
+        assert counting.spent(lambda: counting.offer(offer("k", Rank.UNREADY), rank_of)) == 1
+        assert counting.spent(lambda: counting.offer(offer("k", Rank.SUCCEEDED), rank_of)) == 3
+
+    def test_refused_result(self, counting: Counting):
+        """A result that does not yield costs an attempt and a look."""
+        counting.offer(offer("k", Rank.SUCCEEDED), rank_of)
+        assert counting.spent(lambda: counting.offer(offer("k", Rank.FAILED), rank_of)) == 2
+
+    def test_start_of_a_chord(self, counting: Counting):
+        """Beginning a chord and telling its size costs four calls."""
+        assert counting.spent(lambda: filled(counting, "b", 10, 0)) == 4
+
+    @pytest.mark.parametrize("size", [10, 1_000, 10_000])
+    def test_part_is_flat(self, counting: Counting, size: int):
+        """A part with its result costs the same in any header: offer and five, never above six."""
+        filled(counting, "b", size, size - 3)
+        costs = [
+            counting.spent(
+                lambda place=place: counting.finish(
+                    offer(f"k{place}", Rank.SUCCEEDED), part("b", place), rank_of, TTL
+                )
+            )
+            for place in (size - 3, size - 2)
+        ]
+        assert costs == [1 + 5, 1 + 5]
+
+    def test_records_stay_small(self):
+        """What an arriving part rewrites in a header of 10,000 is a few kilobytes."""
+        store = DictStore()
+        filled(store, "b", 10_000, 9_999)
+        assert max(len(row.value) for row in store.rows.values()) < 5_000
+
+    def test_duplicate_part(self, counting: Counting):
+        """A part that comes again costs no more than the first time."""
+        filled(counting, "b", 10, 5)
+        again = part("b", 0, str(uuid.UUID(int=0)))
+        assert counting.spent(lambda: counting.arrive(again, b"value", TTL)) <= 5
+
+    @pytest.mark.parametrize("size", [10, 1_000])
+    def test_last_part(self, counting: Counting, size: int):
+        """The last part reads and removes what was recorded: linear, with the pages."""
+        filled(counting, "b", size, size - 1)
+        last = part("b", size - 1)
+
+        def dispatch() -> None:
+            assert counting.arrive(last, b"value", TTL).outcome is Outcome.CLAIMED
+            assert len(list(counting.parts("b"))) == size
+            assert counting.renew(last)
+            counting.close_barrier(last, TTL, offer("k", Rank.SUCCEEDED), rank_of)
+
+        pages = min(size, 256)
+        values = 2 * size  # each is read once, and deleted once
+        assert counting.spent(dispatch) <= 15 + values + 4 * pages
+
+    def test_late_part(self, counting: Counting):
+        """A part that comes after the tombstone costs one look."""
+        filled(counting, "b", 1, 1)
+        counting.close_barrier(part("b", 0), TTL, None, rank_of)
+        assert counting.spent(lambda: counting.arrive(part("b", 0), b"v", TTL)) == 1
+
+    def test_looking(self, counting: Counting):
+        """Who waits for a held chord looks with one call."""
+        filled(counting, "b", 2, 2)
+        look = Part("b", 0, "somebody", "else")
+        assert counting.arrive(look, None, TTL).outcome is Outcome.HELD
+        assert counting.spent(lambda: counting.arrive(look, None, TTL)) == 1
+
+    def test_added_part(self, counting: Counting):
+        """Adding a part to a running chord costs a look and a write."""
+        filled(counting, "b", 10, 0)
+        assert counting.spent(lambda: counting.expect_more(part("b", 0), 0, "more", TTL)) == 2
+
+    def test_reading(self, counting: Counting):
+        """Reading one result costs one call, and a join of N costs N."""
+        for i in range(20):
+            counting.set(f"k{i}", b"v")
+        assert counting.spent(lambda: counting.get("k1")) == 1
+        assert counting.spent(lambda: counting.get_batch([f"k{i}" for i in range(20)])) == 20
+
+    def test_a_save_of_a_group(self, counting: Counting):
+        """Saving a group costs one call, whatever its size."""
+        assert counting.spent(lambda: counting.set("group", b"x" * 10_000, TTL)) == 1
+
+
+class TestNative:
+    """What a store that overrides everything costs."""
+
+    @pytest.fixture
+    def native(self, store: Store) -> Counting:
+        if "arrive" not in store.native:
+            pytest.skip("this store derives its barriers")
+        return Counting(innermost(store))
+
+    def test_one_call_each(self, native: Counting, barrier: str, key: str):
+        """Result and part are one call, the start of a chord two, its end three."""
+        assert native.spent(lambda: filled(native, barrier, 2, 0)) == 2
+        result = offer(key, Rank.SUCCEEDED)
+        assert native.spent(lambda: native.finish(result, part(barrier, 0), rank_of, TTL)) == 1
+        last = part(barrier, 1)
+        assert native.spent(lambda: native.finish(result, last, rank_of, TTL)) == 1
+        assert native.spent(lambda: list(native.parts(barrier))) == 1
+        assert native.spent(lambda: native.renew(last)) == 1
+        assert native.spent(lambda: native.close_barrier(last, TTL, result, rank_of)) == 1
+
+    def test_results(self, native: Counting, key: str):
+        """STARTED and SUCCESS are two calls, a join of a thousand is one."""
+        for rank in (Rank.UNREADY, Rank.SUCCEEDED):
+            assert native.spent(lambda rank=rank: native.offer(offer(key, rank), rank_of)) == 1
+        keys = [f"{key}-{i}" for i in range(native.limits.batch_keys)]
+        assert native.spent(lambda: native.get_batch(keys)) == 1
+
+
+def test_batches_are_bounded_and_without_repetition():
+    """The core asks for each key once, at most `limits.batch_keys` at a time."""
+    inner = DictStore()
+    inner.limits = inner.limits._replace(batch_keys=10)
+    sizes: list[int] = []
+    inner.get_batch = lambda keys: sizes.append(len(keys)) or dict.fromkeys(keys, b"v")
+    keys = [f"k{i}" for i in range(25)]
+    assert dict(get_many(inner, keys + keys)) == dict.fromkeys(keys, b"v")
+    assert sizes == [10, 10, 5]
