@@ -1,0 +1,1 @@
+"""Real Celery workers, real brokers, a real store: whatever a deployment does to a chord."""

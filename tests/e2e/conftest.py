@@ -1,0 +1,55 @@
+"""Sites for the tests: brokers are shared by the session, stores and workers are not."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+
+from tests.e2e.site import Site, current
+
+_databases = itertools.cycle(range(1, 16))
+
+REDIS = {
+    # Nothing is delivered again before a test says so; then at once.
+    "visibility_timeout": 3600,
+    "unacked_restore_interval": 0.2,
+    "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 1,
+}
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture(scope="module")
+def make_site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeSite]:
+    """Makes sites: by broker ("redis", "rabbitmq", "files"), Celery's settings, URL options."""
+    with ExitStack() as sites:
+
+        def make(broker: str = "redis", scheme: str = "sqlite", query: str = "", **settings: Any):
+            folder = tmp_path_factory.mktemp("site")
+            store = f"kv+{scheme}:///{folder}/results.db{query and '?' + query}"
+            url, transport = _broker(request, broker, folder)
+            if transport:
+                settings.setdefault("broker_transport_options", transport)
+            return sites.enter_context(current(Site(folder, url, store, **settings)))
+
+        yield make
+
+
+def _broker(request: pytest.FixtureRequest, broker: str, folder: Any) -> tuple[str, dict[str, Any]]:
+    if broker == "rabbitmq":
+        return request.getfixturevalue("rabbitmq_url"), {}
+    if broker == "files":
+        for name in ("in", "control"):
+            (folder / name).mkdir()
+        places = {"data_folder_in": f"{folder}/in", "data_folder_out": f"{folder}/in"}
+        return "filesystem://", {**places, "control_folder": f"{folder}/control"}
+    url = request.getfixturevalue("redis_url").removesuffix("/0") + f"/{next(_databases)}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url, REDIS
