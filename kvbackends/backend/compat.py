@@ -28,6 +28,7 @@ LazyTasks = functional._regen
 """A header that was given as a generator: looking at it would exhaust it."""
 
 __all__ = [
+    "FAILS_AFTER_CHORD",
     "BackendGetMetaError",
     "BackendStoreError",
     "CallableSignature",
@@ -45,6 +46,10 @@ __all__ = [
     "publish",
     "request_of_signature",
 ]
+
+
+FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
+"""Celery 5.7 itself fails what is chained after a chord that failed."""
 
 
 def current_task() -> Any:

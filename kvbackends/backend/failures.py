@@ -6,7 +6,7 @@ from typing import Any
 from celery import states
 
 from kvbackends.backend.base import Base
-from kvbackends.backend.compat import current_task, request_of_signature
+from kvbackends.backend.compat import FAILS_AFTER_CHORD, current_task, request_of_signature
 
 
 class Failures(Base):
@@ -80,6 +80,8 @@ class Failures(Base):
         """Fail a chord's body; a body that is itself a part returns to its outer chord."""
         answer = super().chord_error_from_stack(callback, exc)
         self._fail_signature(callback, exc, but=callback.id)
+        if not FAILS_AFTER_CHORD:
+            self._fail_chain(callback.options.get("chain"), exc)
         return answer
 
     def _succeeded_before_it_was_lost(self, request: Any) -> bool:
