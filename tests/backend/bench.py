@@ -34,6 +34,7 @@ class Bench:
         headers, (args, kwargs, embed) = serialization.loads(data, kind, encoding, accept={kind})
         request = {
             **headers,
+            **(options.get("headers") or {}),
             **embed,
             **{k: message.properties.get(k) for k in ("correlation_id", "reply_to")},
             "delivery_info": {"exchange": "", "routing_key": "celery", "priority": 0},
