@@ -27,24 +27,36 @@ class Spread(NamedTuple):
 
 
 class Loop:
-    """Times a step, as often as fits into `seconds`; the first run finds out how often that is."""
+    """Times a step, as often as fits into `seconds`; the first run finds out how often that is.
 
-    def __init__(self, step: Callable[[], object], seconds: float) -> None:
+    `prepare` makes what each step is called with, before the clock runs.
+    """
+
+    def __init__(
+        self,
+        step: Callable[..., object],
+        seconds: float,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         self._step = step
+        self._prepare = prepare
         self._seconds = seconds
         self._count = 0
 
     def __call__(self) -> float:
         """Seconds for one step."""
         if not self._count:
-            self._time(3)
-            self._count = max(3, math.ceil(self._seconds / self._time(10)))
+            first = self._time(1)
+            per_step = first if first > self._seconds else self._time(10)
+            self._count = math.ceil(self._seconds / per_step)
         return self._time(self._count)
 
     def _time(self, count: int) -> float:
-        step, started = self._step, time.perf_counter()
-        for _ in range(count):
-            step()
+        step, prepare = self._step, self._prepare
+        calls = [(prepare(),) if prepare else () for _ in range(count)]
+        started = time.perf_counter()
+        for args in calls:
+            step(*args)
         return (time.perf_counter() - started) / count
 
 

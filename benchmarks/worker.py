@@ -8,21 +8,22 @@ from typing import Any
 from celery import Celery
 from celery.signals import before_task_publish
 
+from benchmarks.broker import URL
+
 BACKEND = "BENCHMARKS_BACKEND"
 BROKER = "BENCHMARKS_BROKER"
 
 
 def make_app(backend: str, broker: Path) -> Celery:
-    """An app on the filesystem broker, looked at often enough not to hide the backend."""
+    """An app on the filesystem broker."""
     messages = broker / "messages"
     messages.mkdir(parents=True, exist_ok=True)
-    made = Celery("benchmarks.worker", backend=backend, broker="filesystem://")
+    made = Celery("benchmarks.worker", backend=backend, broker=URL)
     made.conf.update(
         broker_transport_options={
             "data_folder_in": str(messages),
             "data_folder_out": str(messages),
             "control_folder": str(broker / "control"),
-            "polling_interval": 0.002,
         },
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
