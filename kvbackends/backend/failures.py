@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from celery import states
+from celery import group, states
 
 from kvbackends.backend.base import Base
 from kvbackends.backend.compat import FAILS_AFTER_CHORD, current_task, request_of_signature
@@ -79,7 +79,9 @@ class Failures(Base):
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
         """Fail a chord's body; a body that is itself a part returns to its outer chord."""
         answer = super().chord_error_from_stack(callback, exc)
-        self._fail_signature(callback, exc, but=callback.id)
+        # Celery shows the members of a group the part's own error, not the chord's.
+        own = isinstance(callback, group) and getattr(exc, "__cause__", None)
+        self._fail_signature(callback, own or exc, but=callback.id)
         if not FAILS_AFTER_CHORD:
             self._fail_chain(callback.options.get("chain"), exc)
         return answer

@@ -466,7 +466,6 @@ class TestExpiry:
     @pytest.mark.parametrize(
         ("failure", "low", "high"), [(None, 55, 60), (600, 590, 600), (0, 1e9, float("inf"))]
     )
-    @needs_57
     def test_failures_have_a_time_of_their_own(self, make_app, failure, low, high):
         app = make_app(result_expires=60, result_failure_expires=failure)
         app.backend.mark_as_failure("failed", Boom())
@@ -485,7 +484,6 @@ class TestExpiry:
             (None, 0, 30 * 86400),
         ],
     )
-    @needs_57
     def test_chord_bookkeeping_always_ends(self, make_app, chord, result, expected):
         app = make_app(result_expires=result, result_chord_expires=chord)
         assert app.backend.times.chord.ttl == expected
