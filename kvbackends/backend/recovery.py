@@ -66,7 +66,8 @@ class Recovery(Base):
         if recorded is None or self.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
             return False
         offer = None if request.ignore_result else self._recorded_offer(request, recorded)
-        arrival = self.store.arrive(part, None, self.times.chord.ttl)
+        # The part arrives again, with what it brought: that breaks a claim of the lost delivery.
+        arrival = self.store.arrive(part, recorded, self.times.chord.ttl)
         if arrival.outcome is Outcome.WAITING and offer is not None:
             self.store.offer(offer, self.ranks.rank_of)
         left = self._chord(part, request, offer=offer).settle(arrival)
