@@ -177,9 +177,9 @@ class Store(ABC):
     ) -> Arrival:
         """Record a part once (the first value stays) and claim the barrier if it is complete.
 
-        With the value None nothing is recorded: look, and claim, only.  A claim of an earlier
-        delivery of the same part is broken at once, one of another part only if its holder is
-        `evict`.
+        With the value None nothing is recorded: look, and claim, only.  A part that arrives breaks
+        a claim of an earlier delivery of its own at once; any other claim is broken only if its
+        holder is `evict`.
         """
         return barriers.arrive(self, part, value, ttl, evict)
 

@@ -6,7 +6,7 @@ Arrive first and look afterwards: the control record is written after the part i
 """
 
 import uuid
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -35,7 +35,7 @@ def open_barrier(store: Primitives, barrier: str, about: bytes, ttl: float | Non
 
 def expect(store: Operations, part: Part, size: int, ttl: float | None) -> Arrival:
     """Write the size, keep the rest, then look like any arrival."""
-    return _turn(store, part, None, ttl, None, lambda c: msgspec.structs.replace(c, size=size))
+    return _turn(store, _Visit(part, ttl, size=size))
 
 
 def expect_more(store: Primitives, part: Part, slot: int, member: str, ttl: float | None) -> None:
@@ -53,7 +53,7 @@ def arrive(
     store: Operations, part: Part, value: bytes | None, ttl: float | None, evict: str | None
 ) -> Arrival:
     """Record the part (None: it is recorded), count it, and claim the barrier if it is complete."""
-    return _turn(store, part, value, ttl, evict, lambda control: control)
+    return _turn(store, _Visit(part, ttl, value, evict))
 
 
 def parts(store: Operations, barrier: str) -> Iterator[tuple[Part, bytes]]:
@@ -130,47 +130,70 @@ class _Recording:
             pages.forget(self._store, self._run, self._part)
 
 
-def _turn(
-    store: Operations,
-    part: Part,
-    value: bytes | None,
-    ttl: float | None,
-    evict: str | None,
-    change: Callable[[Control], Control],
-) -> Arrival:
-    recording = _Recording(store, part, value, ttl)
+class _Visit(NamedTuple):
+    """What comes to a barrier: a part with its value, the size, or somebody who looks."""
+
+    part: Part
+    ttl: float | None
+    value: bytes | None = None
+    evict: str | None = None
+    size: int | None = None
+
+    def may_break(self, owner: Owner) -> bool:
+        """True if a claim of `owner` gives way to this visit.
+
+        A part that arrives breaks a claim of its own at once: its earlier delivery is lost.  Who
+        only looks does not, or two deliveries that both live would take it from each other for
+        ever.
+        """
+        arrives = self.value is not None or self.size is not None
+        return owner.delivery == self.evict or (arrives and owner.is_part(self.part))
+
+
+def _turn(store: Operations, visit: _Visit) -> Arrival:
+    part, size = visit.part, visit.size
+    recorded: tuple[Run, int] | None = None
     while True:
-        control, version = look = _look(store, part.barrier)
+        control, version = _look(store, part.barrier)
         if control.done:
-            recording.forget()
+            if recorded is not None:
+                pages.forget(store, recorded[0], part)  # what came back to life after the discard
             return _CLOSED
-        changed = recording.counted(change(control))
-        if changed == control:
-            answer = _claim(store, part, look, ttl, evict) if control.may_be_full() else _WAITING
-            if answer is not None:
-                return answer
-            continue
-        stored = store.compare_and_set(_control(part.barrier), changed.encode(), version, ttl)
-        if stored and not changed.may_be_full():
-            return _WAITING  # else look again, for the version that a claim is compared with
+        run = Run(part.barrier, control.run)
+        if visit.value is not None and (recorded is None or recorded[0] != run):
+            recorded = run, pages.record(store, run, part, visit.value, visit.ttl)
+        changed = control if size is None else msgspec.structs.replace(control, size=size)
+        if recorded is not None:
+            changed = changed.counted(pages.page_of(part), recorded[1])
+        if changed != control:
+            stored = store.compare_and_set(
+                _control(part.barrier), changed.encode(), version, visit.ttl
+            )
+            if stored and not changed.may_be_full():
+                return _WAITING
+            continue  # look again: for what has changed, or for the version to claim
+        if not control.may_be_full():
+            return _WAITING
+        answer = _claim(store, visit, _Look(control, version))
+        if answer is not None:
+            return answer
 
 
-def _claim(
-    store: Operations, part: Part, look: _Look, ttl: float | None, evict: str | None
-) -> Arrival | None:
+def _claim(store: Operations, visit: _Visit, look: _Look) -> Arrival | None:
     """Claim what was looked at; None if it has changed meanwhile."""
-    control, owner = look.control, look.control.owner
-    if owner and not owner.is_part(part) and owner.delivery not in (part.delivery, evict):
+    part, control, owner = visit.part, look.control, look.control.owner
+    held = owner is not None and owner.delivery == part.delivery
+    if owner is not None and not held and not visit.may_break(owner):
         return Arrival(Outcome.HELD, holder=owner.delivery)
     # Read before the claim; the read decides.  Nothing is discarded before the version changes.
     run = Run(part.barrier, control.run)
     chosen = control.chosen(pages.members(store, run, control.pages))
     if chosen is None:
         return _WAITING
-    if owner is None or owner.delivery != part.delivery:
+    if not held:
         mine = Owner(part.place, part.member, part.delivery)
         claimed = control.claimed(mine, chosen).encode()
-        if not store.compare_and_set(_control(part.barrier), claimed, look.version, ttl):
+        if not store.compare_and_set(_control(part.barrier), claimed, look.version, visit.ttl):
             return None
     about = store.get(run.about)
     return Arrival(Outcome.CLAIMED, parts=len(chosen), about=about.value if about else b"")

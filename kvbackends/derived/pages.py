@@ -84,6 +84,9 @@ def discard(store: Operations, run: Run, pages: Iterable[str]) -> None:
 
 
 def forget(store: Operations, run: Run, part: Part) -> None:
-    """Undo `record` for a part that came after the tombstone."""
+    """Undo `record` for a part that came after the tombstone.
+
+    Its page goes with all that is listed there: who closed the barrier may have yet to read it.
+    """
     store.delete(run.value(part.place, part.member))
-    store.delete(run.page(page_of(part)))
+    discard(store, run, [page_of(part)])

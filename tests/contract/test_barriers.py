@@ -206,11 +206,35 @@ class TestClaiming:
         answer = store.arrive(second, None, TTL, holder.delivery)
         assert (answer.outcome, answer.holder) == (HELD, first.delivery)
 
-    def test_looking_may_claim(self, store: Store, barrier: str):
-        """A look at a complete barrier that nobody holds claims it: its claimer died first."""
+    def test_looking_breaks_nothing(self, store: Store, barrier: str):
+        """A delivery that lost its claim to another of its part looks without taking it back.
+
+        Else two that both live would take it from each other for ever.
+        """
         holder = complete(store, barrier)
         again = part(barrier, holder.place)
-        assert store.arrive(again, None, TTL).outcome is CLAIMED
+        assert arrive(store, again).outcome is CLAIMED
+        answer = store.arrive(holder, None, TTL)
+        assert (answer.outcome, answer.holder) == (HELD, again.delivery)
+        assert store.renew(again)
+        assert store.arrive(holder, None, TTL, again.delivery).outcome is CLAIMED
+
+    def test_the_size_takes_over_too(self, store: Store, barrier: str):
+        """The publisher's message that comes again breaks the claim of its earlier delivery."""
+        store.open_barrier(barrier, b"about", TTL)
+        arrive(store, part(barrier, 0))
+        first, again = publisher(barrier), publisher(barrier)
+        assert store.expect(first, 1, TTL).outcome is CLAIMED
+        assert store.expect(again, 1, TTL).outcome is CLAIMED
+        assert not store.renew(first)
+
+    def test_looking_may_claim(self, store: Store, barrier: str):
+        """A look at a complete barrier that nobody holds claims it."""
+        begin(store, barrier, 2)
+        arrive(store, part(barrier, 0))
+        arrive(store, part(barrier, 0, "added later"))
+        store.open_barrier(barrier, b"about", TTL)
+        assert store.arrive(publisher(barrier), None, TTL).outcome is WAITING
 
     def test_nobody_holds_what_was_not_claimed(self, store: Store, barrier: str):
         """Renewing without a claim is False, with and without a barrier."""

@@ -17,26 +17,26 @@ class Broken(Exception):
 class Wrapped(Layer):
     """Every call to the inner store, the five and the native ones, passes `call`."""
 
-    def call(self, name: str, operation: Callable[[], T]) -> T:
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
         return operation()
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: self.call(name, lambda: operation(*args))
 
     def get(self, key: str) -> Entry | None:
-        return self.call("get", lambda: self.inner.get(key))
+        return self.call("get", lambda: self.inner.get(key), key)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        self.call("set", lambda: self.inner.set(key, value, ttl))
+        self.call("set", lambda: self.inner.set(key, value, ttl), key)
 
     def delete(self, key: str) -> None:
-        self.call("delete", lambda: self.inner.delete(key))
+        self.call("delete", lambda: self.inner.delete(key), key)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
         return self.call(
-            "compare_and_set", lambda: self.inner.compare_and_set(key, value, version, ttl)
+            "compare_and_set", lambda: self.inner.compare_and_set(key, value, version, ttl), key
         )
 
 
@@ -47,7 +47,7 @@ class Counting(Wrapped):
         self.calls: Counter[str] = Counter()
         super().__init__(inner)
 
-    def call(self, name: str, operation: Callable[[], T]) -> T:
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
         self.calls[name] += 1
         return operation()
 
@@ -72,7 +72,7 @@ class Faulty(Wrapped):
         super().__init__(inner)
         self.transient_errors = (Broken,)
 
-    def call(self, name: str, operation: Callable[[], T]) -> T:
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
         self.seen.append(name)
         word = self.script.pop(0) if self.script else "ok"
         if word == "before":

@@ -87,7 +87,7 @@ def expect(connection: Connection, part: Part, size: int, ttl: float | None) -> 
     if barrier.done:
         return _CLOSED
     connection.execute(_SIZE, (size, expiry(ttl, time.time()), part.barrier))
-    return _claim(connection, barrier._replace(size=size), part, ttl, None)
+    return _claim(connection, barrier._replace(size=size), part, ttl)
 
 
 def expect_more(
@@ -121,7 +121,7 @@ def arrive(
     if value is not None:
         barrier = _recorded(connection, barrier, part, value)
         _write_counts(connection, barrier, part.barrier, ttl)
-    return _claim(connection, barrier, part, ttl, evict)
+    return _claim(connection, barrier, part, ttl, evict, arrives=value is not None)
 
 
 def finish(
@@ -226,12 +226,19 @@ def _write_counts(connection: Connection, barrier: Barrier, name: str, ttl: floa
 
 
 def _claim(
-    connection: Connection, barrier: Barrier, part: Part, ttl: float | None, evict: str | None
+    connection: Connection,
+    barrier: Barrier,
+    part: Part,
+    ttl: float | None,
+    evict: str | None = None,
+    *,
+    arrives: bool = True,
 ) -> Arrival:
     if not barrier.full():
         return _WAITING
     holder = barrier.delivery
-    mine = (barrier.place, barrier.member) == (part.place, part.member)
+    # Who only looks does not break a claim of its own part: see `Store.arrive`.
+    mine = arrives and (barrier.place, barrier.member) == (part.place, part.member)
     if holder is not None and not mine and holder not in (part.delivery, evict):
         return Arrival(Outcome.HELD, holder=holder)
     if holder != part.delivery:
