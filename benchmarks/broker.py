@@ -19,11 +19,13 @@ TRANSPORT_ALIASES[URL.removesuffix("://")] = "benchmarks.broker:Transport"
 class Channel(filesystem.Channel):
     """Writes a message under another name first."""
 
-    def _put(self, queue: str, message: Any, **_: Any) -> None:
+    def _put(  # type: ignore[override]  # kombu does not agree with itself
+        self, queue: str, payload: Any, **_: Any
+    ) -> None:
         name = f"{time.monotonic_ns() // 1_000_000}_{uuid.uuid4()}.{queue}.msg"
         path = Path(self.data_folder_out, name)
         unfinished = path.with_suffix(".new")
-        unfinished.write_text(dumps(message))
+        unfinished.write_text(dumps(payload))
         unfinished.replace(path)
 
 

@@ -1,7 +1,6 @@
 """Storing and reading results in one process."""
 
 import functools
-import itertools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ def store(plan: Plan) -> Iterator[Row]:
         runs = _runs(plan, f"store-{size}", functools.partial(_store_one, value=value))
         for raw, mode in ((RAW_NORMAL, "NORMAL"), (RAW_FULL, "FULL")):
             path = plan.folder / f"store-{size}" / f"raw-{mode}.db"
-            runs[raw] = Loop(_raw_store(path, mode, value), plan.run)
+            runs[raw] = Loop(_raw_store(path, mode, value), plan.run, new_id)
         costs = interleaved(runs, plan.rounds)
         yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
         yield ratio(what, costs, FULL, DATABASE, at_least(12))
@@ -85,14 +84,9 @@ def _stored(url: str, count: int) -> list[str]:
 
 def _runs(plan: Plan, folder: str, step: Callable[[Any, str], object]) -> dict[str, Loop]:
     return {
-        name: Loop(_with_new_ids(functools.partial(step, open_backend(url))), plan.run)
+        name: Loop(functools.partial(step, open_backend(url)), plan.run, new_id)
         for name, url in urls(plan.folder / folder).items()
     }
-
-
-def _with_new_ids(step: Callable[[str], object]) -> Callable[[], object]:
-    prefix, numbers = new_id()[:24], itertools.count()
-    return lambda: step(f"{prefix}{next(numbers):012x}")
 
 
 def _store_one(backend: Any, task_id: str, value: str) -> None:
@@ -119,7 +113,7 @@ def _group(backend: Any, ids: list[str]) -> Callable[[], object]:
     return read
 
 
-def _raw_store(path: Path, mode: str, value: str) -> Callable[[], object]:
+def _raw_store(path: Path, mode: str, value: str) -> Callable[[str], object]:
     """The floor: the driver, a record of Celery's, one statement."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -132,4 +126,4 @@ def _raw_store(path: Path, mode: str, value: str) -> Callable[[], object]:
             "INSERT INTO entry VALUES (?, ?, ?)", (task_id, 1e10, json.dumps(record).encode())
         )
 
-    return _with_new_ids(step)
+    return step
