@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kvbackends.layers.chunks import Chunks
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.retry import Retry
 from kvbackends.options import CoreOptions, check_known, fill
@@ -32,6 +33,8 @@ def core_options(url: StoreURL, settings: Mapping[str, Any] | None = None) -> Co
 
 def _layered(store: Store, url: StoreURL, core: CoreOptions) -> Store:
     store = Guard(store)
+    if core.chunk and store.limits.value_bytes is not None:
+        store = Chunks(store)
     for layering in reversed(layerings(url)):
         store = layering(store)
     return Retry(store, core) if core.retry else store

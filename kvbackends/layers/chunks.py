@@ -1,0 +1,291 @@
+"""Values above the store's limit, split into several keys: ``chunk=1`` in the URL.
+
+The chunks are written first, under keys of their own; then a *manifest* takes the value's place.
+Its random token is part of the chunks' keys, so a chunk never changes: whoever finds all of them
+has the value that the manifest stood for.  Small values stay as they are, for other readers too.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import NamedTuple
+
+from kvbackends.derived.barrier import ABOUT_TTL
+from kvbackends.derived.primitives import get_many
+from kvbackends.layers.layer import Layer
+from kvbackends.layers.manifest import MAGIC, Manifest, is_chunk, manifest_of
+from kvbackends.records import Arrival, Entry, Offer, Outcome, Part, Rank, RankOf
+from kvbackends.store import Store
+
+MARGIN = 300.0
+"""Seconds that chunks outlive their manifest: for writing all of them before it, and reading all
+of them after it."""
+
+
+class ManifestVersion(NamedTuple):
+    """The version of a large value: whoever replaces it knows what to remove."""
+
+    version: Hashable
+    manifest: bytes
+
+
+class Chunks(Layer):
+    """Lifts the limit on the size of values.
+
+    A value of which a chunk is missing, on a store that loses keys before their time, is absent.
+    Chunks of replaced values are removed where the layer learns of them, else they expire.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        if inner.limits.value_bytes is None:
+            raise ValueError("this store has no limit to lift")
+        self._size = inner.limits.value_bytes
+        self.limits = inner.limits._replace(value_bytes=None)
+
+    # -- the five -----------------------------------------------------------------------------
+
+    def get(self, key: str) -> Entry | None:
+        """The joined value.  If it is replaced meanwhile, the new one."""
+        entry = self.inner.get(key)
+        while entry is not None and (manifest := manifest_of(entry.value)) is not None:
+            value = self._joined(key, manifest)
+            if value is not None:
+                return Entry(value, ManifestVersion(entry.version, entry.value))
+            before, entry = entry, self.inner.get(key)
+            if entry == before:
+                return None
+        return entry
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Stores the chunks, then the manifest; removes the chunks of what was there."""
+        self._put(key, value, ttl)
+
+    def delete(self, key: str) -> None:
+        """Removes the manifest, then the chunks."""
+        old = self.inner.get(key)
+        self.inner.delete(key)
+        self._discard(key, old and old.value)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """Stores the chunks, then the manifest if the version is the same."""
+        old = None
+        if isinstance(version, ManifestVersion):
+            version, old = version
+        new = self._split(key, value, ttl)
+        done = self.inner.compare_and_set(key, new, version, ttl)
+        if not done and version is None and (torn := self._torn(key)) is not None:
+            done = self.inner.compare_and_set(key, new, torn.version, ttl)
+        self._discard(key, old if done else new)
+        return done
+
+    # -- native operations that carry values --------------------------------------------------
+
+    def around_get_batch(
+        self, operation: Callable[..., Mapping[str, bytes]], keys: Collection[str]
+    ) -> Mapping[str, bytes]:
+        """The joined values."""
+        found = dict(operation(keys))
+        manifests = {key: m for key, each in found.items() if (m := manifest_of(each)) is not None}
+        pieces = self._pieces(each for key, m in manifests.items() for each in m.keys(key))
+        for key, manifest in manifests.items():
+            value = manifest.joined(key, pieces)
+            entry = self.get(key) if value is None else Entry(value, None)
+            if entry is None:
+                del found[key]
+            else:
+                found[key] = entry.value
+        return found
+
+    def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
+        """The manifest of a large value has its rank.
+
+        A repeated offer is another manifest than the first, so the store may refuse what it holds.
+        """
+        if self._offered(operation, offer, rank_of):
+            return True
+        if self._torn(offer.key) is not None:
+            self.inner.delete(offer.key)
+            return self._offered(operation, offer, rank_of)
+        entry = self.get(offer.key) if self._is_large(offer.value) else None
+        return entry is not None and entry.value == offer.value
+
+    def around_finish(
+        self,
+        operation: Callable[..., Arrival],
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        """A large result and its part have chunks of their own: either may be removed first."""
+        if self._is_large(offer.value):
+            return Store.finish(self, offer, part, rank_of, ttl, evict)
+        arrival = operation(offer, part, _ranking(rank_of, []), ttl, evict)
+        return self._arrival(part.barrier, arrival)
+
+    def around_open_barrier(
+        self, operation: Callable[..., None], barrier: str, about: bytes, ttl: float | None
+    ) -> None:
+        """A large `about` is a plain value too: that finds its chunks when the barrier closes."""
+        if self._is_large(about):
+            # Arriving parts renew the barrier, and not this.
+            lifetime = None if ttl is None else max(ttl, ABOUT_TTL)
+            about = self._put(_about(barrier), about, lifetime)
+        operation(barrier, about, ttl)
+
+    def around_expect(
+        self, operation: Callable[..., Arrival], part: Part, size: int, ttl: float | None
+    ) -> Arrival:
+        """Joins what the claim is told."""
+        return self._arrival(part.barrier, operation(part, size, ttl))
+
+    def around_arrive(
+        self,
+        operation: Callable[..., Arrival],
+        part: Part,
+        value: bytes | None,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        """Stores the chunks, then records the manifest."""
+        base = _base(part)
+        new = None if value is None else self._split(base, value, ttl)
+        arrival = operation(part, new, ttl, evict)
+        if arrival.outcome is Outcome.CLOSED:
+            self._discard(base, new)
+        return self._arrival(part.barrier, arrival)
+
+    def around_parts(
+        self, operation: Callable[..., Iterator[tuple[Part, bytes]]], barrier: str
+    ) -> Iterator[tuple[Part, bytes]]:
+        """The joined values; a part without all of its chunks has expired."""
+        for part, stored in operation(barrier):
+            manifest = manifest_of(stored)
+            value = stored if manifest is None else self._joined(_base(part), manifest)
+            if value is not None:
+                yield part, value
+
+    def around_close_barrier(
+        self,
+        operation: Callable[..., None],
+        part: Part,
+        ttl: float | None,
+        offer: Offer | None,
+        rank_of: RankOf,
+    ) -> None:
+        """Looks first at what is recorded: nothing of it can be found afterwards.
+
+        What is not this delivery's any more is left to expire.
+        """
+        stored = [(_base(each), value) for each, value in self.inner.parts(part.barrier)]
+        is_mine = self.inner.renew(part)
+        operation(part, ttl, None, rank_of)
+        if is_mine:
+            for base, value in stored:
+                self._discard(base, value)
+            self.delete(_about(part.barrier))
+        if offer is not None:
+            self.offer(offer, rank_of)
+
+    def around_touch(self, operation: Callable[..., bool], key: str, ttl: float | None) -> bool:
+        """Chunks first; again if the value was replaced meanwhile."""
+        entry = self.inner.get(key)
+        while entry is not None:
+            manifest = manifest_of(entry.value)
+            for each in manifest.keys(key) if manifest else ():
+                self.inner.touch(each, _longer(ttl))
+            if not operation(key, ttl):
+                return False
+            before, entry = entry, self.inner.get(key)
+            if manifest is None or (entry and entry.value) == before.value:
+                return True
+        return False
+
+    def around_scan(self, operation: Callable[..., Iterator[str]], prefix: str) -> Iterator[str]:
+        """Without the keys of chunks."""
+        return (key for key in operation(prefix) if not is_chunk(key))
+
+    # -- splitting and joining ----------------------------------------------------------------
+
+    def _is_large(self, value: bytes) -> bool:
+        # What looks like a manifest is split too, so that nobody takes it for one.
+        return len(value) > self._size or value.startswith(MAGIC)
+
+    def _split(self, base: str, value: bytes, ttl: float | None, rank: int = 0) -> bytes:
+        """What to store at `base`: the value, or a manifest whose chunks are stored by now."""
+        if not self._is_large(value):
+            return value
+        count = -(-len(value) // self._size)
+        manifest = Manifest(secrets.token_hex(8), count, len(value), rank)
+        for number, key in enumerate(manifest.keys(base)):
+            piece = value[number * self._size : (number + 1) * self._size]
+            self.inner.set(key, piece, _longer(ttl))
+        return manifest.encode()
+
+    def _pieces(self, keys: Iterator[str]) -> Mapping[str, bytes]:
+        return dict(get_many(self.inner, list(keys)))
+
+    def _joined(self, base: str, manifest: Manifest) -> bytes | None:
+        return manifest.joined(base, self._pieces(iter(manifest.keys(base))))
+
+    def _torn(self, key: str) -> Entry | None:
+        """The manifest at `key`, if chunks of it are missing and it is not just being replaced."""
+        entry = self.inner.get(key)
+        manifest = manifest_of(entry and entry.value)
+        if manifest is None or self._joined(key, manifest) is not None:
+            return None
+        return entry if self.inner.get(key) == entry else None
+
+    def _put(self, key: str, value: bytes, ttl: float | None) -> bytes:
+        old, new = self.inner.get(key), self._split(key, value, ttl)
+        self.inner.set(key, new, ttl)
+        self._discard(key, old and old.value)
+        return new
+
+    def _discard(self, base: str, stored: bytes | None) -> None:
+        """Remove the chunks of what is no longer stored at `base`."""
+        manifest = manifest_of(stored)
+        for key in manifest.keys(base) if manifest else ():
+            self.inner.delete(key)
+
+    def _offered(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
+        replaced: list[bytes] = []
+        new = self._split(offer.key, offer.value, offer.ttl, offer.rank)
+        done = operation(offer._replace(value=new), _ranking(rank_of, replaced))
+        for each in replaced if done else [new]:
+            self._discard(offer.key, each)
+        return done
+
+    def _arrival(self, barrier: str, arrival: Arrival) -> Arrival:
+        manifest = manifest_of(arrival.about)
+        if manifest is None:
+            return arrival
+        return arrival._replace(about=self._joined(_about(barrier), manifest) or b"")
+
+
+def _ranking(rank_of: RankOf, seen: list[bytes]) -> RankOf:
+    """Ranks manifests by what they say; notes them, because they may be replaced now."""
+
+    def rank(stored: bytes) -> Rank:
+        manifest = manifest_of(stored)
+        if manifest is None:
+            return rank_of(stored)
+        seen.append(stored)
+        return Rank(manifest.rank) if manifest.rank else Rank.UNREADY
+
+    return rank
+
+
+def _base(part: Part) -> str:
+    return f"{part.barrier}.{part.place}:{part.member}"
+
+
+def _about(barrier: str) -> str:
+    return f"{barrier}.about"
+
+
+def _longer(ttl: float | None) -> float | None:
+    return None if ttl is None else ttl + MARGIN
