@@ -18,6 +18,8 @@ from kvbackends.process import PerProcess
 from kvbackends.protocol.waiting import Hub, Wait
 
 Meta = dict[str, Any]
+SHORTEST_INTERVAL = 0.01
+"""Seconds: with an interval of 0 a chord's parents would be read without a pause."""
 FOREVER = 3600.0
 """Seconds that a wait without a timeout sleeps at a time."""
 Callback = Callable[..., Any] | None
@@ -28,6 +30,8 @@ class Waits(Base):
 
     def _prepare_waits(self) -> None:
         self.hub = PerProcess(lambda: Hub(self.store, self.ranks.is_final), close=Hub.close)
+        # Celery 5.6 keeps `weak` in a dictionary that would not hold what we put there.
+        self._pending_results = self._pending_results._replace(weak={})
         self._recoveries_asked: dict[tuple[str, str], None] = {}
 
     # -- results that want to know --------------------------------------------------------------
@@ -186,6 +190,7 @@ class Waits(Base):
         on_message: Callback,
         on_interval: Callback,
     ) -> Iterator[tuple[str, Meta]]:
+        interval = max(interval, SHORTEST_INTERVAL)
         next_interval = time.monotonic() + interval
         while keys:
             now = time.monotonic()
