@@ -555,7 +555,7 @@ class TestUnavailable:
                 super().__init__(inner)
                 self.transient_errors = (Broken,)
 
-            def call(self, name, operation):
+            def call(self, name, operation, *_):
                 if app.down:
                     raise Broken(name)
                 return operation()
@@ -733,7 +733,7 @@ class Strikes:
         strikes = self
 
         class Striking(Wrapped):
-            def call(self, name, operation):
+            def call(self, name, operation, *_):
                 return strikes.passing(name, operation)
 
         return Striking(store)
