@@ -1,5 +1,6 @@
 """One process's way to one file: reads from any thread, writes one after the other."""
 
+import fcntl
 import random
 import sqlite3
 import threading
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
 from kvbackends.stores.sqlite import schema
-from kvbackends.stores.sqlite.errors import translated
+from kvbackends.stores.sqlite.errors import Busy, translated
 from kvbackends.stores.sqlite.housekeeping import Housekeeper
 from kvbackends.stores.sqlite.lockfile import LockFile
 from kvbackends.stores.sqlite.pool import Connection, Pool, Settings
@@ -33,7 +34,8 @@ class Database:
         self._housekeeper = Housekeeper()
         self._until_chores = random.randrange(CHORES_EVERY)
         try:
-            self._transact(schema.prepare, path)
+            if not self.read(schema.is_current, path):
+                self._transact(schema.prepare, path)
         except BaseException:
             self.close()
             raise
@@ -95,8 +97,11 @@ class Database:
     def _transact(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         deadline = time.monotonic() + self._busy_timeout
         with self._mutex:
-            # Acquired inside `try`: a signal's exception may come just after it (a task's soft
-            # time limit).  For the same reason nothing here is a context manager in Python.
+            if self._lock.fd < 0:
+                raise Busy(f"the SQLite file {self._path!r} was just closed by another thread")
+            # A signal's exception (a task's soft time limit) may come after any call into C and at
+            # the begin of any function in Python: so the lock is taken inside `try`, and given
+            # back by a call into C, not by a method or a context manager of ours.
             try:
                 self._lock.acquire(deadline)
                 result = self._connected(work, *args)
@@ -106,7 +111,7 @@ class Database:
                     self._connected(_in_transaction, self._housekeeper.step, ())
                 return result
             finally:
-                self._lock.release()
+                fcntl.flock(self._lock.fd, fcntl.LOCK_UN)
 
     def _connected(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         connection = self._pool.take()
@@ -122,9 +127,11 @@ class Database:
         return result
 
     def _failed(self, connection: Connection, error: BaseException) -> None:
+        # Translated first: too many open files show while these are open.
+        known = isinstance(error, sqlite3.Error) and translated(error, self._path)
         self._pool.drop(connection)
-        if isinstance(error, sqlite3.Error):
-            raise translated(error, self._path) from error
+        if known:
+            raise known from error
 
 
 def _in_transaction(

@@ -33,7 +33,10 @@ _REMOVE = {
         "DELETE FROM barrier WHERE rowid = ? AND expires <= ?",
     ),
 }
-_PARTS = "SELECT rowid, length(value) FROM part WHERE run = ? LIMIT ?"
+_PARTS = "SELECT part.rowid, length(value) FROM trash JOIN part USING (run) LIMIT ?"
+_EMPTY_RUNS = """
+SELECT run FROM trash WHERE NOT EXISTS (SELECT 1 FROM part WHERE part.run = trash.run) LIMIT ?
+"""
 _LAST_OF_RUN = (
     "DELETE FROM slot WHERE run = ?",
     "DELETE FROM about WHERE run = ?",
@@ -79,13 +82,10 @@ def remove(connection: Connection, table: str, rowids: Iterable[int]) -> int:
 
 
 def empty_trash(connection: Connection) -> bool:
-    """Delete some parts of one run that is over; False if there is nothing left to do."""
-    row = connection.execute("SELECT run FROM trash LIMIT 1").fetchone()
-    if row is None:
-        return False
-    rowids = affordable(connection.execute(_PARTS, (*row, ROWS)).fetchall())
-    connection.executemany("DELETE FROM part WHERE rowid = ?", [(rowid,) for rowid in rowids])
-    if not rowids:
-        for statement in _LAST_OF_RUN:
-            connection.execute(statement, row)
-    return True
+    """Delete some parts of runs that are over; False if there is nothing left to do."""
+    parts = affordable(connection.execute(_PARTS, (ROWS,)).fetchall())
+    connection.executemany("DELETE FROM part WHERE rowid = ?", [(rowid,) for rowid in parts])
+    empty = connection.execute(_EMPTY_RUNS, (ROWS,)).fetchall()
+    for statement in _LAST_OF_RUN:
+        connection.executemany(statement, empty)
+    return bool(parts or empty)

@@ -27,7 +27,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.001, 0.00005
 """Seconds between two attempts to take the lock."""
 
 _HEAD = struct.Struct("<QI")  # the count of all notices, a checksum of what follows
-_MOST = _HEAD.size + 4 * NOTICES
+_SIZE = _HEAD.size + 4 * NOTICES
 
 
 def checksum(key: str) -> int:
@@ -47,7 +47,9 @@ class LockFile:
             raise from_os(error, path) from error
 
     def acquire(self, deadline: float) -> None:
-        """Take the lock.  `Busy` at `deadline`, in seconds on the monotonic clock.
+        """Take the lock; ``flock(fd, LOCK_UN)`` gives it back.
+
+        `Busy` at `deadline`, in seconds on the monotonic clock.
 
         Not a blocking ``flock``, which a stopped holder (SIGSTOP, a frozen container) would block
         for ever.  Who has waited longer looks more often, which keeps the queue fair; measured
@@ -60,31 +62,29 @@ class LockFile:
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Busy(f"another process kept {self._path}-lock locked") from None
+                    raise Busy(
+                        f"the SQLite file {self._path!r} is locked by another process"
+                    ) from None
             except OSError as error:
                 raise from_os(error, self._path) from error
             time.sleep(random.uniform(pause / 2, pause))
             pause = max(pause * 0.8, LAST_PAUSE)
 
-    def release(self) -> None:
-        """Give the lock back; not holding it is fine."""
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
-
     def tell(self, keys: Iterable[str]) -> None:
         """Notice these keys and wake subscribers; the caller holds the lock."""
         told = array.array("I", [checksum(key) for key in keys])
         count, noticed = self.noticed() or (random.getrandbits(48), b"")  # what was there is lost
-        tail = (told.tobytes() + noticed)[: 4 * NOTICES]
+        tail = (told.tobytes() + noticed)[: 4 * NOTICES].ljust(4 * NOTICES, b"\0")
         data = _HEAD.pack(count + len(told), zlib.crc32(tail)) + tail
         with suppress(OSError):  # a full disk: the result is stored, and subscribers look again
             os.pwrite(self.fd, data, 0)
 
     def noticed(self) -> tuple[int, bytes] | None:
         """The count of all notices and the latest of them, latest first; None if it is torn."""
-        data = os.pread(self.fd, _MOST, 0)
+        data = os.pread(self.fd, _SIZE, 0)
         if not data:
             return 0, b""
-        if len(data) < _HEAD.size:
+        if len(data) < _SIZE:
             return None
         count, check = _HEAD.unpack_from(data)
         tail = data[_HEAD.size :]

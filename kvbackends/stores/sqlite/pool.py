@@ -100,6 +100,7 @@ class Pool:
 
     def _connect(self) -> Connection:
         settings = self._settings
+        connection: Connection | None = None
         try:
             connection = sqlite3.connect(
                 self._path,
@@ -108,11 +109,14 @@ class Pool:
                 check_same_thread=False,
                 factory=Connection,
             )
-            connection.offered = []
             self._open.add(connection)
+            connection.offered = []
             connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {settings.wal_autocheckpoint}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         except sqlite3.Error as error:
-            raise translated(error, self._path) from error
+            known = translated(error, self._path)
+            if connection is not None:
+                self.drop(connection)
+            raise known from error
         return connection

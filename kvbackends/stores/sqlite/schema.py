@@ -65,25 +65,11 @@ def check_library() -> None:
         )
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables unless they are there; the caller holds the lock file.
+def is_current(connection: sqlite3.Connection, path: str) -> bool:
+    """True if the tables are there, False for an empty file.
 
-    `ConfigurationError` for a file of another program or of a later version, `StoreError` where
-    write-ahead logging is not to be had.
+    `ConfigurationError` for a file of another program or of a later version of this one.
     """
-    if _is_current(connection, path):
-        return
-    _use_wal(connection, path)
-    connection.execute("BEGIN IMMEDIATE")
-    if not _is_current(connection, path):
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
-
-
-def _is_current(connection: sqlite3.Connection, path: str) -> bool:
     version, application = (
         _number(connection, "user_version"),
         _number(connection, "application_id"),
@@ -100,6 +86,23 @@ def _is_current(connection: sqlite3.Connection, path: str) -> bool:
             f"the SQLite file {path!r} belongs to another program: name another file in the URL"
         )
     return False
+
+
+def prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Make the tables unless they are there; the caller holds the lock file.
+
+    `StoreError` where write-ahead logging is not to be had.
+    """
+    if is_current(connection, path):
+        return
+    _use_wal(connection, path)
+    connection.execute("BEGIN IMMEDIATE")
+    if not is_current(connection, path):
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
 
 
 def _use_wal(connection: sqlite3.Connection, path: str) -> None:

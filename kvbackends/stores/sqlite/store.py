@@ -1,6 +1,7 @@
 """The store: each operation of the contract, in one statement or one transaction."""
 
 from collections.abc import Collection, Hashable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import msgspec
@@ -71,7 +72,10 @@ class SQLiteStore(Store):
                 "a SQLite URL names a file: sqlite:///results.db in the current directory, or "
                 "sqlite:////var/lib/app/results.db with four slashes for an absolute path"
             )
-        return cls(url.path, options)
+        if url.path == ":memory:":
+            raise ConfigurationError("a store in memory is memory://; sqlite:// names a file")
+        # The application may change its directory before the file is opened.
+        return cls(str(Path(url.path).absolute()), options)
 
     # -- plain and ranked keys ----------------------------------------------------------------
 

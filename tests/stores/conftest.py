@@ -1,0 +1,81 @@
+"""A SQLite file for each test, and processes that work on it."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kvbackends.stores.sqlite import SQLiteOptions, SQLiteStore
+
+Opener = Callable[..., SQLiteStore]
+Together = Callable[[Callable[[int], object], int], list[int]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.db"
+
+
+@pytest.fixture
+def open_sqlite(path: Path) -> Iterator[Opener]:
+    """Opens the test's file, without layers; options as keywords."""
+    opened: list[SQLiteStore] = []
+
+    def open_one(**options: object) -> SQLiteStore:
+        opened.append(SQLiteStore(str(path), SQLiteOptions(**options)))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def store(open_sqlite: Opener) -> SQLiteStore:
+    return open_sqlite()
+
+
+def begin(work: Callable[[], object], seconds: int = 40) -> int:
+    """A forked child that runs `work`; its process id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
+        child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def ended(child: int) -> int:
+    """Wait for a child; 0 if its work returned."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_processes(work: Callable[[int], object], count: int) -> list[int]:
+    """Run ``work(number)`` in children at once; how each ended."""
+    return [ended(child) for child in [begin(lambda n=n: work(n)) for n in range(count)]]
+
+
+def open_files() -> int:
+    """How many files this process has open."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def python(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    """A Python of its own that runs `code`; its output can be read."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

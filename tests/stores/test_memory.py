@@ -1,0 +1,68 @@
+"""Memory: names, sharing within a process, and what expires goes."""
+
+import gc
+import time
+import weakref
+
+from kvbackends import Feature, Rank, open_store
+from kvbackends.layers.layer import innermost
+from kvbackends.stores.memory import MemoryStore
+from tests.support.chords import offer, rank_of
+from tests.support.processes import in_child
+
+
+def test_names_are_spaces():
+    """Stores of one name are one store; other names are others."""
+    one, same, other = (open_store(f"memory://{name}") for name in ("one", "one", "other"))
+    one.set("k", b"v")
+    assert same.get("k").value == b"v"
+    assert other.get("k") is None
+
+
+def test_is_not_shared():
+    """It promises neither durability nor that other processes see its keys; a child has a copy."""
+    store = open_store("memory://fork")
+    assert not store.features & (Feature.SHARED | Feature.DURABLE)
+    store.set("k", b"parent")
+
+    def work() -> None:
+        assert store.get("k").value == b"parent"
+        store.set("k", b"child")
+
+    assert in_child(work) == 0
+    assert store.get("k").value == b"parent"
+
+
+def test_expired_rows_go():
+    """Rows and the notes about them do not pile up where nobody calls `sweep`."""
+    store = MemoryStore("expiring")
+    for i in range(2000):
+        store.set(f"k{i}", b"v", 0.001)
+        store.set("same", b"v", 60)
+    time.sleep(0.01)
+    for _ in range(2000):
+        store.set("same", b"v", 60)
+    assert len(store._space.rows) < 100
+    assert len(store._space.expiries) < 500
+
+
+def test_clock_of_the_host_does_not_matter(monkeypatch):
+    """Expiry is measured on the monotonic clock."""
+    store = MemoryStore("clock")
+    store.set("k", b"v", 60)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 86400)
+    assert store.get("k").value == b"v"
+
+
+def test_closed_subscriptions_are_forgotten():
+    """A closed subscription is told nothing and kept by nobody."""
+    store = innermost(open_store("memory://subscriptions"))
+    watching = store.subscribe()
+    watching.watch(["k"])
+    gone = weakref.ref(watching)
+    watching.close()
+    store.offer(offer("k", Rank.SUCCEEDED), rank_of)
+    del watching
+    gc.collect()
+    assert gone() is None

@@ -1,0 +1,237 @@
+"""SQLite: URLs and options, and what is said when the file cannot be used."""
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kvbackends import (
+    ConfigurationError,
+    Feature,
+    InvalidOption,
+    Rank,
+    StoreError,
+    ValueTooLarge,
+    open_store,
+)
+from kvbackends.layers.layer import innermost
+from kvbackends.stores.sqlite import SQLiteOptions, SQLiteStore, schema
+from kvbackends.stores.sqlite.errors import Busy, translated
+from tests.stores.conftest import Opener, begin, ended, open_files
+from tests.support.chords import offer, rank_of
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+
+
+class TestURL:
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://results.db"])
+    def test_names_a_file(self, url: str):
+        """A URL without a path says how to write one; so does one with two slashes."""
+        with pytest.raises(ConfigurationError, match=r"sqlite:///results\.db"):
+            open_store(url)
+
+    def test_memory_is_another_scheme(self):
+        """SQLite's own name for a database in memory is refused: each connection has another."""
+        with pytest.raises(ConfigurationError, match="memory://"):
+            open_store("sqlite:///:memory:")
+
+    def test_relative_and_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """Three slashes: from the directory at the time of opening; four: from the root."""
+        monkeypatch.chdir(tmp_path)
+        relative = open_store("sqlite:///a%20b.db")
+        monkeypatch.chdir("/")
+        relative.set("k", b"v")
+        absolute = open_store(f"sqlite:///{tmp_path}/a%20b.db")
+        assert absolute.get("k").value == b"v"
+        assert (tmp_path / "a b.db").exists()
+        relative.close()
+        absolute.close()
+
+    def test_opens_late(self, path: Path):
+        """Making a store touches no file."""
+        open_store(f"sqlite:///{path}")
+        assert not path.exists()
+
+    def test_options(self, path: Path):
+        """Options are checked, with words that name the valid values."""
+        with pytest.raises(InvalidOption, match="FULL"):
+            open_store(f"sqlite:///{path}?synchronous=off")
+        with pytest.raises(InvalidOption, match="busy_timeout"):
+            open_store(f"sqlite:///{path}?busy_timeout=0")
+
+    @pytest.mark.parametrize(("text", "level"), [("FULL", 2), ("normal", 1), ("NORMAL", 1)])
+    def test_synchronous(self, path: Path, text: str, level: int):
+        """The durability that the URL asks for is the connection's."""
+        opened = open_store(f"sqlite:///{path}?synchronous={text}")
+        store = innermost(opened)
+        assert store._database().rows("PRAGMA synchronous", ()) == [(level,)]
+        opened.close()
+
+    def test_features(self, store: SQLiteStore):
+        """What it advertises."""
+        assert store.features == ~(Feature.AUTOEXPIRE | Feature.FACETS)
+
+
+class TestUnusable:
+    def test_not_a_database(self, path: Path, store: SQLiteStore):
+        """A file of something else is left as it is."""
+        path.write_bytes(b"not a database, but long enough to be one " * 100)
+        before = path.read_bytes()
+        with pytest.raises(ConfigurationError, match=r"results\.db.*not a SQLite database"):
+            store.get("k")
+        assert path.read_bytes() == before
+
+    def test_of_another_program(self, path: Path, store: SQLiteStore):
+        """A database with other tables is left as it is."""
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE celery_taskmeta (id)")
+        connection.close()
+        before = path.read_bytes()
+        with pytest.raises(ConfigurationError, match=r"results\.db.*another program"):
+            store.set("k", b"v")
+        assert path.read_bytes() == before
+
+    def test_newer_schema(self, path: Path, store: SQLiteStore):
+        """A file that a later version wrote is refused, with words that say what to do."""
+        store.close()
+        store.ping()
+        store.close()
+        connection = sqlite3.connect(path)
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+        connection.close()
+        with pytest.raises(ConfigurationError, match=r"results\.db.*upgrade kvbackends"):
+            store.get("k")
+
+    def test_empty_file(self, path: Path, store: SQLiteStore):
+        """An empty file, as `touch` or NamedTemporaryFile make it, is a new database."""
+        path.touch()
+        store.set("k", b"v")
+        assert store.get("k").value == b"v"
+
+    def test_missing_directory(self, tmp_path: Path):
+        """The directory is not made silently: the path may be mistyped."""
+        opened = open_store(f"sqlite:///{tmp_path}/none/results.db")
+        with pytest.raises(StoreError, match=r"none/results\.db.*directory does not exist"):
+            opened.get("k")
+
+    def test_a_directory(self, tmp_path: Path):
+        """A path that is a directory is named as such."""
+        opened = open_store(f"sqlite:///{tmp_path}")
+        with pytest.raises(StoreError, match="is a directory"):
+            opened.get("k")
+
+    def test_read_only_directory(self, readable: Path):
+        """A directory that the process may not write to is named, before and after a first use."""
+
+        def work() -> None:
+            os.seteuid(65534)
+            for name in ("new.db", "old.db"):
+                store = SQLiteStore(str(readable / name), SQLiteOptions())
+                with pytest.raises(StoreError, match=f"{name}.*writable"):
+                    store.set("k", b"v")
+
+        old = SQLiteStore(str(readable / "old.db"), SQLiteOptions())
+        old.set("k", b"v")
+        old.close()
+        assert ended(begin(work)) == 0
+
+    @pytest.fixture
+    def readable(self) -> Iterator[Path]:
+        if os.geteuid() != 0:
+            pytest.skip("needs root, to become another user")
+        folder = Path(tempfile.mkdtemp())
+        folder.chmod(0o755)
+        yield folder
+        shutil.rmtree(folder)
+
+    def test_too_many_open_files(self, path: Path, store: SQLiteStore):
+        """Where `ulimit -n` is used up the error says so, and the next call works."""
+
+        def work() -> None:
+            used, outcomes = open_files(), []
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            for more in range(1, 6):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (used + more, hard))
+                outcomes.append(_text_of_error(lambda: store.set("k", b"v")))
+                store.close()
+            assert all("ulimit -n" in text for text in outcomes if text)
+            assert outcomes[0]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            store.set("k", b"v")
+
+        store.ping()
+        store.close()
+        assert ended(begin(work)) == 0
+
+    @needs_root
+    def test_full_disk(self, tmp_path: Path):
+        """On a full disk a write says so, reads go on, and writes do once there is room."""
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", tmp_path], check=True)
+        store = SQLiteStore(str(tmp_path / "results.db"), SQLiteOptions())
+        try:
+            store.set("small", b"v")
+            with pytest.raises(StoreError, match=r"results\.db.*(full|disk)"):
+                deque(store.set(f"k{i}", os.urandom(20_000)) for i in range(100))
+            assert store.get("small").value == b"v"
+            subprocess.run(["mount", "-o", "remount,size=4m", tmp_path], check=True)
+            store.set("small", b"w")
+            assert store.get("small").value == b"w"
+        finally:
+            store.close()
+            subprocess.run(["umount", tmp_path], check=True)
+
+    def test_no_write_ahead_log(self):
+        """Where the log is not to be had (a network file system) opening fails, with its path."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        with pytest.raises(StoreError, match=r"/net/results\.db.*local disk"):
+            schema.prepare(connection, "/net/results.db")
+        connection.close()
+
+    @pytest.mark.parametrize(
+        ("code", "kind", "text"),
+        [
+            (sqlite3.SQLITE_PROTOCOL, StoreError, "network file system"),
+            (sqlite3.SQLITE_IOERR_WRITE, StoreError, "disk full"),
+            (sqlite3.SQLITE_FULL, StoreError, "disk is full"),
+            (sqlite3.SQLITE_CORRUPT, StoreError, "damaged"),
+            (sqlite3.SQLITE_BUSY_SNAPSHOT, Busy, "locked"),
+            (sqlite3.SQLITE_TOOBIG, ValueTooLarge, "size"),
+        ],
+    )
+    def test_errors_name_the_path(self, code: int, kind: type[Exception], text: str):
+        """Each of SQLite's errors names the file and what to do; only a lock is worth a retry."""
+        error = sqlite3.OperationalError("…")
+        error.sqlite_errorcode = code
+        made = translated(error, "/some/results.db")
+        assert isinstance(made, kind)
+        assert "/some/results.db" in str(made)
+        assert text in str(made)
+        assert isinstance(made, SQLiteStore.transient_errors) == (kind is Busy)
+
+
+def _text_of_error(work: Callable[[], object]) -> str:
+    try:
+        work()
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def test_deleted_while_open(path: Path, open_sqlite: Opener):
+    """A file that was deleted under an open store is made anew by the next one."""
+    first = open_sqlite()
+    first.offer(offer("k", Rank.SUCCEEDED), rank_of)
+    for suffix in ("", "-wal", "-shm", "-lock"):
+        Path(f"{path}{suffix}").unlink()
+    first.close()
+    second = open_sqlite()
+    assert second.get("k") is None
+    second.set("k", b"v")
+    assert second.get("k").value == b"v"

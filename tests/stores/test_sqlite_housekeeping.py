@@ -1,0 +1,165 @@
+"""SQLite: expired rows go, the file stays small, and no step takes long."""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from kvbackends import Rank
+from kvbackends.stores.sqlite import SQLiteStore
+from kvbackends.stores.sqlite.housekeeping import PAGE_BYTES, PAGES, affordable
+from kvbackends.stores.sqlite.pool import Connection
+from tests.stores.conftest import in_processes
+from tests.support.chords import offer, part, publisher, rank_of
+
+
+def rows(store: SQLiteStore, table: str) -> int:
+    return store._database().rows(f"SELECT count(*) FROM {table}", ())[0][0]
+
+
+def test_file_stays_small(store: SQLiteStore, path: Path):
+    """Where nobody calls `sweep`, short-lived results and chords do not pile up."""
+
+    def write(process: int) -> None:
+        for i in range(1500):
+            store.offer(offer(f"{process}-{i}", Rank.SUCCEEDED, "x" * 1000, 0.02), rank_of)
+            if i % 10 == 0:
+                barrier = f"{process}-b{i}"
+                store.open_barrier(barrier, b"x" * 1000, 0.02)
+                store.arrive(part(barrier, 0), b"x" * 1000, 0.02)
+
+    assert in_processes(write, 2) == [0, 0]
+    assert rows(store, "entry") < 2000
+    assert rows(store, "barrier") < 200
+    assert rows(store, "part") < 200
+    middle = path.stat().st_size
+    assert in_processes(write, 2) == [0, 0]
+    assert path.stat().st_size < 1.5 * middle
+
+
+def test_sweep_removes_everything(store: SQLiteStore):
+    """`sweep` until it finds nothing leaves the live rows and nothing else."""
+    store._database()._until_chores = 10**9
+    for i in range(300):
+        store.set(f"short-{i}", b"v", 0.01)
+        store.set(f"long-{i}", b"v", 60)
+        store.open_barrier(f"b{i}", b"v", 0.01 if i % 2 else 60)
+        store.arrive(part(f"b{i}", 0), b"v", 0.01)
+    time.sleep(0.05)
+    counts = []
+    while count := store.sweep(100):
+        counts.append(count)
+    assert max(counts) <= 100
+    assert rows(store, "entry") == 300
+    assert rows(store, "barrier") == rows(store, "part") == rows(store, "about") == 150
+    assert rows(store, "trash") == 0
+
+
+def test_sweep_goes_on_where_it_ended(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
+    """Many calls read the file once: each begins where the last one ended, and goes round."""
+    monkeypatch.setattr("kvbackends.stores.sqlite.sweeping.LOOKED_AT", 10)
+    store._database()._until_chores = 10**9
+    for i in range(100):
+        store.set(f"k{i}", b"v", 0.01 if i % 2 else None)
+    time.sleep(0.05)
+    assert [store.sweep(7) for _ in range(9)][:7] == [7] * 7
+    assert store.sweep(7) == 0
+    store.set("late", b"v", 0.01)
+    time.sleep(0.05)
+    assert store.sweep(7) == 1
+
+
+def test_closing_drops_the_parts(store: SQLiteStore):
+    """A closed barrier leaves one row, however many parts it had; a new run leaves none behind."""
+    store.open_barrier("b", b"about", 60)
+    store.expect(publisher("b"), 700, 60)
+    for place in range(700):
+        each = part("b", place)
+        store.arrive(each, b"v", 60)
+    store.expect_more(part("b", 0), 0, "too late", 60)
+    store.close_barrier(each, 60, None, rank_of)
+    left = {table: rows(store, table) for table in ("barrier", "part", "slot", "about", "trash")}
+    assert left == {"barrier": 1, "part": 0, "slot": 0, "about": 0, "trash": 0}
+
+
+def test_crash_after_the_tombstone(store: SQLiteStore):
+    """What a crash left of a closed barrier is deleted by whoever writes."""
+    store.open_barrier("b", b"about", 60)
+    for place in range(50):
+        store.arrive(part("b", place), b"v", 60)
+    store.open_barrier("b", b"again", 60)  # as a crash before the first step leaves it
+    assert rows(store, "part") == 50
+    for i in range(200):
+        store.set(f"k{i}", b"v")
+    assert rows(store, "part") == 0
+    assert rows(store, "about") == 1
+
+
+def test_steps_are_bounded_by_bytes():
+    """A step deletes many small rows, few large ones, and always at least one."""
+    assert len(affordable((i, 100) for i in range(256))) == 256
+    assert len(affordable((i, 100 * PAGE_BYTES) for i in range(256))) == PAGES // 101
+    assert affordable([(7, 10**9), (8, 1)]) == [7]
+    assert affordable([]) == []
+
+
+def test_log_is_cut(store: SQLiteStore, path: Path):
+    """A large value does not leave a large write-ahead log for ever."""
+    store.set("large", os.urandom(40_000_000))
+    for i in range(3000):
+        store.set(f"k{i}", b"v" * 1000)
+    assert Path(f"{path}-wal").stat().st_size < 20_000_000
+
+
+def test_clock_set_forward_and_back(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
+    """Expiry follows the clock of the host: an hour forward ends a short life, back restores it.
+
+    The chords' claims do not use it.
+    """
+    store.set("minute", b"v", 60)
+    store.set("day", b"v", 86400)
+    store.set("for ever", b"v")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert {*store.get_batch(["minute", "day", "for ever"])} == {"day", "for ever"}
+    assert store.get("minute") is None
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert store.get("minute").value == b"v"
+
+
+def test_versions_never_repeat_with_other_bytes(store: SQLiteStore):
+    """A version that was read, deleted and written again swaps only if the bytes are the same."""
+    store.set("k", b"a")
+    _, version = store.get("k")
+    store.delete("k")
+    store.set("k", b"b")
+    assert not store.compare_and_set("k", b"c", version)
+
+
+def test_part_counts_follow_the_rows(store: SQLiteStore):
+    """After any order of arrivals and additions the counters equal what the rows say."""
+    rng = random.Random(3)
+    for n in range(60):
+        barrier = f"b{n}"
+        for _ in range(25):
+            each = part(barrier, rng.randrange(3), f"m{rng.randrange(5)}")
+            if rng.random() < 0.5:
+                store.arrive(each, b"v", 60)
+            else:
+                store.expect_more(each, rng.randrange(2), f"m{rng.randrange(5)}", 60)
+        store._database().read(_check_counts, barrier)
+
+
+def _check_counts(connection: Connection, barrier: str) -> None:
+    run, header, slots, unfilled = connection.execute(
+        "SELECT run, header, slots, unfilled FROM barrier WHERE name = ?", (barrier,)
+    ).fetchone()
+    listed = connection.execute("SELECT place, member FROM part WHERE run = ?", (run,)).fetchall()
+    added = connection.execute("SELECT slot, member FROM slot WHERE run = ?", (run,)).fetchall()
+    members, arrived = {m for _, m in added}, {m for _, m in listed}
+    filled = {slot for slot, m in added if m in arrived}
+    names = {slot for slot, _ in added}
+    assert header == sum(m not in members for _, m in listed)
+    assert (slots, unfilled) == (len(names), len(names - filled))

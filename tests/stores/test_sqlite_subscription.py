@@ -1,0 +1,220 @@
+"""SQLite: waiters in other processes are woken at once, and cost nothing while they wait."""
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kvbackends import Part, Rank
+from kvbackends.stores.sqlite import SQLiteStore, subscription
+from kvbackends.stores.sqlite.lockfile import NOTICES
+from tests.stores.conftest import Opener, begin, ended, in_processes, open_files
+from tests.support.chords import offer, part, publisher, rank_of
+
+
+@pytest.fixture(params=["inotify", "polling"])
+def subscribe(
+    request: pytest.FixtureRequest, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], subscription.FileSubscription]:
+    if request.param == "polling":
+        monkeypatch.setattr(subscription, "_watching", lambda _: None)
+    return store.subscribe
+
+
+def give(store: SQLiteStore, key: str) -> None:
+    store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+
+
+def test_value_is_there_when_woken(subscribe, store: SQLiteStore):
+    """Each of 100 results of another process wakes the waiter, and is readable when it does."""
+    watching = subscribe()
+    keys = [f"k{i}" for i in range(100)]
+
+    def work() -> None:
+        for key in keys:
+            time.sleep(0.002)
+            give(store, key)
+
+    watching.watch(keys)
+    child, missing = begin(work), set(keys)
+    while missing:
+        woken = watching.wait(5)
+        assert woken, missing
+        assert all(store.get(key) for key in woken)
+        missing -= set(woken)
+    assert ended(child) == 0
+    watching.close()
+
+
+def test_is_quick(store: SQLiteStore):
+    """The median wake is far below a millisecond; the bound is for busy machines."""
+    watching, taken = store.subscribe(), []
+    for i in range(30):
+        watching.watch([f"k{i}"])
+        thread = threading.Timer(
+            0.005, lambda n=i: (give(store, f"k{n}"), taken.append(time.time()))
+        )
+        thread.start()
+        assert watching.wait(5) == {f"k{i}"}
+        woken = time.time()
+        thread.join()
+        taken[-1] = woken - taken[-1]
+    assert statistics.median(taken) < 0.005
+    watching.close()
+
+
+@pytest.mark.parametrize("way", ["offer", "finish", "close_barrier"])
+def test_every_way_of_storing_wakes(subscribe, store: SQLiteStore, way: str):
+    """A result wakes whichever operation stores it; a part alone wakes nobody."""
+    watching = subscribe()
+    watching.watch(["k"])
+    store.open_barrier("b", b"", 60)
+    store.expect(publisher("b"), 2, 60)
+    result, each = offer("k", Rank.SUCCEEDED), part("b", 0)
+    if way == "offer":
+        store.offer(result, rank_of)
+    elif way == "finish":
+        store.finish(result, each, rank_of, 60)
+    else:
+        store.arrive(part("b", 1), b"v", 60)
+        store.finish(result, each, rank_of, 60)
+        assert not watching.wait(0.02)
+        store.close_barrier(each, 60, result, rank_of)
+    assert watching.wait(5) == {"k"}
+    watching.close()
+
+
+def test_more_than_the_file_remembers(subscribe, store: SQLiteStore):
+    """Where notices may have been missed the answer is None: look at all."""
+    watching = subscribe()
+    watching.watch(["first"])
+    give(store, "first")
+    for i in range(NOTICES):
+        give(store, f"k{i}")
+    assert watching.wait(1) is None
+    assert not watching.wait(0.01)
+    watching.close()
+
+
+def test_damaged_notices(subscribe, store: SQLiteStore, path: Path):
+    """What overwrites the lock file is noticed once, and the next result wakes again."""
+    watching = subscribe()
+    watching.watch(["k"])
+    Path(f"{path}-lock").write_bytes(os.urandom(100))
+    assert watching.wait(1) is None
+    assert watching.wait(0.02) == ()
+    give(store, "k")
+    assert watching.wait(1) is None
+    give(store, "k")
+    assert watching.wait(1) == {"k"}
+    watching.close()
+
+
+def test_keys_with_one_checksum(store: SQLiteStore):
+    """Keys that share a checksum are told together, and unwatched one by one."""
+    one, other = "plumless", "buckeroo"  # the same CRC-32
+    watching = store.subscribe()
+    watching.watch([one, other])
+    give(store, one)
+    assert watching.wait(1) == {one, other}
+    watching.unwatch([other])
+    give(store, other)
+    assert watching.wait(1) == {one}
+    watching.unwatch([one])
+    give(store, one)
+    assert not watching.wait(0.02)
+    watching.close()
+
+
+def test_foreign_results_cost_little(store: SQLiteStore):
+    """Under a flood of other results a waiter uses less than a third of a core."""
+    watching = store.subscribe()
+    watching.watch(["never"])
+    stop = time.monotonic() + 1
+
+    def flood() -> None:
+        i = 0
+        while time.monotonic() < stop:
+            give(store, f"{os.getpid()}-{(i := i + 1)}")
+
+    children = [begin(flood) for _ in range(2)]
+    cpu, began = time.process_time(), time.monotonic()
+    while time.monotonic() < stop:
+        watching.wait(0.2)
+    share = (time.process_time() - cpu) / (time.monotonic() - began)
+    assert [ended(child) for child in children] == [0, 0]
+    assert share < 0.33
+    watching.close()
+
+
+def test_idle_costs_nothing(subscribe):
+    """A waiter without results to wait for sleeps."""
+    watching = subscribe()
+    watching.watch(["never"])
+    cpu = time.process_time()
+    assert not watching.wait(1)
+    assert time.process_time() - cpu < 0.05
+    watching.close()
+
+
+def test_wake(subscribe):
+    """`wake` ends a wait from another thread, and one that begins after it."""
+    watching = subscribe()
+    began = time.monotonic()
+    threading.Timer(0.05, watching.wake).start()
+    assert watching.wait(5) == ()
+    watching.wake()
+    assert watching.wait(5) == ()
+    assert time.monotonic() - began < 4
+    assert not watching.wait(0.01)
+    watching.close()
+
+
+def test_leaves_nothing(store: SQLiteStore):
+    """10,000 keys watched and 200 subscriptions closed leave no file and no key."""
+    store.ping()
+    before = open_files()
+    for _ in range(200):
+        store.subscribe().close()
+    watching = store.subscribe()
+    keys = [f"k{i}" for i in range(10_000)]
+    watching.watch(keys)
+    watching.unwatch(keys)
+    assert watching._keys == {}
+    watching.close()
+    assert open_files() == before
+
+
+def test_children_subscribe_for_themselves(open_sqlite: Opener):
+    """After a fork parent and children have subscriptions of their own, and each is woken."""
+    store = open_sqlite()
+    watching = store.subscribe()
+    watching.watch(["k"])
+
+    def work(_: int) -> None:
+        mine = store.subscribe()
+        mine.watch(["k"])
+        give(store, "ready")
+        assert mine.wait(10) == {"k"}
+        mine.close()
+
+    timer = threading.Timer(0.7, lambda: give(store, "k"))
+    timer.start()
+    assert in_processes(work, 3) == [0] * 3
+    assert watching.wait(5) == {"k"}
+    timer.join()
+    watching.close()
+
+
+def test_parts_of_a_member(store: SQLiteStore):
+    """A part names no key: arriving tells nobody."""
+    watching = store.subscribe()
+    watching.watch(["b", "t"])
+    store.open_barrier("b", b"", 60)
+    store.arrive(Part("b", 0, "t", "d"), b"v", 60)
+    assert not watching.wait(0.02)
+    watching.close()
