@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from kvbackends.derived.barrier import ABOUT_TTL
 from kvbackends.derived.primitives import get_many
+from kvbackends.layers.guard import valid_ttl
 from kvbackends.layers.layer import Layer
-from kvbackends.layers.manifest import MAGIC, Manifest, is_chunk, manifest_of
+from kvbackends.layers.manifest import MAGIC, Manifest, Ranking, is_chunk, manifest_of
 from kvbackends.records import Arrival, Entry, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.store import Store
 
@@ -103,12 +104,19 @@ class Chunks(Layer):
 
         A repeated offer is another manifest than the first, so the store may refuse what it holds.
         """
-        if self._offered(operation, offer, rank_of):
+        ranking = Ranking(rank_of)
+        if self._offered(operation, offer, ranking):
             return True
         if self._torn(offer.key) is not None:
             self.inner.delete(offer.key)
-            return self._offered(operation, offer, rank_of)
-        entry = self.get(offer.key) if self._is_large(offer.value) else None
+            return self._offered(operation, offer, ranking)
+        if not ranking.is_unsure and not self._is_large(offer.value):
+            return False
+        entry = self.get(offer.key)
+        if entry is not None and ranking.is_unsure and isinstance(entry.version, ManifestVersion):
+            ranking.known[entry.version.manifest] = rank_of(entry.value)
+            if self._offered(operation, offer, ranking):
+                return True
         return entry is not None and entry.value == offer.value
 
     def around_finish(
@@ -123,7 +131,11 @@ class Chunks(Layer):
         """A large result and its part have chunks of their own: either may be removed first."""
         if self._is_large(offer.value):
             return Store.finish(self, offer, part, rank_of, ttl, evict)
-        arrival = operation(offer, part, _ranking(rank_of, []), ttl, evict)
+        ranking = Ranking(rank_of)
+        arrival = operation(offer, part, ranking, ttl, evict)
+        waits = arrival.outcome is Outcome.WAITING
+        if ranking.is_unsure and (waits or offer.rank is not Rank.SUCCEEDED):
+            self.offer(offer, rank_of)
         return self._arrival(part.barrier, arrival)
 
     def around_open_barrier(
@@ -251,11 +263,10 @@ class Chunks(Layer):
         for key in manifest.keys(base) if manifest else ():
             self.inner.delete(key)
 
-    def _offered(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
-        replaced: list[bytes] = []
+    def _offered(self, operation: Callable[..., bool], offer: Offer, ranking: Ranking) -> bool:
         new = self._split(offer.key, offer.value, offer.ttl, offer.rank)
-        done = operation(offer._replace(value=new), _ranking(rank_of, replaced))
-        for each in replaced if done else [new]:
+        done = operation(offer._replace(value=new), ranking)
+        for each in ranking.seen if done else [new]:
             self._discard(offer.key, each)
         return done
 
@@ -264,19 +275,6 @@ class Chunks(Layer):
         if manifest is None:
             return arrival
         return arrival._replace(about=self._joined(_about(barrier), manifest) or b"")
-
-
-def _ranking(rank_of: RankOf, seen: list[bytes]) -> RankOf:
-    """Ranks manifests by what they say; notes them, because they may be replaced now."""
-
-    def rank(stored: bytes) -> Rank:
-        manifest = manifest_of(stored)
-        if manifest is None:
-            return rank_of(stored)
-        seen.append(stored)
-        return Rank(manifest.rank) if manifest.rank else Rank.UNREADY
-
-    return rank
 
 
 def _base(part: Part) -> str:
@@ -288,4 +286,5 @@ def _about(barrier: str) -> str:
 
 
 def _longer(ttl: float | None) -> float | None:
-    return None if ttl is None else ttl + MARGIN
+    checked = valid_ttl(ttl)
+    return None if checked is None else checked + MARGIN

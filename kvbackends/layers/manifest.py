@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from kvbackends.records import Rank, RankOf
+
 MAGIC = b"\0kvbackends chunks\0"
 """How a stored manifest begins."""
 
@@ -42,3 +44,29 @@ def manifest_of(stored: bytes | None) -> Manifest | None:
     """The manifest, if the stored bytes are one."""
     is_manifest = stored is not None and stored.startswith(MAGIC)
     return _decode(stored[len(MAGIC) :]) if stored and is_manifest else None
+
+
+class Ranking:
+    """A `RankOf` for a store that holds manifests.
+
+    A manifest that a plain `set` wrote has no rank, and the store may ask in the middle of a
+    transaction, where no chunk can be read: such a record is kept, until its rank is `known`.
+    """
+
+    def __init__(self, rank_of: RankOf) -> None:
+        self._rank_of = rank_of
+        self.known: dict[bytes, Rank] = {}
+        self.seen: list[bytes] = []
+        """The manifests that were asked about: if the offer is stored, it has replaced them."""
+        self.is_unsure = False
+
+    def __call__(self, stored: bytes) -> Rank:
+        """The rank of stored bytes."""
+        manifest = manifest_of(stored)
+        if manifest is None:
+            return self._rank_of(stored)
+        self.seen.append(stored)
+        if manifest.rank:
+            return Rank(manifest.rank)
+        self.is_unsure = stored not in self.known
+        return self.known.get(stored, Rank.SUCCEEDED)
