@@ -149,9 +149,15 @@ class _Visit(NamedTuple):
         arrives = self.value is not None or self.size is not None
         return owner.delivery == self.evict or (arrives and owner.is_part(self.part))
 
+    def told(self, control: Control, count: int | None) -> Control:
+        """The record with what this visit knows: the size, and the members on its part's page."""
+        if self.size is not None:
+            control = msgspec.structs.replace(control, size=self.size)
+        return control if count is None else control.counted(pages.page_of(self.part), count)
+
 
 def _turn(store: Operations, visit: _Visit) -> Arrival:
-    part, size = visit.part, visit.size
+    part = visit.part
     recorded: tuple[Run, int] | None = None
     while True:
         control, version = _look(store, part.barrier)
@@ -160,18 +166,18 @@ def _turn(store: Operations, visit: _Visit) -> Arrival:
                 pages.forget(store, recorded[0], part)  # what came back to life after the discard
             return _CLOSED
         run = Run(part.barrier, control.run)
-        if visit.value is not None and (recorded is None or recorded[0] != run):
-            recorded = run, pages.record(store, run, part, visit.value, visit.ttl)
-        changed = control if size is None else msgspec.structs.replace(control, size=size)
-        if recorded is not None:
-            changed = changed.counted(pages.page_of(part), recorded[1])
+        arrives = visit.value is not None and (recorded is None or recorded[0] != run)
+        if arrives:
+            recorded = run, pages.record(store, run, part, visit.value or b"", visit.ttl)
+        changed = visit.told(control, recorded and recorded[1])
         if changed != control:
             stored = store.compare_and_set(
                 _control(part.barrier), changed.encode(), version, visit.ttl
             )
             if stored and not changed.may_be_full():
                 return _WAITING
-            continue  # look again: for what has changed, or for the version to claim
+        if changed != control or arrives:
+            continue  # look again: arrive first, look afterwards
         if not control.may_be_full():
             return _WAITING
         answer = _claim(store, visit, _Look(control, version))
