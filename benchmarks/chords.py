@@ -159,7 +159,7 @@ def apps(folder: Path) -> Iterator[tuple[str, Celery]]:
             broker="memory://",
             set_as_current=False,
         )
-        app.task(_body, name="benchmarks.body", base=Published, moments=[])
+        app.task(_body, name="benchmarks.body", base=Published, moments=[], shared=False)
         if name == FIVE:
             app.backend.store = OnlyFive(app.backend.store)
         yield name, app

@@ -17,6 +17,8 @@ class Plan(NamedTuple):
     """Celery's own waits take a quarter of a second each."""
     races: int
     rival_races: int
+    sets: tuple[int, ...]
+    """Sizes of sets of results that are read."""
     chords: tuple[int, ...]
     """Sizes of headers."""
     stall: float
@@ -28,9 +30,35 @@ class Plan(NamedTuple):
 
 def quick(folder: Path) -> Plan:
     """Under a minute: shows that all works, and roughly how fast."""
-    return Plan(folder, 3, 0.03, 30, 6, 500, 60, (10, 100, 1000), 0.7, 2, 3)
+    return Plan(
+        folder,
+        rounds=3,
+        run=0.03,
+        waits=30,
+        polled_waits=5,
+        races=500,
+        rival_races=50,
+        sets=(100,),
+        chords=(10, 100, 1000),
+        stall=0.7,
+        chords_end_to_end=1,
+        processes=1,
+    )
 
 
 def full(folder: Path) -> Plan:
     """Under six minutes."""
-    return Plan(folder, 9, 0.1, 200, 24, 3000, 600, (10, 100, 1000, 10_000), 3.0, 9, 9)
+    return Plan(
+        folder,
+        rounds=9,
+        run=0.1,
+        waits=200,
+        polled_waits=16,
+        races=3000,
+        rival_races=500,
+        sets=(100, 1000),
+        chords=(10, 100, 1000, 10_000),
+        stall=2.0,
+        chords_end_to_end=4,
+        processes=5,
+    )

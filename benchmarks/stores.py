@@ -50,7 +50,7 @@ def started_then_success(plan: Plan) -> Iterator[Row]:
 def read(plan: Plan) -> Iterator[Row]:
     """Results that are ready: one, and sets.  What is asked is made before the clock runs."""
     yield from _read("get of a ready result", plan, 1, _result)
-    for size in (100, 1000):
+    for size in plan.sets:
         yield from _read(f"get_many of {size:,} ready results", plan, size, _many)
         yield from _read(f"join of {size:,} ready results", plan, size, _group)
 
@@ -62,7 +62,7 @@ def _read(
     for name, url in urls(plan.folder / "read").items():
         backend = open_backend(url)
         if name != FULL and (asking is not _many or hasattr(backend, "get_many")):
-            ids = _stored(url, 1000)[:size]
+            ids = _stored(url, max(plan.sets))[:size]
             runs[name] = Loop(_call, plan.run, functools.partial(asking, backend, ids))
     costs = interleaved(runs, plan.rounds)
     if DATABASE in costs:

@@ -37,11 +37,13 @@ def waits(plan: Plan) -> Iterator[Row]:
     """Ours on the same CPU and across; Celery's, which polls twice in a second, across."""
     backends = urls(plan.folder / "waits")
     polled = {}
-    for name in (DATABASE, FILES):
-        polled[name] = _latencies(backends[name], plan.polled_waits, (0.1, 0.6), PLACES["cross"])
-        yield from _percentiles(f"{name}, cross", polled[name], None)
+    with helpers(*PLACES["cross"]) as pair:
+        for name in (DATABASE, FILES):
+            polled[name] = _latencies(backends[name], plan.polled_waits, (0.1, 0.6), pair)
+            yield from _percentiles(f"{name}, cross", polled[name], None)
     for place, cpus in PLACES.items():
-        latencies = _latencies(backends[NORMAL], plan.waits, (0.01, 0.1), cpus)
+        with helpers(*cpus) as pair:
+            latencies = _latencies(backends[NORMAL], plan.waits, (0.01, 0.1), pair)
         yield from _percentiles(f"{NORMAL}, {place}", latencies, at_most(1.5))
         for name, theirs in polled.items():
             times = Spread.of([percentile(theirs, 0.5) / percentile(latencies, 0.5)])
@@ -58,11 +60,11 @@ def _percentiles(name: str, latencies: list[float], gate: Gate | None) -> Iterat
 
 
 def _latencies(
-    url: str, count: int, delays: tuple[float, float], cpus: tuple[int, int]
+    url: str, count: int, delays: tuple[float, float], pair: list[Helper]
 ) -> list[float]:
-    with helpers(*cpus) as (waiting, storing):
-        _latency(url, waiting, storing, 0.05)
-        return [_latency(url, waiting, storing, random.uniform(*delays)) for _ in range(count)]
+    waiting, storing = pair
+    _latency(url, waiting, storing, 0.05)
+    return [_latency(url, waiting, storing, random.uniform(*delays)) for _ in range(count)]
 
 
 def _latency(url: str, waiting: Helper, storing: Helper, delay: float) -> float:

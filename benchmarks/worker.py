@@ -28,8 +28,8 @@ def make_app(backend: str, broker: Path) -> Celery:
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
     )
-    made.task(part, name="benchmarks.part")
-    made.task(body, name="benchmarks.body", bind=True)
+    made.task(part, name="benchmarks.part", shared=False)
+    made.task(body, name="benchmarks.body", bind=True, shared=False)
     return made
 
 

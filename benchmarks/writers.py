@@ -46,47 +46,49 @@ def store_for(url: str, started: float, duration: float) -> Stored:
     return Stored(count, sorted(slow)[-10:], dict(errors))
 
 
-def throughput(plan: Plan) -> Iterator[Row]:
-    """Stores in a second by 1, 2 and 4 processes together."""
+def writers(plan: Plan) -> Iterator[Row]:
+    """Throughput beside files, then stalls and errors; process n on CPU n of those there are."""
+    with helpers(*range(8)) as team:
+        yield from _throughputs(team, plan)
+        yield from _stalls(team, plan)
+
+
+def _throughputs(team: list[Helper], plan: Plan) -> Iterator[Row]:
     backends = urls(plan.folder / "throughput")
-    gates = {1: 2.0, 2: 4.0, 4: 6.0}
-    with helpers(*range(max(gates))) as team:
-        for count, gate in gates.items():
-            what = f"store, {count} process{'es' if count > 1 else ''} together"
-            seconds = plan.run * 2
-            runs = {
-                name: _throughput(team[:count], backends[name], seconds)
-                for name in (NORMAL, FULL, FILES)
-            }
-            costs = interleaved(runs, plan.rounds)
-            yield ratio(what, costs, NORMAL, FILES, at_least(gate))
-            yield ratio(what, costs, FULL, FILES)
+    for count, gate in {1: 2.0, 2: 4.0, 4: 6.0}.items():
+        what = f"store, {count} process{'es' if count > 1 else ''} together"
+        seconds = plan.run * 2
+        runs = {
+            name: _throughput(team[:count], backends[name], seconds)
+            for name in (NORMAL, FULL, FILES)
+        }
+        costs = interleaved(runs, plan.rounds)
+        yield ratio(what, costs, NORMAL, FILES, at_least(gate))
+        yield ratio(what, costs, FULL, FILES)
 
 
-def stalls(plan: Plan) -> Iterator[Row]:
-    """The longest that one store took while 4 and 8 processes stored, and errors."""
+def _stalls(team: list[Helper], plan: Plan) -> Iterator[Row]:
     backends = urls(plan.folder / "stalls")
     for count, worst in ((4, at_most(50)), (8, None)):
-        with helpers(*range(count)) as team:
-            for name in (NORMAL, FULL, DATABASE):
-                gated = name != DATABASE
-                done = _together(team, backends[name], plan.stall)
-                slow = [each for stored in done for each in stored.slow]
-                stores = sum(stored.done for stored in done)
-                detail = f"{stores:,} stores"
-                what = f"worst stall, {count} processes"
-                gate = worst if gated else None
-                yield figure(what, name, max(slow) * 1000, "ms", gate, detail)
-                errors = sum((Counter(stored.errors) for stored in done), Counter[str]())
-                said = "; ".join(f"{n} x {text}" for text, n in errors.most_common(ERRORS_KEPT))
-                yield figure(
-                    f"errors, {count} processes",
-                    name,
-                    errors.total(),
-                    "",
-                    at_most(0) if gated else None,
-                    said,
-                )
+        for name in (NORMAL, FULL, DATABASE):
+            gated = name != DATABASE
+            done = _together(team[:count], backends[name], plan.stall)
+            slow = [each for stored in done for each in stored.slow]
+            stores = sum(stored.done for stored in done)
+            detail = f"{stores:,} stores"
+            what = f"worst stall, {count} processes"
+            gate = worst if gated else None
+            yield figure(what, name, max(slow) * 1000, "ms", gate, detail)
+            errors = sum((Counter(stored.errors) for stored in done), Counter[str]())
+            said = "; ".join(f"{n} x {text}" for text, n in errors.most_common(ERRORS_KEPT))
+            yield figure(
+                f"errors, {count} processes",
+                name,
+                errors.total(),
+                "",
+                at_most(0) if gated else None,
+                said,
+            )
 
 
 def _throughput(team: list[Helper], url: str, duration: float) -> Callable[[], float]:
