@@ -113,7 +113,7 @@ def completion(plan: Plan) -> Iterator[Row]:
             published, done = (
                 Spread.of(each * 1000 for each in both) for both in zip(*ends, strict=True)
             )
-            gate = at_most(20) if size <= BASE else None
+            gate = at_most(20) if size <= BASE and name == NATIVE else None
             detail = f"all done after {done.median:.3g} ms"
             what = f"chord completion, header of {size:,}, until the publish"
             yield Row(what, name, "", "ms", published, gate, detail)
