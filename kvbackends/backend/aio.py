@@ -1,6 +1,5 @@
 """Waiting for results under asyncio, on every store, without a driver of its own."""
 
-import asyncio
 from typing import Any
 
 from kvbackends.backend.base import text
@@ -15,6 +14,8 @@ async def aget(result: Any, timeout: float | None = None, propagate: bool = True
     the task's exception unless `propagate` is false, which returns it.  The event loop is never
     blocked: reading happens in a thread.
     """
+    import asyncio  # here: importing it takes 10 ms, and most processes never need it
+
     loop = asyncio.get_running_loop()
     pending = [leaf for leaf in leaf_results(result) if not (leaf.ignored or leaf._cache)]
     if pending:
@@ -22,10 +23,10 @@ async def aget(result: Any, timeout: float | None = None, propagate: bool = True
     return await loop.run_in_executor(None, _value, result, propagate)
 
 
-async def _ready(
-    loop: asyncio.AbstractEventLoop, backend: Any, pending: list[Any], timeout: float | None
-) -> None:
+async def _ready(loop: Any, backend: Any, pending: list[Any], timeout: float | None) -> None:
     """Wait until every pending result has been delivered."""
+    import asyncio
+
     for leaf in pending:
         backend.add_pending_result(leaf, weak=True)
     ids = list(dict.fromkeys(leaf.id for leaf in pending))

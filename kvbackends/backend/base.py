@@ -1,5 +1,7 @@
 """What the parts of the backend share."""
 
+from typing import Any
+
 from kvbackends.backend.compat import CeleryBackend
 from kvbackends.backend.records import Ranks
 from kvbackends.backend.times import Times
@@ -13,6 +15,7 @@ class Base(CeleryBackend):
     times: Times
     ranks: Ranks
     has_facets: bool
+    _pending_results: Any
     extended: bool
 
 
