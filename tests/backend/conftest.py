@@ -1,5 +1,6 @@
 """Apps on stores of several kinds, with a worker that runs in the test itself."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, _state
+from celery.exceptions import ImproperlyConfigured
 
 from tests.backend.bench import Bench
 from tests.backend.stores import KINDS, new_url
@@ -35,7 +37,8 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
 
     yield make
     for app in apps:
-        app.backend.store.close()
+        with contextlib.suppress(ImproperlyConfigured):
+            app.backend.store.close()
         app.close()
     _state._tls.current_app, _state.default_app = before
 
