@@ -78,7 +78,7 @@ class Failures(Base):
 
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
         """Fail a chord's body; a body that is itself a part returns to its outer chord."""
-        answer = super().chord_error_from_stack(callback, exc)
+        answer = super().chord_error_from_stack(without_errbacks_of_outer_chord(callback), exc)
         # Celery shows the members of a group the part's own error, not the chord's.
         own = isinstance(callback, group) and getattr(exc, "__cause__", None)
         self._fail_signature(callback, own or exc, but=callback.id)
@@ -91,6 +91,27 @@ class Failures(Base):
         if request is None or not (request.chord and request.group) or current_task() is not None:
             return False
         return bool(self._settle_recorded_success(request))
+
+
+def without_errbacks_of_outer_chord(body: Any) -> Any:
+    """A body without those errbacks that the outer chord's failure will call.
+
+    `chord.link_error` gives the bodies of chords in its header the same errback; the outer chord
+    fails with them, and calls it once for all.
+    """
+    outer = errbacks_of(body.options.get("chord"))
+    if not outer:
+        return body
+    own = body.clone()
+    own.options["link_error"] = [each for each in errbacks_of(body) if each not in outer]
+    return own
+
+
+def errbacks_of(signature: Any) -> list[Any]:
+    """The errbacks linked to a signature, which may be None."""
+    options = signature.get("options") or {} if signature else {}
+    linked = options.get("link_error") or []
+    return list(linked) if isinstance(linked, (list, tuple)) else [linked]
 
 
 def tasks_of(
