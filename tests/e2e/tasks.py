@@ -209,6 +209,6 @@ def early(self, *args, **kwargs):
     return trapped(self, *args, **kwargs)
 
 
-@task(bind=True, ignore_result=True, **LATE)
-def late_quiet(self, *args, **kwargs):
+@task(bind=True, ignore_result=True)
+def early_quiet(self, *args, **kwargs):
     return trapped(self, *args, **kwargs)

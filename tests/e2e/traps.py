@@ -3,12 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
-from kvbackends import Store, hookimpl
+from kvbackends import Entry, Store, hookimpl
+from kvbackends.layers.layer import Layer
 from tests.e2e import diary
-from tests.support.layers import Wrapped
 
 T = TypeVar("T")
 
@@ -95,13 +95,32 @@ class Down(Exception):
     """What the driver of a store raises that cannot be reached."""
 
 
-class Trapped(Wrapped):
+class Trapped(Layer):
     """Runs into the armed trap.  While the file ``down`` exists, the store cannot be reached."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self.transient_errors = (*inner.transient_errors, Down)
         self._down = diary.folder() / "down"
+
+    def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: self.call(name, lambda: operation(*args))
+
+    def get(self, key: str) -> Entry | None:
+        return self.call("get", lambda: self.inner.get(key))
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        self.call("set", lambda: self.inner.set(key, value, ttl))
+
+    def delete(self, key: str) -> None:
+        self.call("delete", lambda: self.inner.delete(key))
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        return self.call(
+            "compare_and_set", lambda: self.inner.compare_and_set(key, value, version, ttl)
+        )
 
     def call(self, name: str, operation: Callable[[], T]) -> T:
         if self._down.exists():

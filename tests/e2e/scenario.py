@@ -1,0 +1,110 @@
+"""A chord whose last part runs into a trap, and what must be true of it in the end."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import chord, signals, uuid
+
+from tests.e2e.site import Site
+from tests.e2e.traps import Spec
+
+VALUES = [10, 11, 12]
+
+STEPS = [
+    (when, call)
+    for call in ("finish", "parts", "renew", "close_barrier")
+    for when in ("before", "after")
+]
+"""The store calls of the part that completes a chord.  The body is published after `renew`."""
+TWICE = ("before", "close_barrier")
+"""Published, and not yet marked: the only step after which the body may be published again."""
+
+
+class Scenario:
+    """One chord.  The last part returns after the others have, into the trap."""
+
+    def __init__(self, site: Site, trap: Spec, kind: str = "late") -> None:
+        self.site = site
+        self.trap = trap
+        self.stored = [True, True, not kind.endswith("_quiet")]
+        self.ids = [uuid() for _ in VALUES]
+        first, second, last = VALUES
+        others = kind.removesuffix("_quiet")  # the last part waits for their results
+        header = [
+            site.sig(others, first).set(task_id=self.ids[0]),
+            site.sig(others, second).set(task_id=self.ids[1]),
+            site.sig(kind, last, list(trap), self.ids[:2]).set(task_id=self.ids[2]),
+        ]
+        for task in header:
+            task.set(link_error=[site.sig("errback")])
+        with captured() as self.messages:
+            body = site.sig("body").set(link_error=[site.sig("errback")])
+            self.result = chord(header, body)()
+
+    @property
+    def last(self) -> str:
+        """The id of the part that is trapped."""
+        return self.ids[-1]
+
+    def caught(self) -> dict[str, Any]:
+        """Wait until the trap has caught; what the diary says of it."""
+        said = lambda: self.site.said("trap", name=self.trap.name)  # noqa: E731
+        return self.site.until(said, f"{self.trap} catches")[0]
+
+    def succeeds(self, most: int = 1) -> None:
+        """Wait for the good end: right values, no errback, published at most so often."""
+        site, body = self.site, self.result.id
+        ended = lambda: site.state(body) in ("SUCCESS", "FAILURE")  # noqa: E731
+        site.until(ended, f"the chord of {self.trap} ends")
+        assert site.meta(body)["result"] == VALUES, site.logs()
+        for part in itertools.compress(self.ids, self.stored):
+            site.until(lambda part=part: site.state(part) == "SUCCESS", f"{part}: SUCCESS")
+        assert {tuple(each["values"]) for each in site.said("body", id=body)} == {tuple(VALUES)}
+        assert 1 <= len(site.said("published", id=body)) <= most
+        for each in itertools.compress([body, *self.ids], [True, *self.stored]):
+            # Of a part whose result is ignored, a closed chord tells its main process nothing.
+            assert not site.said("errback", of=each)
+
+    def fails(self) -> None:
+        """Wait for the bad end: the last part and the body fail, with their errbacks."""
+        site, body = self.site, self.result.id
+        failing = [body, self.last]
+        for each in itertools.compress(failing, [True, self.stored[-1]]):
+            site.until(lambda each=each: site.state(each) == "FAILURE", f"{each}: FAILURE")
+        for each in failing:
+            site.until(lambda each=each: site.said("errback", of=each), f"{each}: errback")
+        assert not site.said("published", id=body)
+
+    def send_again(self, part: int) -> None:
+        """Deliver the message of a part once more."""
+        send_again(self.site, self.messages[self.ids[part]])
+
+
+@contextmanager
+def captured() -> Iterator[dict[str, dict[str, Any]]]:
+    """The task messages that this process publishes meanwhile, by task id."""
+    messages: dict[str, dict[str, Any]] = {}
+
+    def capture(headers=None, **what: Any) -> None:
+        messages[headers["id"]] = {"headers": headers, **what}
+
+    signals.before_task_publish.connect(capture)
+    try:
+        yield messages
+    finally:
+        signals.before_task_publish.disconnect(capture)
+
+
+def send_again(site: Site, message: dict[str, Any]) -> None:
+    """Publish a captured message as it was."""
+    with site.app.producer_pool.acquire(block=True) as producer:
+        producer.publish(
+            message["body"],
+            headers=message["headers"],
+            exchange=message["exchange"],
+            routing_key=message["routing_key"],
+            declare=message["declare"],
+            **message["properties"],
+        )

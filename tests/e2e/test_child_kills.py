@@ -1,0 +1,52 @@
+"""SIGKILL of a pool's child at every point of a chord's dispatch.
+
+All scenarios of a broker run at once in one worker, which loses a child in each.
+"""
+
+import pytest
+
+from tests.e2e.scenario import STEPS, TWICE, Scenario
+from tests.e2e.site import Site
+from tests.e2e.traps import Spec
+
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def site(request, make_site) -> Site:
+    site = make_site(request.param)
+    site.worker("-c", "4")
+    return site
+
+
+@pytest.fixture(scope="module")
+def scenarios(site):
+    return {
+        (kind, step): Scenario(site, trap(kind, *step), kind)
+        for kind in ("late", "early", "early_quiet")
+        for step in STEPS
+    }
+
+
+def trap(kind: str, when: str, call: str) -> Spec:
+    """An ignored result is not stored: its part arrives by itself."""
+    called = "arrive" if (call, kind) == ("finish", "early_quiet") else call
+    return Spec(f"{kind}-{when}-{call}", when, called, "kill child")
+
+
+@pytest.mark.parametrize("step", STEPS, ids="-".join)
+def test_late_acknowledgement(scenarios, step):
+    """A child that is killed while it dispatches: its message comes again, the chord ends."""
+    scenario = scenarios["late", step]
+    scenario.caught()
+    scenario.succeeds(most=2 if step == TWICE else 1)
+
+
+@pytest.mark.parametrize("kind", ["early", "early_quiet"])
+@pytest.mark.parametrize("step", STEPS, ids="-".join)
+def test_early_acknowledgement(scenarios, step, kind):
+    """The main process ends what a killed child began; before the part was recorded, it fails."""
+    scenario = scenarios[kind, step]
+    scenario.caught()
+    if step == ("before", "finish"):
+        scenario.fails()
+    else:
+        scenario.succeeds(most=2 if step == TWICE else 1)
