@@ -1,0 +1,103 @@
+"""What is particular to layers that change bytes; that they keep the contract: test_contract."""
+
+import pytest
+
+from kvbackends import Feature, Outcome, Rank, Store, StoreError, ValueTooLarge, open_store
+from kvbackends.layers.guard import Guard
+from tests.layers.stores import LIMIT, LimitedDict, LimitedMemory, Scrambled
+from tests.support.chords import offer, part, publisher, rank_of
+from tests.support.dict_store import DictStore
+
+PLAIN = b"readable"
+
+
+def sqlite(tmp_path) -> Store:
+    return open_store(f"sqlite:///{tmp_path}/results.db")
+
+
+class TestWhatIsStored:
+    def test_every_value_is_encoded(self, tmp_path):
+        """Plain, ranked and chord values reach a native store's files encoded only."""
+        store = Scrambled(sqlite(tmp_path))
+        store.set("plain", PLAIN)
+        store.compare_and_set("compared", PLAIN, None)
+        store.offer(offer("offered", Rank.FAILED, "readable"), rank_of)
+        store.open_barrier("b", PLAIN, 60)
+        store.arrive(part("b", 0), PLAIN, 60)
+        store.finish(offer("done", Rank.SUCCEEDED, "readable"), part("b", 1), rank_of, 60)
+        files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert b"compared" in files
+        assert PLAIN not in files
+
+    def test_with_five_methods_too(self):
+        """The derived barrier's own records are encoded like everything else."""
+        inner = DictStore()
+        store = Scrambled(inner)
+        store.open_barrier("b", PLAIN, 60)
+        store.expect(publisher("b"), 2, 60)
+        store.finish(offer("k", Rank.SUCCEEDED), part("b", 0), rank_of, 60)
+        store.increment("n", 41, None)
+        assert inner.rows
+        assert all(row.value.startswith(b"~") for row in inner.rows.values())
+
+    def test_what_was_never_encoded_is_an_error(self):
+        """Whatever `decode` raises reaches the reader, one by one, in batches and ranked."""
+        inner = LimitedMemory("codec-plain")
+        inner.set("k", PLAIN)
+        store = Scrambled(inner)
+        for read in (
+            lambda: store.get("k"),
+            lambda: store.get_batch(["k"]),
+            lambda: store.offer(offer("k", Rank.FAILED), rank_of),
+        ):
+            with pytest.raises(StoreError, match="never scrambled"):
+                read()
+
+
+class TestOperations:
+    def test_a_repeated_offer_is_known_again(self):
+        """Other bytes each time, and still the same success: its writer is told that it stands."""
+        store = Scrambled(LimitedMemory("codec-repeated"))
+        assert store.offer(offer("k", Rank.SUCCEEDED, "same"), rank_of)
+        assert store.offer(offer("k", Rank.SUCCEEDED, "same"), rank_of)
+        assert not store.offer(offer("k", Rank.SUCCEEDED, "other"), rank_of)
+
+    def test_counting_is_derived(self):
+        """A store that counts cannot read the number: it is counted over encoded values."""
+        store = Scrambled(LimitedMemory("codec-count"))
+        assert [store.increment("n", 20, None) for _ in range(3)] == [20, 40, 60]
+        assert store.get("n").value == b"60"
+        assert Feature.INCREMENT not in store.features
+        assert Feature.INCREMENT in store.inner.features
+
+    def test_the_claim_is_told_decoded(self, tmp_path):
+        """Whether the size or a part completes it, the claim has what the publisher kept."""
+        store = Scrambled(sqlite(tmp_path))
+        store.open_barrier("by-size", b"about", 60)
+        store.arrive(part("by-size", 0), b"v", 60)
+        assert store.expect(publisher("by-size"), 1, 60).about == b"about"
+        store.open_barrier("by-part", b"about", 60)
+        store.expect(publisher("by-part"), 1, 60)
+        arrival = store.finish(offer("k", Rank.SUCCEEDED), part("by-part", 0), rank_of, 60)
+        assert (arrival.outcome, arrival.about) == (Outcome.CLAIMED, b"about")
+
+    def test_an_expired_about_is_empty(self, tmp_path):
+        """A barrier that nobody opened tells nothing, and nothing is decoded."""
+        store = Scrambled(sqlite(tmp_path))
+        store.arrive(part("b", 0), b"v", 60)
+        assert store.expect(publisher("b"), 1, 60).about == b""
+
+
+class TestLimits:
+    def test_overhead_is_subtracted(self):
+        """What fits by the layer's limit fits when it is encoded, and not a byte more."""
+        store = Scrambled(Guard(LimitedDict()))
+        largest = store.limits.value_bytes
+        assert largest == LIMIT - Scrambled.overhead
+        store.set("k", b"x" * largest)
+        with pytest.raises(ValueTooLarge):
+            store.set("k", b"x" * (largest + 1))
+
+    def test_no_limit_stays_none(self):
+        """A store without a limit has none behind the layer."""
+        assert Scrambled(DictStore()).limits.value_bytes is None
