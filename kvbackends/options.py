@@ -147,5 +147,14 @@ def _converted(each: Declared, value: object) -> Any:
     try:
         return msgspec.convert(value, each.type, strict=False)
     except msgspec.ValidationError as error:
-        # msgspec names the types and never quotes the value, which may be a secret.
-        raise InvalidOption(f"option {each.name!r}: {error}. {each.help}") from None
+        raise InvalidOption(
+            f"option {each.name!r}: {_expected(each, error)}. {each.help}"
+        ) from None
+
+
+def _expected(each: Declared, error: msgspec.ValidationError) -> str:
+    # msgspec names types and quotes no value, which may be a secret, but where it lists choices.
+    if not str(error).startswith("Invalid enum value"):
+        return str(error)
+    choices = [repr(choice) for hint in get_args(each.type)[:1] for choice in get_args(hint)]
+    return f"Expected one of {', '.join(choices)}" if choices else "Not one of the valid values"

@@ -4,7 +4,7 @@ import os
 import select
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -125,31 +125,48 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
+        self._open = True
+        self._ringing = threading.Lock()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 
     def ring(self) -> None:
-        """End the present `wait`, or the next one."""
-        with suppress(BlockingIOError):  # full of rings that nobody has answered yet
-            os.write(self._write, b"x")
+        """End the present `wait`, or the next one; after `close` it does nothing."""
+        # Locked: a descriptor that is closed meanwhile may be another file's a moment later.
+        with self._ringing, suppress(BlockingIOError):  # full of rings that nobody has answered
+            if self._open:
+                os.write(self._write, b"x")
 
     def wait(self, timeout: float, *files: HasFileno | int) -> bool:
         """Wait until it rings, a file is readable, or `timeout` seconds are over.
 
         True if it rang or a file is readable.
         """
-        # select is looked up at each call: gevent and eventlet replace it.
-        ready, _, _ = select.select([self._read, *files], [], [], max(timeout, 0.0))
+        ready = _readable([self._read, *files], max(timeout, 0.0))
         if self._read in ready:
             self._answer()
         return bool(ready)
 
     def close(self) -> None:
-        """Close both ends."""
-        os.close(self._read)
-        os.close(self._write)
+        """Close both ends; a second time is fine."""
+        with self._ringing:
+            was_open, self._open = self._open, False
+        if was_open:
+            os.close(self._read)
+            os.close(self._write)
 
     def _answer(self) -> None:
         with suppress(BlockingIOError):
             while len(os.read(self._read, 4096)) == 4096:
                 pass
+
+
+def _readable(files: Sequence[HasFileno | int], seconds: float) -> Sequence[HasFileno | int]:
+    # select is looked up at each call: gevent and eventlet replace it.
+    try:
+        return select.select(files, [], [], seconds)[0]
+    except ValueError:  # a descriptor of 1024 or above: only poll(2), of whole milliseconds, can
+        poll = select.poll()
+        for file in files:
+            poll.register(file, select.POLLIN)
+        return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]

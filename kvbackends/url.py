@@ -1,15 +1,16 @@
 """A store's URL, parsed once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
 
 from kvbackends.errors import ConfigurationError
 
 _MASK = "**"
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|auth|cred|sig", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"pass|pw|secret|token|key|auth|cred|sig", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*")
+_NEXT_HOST = re.compile(rf"[,;]{_SCHEME.pattern}://")
 
 
 class Secret(str):
@@ -71,16 +72,25 @@ class StoreURL:
                 "sqlite:///results.db; what was given has no 'scheme://'"
             )
         rest, _, query = rest.partition("?")
-        authority, _, path = rest.partition("/")
-        credentials, _, hosts = authority.rpartition("@")
+        # `a;sentinel://:pw@b` repeats the scheme, and perhaps credentials, in front of each host.
+        *others, last = _NEXT_HOST.split(rest)
+        authority, _, path = last.partition("/")
+        servers = [*(other.partition("/")[0] for other in others), authority]
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        if (authority and "@" in path) or any("@" in name for name in options):
+            raise ConfigurationError(
+                "a user name or password in a store's URL holds a letter that must be written "
+                "percent-encoded: / as %2F, ? as %3F, @ as %40"
+            )
+        credentials = servers[0].rpartition("@")[0]
         username, has_password, password = credentials.partition(":")
         return cls(
             scheme=scheme.lower(),
-            hosts=tuple(_host(host) for host in re.split("[,;]", hosts) if host),
+            hosts=tuple(host for server in servers for host in _hosts(server)),
             username=unquote(username) or None,
             password=Secret(unquote(password)) if has_password else None,
             path=unquote(path),
-            query=dict(parse_qsl(query, keep_blank_values=True)),
+            query=options,
             raw=Secret(raw),
         )
 
@@ -95,9 +105,12 @@ class StoreURL:
         )
 
 
+def _hosts(server: str) -> Iterator[Host]:
+    names = server.rpartition("@")[2]
+    return (_host(name) for name in re.split("[,;]", names) if name)
+
+
 def _host(text: str) -> Host:
-    # `a;sentinel://b` repeats the scheme, and perhaps credentials, in front of each host.
-    text = text.rpartition("://")[2].rpartition("@")[2]
     name, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         return Host(text.strip("[]"))

@@ -34,7 +34,12 @@ def register(plugin: object) -> None:
         if _manager.is_registered(plugin):
             return
         _manager.register(plugin)
-        for adapter in _adapters_of(plugin):
+        try:
+            found = _adapters_of(plugin)
+        except BaseException:
+            _manager.unregister(plugin)  # else it would count as registered, without its schemes
+            raise
+        for adapter in found:
             _adapters.update(dict.fromkeys(adapter.schemes, adapter))
 
 
@@ -43,7 +48,8 @@ def unregister(plugin: object) -> None:
     with _lock:
         for adapter in _adapters_of(plugin):
             for scheme in adapter.schemes:
-                _adapters.pop(scheme, None)
+                if _adapters.get(scheme) == adapter:
+                    del _adapters[scheme]
         _manager.unregister(plugin)
 
 
@@ -81,7 +87,7 @@ def _adapters_of(plugin: object) -> list[Adapter]:
         adapter
         for implementation in _manager.hook.kvbackends_adapters.get_hookimpls()
         if implementation.plugin is plugin
-        for adapter in cast(Iterable[Adapter], implementation.function())
+        for adapter in cast("Iterable[Adapter]", implementation.function())
     ]
 
 
@@ -101,8 +107,7 @@ def _unknown(scheme: str) -> str:
     if line := install_line(scheme):
         return f"{message}; get it with: {line}"
     near = difflib.get_close_matches(scheme, [*present, *EXTRAS], n=1)
-    if near:
-        message += f"; did you mean {near[0]}://?"
-        if near[0] not in present:
-            message += f" (get it with: {install_line(near[0])})"
-    return f"{message} Installed: {', '.join(present)}"
+    hint = f"; did you mean {near[0]}://?" if near else "."
+    if near and near[0] not in present:
+        hint += f" (get it with: {install_line(near[0])})"
+    return f"{message}{hint} Installed: {', '.join(present)}"
