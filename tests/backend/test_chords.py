@@ -544,6 +544,43 @@ class TestLostWorkers:
         assert bodies(app) == 0
 
 
+class TestWhatExpired:
+    """Records that are gone before the last part comes, on a store with five methods."""
+
+    @pytest.fixture
+    def app(self, make_app):
+        return make_app("five")
+
+    def forget(self, app, what):
+        from kvbackends.layers.layer import innermost
+
+        rows = innermost(app.backend.store)._space.rows
+        for key in [key for key in rows if what in key]:
+            del rows[key]
+
+    def test_a_chord_never_runs_with_missing_values(self, app):
+        result = chord([app.tasks["echo"].s(n) for n in range(3)])(app.tasks["echo"].s())
+        app.bench.run(app.bench.take())
+        self.forget(app, ".v0:")
+        app.bench.run_all()
+        with pytest.raises(ChordError, match="1 parts of the chord have expired"):
+            result.get(timeout=1)
+
+    def test_the_message_of_the_last_part_brings_the_body(self, app):
+        result = chord([app.tasks["echo"].s(n) for n in range(3)])(app.tasks["echo"].s())
+        self.forget(app, ".a")
+        app.bench.run_all()
+        assert result.get(timeout=1) == [0, 1, 2]
+
+    def test_a_chord_that_is_gone_as_a_whole_stays_quiet(self, app):
+        result = chord([app.tasks["echo"].s(n) for n in range(2)])(app.tasks["remember"].s())
+        app.bench.run(app.bench.take())
+        self.forget(app, "chord-unlock-")
+        app.bench.run_all()
+        assert app.remembered == []
+        assert result.state == states.PENDING
+
+
 class TestUnavailable:
     @pytest.fixture
     def app(self, make_app, tmp_path):

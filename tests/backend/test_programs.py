@@ -14,7 +14,7 @@ from celery.beat import Scheduler
 from celery.exceptions import ImproperlyConfigured
 
 import kvbackends
-from kvbackends import BaseKeyValueStoreBackend, ConfigurationError
+from kvbackends import BaseKeyValueStoreBackend
 from kvbackends.stores.memory import MemoryStore
 from tests.backend.tasks import Boom
 from tests.backend.versions import CELERY
@@ -224,17 +224,10 @@ class TestPickling:
 
 
 SECRET = "hunter2"
-SEVERAL = pytest.param(
-    "memory://user:hunter2@one;sentinel://:hunter2@two",
-    marks=pytest.mark.xfail(
-        raises=(ConfigurationError, ImproperlyConfigured),
-        reason="StoreURL does not know hosts that repeat the scheme",
-    ),
-)
 URLS = [
     "memory://user:hunter2@one",
     "memory://:hunter2@one,two:6379/db",
-    SEVERAL,
+    "memory://user:hunter2@one;sentinel://:hunter2@two",
     "memory://one?password=hunter2",
     "memory://one?ssl_keyfile_password=hunter2&retry_timeout=5",
     "memory://one?proxy=http://me:hunter2@proxy",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kombu.exceptions import EncodeError
 
 from kvbackends import Rank
-from kvbackends.backend.records import rank_of_state, state_in_head
+from kvbackends.backend.records import facets, rank_of_state, state_in_head
 from kvbackends.backend.results import ResultTooLarge
 from tests.backend.stores import LARGEST, new_url, wrap
 from tests.backend.tasks import Boom
@@ -558,6 +558,16 @@ class TestValuesThatCannotBeStored:
             small.backend.store_result("t", "x" * LARGEST, "PROGRESS")
         assert small.backend.get_state("t") == states.PENDING
 
+    def test_a_value_that_is_split_is_stored_whole(self, make_app):
+        app = make_app("small", "?chunk=1")
+        value = "x" * (5 * LARGEST)
+        result = app.tasks["echo"].delay(value)
+        app.bench.run_all()
+        store(app.backend, result.id, states.FAILURE)
+        assert app.AsyncResult(result.id).get(timeout=1) == value
+        result.forget()
+        assert result.state == states.PENDING
+
 
 class TestUnavailable:
     @pytest.fixture
@@ -606,6 +616,18 @@ def _encoded(serializer, data):
 def _request(task_id, **fields):
     values = {"hostname": "w@h", "retries": 0, "delivery_info": {"routing_key": "q"}, **fields}
     return Context(id=task_id, **values)
+
+
+def test_facets_tell_by_what_a_result_is_found():
+    meta = {"status": "SUCCESS", "result": 1, "date_done": "2026-01-02T03:04:05"}
+    request = _request("t", task="add")
+    assert facets(meta, request) == {
+        "state": "SUCCESS",
+        "task": "add",
+        "worker": "w@h",
+        "done": "2026-01-02T03:04:05",
+    }
+    assert facets({"status": "STARTED", "date_done": None}, None) == {"state": "STARTED"}
 
 
 def test_ranks_of_states():
