@@ -1,18 +1,20 @@
 """Chords: Celery's hooks, translated to a barrier of the store."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 from celery import maybe_signature, states
 
 from kvbackends.backend import about
 from kvbackends.backend.base import Base, text
 from kvbackends.backend.compat import (
+    INNER_GROUPS_TELL_SIZES,
     BackendStoreError,
     ChordError,
+    LRUCache,
     Reject,
     SoftTimeLimitExceeded,
     current_request,
@@ -48,6 +50,9 @@ _finishing: ContextVar[Finishing | None] = ContextVar("kvbackends_finishing", de
 class Chords(Base):
     """`apply_chord`, `set_chord_size`, `add_to_chord`, and what a header task does at its end."""
 
+    _without_size: ClassVar[MutableMapping[str, None]] = LRUCache(1000)
+    """Groups whose chord this process has opened a moment ago."""
+
     # -- beginning ------------------------------------------------------------------------------
 
     def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **_: Any) -> None:
@@ -55,12 +60,16 @@ class Chords(Base):
         group_id, results = header_result_args
         kept = about.encode(self.app, body, results)
         self.store.open_barrier(self._barrier(group_id), kept, self.times.chord.ttl)
+        if INNER_GROUPS_TELL_SIZES:
+            self._without_size[group_id] = None
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """How many parts the header has; called before its last task is sent.
 
         A client never waits for a claim: whoever holds it dispatches.
         """
+        if INNER_GROUPS_TELL_SIZES and self._without_size.pop(group_id, self) is self:
+            return  # not by who opened the chord
         part = Part(self._barrier(group_id), SIZE_PLACE, "size", new_delivery())
         arrival = self.store.expect(part, chord_size, self.times.chord.ttl)
         self._chord(part, None, may_hold=False).settle(arrival)

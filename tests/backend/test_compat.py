@@ -40,7 +40,7 @@ NAMES = {
     ],
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
     "celery.utils.abstract": ["CallableSignature"],
-    "celery.utils.functional": ["_regen"],
+    "celery.utils.functional": ["LRUCache", "_regen"],
     "kombu.exceptions": ["EncodeError"],
     "kombu.serialization": ["dumps", "loads", "prepare_accept_content"],
 }
