@@ -71,22 +71,10 @@ class Crumbs(Chunks):
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
-        self._size = 3
-
-
-class Slices(Chunks):
-    """Nearly everything becomes a manifest, of few chunks: for stores that take their time."""
+        self._size = 100
 
     def _is_large(self, value: bytes) -> bool:
         return len(value) > 3
-
-
-def chunked_memory(query: str = "chunk=1") -> Store:
-    return open_store(f"limited://layers-{next(_names)}?{query}")
-
-
-def chunked_dict() -> Store:
-    return Chunks(Guard(LimitedDict()))
 
 
 def _around_memory(layer: Callable[[Store], Store]) -> Callable[[Path], Opener]:
@@ -116,8 +104,8 @@ def _around_sqlite(layer: Callable[[Store], Store]) -> Callable[[Path], Opener]:
 STORES = {
     "crumbs-memory": _around_memory(Crumbs),
     "crumbs-five": _around_dict(Crumbs),
-    "slices-sqlite": _around_sqlite(Slices),
+    "crumbs-sqlite": _around_sqlite(Crumbs),
     "scrambled-memory": _around_memory(lambda inner: Scrambled(Chunks(inner))),
     "scrambled-five": _around_dict(lambda inner: Scrambled(Chunks(inner))),
-    "scrambled-slices-sqlite": _around_sqlite(lambda inner: Scrambled(Slices(inner))),
+    "scrambled-crumbs-sqlite": _around_sqlite(lambda inner: Scrambled(Crumbs(inner))),
 }
