@@ -23,6 +23,9 @@ class Wrapped(Layer):
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: self.call(name, lambda: operation(*args))
 
+    def ping(self) -> None:
+        self.call("ping", self.inner.ping)
+
     def get(self, key: str) -> Entry | None:
         return self.call("get", lambda: self.inner.get(key), key)
 

@@ -1,0 +1,205 @@
+"""The guard: limits, keys that a store cannot hold, and layers in general."""
+
+import threading
+
+import pytest
+
+from kvbackends import Entry, Limits, Rank, Store, ValueTooLarge
+from kvbackends.layers.guard import Guard
+from kvbackends.layers.layer import Layer, innermost
+from kvbackends.layers.only_five import OnlyFive
+from kvbackends.layers.retry import Retry
+from kvbackends.options import CoreOptions
+from kvbackends.stores.memory import MemoryStore
+from kvbackends.url import StoreURL
+from tests.support.chords import offer, part, publisher, rank_of
+from tests.support.dict_store import DictStore
+from tests.support.layers import Counting
+
+NARROW = Limits(key_bytes=40, value_bytes=100, key_pattern=r"[!-~]+")
+
+
+def narrow(name: str) -> tuple[Guard, Counting]:
+    """A guard around a store that holds short printable keys and small values only."""
+    memory = MemoryStore(f"narrow-{name}")
+    memory.limits = NARROW
+    counting = Counting(memory)
+    return Guard(counting), counting
+
+
+class TestKeys:
+    ODD = ("with blank", "k" * 41, "ключ", "new\nline", "é" * 21)
+
+    @pytest.mark.parametrize("key", ODD)
+    def test_hashed(self, request: pytest.FixtureRequest, key: str):
+        """A key that the store cannot hold is stored under its hash and read by its name."""
+        guard, counting = narrow(request.node.name)
+        guard.set(key, b"v")
+        (held,) = innermost(counting).scan("")
+        assert held.startswith("kvh-")
+        assert guard.get(key).value == b"v"
+        assert guard.compare_and_set(key, b"w", guard.get(key).version)
+        guard.delete(key)
+        assert guard.get(key) is None
+
+    @pytest.mark.parametrize("key", ["short", "k" * 40, "celery-task-meta-1"])
+    def test_as_it_is(self, request: pytest.FixtureRequest, key: str):
+        """A key that the store can hold stays as it is."""
+        guard, counting = narrow(request.node.name)
+        guard.set(key, b"v")
+        assert list(innermost(counting).scan("")) == [key]
+
+    def test_length_is_in_bytes(self):
+        """The limit counts bytes of UTF-8, not letters."""
+        store = DictStore()
+        store.limits = Limits(key_bytes=4)
+        guard = Guard(store)
+        guard.set("éé", b"v")
+        guard.set("ééé", b"v")
+        assert [key.startswith("kvh-") for key in store.rows] == [False, True]
+
+    def test_batches_name_what_was_asked(self):
+        """A batch answers under the names it was asked for."""
+        guard, _ = narrow("batch")
+        guard.set("with blank", b"1")
+        guard.set("plain", b"2")
+        assert guard.get_batch(["with blank", "plain", "absent one"]) == {
+            "with blank": b"1",
+            "plain": b"2",
+        }
+
+    def test_subscriptions_name_what_was_asked(self):
+        """A subscription tells of a key as it was watched, and forgets it when told to."""
+        guard, _ = narrow("subscribe")
+        subscription = guard.subscribe()
+        subscription.watch(["with blank", "plain"])
+        guard.offer(offer("with blank", Rank.SUCCEEDED), rank_of)
+        assert list(subscription.wait(1)) == ["with blank"]
+        subscription.unwatch(["with blank"])
+        guard.offer(offer("plain", Rank.SUCCEEDED), rank_of)
+        assert list(subscription.wait(1)) == ["plain"]
+        threading.Timer(0.02, subscription.wake).start()
+        assert not subscription.wait(1)
+        subscription.close()
+
+    def test_barriers(self):
+        """A barrier with a long name works through its hash, and its parts name it as it is."""
+        guard, _ = narrow("barrier")
+        name = "long barrier " * 10
+        guard.open_barrier(name, b"", 60)
+        guard.expect(publisher(name), 1, 60)
+        assert guard.arrive(part(name, 0), b"v", 60).parts == 1
+        assert [each.barrier for each, _ in guard.parts(name)] == [name]
+
+
+class TestValues:
+    TOO_LARGE = b"3" + b"x" * 100
+
+    def test_refused_before_any_call(self):
+        """A value above the limit is refused before the store is asked anything."""
+        guard, counting = narrow("large")
+        large = offer("k", Rank.SUCCEEDED)._replace(value=self.TOO_LARGE)
+        writes = [
+            lambda: guard.set("k", self.TOO_LARGE),
+            lambda: guard.compare_and_set("k", self.TOO_LARGE, None),
+            lambda: guard.offer(large, rank_of),
+        ]
+        for write in writes:
+            with pytest.raises(ValueTooLarge, match="101 bytes is above the store's limit of 100"):
+                write()
+        assert counting.calls.total() == 0
+
+    def test_not_retried(self):
+        """It is not transient: the outermost layer raises it at once."""
+        guard, counting = narrow("large-retry")
+        store = Retry(guard, CoreOptions())
+        with pytest.raises(ValueTooLarge):
+            store.offer(offer("k", Rank.SUCCEEDED)._replace(value=self.TOO_LARGE), rank_of)
+        assert counting.calls.total() == 0
+
+    def test_largest_is_stored(self):
+        """A value of exactly the limit is stored."""
+        guard, _ = narrow("largest")
+        guard.set("k", b"x" * 100)
+        assert len(guard.get("k").value) == 100
+
+
+class Shouting(Layer):
+    """Changes each value on its way, to see which layers a call passes."""
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        super().set(key, value.upper(), ttl)
+
+    def get(self, key: str) -> Entry | None:
+        entry = super().get(key)
+        return entry and entry._replace(value=entry.value.lower())
+
+    def around_get_batch(self, operation, keys):
+        return {key: value.lower() for key, value in operation(keys).items()}
+
+
+class TestLayers:
+    def test_natives_pass_around(self):
+        """A layer's `around_…` stands in for a native operation; others go straight through."""
+        layer = Shouting(MemoryStore("shouting"))
+        layer.set("k", b"loud")
+        assert layer.inner.get("k").value == b"LOUD"
+        assert layer.get_batch(["k"]) == {"k": b"loud"}
+        assert layer.sweep == layer.inner.sweep
+
+    def test_derived_pass_every_layer(self):
+        """What is derived is derived by the outermost layer, so each primitive passes all."""
+        layer = Guard(Shouting(DictStore()))
+        layer.set("k", b"loud")
+        assert layer.get_batch(["k"]) == {"k": b"loud"}
+
+    def test_masked_derives(self):
+        """Behind a mask no native operation is called."""
+        counting = Counting(MemoryStore("mask"))
+        OnlyFive(counting).offer(offer("k", Rank.FAILED), rank_of)
+        assert counting.calls == {"compare_and_set": 1}
+
+    def test_innermost(self):
+        """The adapter's store is found behind any layers."""
+        store: Store = DictStore()
+        assert innermost(Retry(Guard(store), CoreOptions())) is store
+        assert innermost(store) is store
+
+    def test_no_url(self):
+        """A layer is not opened by a URL."""
+        with pytest.raises(TypeError, match="Guard wraps a store"):
+            Guard.from_url(StoreURL("x"), None)
+
+    def test_close_and_ping_reach_the_store(self):
+        """Closing and pinging pass all layers."""
+        seen: list[str] = []
+
+        class Seen(DictStore):
+            def close(self) -> None:
+                seen.append("close")
+
+            def ping(self) -> None:
+                seen.append("ping")
+
+        store = OnlyFive(Retry(Guard(Seen()), CoreOptions()))
+        store.ping()
+        store.close()
+        assert seen == ["ping", "close"]
+
+    def test_few_frames_on_the_hot_path(self):
+        """At most three frames lie between a caller and a native operation."""
+        depths: list[int] = []
+
+        class Deep(MemoryStore):
+            def offer(self, offer, rank_of):
+                import inspect
+
+                depths.append(len(inspect.stack(0)))
+                return True
+
+        store = Retry(Guard(Deep("deep")), CoreOptions())
+        import inspect
+
+        here = len(inspect.stack(0))
+        store.offer(offer("k", Rank.FAILED), rank_of)
+        assert depths[0] - here - 1 <= 3

@@ -1,0 +1,79 @@
+"""Ranks, records, errors and the public surface."""
+
+import itertools
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import kvbackends
+from kvbackends import Offer, Part, Rank, errors
+from kvbackends.derived.control import Control, Owner, decode
+
+
+def test_ranks_are_an_order_with_a_top():
+    """A rank yields to its equals and betters; success yields to nothing."""
+    for old, new in itertools.product(Rank, Rank):
+        assert old.yields_to(new) is (old <= new and old is not Rank.SUCCEEDED)
+
+
+def test_every_error_has_one_base():
+    """Whoever catches `KVBackendsError` catches all, and configuration apart from the store."""
+    named = [each for each in vars(errors).values() if isinstance(each, type)]
+    assert all(issubclass(each, kvbackends.KVBackendsError) for each in named)
+    assert issubclass(kvbackends.UnknownScheme, kvbackends.ConfigurationError)
+    assert not issubclass(kvbackends.ConfigurationError, kvbackends.StoreError)
+    assert issubclass(kvbackends.ValueTooLarge, kvbackends.StoreError)
+
+
+@pytest.mark.parametrize("name", kvbackends.__all__)
+def test_public_surface(name: str):
+    """Every public name is there and documented."""
+    assert getattr(kvbackends, name) is not None
+
+
+def test_unknown_name():
+    """A name that is not public is an AttributeError, as in any module."""
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        kvbackends.nonsense  # noqa: B018
+
+
+def test_core_imports_no_celery():
+    """Opening a store imports neither Celery nor a driver."""
+    code = (
+        "import sys, kvbackends; kvbackends.open_store('memory://').ping();"
+        "print([m for m in ('celery', 'kombu', 'redis', 'sqlite3') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
+
+
+def test_records_are_pickled():
+    """Records cross processes."""
+    for each in (Offer("k", b"v", Rank.FAILED, 1.0), Part("b", 0, "m", "d")):
+        assert pickle.loads(pickle.dumps(each)) == each
+
+
+class TestControl:
+    def test_round_trip(self):
+        """The control record is the same after encoding."""
+        owner = Owner(1, "m:\n", "d")
+        control = Control("r", 3, {"s": ["a", "b"]}, {"p": 2}, ["stray"], owner, done=True)
+        assert decode(control.encode()) == control
+        assert decode(None) == Control()
+        assert Control().encode() == b"{}"
+
+    def test_counts_never_shrink(self):
+        """A count that is known already changes nothing, and the record stays the same object."""
+        control = Control().counted("p", 3)
+        assert control.counted("p", 2) is control
+        assert control.counted("p", 3) is control
+        assert control.counted("p", 4).pages == {"p": 4}
+
+    def test_without_size_nothing_is_full(self):
+        """Parts alone never complete a barrier."""
+        assert not Control().counted("p", 100).may_be_full()
+        assert Control(size=0).may_be_full()
+        assert Control(size=2).chosen([(0, "a")]) is None
+        assert Control(size=1).chosen([(0, "a")]) == [(0, "a")]

@@ -1,0 +1,286 @@
+"""The retry layer: what is repeated, how often, and what an unknown outcome means."""
+
+import itertools
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from kvbackends import NotSupported, Rank, Store, StoreUnavailable, ValueTooLarge
+from kvbackends.layers import retry
+from kvbackends.layers.retry import Retry, at_most
+from kvbackends.options import CoreOptions
+from kvbackends.stores.memory import MemoryStore
+from tests.support.chords import offer, part, publisher, rank_of
+from tests.support.dict_store import DictStore
+from tests.support.layers import Broken, Faulty
+
+_names = itertools.count()
+PATIENT = CoreOptions(retry_timeout=30)
+
+
+class Slept:
+    """The layer's clock and chance: sleeping takes no time and is remembered."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> Slept:
+    clock = Slept()
+    monkeypatch.setattr(retry, "time", clock)
+    monkeypatch.setattr(retry, "random", SimpleNamespace(uniform=lambda _, longest: longest))
+    return clock
+
+
+def faulty(*script: str | Callable[[], object], options: CoreOptions = PATIENT) -> Retry:
+    return Retry(Faulty(DictStore(), script), options)
+
+
+def native(*script: str) -> Retry:
+    return Retry(Faulty(MemoryStore(f"retry-{next(_names)}"), script), PATIENT)
+
+
+def calls(store: Retry) -> list[str]:
+    return store.inner.seen
+
+
+class TestWhatIsRepeated:
+    @pytest.mark.parametrize("how", ["before", "after"])
+    def test_primitives(self, how: str):
+        """Each of the five is repeated until it works."""
+        store = faulty(how, how)
+        store.set("k", b"v")
+        store.inner.script = [how, how]
+        assert store.get("k").value == b"v"
+        store.inner.script = [how, how]
+        store.delete("k")
+        assert store.get("k") is None
+
+    @pytest.mark.parametrize("how", ["before", "after"])
+    def test_native_operations(self, how: str):
+        """A native operation that may be repeated is repeated."""
+        store = native(how)
+        assert store.offer(offer("k", Rank.SUCCEEDED), rank_of)
+        store.inner.script = [how]
+        assert store.get_batch(["k"]) == {"k": b"3"}
+
+    def test_derived_operations(self):
+        """A derived operation repeats each of its steps, whichever fails."""
+        for failing in range(12):
+            for how in ("before", "after"):
+                store = faulty(*["ok"] * failing, how)
+                store.open_barrier("b", b"about", 60)
+                store.expect(publisher("b"), 1, 60)
+                answer = store.arrive(part("b", 0), b"v", 60)
+                assert (answer.parts, answer.about) == (1, b"about")
+
+    @pytest.mark.parametrize(
+        "error", [ValueError("bad"), ValueTooLarge("large"), NotSupported("no"), KeyError("k")]
+    )
+    def test_other_errors_are_not(self, error: Exception):
+        """What is not transient is raised at once, as it is."""
+        store = faulty()
+
+        def fail(key: str):
+            raise error
+
+        store.inner.get = fail
+        with pytest.raises(type(error)):
+            store.get("k")
+
+    def test_subscribing_is_not(self):
+        """Whoever subscribes begins again itself."""
+        store = native("before")
+        with pytest.raises(Broken):
+            store.subscribe()
+
+    def test_pings_are_not(self):
+        """A ping asks for the state of now."""
+        store = faulty("before")
+        with pytest.raises(Broken):
+            store.ping()
+
+    def test_parts_are_read_at_once(self):
+        """An error in the middle of the parts is repeated, not met by whoever iterates."""
+
+        class Stream(DictStore):
+            fails = 1
+
+            def parts(self, barrier):
+                yield part(barrier, 0), b"a"
+                if self.fails:
+                    self.fails -= 1
+                    raise Broken
+                yield part(barrier, 1), b"b"
+
+            open_barrier = expect = expect_more = arrive = renew = close_barrier = parts
+
+        stream = Stream()
+        stream.transient_errors = (Broken,)
+        store = Retry(stream, PATIENT)
+        assert [value for _, value in store.parts("b")] == [b"a", b"b"]
+
+
+class TestBounds:
+    def test_time(self, slept: Slept):
+        """After the time is spent `StoreUnavailable` says so; its cause is the driver's error."""
+        store = faulty(*["before"] * 1000, options=CoreOptions(retry_timeout=5))
+        with pytest.raises(StoreUnavailable, match="within 5 seconds") as raised:
+            store.get("k")
+        assert isinstance(raised.value.__cause__, Broken)
+        assert slept.now <= 5
+
+    def test_attempts(self):
+        """At most so many repetitions."""
+        store = faulty(*["before"] * 1000, options=CoreOptions(retry_attempts=3))
+        with pytest.raises(StoreUnavailable):
+            store.get("k")
+        assert calls(store) == ["get"] * 4
+
+    def test_no_attempts(self, slept: Slept):
+        """Zero repetitions fail at once."""
+        store = faulty("before", options=CoreOptions(retry_attempts=0))
+        with pytest.raises(StoreUnavailable):
+            store.set("k", b"v")
+        assert slept.pauses == []
+
+    def test_at_most(self):
+        """A caller may ask for fewer repetitions, not for more."""
+        store = faulty(*["before"] * 1000, options=CoreOptions(retry_attempts=5))
+        for asked, made in ((2, 3), (100, 6), (None, 6)):
+            calls(store).clear()
+            with at_most(asked), pytest.raises(StoreUnavailable):
+                store.get("k")
+            assert len(calls(store)) == made
+
+    def test_exponential(self, slept: Slept):
+        """Pauses double up to the longest."""
+        options = CoreOptions(retry_first_ms=10, retry_longest_ms=100)
+        store = faulty(*["before"] * 6, options=options)
+        store.get("k")
+        assert slept.pauses == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1]
+
+    def test_jitter(self, monkeypatch: pytest.MonkeyPatch, slept: Slept):
+        """Each pause is drawn between half of its length and the whole."""
+        drawn: list[tuple[float, float]] = []
+        chance = SimpleNamespace(uniform=lambda low, high: drawn.append((low, high)) or low)
+        monkeypatch.setattr(retry, "random", chance)
+        faulty("before", "before").get("k")
+        assert drawn == [(0.005, 0.01), (0.01, 0.02)]
+
+    def test_without_faults_nothing_is_slept(self, slept: Slept):
+        """A store that works costs no pause."""
+        faulty().set("k", b"v")
+        assert slept.pauses == []
+
+    def test_message_names_no_secret(self):
+        """The message names the type of the driver's error and nothing that it says."""
+        store = faulty(options=CoreOptions(retry_attempts=0))
+
+        def fail(key: str):
+            raise Broken("redis://:hunter2@host refused")
+
+        store.inner.get = fail
+        with pytest.raises(StoreUnavailable) as raised:
+            store.get("k")
+        assert "hunter2" not in str(raised.value)
+
+
+class TestUnknownOutcome:
+    """`compare_and_set` may have happened when its answer is lost."""
+
+    def test_it_happened(self):
+        """Our bytes are there: True, and they were written once."""
+        store = faulty("after")
+        assert store.compare_and_set("k", b"ours", None)
+        assert calls(store) == ["compare_and_set", "get"]
+
+    def test_it_did_not(self):
+        """The version is unchanged: it is repeated."""
+        store = faulty("before")
+        assert store.compare_and_set("k", b"ours", None)
+        assert store.get("k").value == b"ours"
+        assert calls(store)[:3] == ["compare_and_set", "get", "compare_and_set"]
+
+    def test_another_came_first(self):
+        """Another's bytes are there: False, and they stay."""
+        store = faulty()
+        store.set("k", b"old")
+        version = store.get("k").version
+        store.inner.inner.set("k", b"theirs")
+        store.inner.script = ["before"]
+        assert not store.compare_and_set("k", b"ours", version)
+        assert store.get("k").value == b"theirs"
+
+    def test_another_wrote_over_ours(self):
+        """It happened, and another replaced it before we looked: False, so that we look again."""
+        store = faulty()
+        store.inner.script = [lambda: store.inner.inner.set("k", b"theirs")]
+        assert not store.compare_and_set("k", b"ours", None)
+        assert store.get("k").value == b"theirs"
+
+    def test_failing_again(self):
+        """The look and the repetition may fail as well."""
+        store = faulty("after", "before", "after", "before")
+        assert store.compare_and_set("k", b"ours", None)
+        assert store.get("k").value == b"ours"
+
+    def test_the_same_bytes_with_a_new_ttl(self):
+        """Bytes that were there before are no proof: the write is repeated, for its ttl."""
+        now = 0.0
+        store = Retry(Faulty(DictStore(lambda: now), []), PATIENT)
+        store.set("k", b"v", 10)
+        store.inner.script = ["ok", "before"]
+        assert store.touch("k", 1000)
+        now = 500.0
+        assert store.get("k").value == b"v"
+
+    @pytest.mark.parametrize("how", ["before", "after"])
+    def test_offers_keep_their_rank(self, how: str):
+        """A ranked write is repeated without losing to itself or replacing better."""
+        store = faulty(how)
+        assert store.offer(offer("k", Rank.SUCCEEDED, "first"), rank_of)
+        store.inner.script = [how, how]
+        assert not store.offer(offer("k", Rank.SUCCEEDED, "second"), rank_of)
+        assert store.get("k").value == b"3first"
+
+
+class TestIncrement:
+    @pytest.mark.parametrize("make", [faulty, native])
+    @pytest.mark.parametrize("how", ["before", "after"])
+    def test_never_repeated(self, make: Callable[[str], Retry], how: str):
+        """An increment whose outcome is unknown is raised: repeating it could count twice."""
+        store = make(how)
+        with pytest.raises(Broken):
+            store.increment("k", 1, None)
+
+    def test_never_resolved_by_content(self):
+        """Two who count to the same number look alike: nobody's failure passes for a success."""
+        inner = Faulty(DictStore(), ["ok", "before"])
+        store = Retry(inner, PATIENT)
+        other: Store = inner.inner
+        inner.inner.get = lambda key, get=other.get: (get(key), other.set(key, b"1"))[0]
+        with pytest.raises(Broken):
+            store.increment("k", 1, None)
+
+
+def test_real_clock(monkeypatch: pytest.MonkeyPatch):
+    """With the real clock a failing store is given up within the bound."""
+    monkeypatch.setattr(retry, "time", time)
+    options = CoreOptions(retry_timeout=0.2, retry_first_ms=5)
+    store = faulty(*["before"] * 1000, options=options)
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store.get("k")
+    assert time.monotonic() - began < 1

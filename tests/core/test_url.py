@@ -1,0 +1,183 @@
+"""URLs: what is parsed, and that no secret is ever shown."""
+
+import pickle
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kvbackends import ConfigurationError, Host, Secret, StoreURL, open_store
+
+SECRET = "s3cret-hunter2"
+
+
+class TestParsing:
+    @pytest.mark.parametrize("prefix", ["", "kv+"])
+    def test_whole(self, prefix: str):
+        """Every piece of a URL, with and without Celery's prefix."""
+        url = StoreURL.parse(f"{prefix}Redis://me:p%40ss@one:1,two:2/a/b?x=1&y=%20z&empty=")
+        assert url.scheme == "redis"
+        assert url.hosts == (Host("one", 1), Host("two", 2))
+        assert (url.username, url.password.reveal()) == ("me", "p@ss")
+        assert url.path == "a/b"
+        assert url.query == {"x": "1", "y": " z", "empty": ""}
+        assert url.raw.reveal() == "Redis://me:p%40ss@one:1,two:2/a/b?x=1&y=%20z&empty="
+
+    @pytest.mark.parametrize(
+        ("text", "hosts"),
+        [
+            ("x://", ()),
+            ("x:///a.db", ()),
+            ("x://one", (Host("one"),)),
+            ("x://one:6379", (Host("one", 6379),)),
+            ("x://one,two;three:3", (Host("one"), Host("two"), Host("three", 3))),
+            ("x://[::1]:6379", (Host("::1", 6379),)),
+            ("x://[::1]", (Host("::1"),)),
+            ("x://[fe80::1]:1,[fe80::2]:2", (Host("fe80::1", 1), Host("fe80::2", 2))),
+            ("x://u:p@[::1]:6379/0", (Host("::1", 6379),)),
+            ("x://one:1;x://two:2/0", (Host("one", 1), Host("two", 2))),
+            ("x://:pw@one;x://:pw@two", (Host("one"), Host("two"))),
+            ("x://:pw@one/0;x://:pw@two/0", (Host("one"), Host("two"))),
+            ("redis+socket:///var/run/redis.sock", ()),
+        ],
+    )
+    def test_hosts(self, text: str, hosts: tuple[Host, ...]):
+        """No host, one, several, IPv6, and the scheme repeated in front of each."""
+        assert StoreURL.parse(text).hosts == hosts
+
+    @pytest.mark.parametrize(
+        ("text", "username", "password"),
+        [
+            ("x://h", None, None),
+            ("x://u@h", "u", None),
+            ("x://u:@h", "u", ""),
+            ("x://:p@h", None, "p"),
+            ("x://u:a:b:c@h", "u", "a:b:c"),
+            ("x://u:a@b@h", "u", "a@b"),
+            ("x://u:a,b;c@h", "u", "a,b;c"),
+            ("x://u:%2F%3F%23%5B%40@h", "u", "/?#[@"),
+            ("x://us%3Aer:%25@h", "us:er", "%"),
+            ("x://u:#!$&'()*+=@h", "u", "#!$&'()*+="),
+            ("x://u:пароль@h", "u", "пароль"),
+            ("x://u:p@one;x://u2:p2@two", "u", "p"),
+        ],
+    )
+    def test_credentials(self, text: str, username: str | None, password: str | None):
+        """User names and passwords with odd letters, encoded or not."""
+        url = StoreURL.parse(text)
+        assert url.username == username
+        assert (None if url.password is None else url.password.reveal()) == password
+        assert url.hosts[0].name in {"h", "one"}
+
+    def test_path(self):
+        """The path is unquoted; a leading slash beyond the separator is part of it."""
+        assert StoreURL.parse("sqlite:///a%20b.db").path == "a b.db"
+        assert StoreURL.parse("sqlite:////abs/a@b.db").path == "/abs/a@b.db"
+        assert StoreURL.parse("sqlite://").path == ""
+
+    @pytest.mark.parametrize("text", ["", "redis", "redis:/x", "://x", "1x://", "a b://x", "kv+"])
+    def test_no_url(self, text: str):
+        """What is no URL is refused with what one looks like, and is not quoted."""
+        with pytest.raises(ConfigurationError, match="looks like scheme://"):
+            StoreURL.parse(text)
+
+    @pytest.mark.parametrize("text", ["x://h:port", "x://h:", "x://h:-1", "x://h:6379x"])
+    def test_port(self, text: str):
+        """A port is a number."""
+        with pytest.raises(ConfigurationError, match="must be a number"):
+            StoreURL.parse(text)
+
+    @pytest.mark.parametrize(
+        "password", ["12/34", "12?34", "77/xy", "1/2/3", "zz@yy/xx", "12?zz@y"]
+    )
+    def test_letters_that_must_be_encoded(self, password: str):
+        """A password that cuts the URL in pieces is refused, and no piece of it is shown."""
+        with pytest.raises(ConfigurationError) as raised:
+            StoreURL.parse(f"x://user:{password}@host/0")
+        assert not {*re.split("[/?@]", password)} & {*re.split(r"[\W]", str(raised.value))}
+
+    def test_round_trip(self):
+        """A URL without secrets prints as it can be parsed again."""
+        text = "x://one:1,[::1]:2/a%20b?x=1&y=2"
+        assert str(StoreURL.parse(text)) == text
+        assert StoreURL.parse(str(StoreURL.parse(text))).hosts == StoreURL.parse(text).hosts
+
+
+def shown(value: object) -> str:
+    """All that prints, logs and formats show of a value."""
+    again = pickle.loads(pickle.dumps(value))
+    texts = [str(value), repr(value), f"{value}", f"{value!r}", "%s" % value, "%r" % (value,)]  # noqa: UP031
+    return "\n".join([*texts, str(again), repr(again), repr([value]), repr({"k": value})])
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"x://user:{SECRET}@host/0",
+            f"x://:{SECRET}@one,two:2",
+            f"x://u:{SECRET}@one;x://u:{SECRET}@two",
+            f"x://one;x://u:{SECRET}@two/0",
+            f"x://host/0?password={SECRET}",
+            f"x://host/0?sentinel_password={SECRET}&db=1",
+            f"x://host?api_key={SECRET}",
+            f"x://host?ApiKey={SECRET}",
+            f"x://host?token={SECRET}&bearer_auth={SECRET}",
+            f"x://host?credential={SECRET}&sig={SECRET}&pw={SECRET}",
+            f"x://host?proxy=http://user:{SECRET}@proxy:1",
+            f"x://host?aws_secret_access={SECRET}",
+        ],
+    )
+    def test_never_shown(self, text: str):
+        """No text made of a URL shows a secret, on any host or in an option."""
+        assert SECRET not in shown(StoreURL.parse(text))
+
+    @settings(max_examples=200, derandomize=True, database=None, deadline=None)
+    @given(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=6, max_size=30),
+        st.sampled_from(
+            ["x://u:{}@h/0", "x://:{}@a,b:1", "x://u:{}@a;x://u:{}@b", "x://h?token={}"]
+        ),
+    )
+    def test_any_secret(self, secret: str, template: str):
+        """Whatever a password is made of, it arrives whole and is shown nowhere."""
+        assume(secret not in shown(StoreURL.parse(template.format("**", "**"))))
+        text = quote(secret, safe="")
+        url = StoreURL.parse(template.format(text, text))
+        found = url.password if url.password is not None else Secret(url.query["token"])
+        assert found.reveal() == secret
+        assert secret not in shown(url)
+        assert text not in shown(url)
+
+    def test_a_secret_is_text(self):
+        """A secret compares and reveals as text, also after pickling, and shows nothing."""
+        secret = pickle.loads(pickle.dumps(Secret(SECRET)))
+        assert type(secret) is Secret
+        assert secret == SECRET
+        assert secret.reveal() == SECRET
+        assert type(secret.reveal()) is str
+        assert SECRET not in shown(secret)
+        assert f"{secret:>10}" == "**"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"nosuchscheme://u:{SECRET}@host",
+            f"memory://u:{SECRET}@host?nosuch=1",
+            f"memory://u:{SECRET}@host?retry={SECRET}",
+            f"memory://u:{SECRET}@host:port",
+            f"memory:/u:{SECRET}@host",
+            f"memory://u:12/{SECRET}@host",
+            f"memory://u:12?{SECRET}@host",
+        ],
+    )
+    def test_errors(self, text: str):
+        """No error about a URL quotes it."""
+        with pytest.raises(ConfigurationError) as raised:
+            open_store(text)
+        error: BaseException | None = raised.value
+        while error is not None:
+            assert SECRET not in f"{error} {error!r}"
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
