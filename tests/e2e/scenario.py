@@ -25,7 +25,15 @@ TWICE = ("before", "close_barrier")
 class Scenario:
     """One chord.  The last part returns after the others have, into the trap."""
 
-    def __init__(self, site: Site, trap: Spec, kind: str = "late") -> None:
+    def __init__(
+        self,
+        site: Site,
+        trap: Spec,
+        kind: str = "late",
+        queues: tuple[str | None, str | None] = (None, None),
+        **limits: float,
+    ) -> None:
+        """`queues`: of the last part, and of the others; `limits`: of the last part."""
         self.site = site
         self.trap = trap
         self.stored = [True, True, not kind.endswith("_quiet")]
@@ -37,8 +45,11 @@ class Scenario:
             site.sig(others, second).set(task_id=self.ids[1]),
             site.sig(kind, last, list(trap), self.ids[:2]).set(task_id=self.ids[2]),
         ]
-        for task in header:
+        for task, queue in zip(header, (queues[1], queues[1], queues[0]), strict=True):
+            if queue:
+                task.set(queue=queue)
             task.set(link_error=[site.sig("errback")])
+        header[-1].set(**limits)
         with captured() as self.messages:
             body = site.sig("body").set(link_error=[site.sig("errback")])
             self.result = chord(header, body)()
@@ -56,8 +67,7 @@ class Scenario:
     def succeeds(self, most: int = 1) -> None:
         """Wait for the good end: right values, no errback, published at most so often."""
         site, body = self.site, self.result.id
-        ended = lambda: site.state(body) in ("SUCCESS", "FAILURE")  # noqa: E731
-        site.until(ended, f"the chord of {self.trap} ends")
+        self.ends()
         assert site.meta(body)["result"] == VALUES, site.logs()
         for part in itertools.compress(self.ids, self.stored):
             site.until(lambda part=part: site.state(part) == "SUCCESS", f"{part}: SUCCESS")
@@ -66,6 +76,13 @@ class Scenario:
         for each in itertools.compress([body, *self.ids], [True, *self.stored]):
             # Of a part whose result is ignored, a closed chord tells its main process nothing.
             assert not site.said("errback", of=each)
+
+    def ends(self) -> str:
+        """Wait until the body has a result; its state."""
+        state = lambda: self.site.state(self.result.id)  # noqa: E731
+        ended = lambda: state() in ("SUCCESS", "FAILURE")  # noqa: E731
+        self.site.until(ended, f"the chord of {self.trap} ends")
+        return state()
 
     def fails(self) -> None:
         """Wait for the bad end: the last part and the body fail, with their errbacks."""

@@ -123,12 +123,12 @@ class Trapped(Layer):
         )
 
     def call(self, name: str, operation: Callable[[], T]) -> T:
-        if self._down.exists():
-            raise Down(name)
         armed = _armed
         caught = armed.passes(name)
         if caught:
             armed.catch("before")
+        if self._down.exists():
+            raise Down(name)
         answer = operation()
         if caught:
             armed.catch("after")

@@ -1,0 +1,53 @@
+"""Time limits that strike while a finished task returns to its chord."""
+
+import pytest
+
+from tests.e2e.scenario import STEPS, TWICE, Scenario
+from tests.e2e.site import Site
+from tests.e2e.traps import Spec
+
+KINDS = ["late", "early", "early_quiet"]
+
+
+@pytest.fixture(scope="module")
+def site(make_site) -> Site:
+    site = make_site("redis")
+    site.worker("-c", "6")
+    return site
+
+
+def scenario(site, limit, kind, when, call):
+    called = "arrive" if (call, kind) == ("finish", "early_quiet") else call
+    spec = Spec(f"{limit}-{kind}-{when}-{call}", when, called, "slow")
+    return Scenario(site, spec, kind, **{limit: 1})
+
+
+@pytest.fixture(scope="module")
+def scenarios(site):
+    return {
+        (limit, kind, step): scenario(site, limit, kind, *step)
+        for limit in ("soft_time_limit", "time_limit")
+        for kind in KINDS
+        for step in STEPS
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", STEPS, ids="-".join)
+def test_a_soft_limit(scenarios, kind, step):
+    """A soft limit in the middle of a dispatch: the success is a success, published once."""
+    scenario = scenarios["soft_time_limit", kind, step]
+    scenario.caught()
+    scenario.succeeds()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", STEPS, ids="-".join)
+def test_a_hard_limit(scenarios, kind, step):
+    """A hard limit kills the child: what it had recorded has succeeded, and the chord ends."""
+    scenario = scenarios["time_limit", kind, step]
+    scenario.caught()
+    if step == ("before", "finish"):
+        scenario.fails()
+    else:
+        scenario.succeeds(most=2 if step == TWICE else 1)
