@@ -39,7 +39,10 @@ def arguments() -> argparse.Namespace:
         "--only", action="append", choices=SCENARIOS, help="a scenario; writes no report"
     )
     parser.add_argument(
-        "--folder", default=Path.cwd(), help="where files are stored; on a disk, not in memory"
+        "--folder",
+        type=Path,
+        default=report.ROOT / ".cache",
+        help="where files are stored; on a disk, not in memory",
     )
     return parser.parse_args()
 
@@ -57,8 +60,9 @@ def measure(sizes: plan.Plan, names: list[str]) -> Iterator[Row]:
 def main() -> int:
     """The exit status."""
     asked = arguments()
+    asked.folder.mkdir(parents=True, exist_ok=True)
     load, started = os.getloadavg(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=".cache-bench-", dir=asked.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
         sizes = (plan.quick if asked.quick else plan.full)(Path(folder))
         rows = list(measure(sizes, asked.only or list(SCENARIOS)))
     if not asked.only:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
+SLOW = 1.0
+"""Seconds."""
+
 Run = Callable[[], float]
 """Runs a contender once; seconds (or another cost) for one operation."""
 
@@ -63,16 +66,16 @@ class Loop:
 def interleaved(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
     """What each contender cost in each round, after a warm-up round.
 
-    A round is A B C ... C B A, so that a machine that slows down slows all of them.
+    A round is A B C ... C B A, so that a machine that slows down slows all of them.  An operation
+    that takes seconds is run once in a round.
     """
     costs: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
-        round_costs = dict.fromkeys(contenders, 0.0)
-        for name in (*contenders, *reversed(list(contenders))):
-            round_costs[name] += contenders[name]() / 2
-        for name, cost in round_costs.items():
+        there = {name: run() for name, run in contenders.items()}
+        back = {name: contenders[name]() for name in reversed(list(there)) if there[name] < SLOW}
+        for name, cost in there.items():
             if number:
-                costs[name].append(cost)
+                costs[name].append((cost + back.get(name, cost)) / 2)
     return costs
 
 

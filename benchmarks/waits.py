@@ -64,7 +64,14 @@ def _latencies(
 ) -> list[float]:
     waiting, storing = pair
     _latency(url, waiting, storing, 0.05)
-    return [_latency(url, waiting, storing, random.uniform(*delays)) for _ in range(count)]
+    return [_latency(url, waiting, storing, delay) for delay in _spread(count, *delays)]
+
+
+def _spread(count: int, low: float, high: float) -> list[float]:
+    """In any order; half a second holds all the phases of Celery's polling."""
+    delays = [low + (high - low) * (number + 0.5) / count for number in range(count)]
+    random.shuffle(delays)
+    return delays
 
 
 def _latency(url: str, waiting: Helper, storing: Helper, delay: float) -> float:
