@@ -1,7 +1,6 @@
 """Run the benchmarks: ``python -m benchmarks [--quick] [--gate] [--only NAME]``."""
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -61,13 +60,15 @@ def main() -> int:
     """The exit status."""
     asked = arguments()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    load, started = os.getloadavg(), time.monotonic()
+    started = time.monotonic()
+    facts = report.about("quick" if asked.quick else "full")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
         sizes = (plan.quick if asked.quick else plan.full)(Path(folder))
         rows = list(measure(sizes, asked.only or list(SCENARIOS)))
     if not asked.only:
-        mode = "quick" if asked.quick else "full"
-        print(report.write(rows, report.about(mode, time.monotonic() - started, load)))
+        facts["seconds"] = f"{time.monotonic() - started:.0f}"
+        facts["load after"] = report.load()
+        print(report.write(rows, facts))
     print(report.summary(rows))
     return int(asked.gate and any(row.passed is False for row in rows))
 

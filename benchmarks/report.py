@@ -20,20 +20,24 @@ _HEAD = """| what | ours | beside | measured | min … max | gate | | |
 """
 
 
-def about(mode: str, took: float, load: tuple[float, float, float]) -> dict[str, str]:
-    """What was measured, where and when."""
+def about(mode: str) -> dict[str, str]:
+    """What is measured, where and when; asked before the first measurement."""
     return {
         "mode": mode,
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "seconds": f"{took:.0f}",
         "git": _git("describe", "--always", "--dirty", "--exclude=*"),
         "python": platform.python_version(),
         **{name: version(name) for name in ("celery", "kombu", "sqlalchemy")},
         "sqlite": sqlite3.sqlite_version,
         "system": f"{platform.system()} {platform.release()}",
         "machine": f"{_processor()}, {os.cpu_count()} cores",
-        "load": " / ".join(f"{each:.1f}" for each in load) + " before",
+        "load before": load(),
     }
+
+
+def load() -> str:
+    """The load of the last 1, 5 and 15 minutes: what else ran."""
+    return " / ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
 def write(rows: Iterable[Row], facts: dict[str, str]) -> Path:
