@@ -33,7 +33,8 @@ def register(plugin: object) -> None:
     with _lock:
         if _manager.is_registered(plugin):
             return
-        _manager.register(plugin)
+        # pluggy would name it like its class; two unrelated plugins may be named alike.
+        _manager.register(plugin, name=str(id(plugin)))
         try:
             found = _adapters_of(plugin)
         except BaseException:
