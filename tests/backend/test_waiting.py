@@ -147,7 +147,7 @@ class TestIntervals:
             backend.wait_for(
                 "never", timeout=0.5, interval=0.1, on_interval=lambda: calls.append(1)
             )
-        assert 3 <= len(calls) <= 5
+        assert 2 <= len(calls) <= 5
 
     def test_it_is_not_called_for_a_ready_result(self, backend, done):
         done("t")
@@ -331,7 +331,7 @@ class TestGetMany:
         started = time.monotonic()
         found = dict(backend.get_many(["a", "never"], max_iterations=1))
         assert list(found) == ["a"]
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 0.45
 
     def test_one_iteration_for_a_set(self, app, done):
         done("a")
