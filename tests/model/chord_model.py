@@ -27,7 +27,8 @@ from typing import NamedTuple
 class Rules(NamedTuple):
     """The protocol: every field is one rule; the defaults are the code's."""
     order: str = "verify-claim-read-renew"   # or read-claim, claim-read-renew, claim-read, no-claim
-    takeover: str = "part"         # a delivery may break a claim of its own part at once; or "none"
+    takeover: str = "part"         # an arrival may break a claim of its own part at once; or "none"; or "look":
+                                   # whoever looks, too (no property is lost, but two may do so for ever)
     loser: str = "hold"            # sees complete, claimed by another part: hold | ack | timer | message
     lease: bool = True             # a held claim may be broken after it was watched unchanged
     store: str = "last"            # SUCCESS is stored after the dispatch; "first": before the arrival
@@ -65,18 +66,18 @@ class World(NamedTuple):
 # control record: size known (0/1), ids registered for the one slot, owner (part, delivery, renewals), done
 Ctl = namedtuple("Ctl", "size extra owner done", defaults=(0, (), None, False))
 # one delivery at work: message = part, delivery number, next step, count seen, control seen, parts read,
-# started after the tombstone?, holds an unacknowledged message? (no: a timer in memory)
-Proc = namedtuple("Proc", "m inc pc cnt snap vec late own", defaults=(0, None, (), False, True))
+# started after the tombstone?, holds an unacknowledged message? (no: a timer in memory), in its arrival?
+Proc = namedtuple("Proc", "m inc pc cnt snap vec late own new", defaults=(0, None, (), False, True, True))
 # bar: part -> 0 or the value (delivery + 1) that stands; msg: (sent, acked, started, owed) per message;
 # ghost: a write under way; ever, stored: bits per part that arrived, whose SUCCESS is stored; first: first
 # values; why: excuses for a second publish; crashes, ghosts, expiry: what may still happen; bad: verdict
 State = namedtuple("State", "bar ctl msg procs ghost pubs ever first stored why crashes ghosts expiry bad",
                    defaults=("",))
 
-FORGET = dict(cnt=0, snap=None, vec=(), late=False)
+FORGET = dict(cnt=0, snap=None, vec=(), late=False, new=False)
 DEAD_VARIABLES = {"store": FORGET, "ack": FORGET, "discard": FORGET, "add": FORGET, "send": FORGET,
-                  "done": dict(cnt=0, vec=(), late=False), "publish": dict(cnt=0), "arrive": dict(vec=()),
-                  "look": dict(snap=None)}
+                  "done": dict(cnt=0, vec=(), late=False, new=False), "publish": dict(cnt=0, new=False), "arrive": dict(vec=()),
+                  "look": dict(snap=None), "hold": dict(new=False), "read": dict(new=False), "renew": dict(new=False)}
 
 def initial(r, w):
     n = w.parts + 1 + (w.redeliveries + 1 if w.adds else 0)
@@ -210,7 +211,7 @@ class Model:
         begin = self.begin(s)
         if c.owner is None or r.order == "no-claim": return go(s, begin, snap=c)
         if self.owned(p, c) and p.vec: return go(s, "publish", snap=c)   # an ambiguous claim was mine
-        if c.owner[0] == p.m and r.takeover == "part": return go(s, begin, snap=c)
+        if c.owner[0] == p.m and (r.takeover == "look" or r.takeover == "part" and p.new): return go(s, begin, snap=c)
         if r.loser == "hold" or (r.loser == "message" and p.m == self.recover): return go(s, "hold", snap=c)
         if r.loser == "timer":
             return [self.put(self.acked(s, p.m), i, p._replace(pc="timer", own=False, snap=c))]
@@ -258,7 +259,8 @@ class Model:
             if how == "dup" and m == self.size_part and not w.dup_publisher: continue
             if how and len(s.procs) < w.workers:
                 sent, acked, st, owed = s.msg[m]
-                p = Proc(m, st, self.first_pc(m), 99 * (m == self.recover), late=bool(s.ctl and s.ctl.done))
+                p = Proc(m, st, self.first_pc(m), 99 * (m == self.recover), late=bool(s.ctl and s.ctl.done),
+                         new=m != self.recover)
                 if p.pc == "prelook": p = p._replace(pc="arrive", snap=s.ctl)
                 yield f"deliver m{m}.{st}{' (duplicate)' * (how == 'dup')}", s._replace(procs=tuple(sorted(
                     s.procs + (p,))), msg=self.setmsg(s, m, (sent, acked, st + 1, max(0, owed - 1))))
@@ -386,6 +388,7 @@ MUTANTS = [                       # name, rule changed, the world that shows it
     ("add_to_chord after the adder's arrival", dict(add="after"), small(adds=True)),
     ("bookkeeping without ttl", dict(finite_ttl=False), small(ghosts=1)),
     ("(speed only) own part waits for the lease", dict(takeover="none"), small()),
+    ("(livelock only) who looks takes over as well", dict(takeover="look"), small()),
     ("(window only) claim, then read, then publish", dict(order="claim-read"), small()),
     ("(also right) read, then claim, then publish", dict(order="read-claim"), small()),
     ("(also right) claim, read and verify, write a renewal", dict(order="claim-read-renew"), small()),

@@ -18,7 +18,7 @@ DECISIONS = 400
 """More than most histories need; afterwards each moves in turn and nothing disturbs."""
 
 by_chance = settings(
-    max_examples=150,
+    max_examples=400,
     derandomize=True,
     database=None,
     deadline=None,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Self
 
 from kvbackends import Entry, Feature, Store, StoreURL
+from kvbackends.process import PerProcess
 
 
 class Row(NamedTuple):
@@ -23,7 +24,7 @@ class DictStore(Store):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.rows: dict[str, Row] = {}
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
         self._versions = itertools.count(1)
 
     @classmethod
@@ -35,17 +36,17 @@ class DictStore(Store):
         return None if row is None else Entry(row.value, row.version)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        with self._lock:
+        with self._lock():
             self._put(key, value, ttl)
 
     def delete(self, key: str) -> None:
-        with self._lock:
+        with self._lock():
             self.rows.pop(key, None)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        with self._lock:
+        with self._lock():
             row = self._row(key)
             if (row and row.version) != version:
                 return False
