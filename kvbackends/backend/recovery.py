@@ -53,6 +53,8 @@ class Recovery(Base):
         """Finish for a lost process that had recorded its part with a success.
 
         It reads the chord's parts: this happens only when a process was lost or a task revoked.
+        Celery reports a hard time limit twice, the second time when the chord may be closed and
+        its parts are gone: then the stored result tells.
         """
         part = self._part(request, new_delivery())
         recorded = next(
@@ -63,7 +65,10 @@ class Recovery(Base):
             ),
             None,
         )
-        if recorded is None or self.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
+        if recorded is None:
+            recorded = self.get(self.get_key_for_task(request.id))
+            return recorded is not None and self.ranks.rank_of(recorded) is Rank.SUCCEEDED
+        if self.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
             return False
         offer = None if request.ignore_result else self._recorded_offer(request, recorded)
         # The part arrives again, with what it brought: that breaks a claim of the lost delivery.
