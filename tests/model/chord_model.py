@@ -74,8 +74,8 @@ Proc = namedtuple("Proc", "m inc pc cnt snap vec late own new", defaults=(0, Non
 State = namedtuple("State", "bar ctl msg procs ghost pubs ever first stored why crashes ghosts expiry bad",
                    defaults=("",))
 
-FORGET = dict(cnt=0, snap=None, vec=(), late=False, new=False)
-DEAD_VARIABLES = {"store": FORGET, "ack": FORGET, "discard": FORGET, "add": FORGET, "send": FORGET,
+FORGET = dict(cnt=0, snap=None, vec=(), late=False)
+DEAD_VARIABLES = {"store": FORGET, "ack": dict(FORGET, new=False), "discard": dict(FORGET, new=False), "add": FORGET, "send": FORGET,
                   "done": dict(cnt=0, vec=(), late=False, new=False), "publish": dict(cnt=0, new=False), "arrive": dict(vec=()),
                   "look": dict(snap=None), "hold": dict(new=False), "read": dict(new=False), "renew": dict(new=False)}
 
