@@ -104,32 +104,6 @@ class _Look(NamedTuple):
     version: Hashable | None
 
 
-class _Recording:
-    """The part that one turn brings: recorded once for each run of the barrier it meets."""
-
-    def __init__(
-        self, store: Operations, part: Part, value: bytes | None, ttl: float | None
-    ) -> None:
-        self._store, self._part, self._value, self._ttl = store, part, value, ttl
-        self._run: Run | None = None
-        self._count = 0
-
-    def counted(self, control: Control) -> Control:
-        """The control record with this part counted."""
-        if self._value is None:
-            return control
-        run = Run(self._part.barrier, control.run)
-        if run != self._run:
-            self._count = pages.record(self._store, run, self._part, self._value, self._ttl)
-            self._run = run
-        return control.counted(pages.page_of(self._part), self._count)
-
-    def forget(self) -> None:
-        """Undo what came back to life after the parts were discarded."""
-        if self._run is not None:
-            pages.forget(self._store, self._run, self._part)
-
-
 class _Visit(NamedTuple):
     """What comes to a barrier: a part with its value, the size, or somebody who looks."""
 
