@@ -1,0 +1,134 @@
+"""Parts that a running task adds."""
+
+from kvbackends import Store
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import (
+    CLAIMED,
+    CLOSED,
+    HELD,
+    TTL,
+    WAITING,
+    arrive,
+    begin,
+    close,
+    complete,
+    gathered,
+    part,
+    publisher,
+)
+
+
+class Adding(Area):
+    """Parts that a running header task adds."""
+
+    area = "adding"
+    rule = "adding"
+
+    def waits_for_the_added(self, store: Store, barrier: str) -> None:
+        """A part that was added has to arrive as well."""
+        begin(store, barrier, 2)
+        adder = part(barrier, 0)
+        store.expect_more(adder, 0, "added", TTL)
+        assert arrive(store, adder).outcome is WAITING
+        assert arrive(store, part(barrier, 1)).outcome is WAITING
+        answer = arrive(store, part(barrier, 0, "added"))
+        assert (answer.outcome, answer.parts) == (CLAIMED, 3)
+        assert set(gathered(store, barrier)) == {(0, "task-0"), (1, "task-1"), (0, "added")}
+
+    def added_arrives_first(self, store: Store, barrier: str) -> None:
+        """The added part may arrive before its adder; it does not stand for a header task."""
+        begin(store, barrier, 2)
+        adder = part(barrier, 0)
+        store.expect_more(adder, 0, "added", TTL)
+        assert arrive(store, part(barrier, 0, "added")).outcome is WAITING
+        assert arrive(store, part(barrier, 1)).outcome is WAITING
+        assert arrive(store, adder).outcome is CLAIMED
+
+    def idempotent(self, store: Store, barrier: str) -> None:
+        """The same member of the same slot is expected once, however often that is said."""
+        begin(store, barrier, 1)
+        for _ in range(3):
+            store.expect_more(part(barrier, 0), 0, "added", TTL)
+        arrive(store, part(barrier, 0))
+        assert arrive(store, part(barrier, 0, "added")).outcome is CLAIMED
+
+    def any_member_fills_the_slot(self, store: Store, barrier: str) -> None:
+        """An adder that ran twice named two members: one of them is enough, and one is yielded."""
+        begin(store, barrier, 1)
+        store.expect_more(part(barrier, 0), 0, "first run", TTL)
+        store.expect_more(part(barrier, 0), 0, "second run", TTL)
+        arrive(store, part(barrier, 0))
+        answer = arrive(store, part(barrier, 0, "second run"))
+        assert (answer.outcome, answer.parts) == (CLAIMED, 2)
+        assert set(gathered(store, barrier)) == {(0, "task-0"), (0, "second run")}
+
+    def both_members_arrive(self, store: Store, barrier: str) -> None:
+        """Two members of one slot are one part; neither stands for a header task."""
+        begin(store, barrier, 2)
+        for member in ("first run", "second run"):
+            store.expect_more(part(barrier, 0), 0, member, TTL)
+            assert arrive(store, part(barrier, 0, member)).outcome is WAITING
+        assert arrive(store, part(barrier, 0)).outcome is WAITING
+        answer = arrive(store, part(barrier, 1))
+        assert (answer.outcome, answer.parts) == (CLAIMED, 3)
+        assert len(gathered(store, barrier)) == 3
+
+    def slots_are_separate(self, store: Store, barrier: str) -> None:
+        """Two slots of one adder, and the same slot of two adders, are parts of their own."""
+        begin(store, barrier, 2)
+        for adder, slot, member in ((0, 0, "a"), (0, 1, "b"), (1, 0, "c")):
+            store.expect_more(part(barrier, adder), slot, member, TTL)
+        arrivals = [(0, "task-0"), (0, "a"), (1, "c"), (1, "task-1"), (0, "b")]
+        outcomes = [arrive(store, part(barrier, *each)).outcome for each in arrivals]
+        assert outcomes == [WAITING] * 4 + [CLAIMED]
+        assert set(gathered(store, barrier)) == set(arrivals)
+
+    def before_the_size(self, store: Store, barrier: str) -> None:
+        """What was added before the size is known is kept when it comes."""
+        store.open_barrier(barrier, b"", TTL)
+        store.expect_more(part(barrier, 0), 0, "added", TTL)
+        arrive(store, part(barrier, 0))
+        assert store.expect(publisher(barrier), 1, TTL).outcome is WAITING
+        assert arrive(store, part(barrier, 0, "added")).outcome is CLAIMED
+
+    def claim_fixes_the_choice(self, store: Store, barrier: str) -> None:
+        """Another member of a filled slot that arrives after the claim changes no value."""
+        begin(store, barrier, 1)
+        store.expect_more(part(barrier, 0), 0, "first run", TTL)
+        store.expect_more(part(barrier, 0), 0, "second run", TTL)
+        arrive(store, part(barrier, 0))
+        assert arrive(store, part(barrier, 0, "second run")).outcome is CLAIMED
+        before = gathered(store, barrier)
+        assert arrive(store, part(barrier, 0, "first run")).outcome is HELD
+        assert gathered(store, barrier) == before
+        assert arrive(store, part(barrier, 0, "second run")).parts == len(before)
+        assert gathered(store, barrier) == before
+
+    def too_late_to_add(self, store: Store, barrier: str) -> None:
+        """What is added after the claim is not expected, and does not count when it arrives."""
+        holder = complete(store, barrier)
+        before = gathered(store, barrier)
+        store.expect_more(part(barrier, 0), 0, "too late", TTL)
+        assert arrive(store, part(barrier, 0, "too late")).outcome is HELD
+        assert gathered(store, barrier) == before
+        assert arrive(store, part(barrier, holder.place)).parts == len(before)
+        assert gathered(store, barrier) == before
+
+    def after_closing(self, store: Store, barrier: str) -> None:
+        """Adding to a closed barrier changes nothing."""
+        close(store, complete(store, barrier))
+        store.expect_more(part(barrier, 0), 0, "too late", TTL)
+        assert arrive(store, part(barrier, 0, "too late")).outcome is CLOSED
+
+
+class Members(Area):
+    """Small sets that grow."""
+
+    area = "members"
+    rule = "members"
+
+    def add_member(self, store: Store, key: str) -> None:
+        """A set of members grows by one, and an addition again changes nothing."""
+        assert store.add_member(key, "a", TTL) == {"a"}
+        assert store.add_member(key, "b", TTL) == {"a", "b"}
+        assert store.add_member(key, "a", TTL) == {"a", "b"}

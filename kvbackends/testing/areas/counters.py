@@ -1,0 +1,33 @@
+"""Counters."""
+
+from kvbackends import Store
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import SHORT, outlive, value_at
+
+
+class Counters(Area):
+    """Decimal numbers that many add to."""
+
+    area = "counters"
+    rule = "counters"
+
+    def counts_from_nothing(self, store: Store, key: str) -> None:
+        """An absent number is 0, and the sum comes back."""
+        assert [store.increment(key, by, None) for by in (1, 41, -2)] == [1, 42, 40]
+
+    def is_a_decimal(self, store: Store, key: str) -> None:
+        """The number is stored in decimal, so that other programs read and write it."""
+        store.set(key, b"7")
+        assert store.increment(key, 3, None) == 10
+        assert value_at(store, key) == b"10"
+
+    def large(self, store: Store, key: str) -> None:
+        """Numbers of 60 bits are numbers."""
+        assert store.increment(key, 2**60, None) == 2**60
+        assert store.increment(key, 1, None) == 2**60 + 1
+
+    def ttl(self, store: Store, key: str) -> None:
+        """A counter expires like any key, and then counts from nothing."""
+        store.increment(key, 5, SHORT)
+        outlive(store)
+        assert store.increment(key, 1, None) == 1

@@ -1,0 +1,75 @@
+"""Listing and sweeping."""
+
+import pytest
+
+from kvbackends import Feature, NotSupported, Rank, Store
+from kvbackends.testing.registry import Area, lacking, requires
+from kvbackends.testing.tools import SHORT, offer, outlive, rank_of, value_at
+
+
+class Listing(Area):
+    """Finding keys by their beginning."""
+
+    area = "listing"
+    rule = "listing"
+
+    @requires(Feature.LISTING)
+    def lists_a_prefix(self, store: Store, key: str) -> None:
+        """A store that lists yields the live keys of a prefix, letter by letter."""
+        wanted = {f"{key}-a%", f"{key}-a_", f"{key}-a*", f"{key}-a"}
+        for each in (*wanted, f"{key}-b", f"{key}-A"):
+            store.set(each, b"v")
+        store.set(f"{key}-a-expired", b"v", SHORT)
+        store.set(f"{key}-a-deleted", b"v")
+        store.delete(f"{key}-a-deleted")
+        outlive(store)
+        assert sorted(store.scan(f"{key}-a")) == sorted(wanted)
+
+    @requires(Feature.LISTING)
+    def wildcards_are_letters(self, store: Store, key: str) -> None:
+        """A prefix is text: what other languages take for a pattern stands for itself."""
+        store.set(f"{key}%x", b"v")
+        store.set(f"{key}yx", b"v")
+        assert list(store.scan(f"{key}%")) == [f"{key}%x"]
+
+    @requires(Feature.LISTING)
+    def offered_keys_are_listed(self, store: Store, key: str) -> None:
+        """Ranked keys are listed under their names."""
+        store.offer(offer(key, Rank.FAILED), rank_of)
+        assert list(store.scan(key)) == [key]
+
+    @lacking(Feature.LISTING)
+    def refused_where_it_is_lacking(self, store: Store, key: str) -> None:
+        """A store that does not list says so, and never yields a part of its keys."""
+        with pytest.raises(NotSupported, match="cannot list"):
+            list(store.scan(key))
+
+
+class Sweeping(Area):
+    """Freeing what has expired."""
+
+    area = "sweeping"
+    rule = "sweeping"
+
+    def bounded(self, store: Store, key: str) -> None:
+        """Sweeping removes at most so many expired keys at a time, and leaves live ones."""
+        store.set(f"{key}-live", b"v", 60)
+        for i in range(8):
+            store.set(f"{key}-{i}", b"v", SHORT)
+        outlive(store)
+        swept = store.sweep(3)
+        assert 0 <= swept <= 3
+        while store.sweep(3):
+            pass
+        assert value_at(store, f"{key}-live") == b"v"
+
+    def nothing_to_sweep(self, store: Store, key: str) -> None:
+        """Live keys are never swept, whatever was written over or deleted."""
+        store.set(key, b"v", SHORT)
+        store.set(key, b"v", 60)
+        store.set(f"{key}-2", b"v", SHORT)
+        store.delete(f"{key}-2")
+        store.set(f"{key}-2", b"v")
+        outlive(store)
+        store.sweep()
+        assert set(store.get_batch([key, f"{key}-2"])) == {key, f"{key}-2"}

@@ -1,0 +1,118 @@
+"""The five methods."""
+
+import pytest
+
+from kvbackends import Rank, Store
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import Opener, offer, rank_of, value_at
+
+ODD_KEYS = {
+    "blank": "with blank",
+    "newline": "line\nbreak",
+    "nul": "nul\0byte",
+    "unicode": "schlüssel-鍵-🔑",
+    "quotes": 'it\'s "quoted" `so`',
+    "wildcards": "a*b?c%d_e[f]",
+    "separators": "a/b\\c:d.e;f,g#h",
+    "dollar": "$where.$gt",
+    "long": "long-" * 200,
+    "very long": "v" * 70_000,
+}
+
+
+class Methods(Area):
+    """Reading and writing bytes under keys."""
+
+    area = "methods"
+    rule = "the-five-methods"
+
+    def absent_key_is_none(self, store: Store, key: str) -> None:
+        """A key that was never written is None."""
+        assert store.get(key) is None
+
+    def set_then_get(self, store: Store, key: str) -> None:
+        """What was set is read."""
+        store.set(key, b"value")
+        assert value_at(store, key) == b"value"
+
+    def set_replaces(self, store: Store, key: str) -> None:
+        """`set` stores unconditionally."""
+        store.set(key, b"old")
+        store.set(key, b"new")
+        assert value_at(store, key) == b"new"
+
+    def delete(self, store: Store, key: str) -> None:
+        """A deleted key is absent, and deleting an absent one is fine."""
+        store.set(key, b"value")
+        store.delete(key)
+        store.delete(key)
+        assert store.get(key) is None
+
+    def all_bytes(self, store: Store, key: str) -> None:
+        """Values are bytes: every byte, in every position, and none are changed."""
+        for value in (bytes(range(256)), bytes(range(255, -1, -1)), b"\xff\x00" * 999):
+            store.set(key, value)
+            read = value_at(store, key)
+            assert read == value
+            assert type(read) is bytes
+
+    def empty_value(self, store: Store, key: str) -> None:
+        """An empty value is a value."""
+        store.set(key, b"")
+        assert value_at(store, key) == b""
+        assert store.get_batch([key]) == {key: b""}
+        assert not store.compare_and_set(key, b"x", None)
+
+    def large_value(self, store: Store, key: str) -> None:
+        """A megabyte comes back as it was."""
+        value = bytes(range(256)) * 4096
+        store.set(key, value)
+        assert value_at(store, key) == value
+
+    @pytest.mark.parametrize("odd", ODD_KEYS.values(), ids=ODD_KEYS)
+    def odd_keys(self, store: Store, key: str, odd: str) -> None:
+        """Any text is a key, at any length, for reading alone, in batches and ranked."""
+        odd = f"{key}{odd}"
+        store.set(odd, b"value")
+        assert value_at(store, odd) == b"value"
+        assert store.get(odd + "x") is None
+        assert store.get_batch([odd, odd + "x"]) == {odd: b"value"}
+        store.delete(odd)
+        assert store.offer(offer(odd, Rank.FAILED), rank_of)
+        assert value_at(store, odd) == b"2"
+
+    def keys_are_case_sensitive(self, store: Store, key: str) -> None:
+        """Keys that differ in case only are different keys."""
+        store.set(key, b"lower")
+        assert store.get(key.upper()) is None
+
+    def batch(self, store: Store, key: str) -> None:
+        """A batch has the keys that exist, under their names, and leaves out the others."""
+        keys = [f"{key}-{i}" for i in range(50)]
+        for i, each in enumerate(keys[::2]):
+            store.set(each, b"%d" % i)
+        assert store.get_batch(keys) == {each: b"%d" % i for i, each in enumerate(keys[::2])}
+
+    def empty_batch(self, store: Store) -> None:
+        """A batch of nothing is nothing."""
+        assert store.get_batch([]) == {}
+
+    def second_connection_sees_it(self, opener: Opener, key: str) -> None:
+        """What one connection has written another reads, and closing the first changes nothing."""
+        first, second = opener(), opener()
+        first.set(key, b"value")
+        assert value_at(second, key) == b"value"
+        first.close()
+        assert value_at(second, key) == b"value"
+        second.close()
+
+    def reopens_after_close(self, store: Store, key: str) -> None:
+        """A call after `close` opens the store again."""
+        store.set(key, b"value")
+        store.close()
+        store.close()
+        assert value_at(store, key) == b"value"
+
+    def ping(self, store: Store) -> None:
+        """A store that can be reached answers."""
+        store.ping()

@@ -1,0 +1,86 @@
+"""The ranked write."""
+
+import time
+from itertools import product
+
+import pytest
+
+from kvbackends import Rank, Store
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import SHORT, Opener, offer, outlive, rank_of, value_at
+
+RANKS = list(Rank)
+
+
+class Ranks(Area):
+    """Which record stays."""
+
+    area = "ranks"
+    rule = "ranks"
+
+    @pytest.mark.parametrize(("old", "new"), list(product(RANKS, RANKS)), ids=str)
+    def matrix(self, store: Store, key: str, old: Rank, new: Rank) -> None:
+        """A record yields to one of at least its rank, and a success to nothing."""
+        stored = old <= new and old is not Rank.SUCCEEDED
+        assert store.offer(offer(key, old, "old"), rank_of)
+        assert store.offer(offer(key, new, "new"), rank_of) is stored
+        expected = offer(key, new, "new") if stored else offer(key, old, "old")
+        assert value_at(store, key) == expected.value
+
+    @pytest.mark.parametrize("rank", RANKS, ids=str)
+    def equal_bytes(self, store: Store, key: str, rank: Rank) -> None:
+        """An offer that equals what is stored is stored: it may be its own earlier attempt."""
+        same = offer(key, rank, "same")
+        assert store.offer(same, rank_of)
+        assert store.offer(same, rank_of)
+
+    @pytest.mark.parametrize("rank", RANKS, ids=str)
+    def any_rank_after_delete(self, store: Store, key: str, rank: Rank) -> None:
+        """After `delete` has returned an offer of any rank is stored, also a second time."""
+        for turn in range(2):
+            assert store.offer(offer(key, Rank.SUCCEEDED, f"first {turn}"), rank_of)
+            store.delete(key)
+            assert store.offer(offer(key, rank, f"again {turn}"), rank_of)
+            assert value_at(store, key) == offer(key, rank, f"again {turn}").value
+            store.delete(key)
+
+    @pytest.mark.parametrize("rank", RANKS, ids=str)
+    def any_rank_after_expiry(self, store: Store, key: str, rank: Rank) -> None:
+        """After the ttl has passed an offer of any rank is stored."""
+        assert store.offer(offer(key, Rank.SUCCEEDED, ttl=SHORT), rank_of)
+        outlive(store)
+        assert store.offer(offer(key, rank, "again"), rank_of)
+        assert value_at(store, key) == offer(key, rank, "again").value
+
+    def unready_after_delete_is_the_old_version_gone(self, opener: Opener, key: str) -> None:
+        """Deleting through one connection forgets the rank for another."""
+        first, second = opener(), opener()
+        assert first.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        second.delete(key)
+        assert first.offer(offer(key, Rank.UNREADY), rank_of)
+        first.close()
+        second.close()
+
+    def ttl_of_the_last_stored(self, store: Store, key: str) -> None:
+        """A stored offer brings its ttl; one that does not yield leaves what is there."""
+        store.offer(offer(key, Rank.UNREADY, ttl=60), rank_of)
+        store.offer(offer(key, Rank.SUCCEEDED, ttl=0.3), rank_of)
+        assert not store.offer(offer(key, Rank.UNREADY, ttl=60), rank_of)
+        time.sleep(0.2)
+        assert store.get(key) is not None
+        time.sleep(0.12 + store.limits.ttl_step)
+        assert store.get(key) is None
+
+    def any_rank_of(self, store: Store, key: str) -> None:
+        """A record that another program wrote is ranked by its bytes."""
+        store.set(key, b"3 written by an older worker")
+        assert not store.offer(offer(key, Rank.FAILED), rank_of)
+        store.set(key, b"1 written by an older worker")
+        assert store.offer(offer(key, Rank.UNREADY), rank_of)
+
+    def all_bytes(self, store: Store, key: str) -> None:
+        """Ranked values are bytes like any other."""
+        value = b"3" + bytes(range(256))
+        assert store.offer(offer(key, Rank.SUCCEEDED)._replace(value=value), rank_of)
+        assert value_at(store, key) == value
+        assert store.get_batch([key]) == {key: value}

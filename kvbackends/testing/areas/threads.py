@@ -1,0 +1,129 @@
+"""Many threads."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+from kvbackends import Arrival, Offer, Outcome, Rank, Store
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import offer, part, publisher, race, rank_of, together, value_at
+
+THREADS = 8
+ROUNDS = 10
+
+
+class Threads(Area):
+    """Every method is safe from any thread."""
+
+    area = "threads"
+    rule = "threads"
+
+    def one_creates(self, store: Store, key: str) -> None:
+        """Of eight who create a key at once exactly one succeeds."""
+        for i in range(ROUNDS):
+            won = race(THREADS, partial(_create, store, f"{key}-{i}"))
+            assert won.count(True) == 1
+            assert value_at(store, f"{key}-{i}") == b"%d" % won.index(True)
+
+    def no_update_is_lost(self, store: Store, key: str) -> None:
+        """Eight threads that add by compare_and_set lose nothing."""
+        store.set(key, b"0")
+        together([partial(_add, store, key, 15)] * THREADS)
+        assert value_at(store, key) == b"%d" % (15 * THREADS)
+
+    def no_increment_is_lost(self, store: Store, key: str) -> None:
+        """Eight threads that count lose nothing, and no two get the same number."""
+        sums = together([lambda: [store.increment(key, 1, None) for _ in range(15)]] * THREADS)
+        assert sorted(n for each in sums for n in each) == list(range(1, 15 * THREADS + 1))
+
+    def best_rank_wins(self, store: Store, key: str) -> None:
+        """Whatever the order of eight writers, the success stays."""
+        ranks = [Rank.SUCCEEDED, Rank.FAILED, *[Rank.UNREADY] * (THREADS - 2)]
+        for i in range(ROUNDS):
+            random.Random(i).shuffle(ranks)
+            offers = [offer(f"{key}-{i}", rank, str(n)) for n, rank in enumerate(ranks)]
+            stored = together(partial(store.offer, each, rank_of) for each in offers)
+            winner = ranks.index(Rank.SUCCEEDED)
+            assert stored[winner]
+            assert value_at(store, f"{key}-{i}") == b"3%d" % winner
+
+    def first_success_stays(self, store: Store, key: str) -> None:
+        """Of eight successes the first that was stored stays."""
+        for i in range(ROUNDS):
+            offers = [offer(f"{key}-{i}", Rank.SUCCEEDED, str(n)) for n in range(THREADS)]
+            stored = together(partial(store.offer, each, rank_of) for each in offers)
+            assert stored.count(True) == 1
+            assert value_at(store, f"{key}-{i}") == b"3%d" % stored.index(True)
+
+    def success_is_never_seen_to_go(self, store: Store, other: Store, key: str) -> None:
+        """While others offer what is worse, who reads sees the success that was confirmed."""
+        worse = [offer(key, Rank.UNREADY, str(n)) for n in range(THREADS)]
+        best = offer(key, Rank.SUCCEEDED)
+
+        def confirm_and_read() -> list[bytes]:
+            assert store.offer(best, rank_of)
+            return [value_at(other, key) for _ in range(10)]
+
+        def annoy(each: Offer) -> list[bytes]:
+            for _ in range(5):
+                store.offer(each, rank_of)
+            return []
+
+        works: list[Callable[[], list[bytes]]] = [partial(annoy, each) for each in worse]
+        seen = together([confirm_and_read, *works])
+        assert set(seen[0]) == {best.value}
+
+    def one_claims(self, store: Store, barrier: str) -> None:
+        """Eight threads bring forty parts: exactly one delivery claims, and it sees all values."""
+        store.open_barrier(barrier, b"", 60)
+        store.expect(publisher(barrier), 40, 60)
+        arrivals = race(THREADS, lambda n: _bring(store, barrier, range(n, 40, THREADS)))
+        outcomes = [each.outcome for many in arrivals for each in many]
+        assert outcomes.count(Outcome.CLAIMED) == 1
+        assert Outcome.CLOSED not in outcomes
+        assert len(list(store.parts(barrier))) == 40
+
+    def the_size_races_too(self, store: Store, barrier: str) -> None:
+        """The size and the last parts at once: exactly one claims, whoever it is."""
+        for i in range(ROUNDS):
+            store.open_barrier(f"{barrier}-{i}", b"", 60)
+            outcomes = [each.outcome for each in race(4, partial(_any_of, store, f"{barrier}-{i}"))]
+            assert outcomes.count(Outcome.CLAIMED) == 1
+
+    def one_evicts(self, store: Store, barrier: str) -> None:
+        """Of eight who give up on the same holder exactly one takes its place."""
+        store.open_barrier(barrier, b"", 60)
+        store.expect(publisher(barrier), THREADS + 1, 60)
+        _bring(store, barrier, range(THREADS))
+        holder = part(barrier, THREADS)
+        assert store.arrive(holder, b"v", 60).outcome is Outcome.CLAIMED
+        answers = race(THREADS, lambda n: store.arrive(part(barrier, n), None, 60, holder.delivery))
+        assert [each.outcome for each in answers].count(Outcome.CLAIMED) == 1
+        assert {each.outcome for each in answers} == {Outcome.CLAIMED, Outcome.HELD}
+
+    def members_are_not_lost(self, store: Store, key: str) -> None:
+        """Eight who add to one set at once lose nothing."""
+        race(THREADS, lambda n: store.add_member(key, str(n), 60))
+        assert store.add_member(key, "0", 60) == {str(n) for n in range(THREADS)}
+
+
+def _create(store: Store, key: str, n: int) -> bool:
+    return store.compare_and_set(key, b"%d" % n, None)
+
+
+def _add(store: Store, key: str, times: int) -> None:
+    while times:
+        entry = store.get(key)
+        assert entry is not None
+        times -= store.compare_and_set(key, b"%d" % (int(entry.value) + 1), entry.version)
+
+
+def _bring(store: Store, barrier: str, places: range) -> list[Arrival]:
+    return [store.arrive(part(barrier, place), b"v", 60) for place in places]
+
+
+def _any_of(store: Store, barrier: str, n: int) -> Arrival:
+    """A part, or the size."""
+    if n == 3:
+        return store.expect(publisher(barrier), 3, 60)
+    return store.arrive(part(barrier, n), b"v", 60)

@@ -1,0 +1,65 @@
+"""Versions."""
+
+from kvbackends import Store
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import value_at, version_at
+
+
+class Versions(Area):
+    """Writing only over what was read."""
+
+    area = "versions"
+    rule = "versions"
+
+    def only_if_absent(self, store: Store, key: str) -> None:
+        """Version None stores only where nothing is."""
+        assert store.compare_and_set(key, b"first", None)
+        assert not store.compare_and_set(key, b"second", None)
+        assert value_at(store, key) == b"first"
+
+    def with_the_version_read(self, store: Store, key: str) -> None:
+        """The version that was read is the one to compare with."""
+        store.set(key, b"one")
+        assert store.compare_and_set(key, b"two", version_at(store, key))
+        assert value_at(store, key) == b"two"
+
+    def stale(self, store: Store, key: str) -> None:
+        """A version from before another write is False, and nothing is stored."""
+        store.set(key, b"one")
+        stale = version_at(store, key)
+        store.set(key, b"two")
+        assert not store.compare_and_set(key, b"three", stale)
+        assert value_at(store, key) == b"two"
+
+    def deleted(self, store: Store, key: str) -> None:
+        """A version of a key that was deleted is False, not a creation."""
+        store.set(key, b"one")
+        version = version_at(store, key)
+        store.delete(key)
+        assert not store.compare_and_set(key, b"two", version)
+        assert store.get(key) is None
+
+    def version_never_returns_with_other_bytes(self, store: Store, key: str) -> None:
+        """After delete and re-creation an old version does not fit other bytes."""
+        versions = {}
+        for i in range(20):
+            store.set(key, b"%d" % i)
+            versions[version_at(store, key)] = i
+            store.delete(key)
+        assert len(versions) == 20
+        store.set(key, b"last")
+        assert not any(store.compare_and_set(key, b"bad", version) for version in versions)
+
+    def same_bytes(self, store: Store, key: str) -> None:
+        """Storing the bytes that are there is a success."""
+        store.set(key, b"same")
+        assert store.compare_and_set(key, b"same", version_at(store, key))
+
+    def version_is_the_bytes(self, store: Store, key: str) -> None:
+        """Equal versions mean equal bytes: a read between writes never mixes them."""
+        seen: dict[object, bytes] = {}
+        for i in (1, 2, 1, 2, 3):
+            store.set(key, b"%d" % i)
+            entry = store.get(key)
+            assert entry is not None
+            assert seen.setdefault(entry.version, entry.value) == entry.value

@@ -1,0 +1,144 @@
+"""Waking those who wait."""
+
+import threading
+import time
+
+from kvbackends import Feature, Outcome, Rank, Store, Subscription
+from kvbackends.testing.registry import Area, requires
+from kvbackends.testing.tools import SOON, hinted, offer, part, publisher, rank_of
+
+
+class Waiting(Area):
+    """No change is missed."""
+
+    area = "waiting"
+    rule = "waiting"
+
+    def an_offer_ends_a_wait(self, store: Store, subscription: Subscription, key: str) -> None:
+        """After `watch` has returned, a later offer is told, or that anything may have changed."""
+        subscription.watch([key])
+        store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        assert hinted(subscription, key)
+
+    def finish_ends_a_wait(
+        self, store: Store, subscription: Subscription, key: str, barrier: str
+    ) -> None:
+        """A result that is stored together with its part is told too."""
+        store.open_barrier(barrier, b"", 60)
+        store.expect(publisher(barrier), 2, 60)
+        subscription.watch([key])
+        answer = store.finish(offer(key, Rank.SUCCEEDED), part(barrier, 0), rank_of, 60)
+        assert answer.outcome is Outcome.WAITING
+        assert hinted(subscription, key)
+
+    def closing_tells_of_the_result(
+        self, store: Store, subscription: Subscription, key: str, barrier: str
+    ) -> None:
+        """The result that closing a barrier stores is told."""
+        store.open_barrier(barrier, b"", 60)
+        last = part(barrier, 0)
+        store.arrive(last, b"v", 60)
+        subscription.watch([key])
+        store.close_barrier(last, 60, offer(key, Rank.SUCCEEDED), rank_of)
+        assert hinted(subscription, key)
+
+    def several_keys_by_turns(self, store: Store, subscription: Subscription, key: str) -> None:
+        """Keys may be added while others are watched, and each is told."""
+        for i in range(5):
+            subscription.watch([f"{key}-{i}"])
+            store.offer(offer(f"{key}-{i}", Rank.UNREADY), rank_of)
+            assert hinted(subscription, f"{key}-{i}")
+
+    def another_connection_is_heard(
+        self, other: Store, subscription: Subscription, key: str
+    ) -> None:
+        """An offer by another connection of the same store is told."""
+        subscription.watch([key])
+        other.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        assert hinted(subscription, key)
+
+    def odd_keys(self, store: Store, subscription: Subscription, key: str) -> None:
+        """A key is told as it was asked for, however the store holds it."""
+        odd = f"{key} ключ\n{'long' * 500}"
+        subscription.watch([odd])
+        store.offer(offer(odd, Rank.SUCCEEDED), rank_of)
+        assert hinted(subscription, odd)
+
+    def wake(self, subscription: Subscription) -> None:
+        """`wake` ends a wait from any thread, at once, and the answer is that nothing changed."""
+        began = time.monotonic()
+        threading.Timer(0.05, subscription.wake).start()
+        while (keys := subscription.wait(SOON)) is None:
+            pass
+        assert not keys
+        assert time.monotonic() - began < SOON / 2
+
+    def wake_before_waiting(self, subscription: Subscription) -> None:
+        """A wake that comes before the wait is not lost."""
+        subscription.wake()
+        began = time.monotonic()
+        subscription.wait(SOON)
+        assert time.monotonic() - began < SOON / 2
+
+    def times_out(self, subscription: Subscription, key: str) -> None:
+        """A wait ends after its time; no key is named that was not offered."""
+        subscription.watch([key])
+        began = time.monotonic()
+        assert not subscription.wait(0.05)  # empty, or None: any key may have changed
+        assert time.monotonic() - began >= 0.04
+
+    def zero_looks_once(self, subscription: Subscription) -> None:
+        """A wait of no time returns at once."""
+        began = time.monotonic()
+        subscription.wait(0)
+        assert time.monotonic() - began < 1
+
+    @requires(Feature.PUSH)
+    def other_keys_are_not_told(self, store: Store, subscription: Subscription, key: str) -> None:
+        """Where a store can tell, it names what was watched and offered, and nothing else."""
+        subscription.watch([key])
+        store.offer(offer(f"{key}-other", Rank.SUCCEEDED), rank_of)
+        store.set(f"{key}-plain", b"v")
+        store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        told: list[str] = []
+        while key not in told and (keys := subscription.wait(SOON)) is not None:
+            told += keys
+        assert set(told) <= {key}
+
+    def unwatched(self, store: Store, subscription: Subscription, key: str) -> None:
+        """A key that is no longer watched is not told, and unwatching it again is fine."""
+        subscription.watch([key, f"{key}-2"])
+        subscription.unwatch([key])
+        subscription.unwatch([key])
+        store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        store.offer(offer(f"{key}-2", Rank.SUCCEEDED), rank_of)
+        seen: set[str] = set()
+        while f"{key}-2" not in seen:
+            keys = subscription.wait(0.1)
+            seen.update({f"{key}-2"} if keys is None else keys)
+        assert key not in seen
+
+    def no_lost_wake_up(self, store: Store, subscription: Subscription, key: str) -> None:
+        """Watch, read, wait: an offer between any two of these is either read or told."""
+        keys = [f"{key}-{i}" for i in range(40)]
+        writer = threading.Thread(
+            target=lambda: [store.offer(offer(k, Rank.SUCCEEDED), rank_of) for k in keys]
+        )
+        subscription.watch(keys)
+        writer.start()
+        pending = set(keys)
+        until = time.monotonic() + SOON
+        while pending and time.monotonic() < until:
+            told = subscription.wait(0.2)
+            pending -= store.get_batch(pending if told is None else pending & set(told)).keys()
+        writer.join()
+        assert not pending
+
+    def two_subscriptions(self, store: Store, subscription: Subscription, key: str) -> None:
+        """Closing one subscription leaves the other."""
+        other = store.subscribe()
+        other.watch([key])
+        subscription.watch([key])
+        other.close()
+        store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        assert hinted(subscription, key)

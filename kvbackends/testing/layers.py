@@ -1,0 +1,156 @@
+"""Layers for tests: they count, record, slow down and break the calls to a store."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+from kvbackends.layers.layer import Layer
+from kvbackends.records import Entry
+from kvbackends.store import Store
+
+T = TypeVar("T")
+
+
+class Broken(Exception):
+    """What the faulty store's driver raises when the connection breaks."""
+
+
+class Wrapped(Layer):
+    """Every call to the inner store, the five and the native ones, passes `call`."""
+
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
+        """Makes the call; a subclass does something before, after or instead."""
+        return operation()
+
+    def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """The native operation, through `call`."""
+        return lambda *args: self.call(name, lambda: operation(*args))
+
+    def get(self, key: str) -> Entry | None:
+        """Through `call`."""
+        return self.call("get", lambda: self.inner.get(key), key)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Through `call`."""
+        self.call("set", lambda: self.inner.set(key, value, ttl), key)
+
+    def delete(self, key: str) -> None:
+        """Through `call`."""
+        self.call("delete", lambda: self.inner.delete(key), key)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """Through `call`."""
+        return self.call(
+            "compare_and_set", lambda: self.inner.compare_and_set(key, value, version, ttl), key
+        )
+
+
+class Counting(Wrapped):
+    """Counts the calls that reach the inner store."""
+
+    def __init__(self, inner: Store) -> None:
+        self.calls: Counter[str] = Counter()
+        super().__init__(inner)
+
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
+        """Counted."""
+        self.calls[name] += 1
+        return operation()
+
+    def spent(self, work: Callable[[], object]) -> int:
+        """How many calls `work` makes."""
+        before = self.calls.total()
+        work()
+        return self.calls.total() - before
+
+
+class Faults(Wrapped):
+    """Fails as told: each call takes one word of the script.
+
+    ``before``: nothing happens, then `Broken`.  ``after``: it happens, then `Broken`.  ``ok``, or
+    the script is at its end: it works.  A callable is run in place of an ``after``'s return, to do
+    what somebody else does meanwhile.
+    """
+
+    def __init__(self, inner: Store, script: Iterable[str | Callable[[], object]] = ()) -> None:
+        self.script = list(script)
+        self.seen: list[str] = []
+        super().__init__(inner)
+        self.transient_errors = (*inner.transient_errors, Broken)
+
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
+        """Broken, if it is its turn."""
+        self.seen.append(name)
+        word = self.script.pop(0) if self.script else "ok"
+        if word == "before":
+            raise Broken(name)
+        answer = operation()
+        if callable(word):
+            word()
+        if word != "ok":
+            raise Broken(name)
+        return answer
+
+
+class Latency(Wrapped):
+    """A network between: each call takes `seconds`, half before and half after its effect.
+
+    With a `seed` the times vary between nothing and twice as long, the same in each run.
+    """
+
+    def __init__(self, inner: Store, seconds: float, seed: int | None = None) -> None:
+        self.seconds = seconds
+        self._random = None if seed is None else random.Random(seed)
+        super().__init__(inner)
+
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
+        """Late, and answered late."""
+        time.sleep(self._half())
+        try:
+            return operation()
+        finally:
+            time.sleep(self._half())
+
+    def _half(self) -> float:
+        factor = 1.0 if self._random is None else self._random.uniform(0, 2)
+        return self.seconds / 2 * factor
+
+
+class Call(NamedTuple):
+    """A call that a `Recording` saw."""
+
+    thread: int
+    name: str
+    key: str
+    began: float
+    ended: float
+    answer: object
+    """What it returned, or the exception that it raised."""
+
+
+class Recording(Wrapped):
+    """Keeps what was called, by whom, when, and what came of it."""
+
+    def __init__(self, inner: Store) -> None:
+        self.history: list[Call] = []
+        super().__init__(inner)
+
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
+        """Recorded."""
+        began, answer = time.monotonic(), None
+        try:
+            answer = operation()
+        except BaseException as error:
+            self._record(name, key, began, error)
+            raise
+        self._record(name, key, began, answer)
+        return answer
+
+    def _record(self, name: str, key: str, began: float, answer: object) -> None:
+        now, me = time.monotonic(), threading.get_ident()
+        self.history.append(Call(me, name, key, began, now, answer))

@@ -1,0 +1,155 @@
+"""`StoreSuite`: three lines for who writes an adapter."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import pytest
+
+from kvbackends import Store, StoreURL, Subscription, open_store
+from kvbackends.layers.only_five import OnlyFive
+from kvbackends.store import ACCELERABLE
+
+pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
+
+from kvbackends.testing.registry import Check, checks  # noqa: E402 - after the line above
+
+NATIVE, DERIVED = "native", "derived"
+LACKING = "lacking: "
+"""How the reason of a skip begins where a check is not meant for the store."""
+
+Opener = Callable[[], Store]
+
+
+class Deviation(NamedTuple):
+    """A check that this store fails, why, and how: a strict expected failure.
+
+    `check` is the check's name; with ``[native]`` or ``[derived]`` behind it, of that run only.
+    """
+
+    check: str
+    raises: type[Exception]
+    reason: str
+
+
+class StoreSuite:
+    """Proves a store.  Checked when the class is made: unknown checks and overrides are refused."""
+
+    url: ClassVar[str] = ""
+    settings: ClassVar[Mapping[str, object]] = {}
+    deviations: ClassVar[Sequence[Deviation]] = ()
+    store_index: ClassVar[int] = 0
+    """Its place among the URLs of a run without a file."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        overridden = sorted(vars(cls).keys() & BY_METHOD.keys())
+        if overridden:
+            raise TypeError(
+                f"{cls.__name__} overrides the checks {', '.join(overridden)}: a check is never "
+                "changed; declare a Deviation"
+            )
+        for deviation in cls.deviations:
+            _refuse_unfit(cls.__name__, deviation)
+
+    @pytest.fixture
+    def store_url(self) -> str:
+        """Where the store is; override it, with any scope, where a fixture starts the store."""
+        if not self.url:
+            raise TypeError(
+                f"{type(self).__name__} has no store: give it a `url`, or override `store_url`"
+            )
+        return self.url
+
+    @pytest.fixture(params=[NATIVE, DERIVED])
+    def mode(self, request: pytest.FixtureRequest) -> str:
+        """Native: as the store is.  Derived: with its overrides taken away."""
+        return str(request.param)
+
+    @pytest.fixture
+    def opener(self, store_url: str, mode: str) -> Iterator[Opener]:
+        """Opens the same store once more, as another process would; closed afterwards."""
+        opened: list[Store] = []
+
+        def opener() -> Store:
+            store = open_store(store_url, dict(self.settings))
+            opened.append(OnlyFive(store) if mode == DERIVED and store.native else store)
+            return opened[-1]
+
+        yield opener
+        for store in opened:
+            store.close()
+
+    @pytest.fixture
+    def store(self, request: pytest.FixtureRequest, opener: Opener, mode: str) -> Store:
+        """The store that is proven."""
+        store = opener()
+        if mode == NATIVE and not store.native & set(ACCELERABLE):
+            pytest.skip("the store overrides nothing: derived is all there is")
+        return store
+
+    @pytest.fixture(autouse=True)
+    def _applies(self, request: pytest.FixtureRequest, store: Store) -> None:
+        check = BY_METHOD.get(getattr(request.node, "originalname", ""))
+        if check is not None and check.is_lacking(store.features):
+            pytest.skip(f"{LACKING}{_condition(check)}")
+
+    @pytest.fixture
+    def other(self, store: Store, opener: Opener) -> Store:
+        """Independent eyes: a connection of its own to the same store."""
+        return opener()
+
+    @pytest.fixture
+    def key(self) -> str:
+        """A key that no other test uses, also where tests share a server."""
+        return f"kvt-key-{uuid.uuid4().hex}"
+
+    @pytest.fixture
+    def subscription(self, store: Store) -> Iterator[Subscription]:
+        """A subscription of the store's, closed afterwards."""
+        opened = store.subscribe()
+        yield opened
+        opened.close()
+
+    @pytest.fixture
+    def barrier(self) -> str:
+        """A barrier that no other test uses."""
+        return f"kvt-barrier-{uuid.uuid4().hex}"
+
+
+BY_METHOD = {check.method: check for check in checks()}
+BY_NAME = {check.name: check for check in checks()}
+
+for _method, _check in BY_METHOD.items():
+    setattr(StoreSuite, _method, _check.function)
+
+
+def suite_for(url: str, name: str = "", **attributes: object) -> type[StoreSuite]:
+    """A suite for the store at `url`, without a file."""
+    scheme = re.sub(r"\W", "", StoreURL.parse(url).scheme.title())
+    return type(name or f"Test{scheme}", (StoreSuite,), {"url": url, **attributes})
+
+
+def deviation_for(suite: type[StoreSuite], check: Check, mode: str) -> Deviation | None:
+    """The deviation that was declared for this run of the check."""
+    names = {check.name, f"{check.name}[{mode}]"}
+    return next((each for each in suite.deviations if each.check in names), None)
+
+
+def _condition(check: Check) -> str:
+    needs = [f"without {flag.name}" for flag in check.requires]
+    return ", ".join([*needs, *(f"with {flag.name}" for flag in check.lacking)])
+
+
+def _refuse_unfit(suite: str, deviation: Deviation) -> None:
+    if re.sub(r"\[(native|derived)\]$", "", deviation.check) not in BY_NAME:
+        raise TypeError(f"{suite} deviates from {deviation.check!r}, which is no check")
+    raises: object = deviation.raises
+    if not (isinstance(raises, type) and issubclass(raises, Exception)) or raises is Exception:
+        raise TypeError(
+            f"{suite}: the deviation from {deviation.check} names the exception that is raised, "
+            f"not {raises!r}"
+        )
+    if not deviation.reason.strip():
+        raise TypeError(f"{suite}: the deviation from {deviation.check} has no reason")

@@ -1,0 +1,24 @@
+"""What ``pytest --pyargs kvbackends.testing --store-url URL`` collects: a suite for each URL."""
+
+import pytest
+
+from kvbackends.testing.plugin import urls
+from kvbackends.testing.suite import StoreSuite, suite_for
+
+
+def suites() -> dict[str, type[StoreSuite]]:
+    """A class for each URL, named after its scheme."""
+    made: dict[str, type[StoreSuite]] = {}
+    for index, url in enumerate(urls()):
+        suite = suite_for(url, store_index=index)
+        name = suite.__name__ if suite.__name__ not in made else f"{suite.__name__}{index + 1}"
+        suite.__name__ = suite.__qualname__ = name
+        suite.__module__ = __name__
+        made[name] = suite
+    return made
+
+
+globals().update(suites())
+
+if not urls():
+    pytest.fail("which store?  Give --store-url URL, once or more often", pytrace=False)

@@ -1,0 +1,170 @@
+"""What the checks are written with: parts, ranked values, sleeping, threads, children."""
+
+import itertools
+import os
+import signal
+import threading
+import time
+import traceback
+import uuid
+import warnings
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from kvbackends import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank, Store, Subscription
+
+T = TypeVar("T")
+Opener = Callable[[], Store]
+
+SHORT = 0.08
+"""Seconds: a time to live that a check can wait for."""
+TTL = 60.0
+SOON = 5.0
+"""Seconds that nothing here takes."""
+WAITING, CLAIMED, HELD, CLOSED = Outcome
+
+_deliveries = itertools.count(1)
+_process = uuid.uuid4().hex[:8]
+
+
+# -- reading --------------------------------------------------------------------------------
+
+
+def value_at(store: Store, key: str) -> bytes:
+    """The value at `key`, which has to be there."""
+    entry = store.get(key)
+    assert entry is not None, "the key is absent"
+    return entry.value
+
+
+def version_at(store: Store, key: str) -> Hashable:
+    """The version of the value at `key`, which has to be there."""
+    entry = store.get(key)
+    assert entry is not None, "the key is absent"
+    return entry.version
+
+
+def outlive(store: Store, ttl: float = SHORT) -> None:
+    """Sleep until a key with this ttl must be gone."""
+    time.sleep(ttl + store.limits.ttl_step + 0.02)
+
+
+# -- parts, publishers and ranked values ----------------------------------------------------
+
+
+def delivery() -> str:
+    """A fresh id of a delivery."""
+    return f"d{_process}-{os.getpid()}-{next(_deliveries)}"
+
+
+def part(barrier: str, place: int, member: str = "", run: str = "") -> Part:
+    """The part at `place`, brought by a delivery of its own unless `run` names one."""
+    return Part(barrier, place, member or f"task-{place}", run or delivery())
+
+
+def publisher(barrier: str, run: str = "") -> Part:
+    """Who tells the size."""
+    return part(barrier, SIZE_PLACE, "size", run)
+
+
+def rank_of(value: bytes) -> Rank:
+    """Ranked values of the checks begin with the digit of their rank."""
+    return Rank(int(value[:1]))
+
+
+def offer(key: str, rank: Rank, text: str = "", ttl: float | None = None) -> Offer:
+    """A ranked write whose bytes `rank_of` understands."""
+    return Offer(key, b"%d%s" % (rank, text.encode()), rank, ttl)
+
+
+def value_of(each: Part) -> bytes:
+    """The value that a part brings."""
+    return f"{each.place}:{each.member}".encode()
+
+
+def arrive(store: Store, each: Part, evict: str | None = None) -> Arrival:
+    """The part arrives with its value."""
+    return store.arrive(each, value_of(each), TTL, evict)
+
+
+def gathered(store: Store, barrier: str) -> dict[tuple[int, str], bytes]:
+    """What `parts` yields; each part once."""
+    listed = [((each.place, each.member), value) for each, value in store.parts(barrier)]
+    assert len(dict(listed)) == len(listed), "a part is yielded twice"
+    return dict(listed)
+
+
+def begin(store: Store, barrier: str, size: int) -> None:
+    """Open a barrier and tell its size."""
+    store.open_barrier(barrier, b"about", TTL)
+    assert store.expect(publisher(barrier), size, TTL).outcome is WAITING
+
+
+def complete(store: Store, barrier: str, size: int = 2) -> Part:
+    """A barrier with every part in; the part that holds the claim."""
+    begin(store, barrier, size)
+    for place in range(size - 1):
+        assert arrive(store, part(barrier, place)).outcome is WAITING
+    last = part(barrier, size - 1)
+    assert arrive(store, last).outcome is CLAIMED
+    return last
+
+
+def close(store: Store, each: Part) -> None:
+    """The dispatch is done."""
+    store.close_barrier(each, TTL, None, rank_of)
+
+
+# -- waiting, threads, children -------------------------------------------------------------
+
+
+def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
+    """True when some `wait` says that the key may have changed."""
+    until = time.monotonic() + timeout
+    while (left := until - time.monotonic()) > 0:
+        keys = subscription.wait(min(left, 0.05))
+        if keys is None or key in keys:
+            return True
+    return False
+
+
+def together(works: Iterable[Callable[[], T]]) -> list[T]:
+    """Run each in a thread of its own, begun at the same moment; their answers in order."""
+    all_works = list(works)
+    start = threading.Barrier(len(all_works))
+
+    def begin_one(work: Callable[[], T]) -> T:
+        start.wait()
+        return work()
+
+    with ThreadPoolExecutor(len(all_works)) as pool:
+        return list(pool.map(begin_one, all_works))
+
+
+def race(count: int, work: Callable[[int], T]) -> list[T]:
+    """`together`, for the numbers below `count`."""
+    return together(partial(work, n) for n in range(count))
+
+
+def child(work: Callable[[], object], seconds: int = 20) -> int:
+    """Begin `work` in a forked child; its process id.  It exits with 0 if `work` returned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
+        pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 - the child ends here, whatever happened
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+
+def in_child(work: Callable[[], object], seconds: int = 20) -> int:
+    """Run `work` in a forked child; 0 if it returned, else how the child ended."""
+    return os.waitstatus_to_exitcode(os.waitpid(child(work, seconds), 0)[1])

@@ -1,0 +1,59 @@
+"""`run`, and what a suite refuses."""
+
+import pytest
+
+from kvbackends.testing import Deviation, StoreSuite, checks, run
+
+
+def test_run_proves_a_store(tmp_path):
+    """One area, both ways, in a process of its own; the secret in the URL is not shown."""
+    seen = []
+    report = run(
+        [f"sqlite:///{tmp_path}/r.db", "memory://run"], checks=["versions"], on_result=seen.append
+    )
+    assert (report.exit_code, report.problem) == (0, "")
+    assert report.total == len(report.results) == len(seen)
+    assert {(each.mode, each.outcome) for each in seen} == {
+        ("native", "passed"),
+        ("derived", "passed"),
+    }
+    assert set(report.matrix().values()) == {"passed"}
+    assert {each.check.partition(".")[0] for each in seen} == {"versions"}
+
+
+def test_run_says_why_it_cannot(tmp_path):
+    """A store that cannot be opened fails; a plugin that cannot be imported is a problem."""
+    report = run([f"sqlite:///{tmp_path}/no/such/folder/r.db?retry=0"], checks=["methods.delete"])
+    assert report.exit_code == 1
+    assert report.failing_checks == ["methods.delete"]
+    report = run(["memory://x"], checks=["methods.delete"], plugins=["no_such_module"])
+    assert report.exit_code == 2
+    assert "no_such_module" in report.problem
+
+
+def test_names_are_unique():
+    """A name is a check, a method is a check, and each says what it establishes."""
+    assert len({check.name for check in checks()}) == len(checks())
+    assert len({check.method for check in checks()}) == len(checks())
+    assert all(check.summary for check in checks())
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"test_ranks_matrix": print}, "never changed"),
+        ({"deviations": [Deviation("ranks.no_such", KeyError, "why")]}, "is no check"),
+        ({"deviations": [Deviation("ranks.matrix", Exception, "why")]}, "names the exception"),
+        ({"deviations": [Deviation("ranks.matrix", KeyError, " ")]}, "no reason"),
+    ],
+)
+def test_refused(body, why):
+    """What hides a failure is refused when the class is made."""
+    with pytest.raises(TypeError, match=why):
+        type("TestHiding", (StoreSuite,), body)
+
+
+def test_deviation_is_accepted():
+    """A declared, reasoned, typed deviation of one mode is fine."""
+    deviation = Deviation("ranks.matrix[derived]", AssertionError, "known")
+    assert type("TestFine", (StoreSuite,), {"deviations": [deviation]}).deviations == [deviation]
