@@ -3,40 +3,41 @@
 This is the whole public surface; the submodules that `docs/` names are public too.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from kvbackends._version import __version__
-from kvbackends.errors import (
-    ConfigurationError,
-    InvalidOption,
-    KVBackendsError,
-    NotSupported,
-    StoreError,
-    StoreUnavailable,
-    UnknownOption,
-    UnknownScheme,
-    ValueTooLarge,
-)
-from kvbackends.options import Options, option
-from kvbackends.plugins import Adapter, hookimpl, open_store, register, unregister
-from kvbackends.records import (
-    SIZE_PLACE,
-    Arrival,
-    Entry,
-    Feature,
-    Limits,
-    Offer,
-    Outcome,
-    Part,
-    Rank,
-    RankOf,
-    Subscription,
-)
-from kvbackends.store import Store
-from kvbackends.url import Host, Secret, StoreURL
 
 if TYPE_CHECKING:
     from kvbackends.backend import BaseKeyValueStoreBackend, aget, open_backend
+    from kvbackends.errors import (
+        ConfigurationError,
+        InvalidOption,
+        KVBackendsError,
+        NotSupported,
+        StoreError,
+        StoreUnavailable,
+        UnknownOption,
+        UnknownScheme,
+        ValueTooLarge,
+    )
+    from kvbackends.options import Options, option
+    from kvbackends.plugins import Adapter, hookimpl, open_store, register, unregister
+    from kvbackends.records import (
+        SIZE_PLACE,
+        Arrival,
+        Entry,
+        Feature,
+        Limits,
+        Offer,
+        Outcome,
+        Part,
+        Rank,
+        RankOf,
+        Subscription,
+    )
+    from kvbackends.store import Store
+    from kvbackends.url import Host, Secret, StoreURL
 
 __all__ = [
     "SIZE_PLACE",
@@ -76,13 +77,45 @@ __all__ = [
     "unregister",
 ]
 
-_KNOW_CELERY = frozenset({"BaseKeyValueStoreBackend", "aget", "open_backend"})
+_HOMES = {
+    "backend": ("BaseKeyValueStoreBackend", "aget", "open_backend"),
+    "errors": (
+        "ConfigurationError",
+        "InvalidOption",
+        "KVBackendsError",
+        "NotSupported",
+        "StoreError",
+        "StoreUnavailable",
+        "UnknownOption",
+        "UnknownScheme",
+        "ValueTooLarge",
+    ),
+    "options": ("Options", "option"),
+    "plugins": ("Adapter", "hookimpl", "open_store", "register", "unregister"),
+    "records": (
+        "SIZE_PLACE",
+        "Arrival",
+        "Entry",
+        "Feature",
+        "Limits",
+        "Offer",
+        "Outcome",
+        "Part",
+        "Rank",
+        "RankOf",
+        "Subscription",
+    ),
+    "store": ("Store",),
+    "url": ("Host", "Secret", "StoreURL"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that adapters and command-line tools do not import Celery.
-    if name not in _KNOW_CELERY:
+    # Each name is imported when it is first used: an application that imports this package beside
+    # Celery pays nothing until it opens the backend, and an adapter never imports Celery.
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kvbackends import backend
-
-    return getattr(backend, name)
+    value = getattr(importlib.import_module(f"kvbackends.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,20 +1,20 @@
 """Chords: Celery's hooks, translated to a barrier of the store."""
 
 import logging
-from collections.abc import Callable, Iterator, MutableMapping
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import Any
 
 from celery import maybe_signature, states
 
 from kvbackends.backend import about
 from kvbackends.backend.base import Base, text
 from kvbackends.backend.compat import (
-    INNER_GROUPS_TELL_SIZES,
     BackendStoreError,
     ChordError,
-    LRUCache,
     Reject,
     SoftTimeLimitExceeded,
     current_request,
@@ -47,11 +47,19 @@ class Finishing:
 _finishing: ContextVar[Finishing | None] = ContextVar("kvbackends_finishing", default=None)
 
 
+class _Opened(threading.local):
+    """The chords whose headers this thread is about to send; chords may be nested in headers."""
+
+    def __init__(self) -> None:
+        # Bounded: sending a header may fail before its size is told.
+        self.groups: deque[str] = deque(maxlen=1000)
+
+
+_opened = _Opened()
+
+
 class Chords(Base):
     """`apply_chord`, `set_chord_size`, `add_to_chord`, and what a header task does at its end."""
-
-    _without_size: ClassVar[MutableMapping[str, None]] = LRUCache(1000)
-    """Groups whose chord this process has opened a moment ago."""
 
     # -- beginning ------------------------------------------------------------------------------
 
@@ -60,16 +68,19 @@ class Chords(Base):
         group_id, results = header_result_args
         kept = about.encode(self.app, body, results)
         self.store.open_barrier(self._barrier(group_id), kept, self.times.chord.ttl)
-        if INNER_GROUPS_TELL_SIZES:
-            self._without_size[group_id] = None
+        _opened.groups.append(group_id)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """How many parts the header has; called before its last task is sent.
 
         A client never waits for a claim: whoever holds it dispatches.
+
+        Only who opened the chord knows its size.  A group at the end of a chain in the header tells
+        one too, when that chain reaches it: its own, under another id or (5.6) that of the chord.
         """
-        if INNER_GROUPS_TELL_SIZES and self._without_size.pop(group_id, self) is self:
-            return  # not by who opened the chord
+        if group_id not in _opened.groups:
+            return
+        _opened.groups.remove(group_id)
         part = Part(self._barrier(group_id), SIZE_PLACE, "size", new_delivery())
         arrival = self.store.expect(part, chord_size, self.times.chord.ttl)
         self._chord(part, None, may_hold=False).settle(arrival)

@@ -6,7 +6,6 @@ Each has a test that fails when the name is gone (`tests/backend/test_compat.py`
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import celery
 from celery._state import get_current_task
 from celery.app.task import Context
 from celery.backends.base import BaseKeyValueStoreBackend as CeleryBackend
@@ -22,25 +21,20 @@ from celery.exceptions import (
     TimeoutError as ResultTimeout,
 )
 from celery.utils import functional
-from celery.utils.abstract import CallableSignature
 from kombu.exceptions import EncodeError
 
-LRUCache = functional.LRUCache
 LazyTasks = functional._regen
 """A header that was given as a generator: looking at it would exhaust it."""
 
 __all__ = [
     "FAILS_AFTER_CHORD",
-    "INNER_GROUPS_TELL_SIZES",
     "BackendGetMetaError",
     "BackendStoreError",
-    "CallableSignature",
     "CeleryBackend",
     "ChordError",
     "Context",
     "EncodeError",
     "ImproperlyConfigured",
-    "LRUCache",
     "LazyTasks",
     "Reject",
     "ResultTimeout",
@@ -51,9 +45,6 @@ __all__ = [
     "request_of_signature",
 ]
 
-
-INNER_GROUPS_TELL_SIZES = celery.VERSION < (5, 7)
-"""For a group at the end of a chain in a header Celery 5.6 tells its size as that of the chord."""
 
 FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 """Celery 5.7 itself fails what is chained after a chord that failed."""

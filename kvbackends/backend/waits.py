@@ -20,8 +20,6 @@ from kvbackends.protocol.waiting import Hub, Wait
 Meta = dict[str, Any]
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
-FOREVER = 3600.0
-"""Seconds that a wait without a timeout sleeps at a time."""
 Callback = Callable[..., Any] | None
 
 

@@ -39,8 +39,7 @@ NAMES = {
         "TimeoutError",
     ],
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
-    "celery.utils.abstract": ["CallableSignature"],
-    "celery.utils.functional": ["LRUCache", "_regen"],
+    "celery.utils.functional": ["_regen"],
     "kombu.exceptions": ["EncodeError"],
     "kombu.serialization": ["dumps", "loads", "prepare_accept_content"],
 }
