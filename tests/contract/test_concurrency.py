@@ -10,7 +10,7 @@ import pytest
 from kvbackends import Arrival, Feature, Outcome, Rank, Store, open_store
 from tests.contract.conftest import Opener
 from tests.support.chords import offer, part, publisher, rank_of
-from tests.support.processes import in_child
+from tests.support.processes import fork, in_child
 from tests.support.threads import together
 
 THREADS = 8
@@ -180,7 +180,7 @@ def _check(held: bool) -> None:
 
 
 def _begin(work: Callable[[], int]) -> int:
-    child = os.fork()
+    child = fork()
     if child == 0:
         try:
             os._exit(work())

@@ -7,11 +7,16 @@ import warnings
 from collections.abc import Callable
 
 
+def fork() -> int:
+    """`os.fork`, also beside threads: that is what is tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def in_child(work: Callable[[], object], seconds: int = 20) -> int:
     """Run `work` in a forked child; 0 if it returned, else how the child ended."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
-        child = os.fork()
+    child = fork()
     if child == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(seconds)
