@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import redis
 
+import kvbackends
+from tests.e2e import small
 from tests.e2e.site import Site, current
 
 _databases = itertools.cycle(range(1, 16))
@@ -28,7 +30,9 @@ def make_site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeSite]:
     """Makes sites: by broker ("redis", "rabbitmq", "files"), Celery's settings, URL options."""
+    kvbackends.register(small)
     with ExitStack() as sites:
+        sites.callback(kvbackends.unregister, small)
 
         def make(broker: str = "redis", scheme: str = "sqlite", query: str = "", **settings: Any):
             folder = tmp_path_factory.mktemp("site")

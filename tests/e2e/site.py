@@ -112,18 +112,20 @@ class Site:
         """Start a worker and do not wait for it."""
         return Worker(self, *arguments, **environment)
 
-    def run(self, script: str, *arguments: str, patience: float = PATIENCE) -> str:
-        """What a Python script printed that ran in a process of its own; it must succeed."""
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            env=self.environment(),
-            cwd=self.folder,
-            capture_output=True,
+    def script(self, script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """A Python script in a process of its own; `finish` waits for it."""
+        return subprocess.Popen(
+            [sys.executable, "-I", KEEPER, str(os.getpid()), self.folder]
+            + [sys.executable, "-c", f"import sys; sys.stdout = sys.stderr\n{script}", *arguments],
+            env=self.environment() | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=patience,
         )
-        assert done.returncode == 0, done.stderr[-TAIL:]
-        return done.stdout
+
+    def run(self, script: str, *arguments: str, **environment: str) -> str:
+        """The last line that a script printed; it must come to its end and print something."""
+        return finish(self.script(script, *arguments, **environment))
 
     def sig(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """A signature of one of our tasks."""
@@ -173,6 +175,20 @@ class Site:
         self.app.backend.hub.close()
         self.app.backend.store.close()
         self.app.close()
+
+
+def finish(script: "subprocess.Popen[str]", patience: float = PATIENCE) -> str:
+    """Wait for a script's end; the last line that it printed."""
+    try:
+        _, said = script.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        script.terminate()
+        _, said = script.communicate()
+        raise AssertionError(f"the script hangs:\n{said[-TAIL:]}") from None
+    lines = said.strip().splitlines()
+    assert lines, "the script said nothing"
+    assert not any(line.startswith("Traceback") for line in lines), said[-TAIL:]
+    return lines[-1]
 
 
 @contextmanager

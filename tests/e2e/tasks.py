@@ -1,5 +1,6 @@
 """The tasks that the workers of these tests run, and the app that has them."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -142,9 +143,19 @@ def held(name, value=None):
 
 @task()
 def pid():
-    import os
-
     return os.getpid()
+
+
+@task()
+def lengths(values):
+    return [len(value) for value in values]
+
+
+@task()
+def stamp(seconds):
+    """When it ended, by the clock of this host."""
+    time.sleep(seconds)
+    return time.time()
 
 
 # ---------------------------------------------------------------------------------- canvas
