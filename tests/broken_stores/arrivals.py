@@ -1,0 +1,196 @@
+"""Barriers that count wrongly."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kvbackends import Arrival, Offer, Outcome, Part, Rank, RankOf
+from tests.broken_stores.reference import ReferenceStore
+from tests.broken_stores.registry import caught_by
+from tests.broken_stores.world import Barrier, Identity
+
+
+@dataclass
+class _CountingDeliveries(Barrier):
+    deliveries: int = 0
+
+    def record(self, part: Part, value: bytes) -> None:
+        super().record(part, value)
+        self.deliveries += 1
+
+    def chosen(self) -> list[Identity] | None:
+        enough = self.size is not None and self.deliveries >= self.size + len(self.slots)
+        return super().chosen() or (list(self.parts) if enough else None)
+
+
+@caught_by("parts.duplicates_count_once")
+class CountsDeliveries(ReferenceStore):
+    """A counter goes up with each arrival, also with the same part's second (Celery's own bug)."""
+
+    barrier_type = _CountingDeliveries
+
+
+@caught_by("threads.claimed_parts_are_there")
+class CountsBeforeItRecords(ReferenceStore):
+    """The count goes up first and the value is stored afterwards: the claimer misses one."""
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        with self.world() as world:
+            before = world.barrier(part.barrier)
+            is_new = before is not None and before.identity(part) not in before.parts
+            answer = self.arrived(world, part, value, ttl, evict)
+            barrier = world.barrier(part.barrier)
+        if value is not None and is_new and barrier is not None:
+            value = barrier.parts.pop(barrier.identity(part), None)
+            time.sleep(0.001)
+            if value is not None:
+                barrier.parts[barrier.identity(part)] = value
+        return answer
+
+
+@caught_by("parts.first_value_stays")
+class LastValueStays(ReferenceStore):
+    """A part that is delivered again brings another value, after the first may have been read."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801 - the name that the store asks for
+        def record(self, part: Part, value: bytes) -> None:
+            self.parts[self.identity(part)] = value
+
+
+@caught_by("parts.two_members_at_one_place")
+class PlaceIsIdentity(ReferenceStore):
+    """Parts are told apart by their place in the header, which `add_to_chord` repeats."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def record(self, part: Part, value: bytes) -> None:
+            if part.place not in {place for place, _ in self.parts}:
+                super().record(part, value)
+
+
+@caught_by("parts.one_member_at_two_places")
+class MemberIsIdentity(ReferenceStore):
+    """Parts are told apart by the task's id, which a frozen signature has twice in a header."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def record(self, part: Part, value: bytes) -> None:
+            if part.member not in {member for _, member in self.parts}:
+                super().record(part, value)
+
+
+@caught_by("parts.thousands")
+class PartsTruncated(ReferenceStore):
+    """The read of the parts ends with the first page of 1,000."""
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        return itertools.islice(super().parts(barrier), 1000)
+
+
+@caught_by("adding.before_the_size")
+class SizeResetsExtras(ReferenceStore):
+    """Telling the size writes the whole record, and what was added before is lost."""
+
+    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
+        with self.world() as world:
+            barrier = world.barrier(part.barrier)
+            if barrier is not None:
+                barrier.slots.clear()
+        return super().expect(part, size, ttl)
+
+
+@caught_by("adding.idempotent")
+class AddsEachTime(ReferenceStore):
+    """Each message that adds a part expects one more, also the same message again."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def add(self, part: Part, slot: int, member: str) -> None:
+            super().add(part, slot + 100 * len(self.slots), member)
+
+
+@caught_by("adding.any_member_fills_the_slot")
+class EveryMemberExpected(ReferenceStore):
+    """An adder that ran twice is waited for twice: its first run's part never comes."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def add(self, part: Part, slot: int, member: str) -> None:
+            super().add(part._replace(member=member), slot, member)
+
+
+@caught_by("adding.too_late_to_add")
+class AddsAfterTheClaim(ReferenceStore):
+    """What is added while the dispatch is under way changes what it has counted."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def add(self, part: Part, slot: int, member: str) -> None:
+            owner, self.owner = self.owner, None
+            super().add(part, slot, member)
+            self.owner = owner
+
+
+@caught_by("reopening.nothing_earlier_counts")
+class OldPartsCount(ReferenceStore):
+    """Opening a barrier again keeps the parts of its last run."""
+
+    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
+        with self.world() as world:
+            old = world.barrier(barrier)
+            super().open_barrier(barrier, about, ttl)
+            if old is not None:
+                world.barriers[barrier].parts = old.parts
+
+
+@caught_by("finishing.completing")
+class SuccessTooEarly(ReferenceStore):
+    """`finish` stores the completing success at once: a crash now loses the chord for ever."""
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        self.offer(offer, rank_of)
+        return super().finish(offer, part, rank_of, ttl, evict)
+
+
+@caught_by("finishing.failure_is_stored_first")
+class FailureTooLate(ReferenceStore):
+    """`finish` keeps a failure that completes the barrier back, as it does a success."""
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        arrival = self.arrive(part, offer.value, ttl, evict)
+        if arrival.outcome is Outcome.WAITING:
+            self.offer(offer, rank_of)
+        return arrival
+
+
+@caught_by("finishing.rank_holds")
+class FinishSetsUnranked(ReferenceStore):
+    """`finish` sets the result without asking for ranks: a late failure replaces a success."""
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        return super().finish(offer, part, lambda _: Rank.UNREADY, ttl, evict)

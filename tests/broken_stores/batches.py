@@ -1,0 +1,75 @@
+"""Batches and counters that differ from single reads."""
+
+import itertools
+import time
+from collections.abc import Collection, Mapping
+
+from tests.broken_stores.reference import ReferenceStore
+from tests.broken_stores.registry import caught_by
+
+
+@caught_by("methods.batch")
+class BatchDropsKeys(ReferenceStore):
+    """The server answers the first 20 keys of a batch, and nobody asks for the rest."""
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        return super().get_batch(list(itertools.islice(keys, 20)))
+
+
+@caught_by("methods.batch")
+class BatchHasMissing(ReferenceStore):
+    """A batch names the keys that are missing too, with empty values."""
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        return {**dict.fromkeys(keys, b""), **super().get_batch(keys)}
+
+
+@caught_by("ttl.gone_from_every_read")
+class BatchReadsExpired(ReferenceStore):
+    """Only `get` filters what has expired; the query of the batch has forgotten to."""
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        with self.world() as world:
+            return {key: world.rows[key].value for key in keys if key in world.rows}
+
+
+@caught_by("methods.empty_batch")
+class EmptyBatch(ReferenceStore):
+    """A batch of no keys is sent, and the server refuses it (MGET without arguments)."""
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        if not keys:
+            raise RuntimeError("wrong number of arguments")
+        return super().get_batch(keys)
+
+
+@caught_by("threads.no_increment_is_lost")
+class IncrementInTwoSteps(ReferenceStore):
+    """A counter is read and then written, and who adds in between is lost."""
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        entry = self.get(key)
+        time.sleep(0.001)
+        total = int(entry.value if entry else b"0") + by
+        self.set(key, b"%d" % total, ttl)
+        return total
+
+
+@caught_by("counters.ttl")
+class IncrementForEver(ReferenceStore):
+    """A counter never expires: the command that counts takes no time to live (INCRBY)."""
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        return super().increment(key, by, None)
+
+
+@caught_by("counters.is_a_decimal")
+class IncrementBinary(ReferenceStore):
+    """A counter is packed as eight bytes, and cannot go on from a decimal."""
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        with self.world() as world:
+            row = world.row(key)
+            total = int.from_bytes(row.value if row else b"", signed=True) + by
+            world.put(key, total.to_bytes(8, signed=True), self.expires(ttl))
+            return total

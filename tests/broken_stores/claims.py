@@ -1,0 +1,79 @@
+"""Claims that are lost, stolen, or held for ever."""
+
+from dataclasses import dataclass
+
+from kvbackends import Part
+from tests.broken_stores.reference import ReferenceStore
+from tests.broken_stores.registry import caught_by
+from tests.broken_stores.world import Barrier
+
+
+@caught_by("claims.evicting")
+class ClaimWithoutLease(ReferenceStore):
+    """A claim is never given up: the chord of a dead worker waits for ever."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801 - the name that the store asks for
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return super().breaks(owner, part, None, arrives=arrives)
+
+
+@caught_by("claims.evicted_twice")
+class EvictsAnybody(ReferenceStore):
+    """Whoever is to be evicted, the present holder is: two who gave up on a third both publish."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return evict is not None or super().breaks(owner, part, evict, arrives=arrives)
+
+
+@caught_by("claims.same_delivery_asks_again")
+class OwnClaimIsUnknown(ReferenceStore):
+    """A claim whose answer was lost is lost to the delivery's own retry: it is told to wait."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            other = owner.delivery != part.delivery
+            return other and super().breaks(owner, part, evict, arrives=arrives)
+
+
+@caught_by("claims.own_part_takes_over_at_once")
+class RedeliveryWaits(ReferenceStore):
+    """A redelivered message waits out the lease of its own earlier delivery."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return super().breaks(owner, part, evict, arrives=False)
+
+
+@caught_by("claims.looking_breaks_nothing")
+class LookingTakesBack(ReferenceStore):
+    """Who only looks takes the claim back too: two that live take it from each other for ever."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return super().breaks(owner, part, evict, arrives=True)
+
+
+@caught_by("claims.others_are_held")
+class EverybodyClaims(ReferenceStore):
+    """Who finds the barrier complete dispatches, whether or not somebody does already."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return True
+
+
+@caught_by("claims.own_part_takes_over_at_once")
+class RenewedByPart(ReferenceStore):
+    """Any delivery of the claiming part renews, so that the one that was replaced publishes too."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def held_by(self, part: Part) -> bool:
+            return self.owner is not None and self.identity(self.owner) == self.identity(part)

@@ -1,0 +1,338 @@
+"""Correct stores: every operation native, each in a few lines, to be broken one line at a time."""
+
+import fcntl
+import os
+import pickle
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+from kvbackends import (
+    Arrival,
+    Entry,
+    Feature,
+    Offer,
+    Outcome,
+    Part,
+    Rank,
+    RankOf,
+    Store,
+    StoreURL,
+    Subscription,
+)
+from kvbackends.process import PerProcess
+from kvbackends.stores.memory import MemorySubscription
+from tests.broken_stores.world import Barrier, World
+
+T = TypeVar("T")
+
+
+def expiry(ttl: float | None) -> float:
+    return float("inf") if ttl is None else time.monotonic() + ttl
+
+
+class Space:
+    """What all stores of one name in this process share."""
+
+    def __init__(self, world: World) -> None:
+        self.lock = PerProcess(threading.RLock)
+        self.world = world
+        self.listeners: frozenset[MemorySubscription] = frozenset()
+
+
+class ReferenceStore(Store):
+    """Correct, in this process's memory: each operation happens under one lock."""
+
+    barrier_type: ClassVar[type[Barrier]] = Barrier
+    world_type: ClassVar[type[World]] = World
+    subscription_type: ClassVar[type[MemorySubscription]] = MemorySubscription
+    _spaces: ClassVar[dict[tuple[type, str], Space]] = {}
+
+    def __init__(self, url: StoreURL) -> None:
+        self.url = url
+        name = "/".join([*map(str, url.hosts), url.path])
+        self.space = self._spaces.setdefault((type(self), name), Space(self.world_type()))
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: Any) -> Self:
+        return cls(url)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        """All there is, for one who reads and changes it alone."""
+        with self.space.lock():
+            yield self.space.world
+
+    def expires(self, ttl: float | None) -> float:
+        return expiry(ttl)
+
+    # -- plain keys -----------------------------------------------------------------------------
+
+    def get(self, key: str) -> Entry | None:
+        with self.world() as world:
+            row = world.row(key)
+            return None if row is None else Entry(row.value, row.version)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        with self.world() as world:
+            world.put(key, value, self.expires(ttl))
+
+    def delete(self, key: str) -> None:
+        with self.world() as world:
+            world.rows.pop(key, None)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        with self.world() as world:
+            row = world.row(key)
+            if (row and row.version) != version:
+                return False
+            world.put(key, value, self.expires(ttl))
+            return True
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        with self.world() as world:
+            rows = [(key, world.row(key)) for key in keys]
+            return {key: row.value for key, row in rows if row is not None}
+
+    def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
+        with self.world() as world:
+            row = world.row(key)
+            members = [] if row is None else msgspec.json.decode(row.value, type=list[str])
+            if member not in members:
+                members.append(member)
+            world.put(key, msgspec.json.encode(members), self.expires(ttl))
+            return frozenset(members)
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        with self.world() as world:
+            if world.row(key) is None:
+                return False
+            world.prolong(key, self.expires(ttl))
+            return True
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        with self.world() as world:
+            row = world.row(key)
+            total = int(row.value if row else b"0") + by
+            world.put(key, b"%d" % total, self.expires(ttl))
+            return total
+
+    def sweep(self, limit: int = 1000) -> int:
+        with self.world() as world:
+            return world.sweep(limit)
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        with self.world() as world:
+            return iter([key for key, _ in world.live() if key.startswith(prefix)])
+
+    def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
+        with self.world() as world:
+            return [key for key, row in world.live() if facets.items() <= row.facets.items()]
+
+    # -- ranked keys ----------------------------------------------------------------------------
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        with self.world() as world:
+            return self.ranked(world, offer, rank_of)
+
+    def ranked(self, world: World, offer: Offer, rank_of: RankOf) -> bool:
+        row = world.row(offer.key)
+        if row and row.value != offer.value and not rank_of(row.value).yields_to(offer.rank):
+            return False
+        world.put(offer.key, offer.value, self.expires(offer.ttl), offer.facets)
+        self.tell(offer.key)
+        return True
+
+    def tell(self, key: str) -> None:
+        for listener in self.space.listeners:
+            listener.tell(key)
+
+    def subscribe(self) -> Subscription:
+        return self.subscription_type(self.space)  # type: ignore[arg-type]
+
+    # -- barriers -------------------------------------------------------------------------------
+
+    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
+        with self.world() as world:
+            world.barriers[barrier] = self.barrier_type(self.expires(ttl), about)
+
+    def begun(self, world: World, name: str, ttl: float | None) -> Barrier:
+        """The barrier, which lives on; a new one where there is none."""
+        barrier = world.barrier(name)
+        if barrier is None:
+            barrier = world.barriers[name] = self.barrier_type(self.expires(ttl))
+        barrier.expires = max(barrier.expires, self.expires(ttl))
+        return barrier
+
+    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
+        with self.world() as world:
+            barrier = self.begun(world, part.barrier, ttl)
+            if barrier.done:
+                return Arrival(Outcome.CLOSED)
+            barrier.size = size
+            return barrier.claim(part, None, arrives=True)
+
+    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
+        with self.world() as world:
+            barrier = self.begun(world, part.barrier, ttl)
+            if not barrier.done:
+                barrier.add(part, slot, member)
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        with self.world() as world:
+            return self.arrived(world, part, value, ttl, evict)
+
+    def arrived(
+        self, world: World, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+    ) -> Arrival:
+        if value is None and world.barrier(part.barrier) is None:
+            return Arrival(Outcome.WAITING)
+        barrier = self.begun(world, part.barrier, ttl)
+        if barrier.done:
+            return Arrival(Outcome.CLOSED)
+        if value is not None:
+            barrier.record(part, value)
+        return barrier.claim(part, evict, arrives=value is not None)
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        with self.world() as world:
+            arrival = self.arrived(world, part, offer.value, ttl, evict)
+            if offer.rank is not Rank.SUCCEEDED or arrival.outcome is Outcome.WAITING:
+                self.ranked(world, offer, rank_of)
+            return arrival
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        with self.world() as world:
+            found = world.barrier(barrier)
+            listed = found.listed() if found else []
+        return iter([(Part(barrier, *each, ""), value) for each, value in listed])
+
+    def renew(self, part: Part) -> bool:
+        with self.world() as world:
+            barrier = world.barrier(part.barrier)
+            return barrier is not None and barrier.held_by(part)
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        with self.world() as world:
+            barrier = world.barrier(part.barrier) or self.barrier_type(0, done=True)
+            if barrier.may_be_closed_by(part):
+                world.barriers[part.barrier] = barrier.tombstone(self.expires(ttl))
+            if offer is not None:
+                self.ranked(world, offer, rank_of)
+
+
+class File:
+    """An open file: its lock and its position are its own, until a fork shares both."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        try:
+            size = os.fstat(self.fd).st_size
+            world = pickle.loads(os.pread(self.fd, size, 0)) if size else World()
+            yield world
+            data = pickle.dumps(world)
+            os.pwrite(self.fd, data, 0)
+            os.ftruncate(self.fd, len(data))
+        finally:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+
+class FileStore(ReferenceStore):
+    """Correct, in one file that is read and written whole: for all processes of a host."""
+
+    promises = Feature.SHARED | Feature.DURABLE
+    subscribe = Store.subscribe
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.file = self.open()
+
+    def open(self) -> PerProcess[File]:
+        """Each process opens the file for itself."""
+        path = f"/{self.url.path}"
+        return PerProcess(lambda: File(path), close=File.close, abandon=File.close)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        with self.space.lock(), self.file().world() as world:
+            yield world
+
+    def close(self) -> None:
+        with self.space.lock():
+            self.file.close()
+
+
+class ConnectionLost(Exception):
+    """What this driver raises when the connection breaks."""
+
+
+class WireStore(ReferenceStore):
+    """Correct, behind a wire that breaks.
+
+    On each connection the first writing call of a kind never arrives, and the second one's answer
+    is lost; the core's retries make both good.  (All but a `compare_and_set` whose bytes another
+    writer has replaced by then: it is told False, as the contract says.)
+    """
+
+    transient_errors = (ConnectionLost,)
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.sent: Counter[str] = Counter()
+
+    def send(self, name: str, call: Callable[[], T]) -> T:
+        self.sent[name] += 1
+        turn = self.sent[name]
+        if turn == 1:
+            raise ConnectionLost("before it arrived")
+        answer = call()
+        if turn == 2:
+            raise ConnectionLost("before the answer came")
+        return answer
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        self.send("set", partial(super().set, key, value, ttl))
+
+    def delete(self, key: str) -> None:
+        self.send("delete", partial(super().delete, key))
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        return self.send(
+            "compare_and_set", partial(super().compare_and_set, key, value, version, ttl)
+        )
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        return self.send("offer", partial(super().offer, offer, rank_of))
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        return self.send("arrive", partial(super().arrive, part, value, ttl, evict))

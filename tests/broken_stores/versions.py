@@ -1,0 +1,110 @@
+"""Comparing and setting, wrongly."""
+
+import time
+from collections.abc import Hashable
+
+from kvbackends import Entry
+from tests.broken_stores.reference import ReferenceStore
+from tests.broken_stores.registry import caught_by
+
+
+@caught_by("threads.no_update_is_lost")
+class LostUpdate(ReferenceStore):
+    """The version is compared in one call and the value stored in another."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        entry = self.get(key)
+        if (entry and entry.version) != version:
+            return False
+        time.sleep(0.001)
+        self.set(key, value, ttl)
+        return True
+
+
+@caught_by("threads.one_creates")
+class CreatedTwice(ReferenceStore):
+    """Creation alone is no compare-and-set: "is it absent?", then an unconditional write."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        if version is not None:
+            return super().compare_and_set(key, value, version, ttl)
+        if self.get(key) is not None:
+            return False
+        time.sleep(0.001)
+        self.set(key, value, ttl)
+        return True
+
+
+@caught_by("versions.stale")
+class VersionIgnored(ReferenceStore):
+    """The condition is "the key exists", whatever its version (an update without WHERE)."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        with self.world() as world:
+            if (world.row(key) is None) != (version is None):
+                return False
+            world.put(key, value, self.expires(ttl))
+            return True
+
+
+@caught_by("versions.version_never_returns_with_other_bytes")
+class VersionRepeats(ReferenceStore):
+    """Versions count the writes of a key and begin anew with it after a delete."""
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        with self.world() as world:
+            row = world.row(key)
+            world.put(key, value, self.expires(ttl))
+            world.rows[key] = world.rows[key]._replace(version=row.version + 1 if row else 1)
+
+
+@caught_by("versions.version_is_the_bytes")
+class VersionIsTheLength(ReferenceStore):
+    """The version is a weak one: other bytes of the same length have the same (a weak ETag)."""
+
+    def get(self, key: str) -> Entry | None:
+        entry = super().get(key)
+        return entry and Entry(entry.value, len(entry.value))
+
+
+@caught_by("versions.deleted")
+class DeletedIsCreated(ReferenceStore):
+    """A compare-and-set of a key that is gone creates it (an upsert)."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        with self.world() as world:
+            absent = world.row(key) is None
+        return super().compare_and_set(key, value, None if absent else version, ttl)
+
+
+@caught_by("versions.same_bytes")
+class SameBytesAreNoChange(ReferenceStore):
+    """The driver counts changed rows, and none is where the same bytes are stored (MySQL)."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        with self.world() as world:
+            row = world.row(key)
+            changes = row is None or row.value != value
+            return super().compare_and_set(key, value, version, ttl) and changes
+
+
+@caught_by("versions.stale")
+class LostRaceRaises(ReferenceStore):
+    """A lost race comes out as the driver's exception (a version conflict), not as False."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        if not super().compare_and_set(key, value, version, ttl):
+            raise RuntimeError("version conflict")
+        return True

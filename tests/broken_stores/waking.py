@@ -1,0 +1,123 @@
+"""Waiters that sleep on."""
+
+import itertools
+import time
+from collections.abc import Collection
+from typing import Any
+
+from kvbackends import Offer, Part, RankOf
+from kvbackends.stores.memory import MemorySubscription
+from tests.broken_stores.reference import ReferenceStore
+from tests.broken_stores.registry import caught_by
+from tests.broken_stores.world import World
+
+
+@caught_by("waiting.no_lost_wake_up")
+class ToldTooEarly(ReferenceStore):
+    """The notification leaves before the value is visible: who reads at once reads nothing."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        self.tell(offer.key)
+        time.sleep(0.002)
+        return super().offer(offer, rank_of)
+
+    def ranked(self, world: World, offer: Offer, rank_of: RankOf) -> bool:
+        listeners, self.space.listeners = self.space.listeners, frozenset()
+        try:
+            return super().ranked(world, offer, rank_of)
+        finally:
+            self.space.listeners = listeners
+
+
+@caught_by("waiting.no_lost_wake_up")
+class WatchesTheFirst(ReferenceStore):
+    """Of the keys that are to be watched together the subscription misses the second."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801 - the name that the store asks for
+        def watch(self, keys: Collection[str]) -> None:
+            super().watch(list(itertools.islice(keys, 1)))
+
+
+@caught_by("waiting.watching_adds")
+class WatchReplaces(ReferenceStore):
+    """Watching a second key forgets the first."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def watch(self, keys: Collection[str]) -> None:
+            self.unwatch(list(self._watched))
+            super().watch(keys)
+
+
+@caught_by("waiting.all_changes_are_told")
+class TellsTheLast(ReferenceStore):
+    """Of the keys that changed between two waits only the last one is told."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def tell(self, key: str) -> None:
+            if key in self._watched:
+                self._changed.clear()
+            super().tell(key)
+
+
+@caught_by("waiting.unwatched")
+class UnwatchForgotten(ReferenceStore):
+    """A key that is no longer watched is told for ever."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def unwatch(self, keys: Collection[str]) -> None:
+            pass
+
+
+@caught_by("waiting.wake_before_waiting")
+class WakeIsLost(ReferenceStore):
+    """A wake that comes before the wait is lost: the event is cleared where the wait begins."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def wait(self, timeout: float) -> Collection[str] | None:
+            self._bell.wait(0)
+            return super().wait(timeout)
+
+
+@caught_by("waiting.two_subscriptions")
+class OneClosesAll(ReferenceStore):
+    """All subscriptions share a connection, and closing one closes it for the others."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def close(self) -> None:
+            super().close()
+            self._space.listeners = frozenset()
+
+
+@caught_by("waiting.closing_tells_of_the_result")
+class ClosingTellsNothing(ReferenceStore):
+    """The result that closing a barrier stores is written, and nobody is told."""
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        listeners, self.space.listeners = self.space.listeners, frozenset()
+        try:
+            super().close_barrier(part, ttl, offer, rank_of)
+        finally:
+            self.space.listeners = listeners
+
+
+@caught_by("waiting.finish_ends_a_wait")
+class FinishTellsNothing(ReferenceStore):
+    """The result that is stored together with its part is written, and nobody is told."""
+
+    def finish(self, offer: Offer, part: Part, *args: Any) -> Any:
+        listeners, self.space.listeners = self.space.listeners, frozenset()
+        try:
+            return super().finish(offer, part, *args)
+        finally:
+            self.space.listeners = listeners
+
+
+@caught_by("waiting.times_out")
+class WaitsInMilliseconds(ReferenceStore):
+    """The timeout is handed to a driver that takes milliseconds: the owner spins."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def wait(self, timeout: float) -> Collection[str] | None:
+            return super().wait(timeout / 1000)

@@ -1,0 +1,127 @@
+"""What a reference store keeps, and the meaning of a barrier, in the plainest code there is."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kvbackends import Arrival, Outcome, Part
+
+Identity = tuple[int, str]
+"""The place and the member of a part."""
+
+
+class Row(NamedTuple):
+    value: bytes
+    version: int
+    expires: float
+    facets: Mapping[str, str] = {}
+
+
+@dataclass
+class Barrier:
+    expires: float
+    about: bytes = b""
+    size: int | None = None
+    parts: dict[Identity, bytes] = field(default_factory=dict)
+    """In the order of their arrival: who came first into a slot stays chosen."""
+    slots: dict[str, list[str]] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
+    owner: Part | None = None
+    done: bool = False
+
+    def record(self, part: Part, value: bytes) -> None:
+        self.parts.setdefault(self.identity(part), value)
+
+    def identity(self, part: Part) -> Identity:
+        return part.place, part.member
+
+    def add(self, part: Part, slot: int, member: str) -> None:
+        if self.owner is not None:
+            self.strays.append(member)
+            return
+        members = self.slots.setdefault(f"{part.place}:{part.member}:{slot}", [])
+        if member not in members:
+            members.append(member)
+
+    def arrived(self) -> int:
+        """At most this many parts are in."""
+        return len(self.parts)
+
+    def chosen(self) -> list[Identity] | None:
+        """The parts that make the barrier complete, one for each slot; None if it is not."""
+        if self.size is None or self.arrived() < self.size + len(self.slots):
+            return None
+        added = {member for ids in self.slots.values() for member in ids}.union(self.strays)
+        header = [each for each in self.parts if each[1] not in added]
+        filled = [self.first(members) for members in self.slots.values()]
+        if len(header) < self.size or None in filled:
+            return None
+        return header + [each for each in filled if each is not None]
+
+    def first(self, members: list[str]) -> Identity | None:
+        return next((each for each in self.parts if each[1] in members), None)
+
+    def claim(self, part: Part, evict: str | None, *, arrives: bool) -> Arrival:
+        chosen = self.chosen()
+        if chosen is None:
+            return Arrival(Outcome.WAITING)
+        if self.owner is not None and not self.breaks(self.owner, part, evict, arrives=arrives):
+            return Arrival(Outcome.HELD, holder=self.owner.delivery)
+        self.owner = part
+        return Arrival(Outcome.CLAIMED, parts=len(chosen), about=self.about)
+
+    def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+        own_part = (owner.place, owner.member) == (part.place, part.member)
+        return owner.delivery in {part.delivery, evict} or (arrives and own_part)
+
+    def listed(self) -> list[tuple[Identity, bytes]]:
+        chosen = self.chosen()
+        return [(each, self.parts[each]) for each in (self.parts if chosen is None else chosen)]
+
+    def held_by(self, part: Part) -> bool:
+        return self.owner is not None and self.owner.delivery == part.delivery
+
+    def may_be_closed_by(self, part: Part) -> bool:
+        """A run that nobody has claimed began after the one that was dispatched."""
+        return self.done or self.owner is not None
+
+    def tombstone(self, expires: float) -> "Barrier":
+        return type(self)(expires, done=True)
+
+
+@dataclass
+class World:
+    rows: dict[str, Row] = field(default_factory=dict)
+    barriers: dict[str, Barrier] = field(default_factory=dict)
+    writes: int = 0
+
+    def row(self, key: str) -> Row | None:
+        row = self.rows.get(key)
+        return row if row is not None and row.expires > time.monotonic() else None
+
+    def put(
+        self, key: str, value: bytes, expires: float, facets: Mapping[str, str] | None = None
+    ) -> None:
+        self.writes += 1
+        self.rows[key] = Row(value, self.writes, expires, facets or {})
+
+    def prolong(self, key: str, expires: float) -> None:
+        self.rows[key] = self.rows[key]._replace(expires=expires)
+
+    def barrier(self, name: str) -> Barrier | None:
+        barrier = self.barriers.get(name)
+        return barrier if barrier is not None and barrier.expires > time.monotonic() else None
+
+    def live(self) -> Iterator[tuple[str, Row]]:
+        return ((key, row) for key, row in self.rows.items() if row.expires > time.monotonic())
+
+    def sweep(self, limit: int) -> int:
+        now, removed = time.monotonic(), 0
+        for kept in (self.rows, self.barriers):
+            for key in [key for key, each in kept.items() if each.expires <= now]:
+                if removed == limit:
+                    return removed
+                del kept[key]
+                removed += 1
+        return removed
