@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from kvbackends.backend.base import text
 from kvbackends.backend.compat import ResultTimeout
 from kvbackends.backend.waits import leaf_results
 
@@ -37,7 +36,7 @@ async def _ready(loop: Any, backend: Any, pending: list[Any], timeout: float | N
     if timeout is not None and timeout <= 0:
         raise ResultTimeout("The operation timed out.")
     news = asyncio.Event()
-    keys = {text(backend.get_key_for_task(each)): each for each in left}
+    keys = {backend.key_of(each): each for each in left}
     with backend.hub().wait_for(keys, lambda: loop.call_soon_threadsafe(news.set)) as wait:
         try:
             async with asyncio.timeout(timeout):

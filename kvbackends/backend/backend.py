@@ -42,6 +42,7 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
         self.has_facets = Feature.FACETS in features
         super().__init__(app, expires=expires, url=url, **kwargs)
         self.thread_safe = True
+        self.task_prefix = text(self.task_keyprefix)
         self.extended = bool(app.conf.result_extended)
         self._redacted = str(parsed)
         self.times = Times(app.conf, self.expires, core_options(parsed, app.conf).claim_lease)
@@ -83,7 +84,7 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
 
     def task_result_exists(self, task_id: str) -> bool:
         """True if a record of the task is stored, in whatever state."""
-        return self.get(self.get_key_for_task(task_id)) is not None
+        return self.get(self.key_of(task_id)) is not None
 
     # -- what stands around it ------------------------------------------------------------------
 

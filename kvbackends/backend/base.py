@@ -17,6 +17,11 @@ class Base(CeleryBackend):
     has_facets: bool
     _pending_results: Any
     extended: bool
+    task_prefix: str
+
+    def key_of(self, task_id: str | bytes) -> str:
+        """What Celery's `get_key_for_task` returns, as the store takes it."""
+        return self.task_prefix + text(task_id) if task_id else text(self.get_key_for_task(task_id))
 
 
 def text(key: str | bytes) -> str:

@@ -66,7 +66,7 @@ class Recovery(Base):
             None,
         )
         if recorded is None:
-            recorded = self.get(self.get_key_for_task(request.id))
+            recorded = self.get(self.key_of(request.id))
             return recorded is not None and self.ranks.rank_of(recorded) is Rank.SUCCEEDED
         if self.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
             return False
@@ -81,5 +81,5 @@ class Recovery(Base):
         return True
 
     def _recorded_offer(self, request: Any, value: bytes) -> Offer:
-        key = self.get_key_for_task(request.id).decode()
+        key = self.key_of(request.id)
         return Offer(key, value, Rank.SUCCEEDED, self.times.of_state(states.SUCCESS))

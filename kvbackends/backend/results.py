@@ -99,7 +99,7 @@ class Results(Base):
     def _offer_of(self, meta: dict[str, Any], request: Any) -> Offer:
         state = meta["status"]
         return Offer(
-            key=text(self.get_key_for_task(meta["task_id"])),
+            key=self.key_of(meta["task_id"]),
             value=self._payload(meta),
             rank=rank_of_state(state),
             ttl=self.times.of_state(state),
@@ -115,9 +115,10 @@ class Results(Base):
         if known is not None and task_id in known:
             return known[task_id]
         try:
-            return super()._get_task_meta_for(task_id)
+            entry = self.store.get(self.key_of(task_id))
         except StoreUnavailable as error:
             raise BackendGetMetaError(str(error), task_id=task_id) from error
+        return dict(PENDING) if entry is None else self.decode_result(entry.value)
 
 
 def as_encode_error(error: Exception) -> Exception:

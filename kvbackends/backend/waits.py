@@ -169,7 +169,7 @@ class Waits(Base):
         `celery.exceptions.TimeoutError` after `timeout` seconds; 0 looks once.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        keys = {text(self.get_key_for_task(each)): each for each in dict.fromkeys(ids)}
+        keys = {self.key_of(each): each for each in dict.fromkeys(ids)}
         found = [(k, v) for k, v in get_many(self.store, keys) if self.ranks.is_final(v)]
         yield from self._decoded(keys, found, on_message)
         if not keys:
@@ -242,7 +242,7 @@ class Waits(Base):
         yield look
 
     def _records(self, ids: Iterable[str]) -> dict[str, Meta]:
-        keys = {text(self.get_key_for_task(each)): each for each in ids}
+        keys = {self.key_of(each): each for each in ids}
         found = {keys[key]: value for key, value in get_many(self.store, keys)}
         return {
             each: self.decode_result(found[each]) if each in found else dict(PENDING)
