@@ -38,6 +38,11 @@ def first(*names: str) -> bool:
     return True
 
 
+def exists(*names: str) -> bool:
+    """True after somebody was told that he is the first."""
+    return (folder() / "-".join(names)).exists()
+
+
 def wait_for(name: str) -> None:
     """Until the test has made the file."""
     while not (folder() / name).exists():
