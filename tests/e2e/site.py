@@ -114,9 +114,9 @@ class Site:
 
     def script(self, script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """A Python script in a process of its own; `finish` waits for it."""
+        command = [sys.executable, "-c", f"import sys\n{script}", *arguments]
         return subprocess.Popen(
-            [sys.executable, "-I", KEEPER, str(os.getpid()), self.folder]
-            + [sys.executable, "-c", f"import sys; sys.stdout = sys.stderr\n{script}", *arguments],
+            [sys.executable, "-I", KEEPER, str(os.getpid()), self.folder, *command],
             env=self.environment() | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

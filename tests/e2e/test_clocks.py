@@ -49,7 +49,9 @@ def test_claims(scenarios, step, kind):
 @pytest.mark.parametrize("queues", [QUEUES, QUEUES[::-1]], ids=["ahead", "behind"])
 def test_leases(site, queues):
     """A lease lasts as long as it should, whether its holder is ahead or behind."""
-    scenario = Scenario(site, Spec(f"holder-{queues[0]}", "after", "finish", "stop"), "late", queues)
+    scenario = Scenario(
+        site, Spec(f"holder-{queues[0]}", "after", "finish", "stop"), "late", queues
+    )
     holder = scenario.caught()["pid"]
     began = time.monotonic()
     scenario.send_again(0)

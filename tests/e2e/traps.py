@@ -54,7 +54,7 @@ _armed = Armed()
 
 def arm(spec: Any) -> None:
     """From now on; None: no trap."""
-    global _armed
+    global _armed  # noqa: PLW0603 - one trap a process is the point
     _armed = Armed(spec and Spec(*spec))
 
 
