@@ -37,6 +37,7 @@ BARRIER = (
 ACCELERABLE = (
     *BARRIER,
     "get_batch",
+    "delete_batch",
     "offer",
     "finish",
     "add_member",
@@ -74,12 +75,18 @@ class Store(ABC):
     """Declared flags (AUTOEXPIRE, DURABLE, SHARED); an instance may know better than its class."""
     limits: Limits = Limits()
     transient_errors: tuple[type[BaseException], ...] = ()
-    """The driver's exceptions after which the same call may succeed; the outcome is unknown."""
+    """The exceptions after which the same call may succeed; the outcome is unknown.
+
+    Where a driver has one class for "try again" and "never", the adapter raises one of its own.  A
+    driver must not send a write again by itself, unless it does so exactly once: the answer to the
+    second sending would say that a race was lost which the first has won.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = [name for name in BARRIER if getattr(cls, name) is not getattr(Store, name)]
-        if own and len(own) < len(BARRIER):
+        fused = cls.finish is not Store.finish
+        if (own or fused) and len(own) < len(BARRIER):
             missing = ", ".join(sorted(set(BARRIER) - set(own)))
             raise TypeError(
                 f"{cls.__name__} overrides a part of the barrier only; missing: {missing}"
@@ -110,7 +117,11 @@ class Store(ABC):
     ) -> bool:
         """Store if the stored version is `version` (None: if the key is absent), atomically.
 
-        A lost race is False, never an exception.
+        A lost race is False, never an exception.  A key that has expired is absent here too: what
+        the store's own condition cannot ask, such as the expiry, may be a part of the version.
+
+        After a transient error False means that `value` is not stored now: it may have been, and
+        been replaced since.  Whoever loops over this has to know its own work when it reads it.
         """
 
     # -- derived: override for speed, never for meaning ---------------------------------------
@@ -122,6 +133,10 @@ class Store(ABC):
         made the batches.
         """
         return small.get_batch(self, keys)
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """Remove at most ``limits.batch_keys`` keys; absent ones are fine."""
+        small.delete_batch(self, keys)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         """Store a ranked record unless a better one is there; wake those who wait for its key.
@@ -202,7 +217,11 @@ class Store(ABC):
         barriers.close_barrier(self, part, ttl, offer, rank_of)
 
     def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
-        """Put `member` into the small set at `key`, once; all its members now."""
+        """Put `member` into the small set at `key`, once; all its members now.
+
+        `get` and `get_batch` read the set as a JSON list of texts, `delete` removes it, and nothing
+        else is done with its key.  A set that has expired begins anew.
+        """
         return pages.add_member(self, key, member, ttl)
 
     def touch(self, key: str, ttl: float | None) -> bool:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kvbackends.derived.primitives import Operations, Primitives, get_many, update
-from kvbackends.derived.small import concurrently
+from kvbackends.derived.primitives import Operations, Primitives, delete_many, get_many, update
 from kvbackends.records import Part
 
 PAGES = 256
@@ -79,8 +78,8 @@ def discard(store: Operations, run: Run, pages: Iterable[str]) -> None:
     Values first: pages are what finds them, if this is cut short and done again.
     """
     numbers = list(pages)
-    concurrently(store.delete, [run.value(*each) for each in members(store, run, numbers)])
-    concurrently(store.delete, [run.page(number) for number in numbers])
+    delete_many(store, [run.value(*each) for each in members(store, run, numbers)])
+    delete_many(store, [run.page(number) for number in numbers])
 
 
 def forget(store: Operations, run: Run, part: Part) -> None:

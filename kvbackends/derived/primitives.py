@@ -32,6 +32,9 @@ class Operations(Primitives, Protocol):
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """The values of the keys that exist."""
 
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """Remove the keys; absent is fine."""
+
     def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
         """Put `member` into the set at `key`; all its members."""
 
@@ -62,7 +65,18 @@ def update(
 
 def get_many(store: Operations, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """The keys that exist, with their values, read in batches of at most ``limits.batch_keys``."""
+    for batch in _batches(store, keys):
+        yield from store.get_batch(batch).items()
+
+
+def delete_many(store: Operations, keys: Collection[str]) -> None:
+    """Remove the keys, in batches of at most ``limits.batch_keys``."""
+    for batch in _batches(store, keys):
+        store.delete_batch(batch)
+
+
+def _batches(store: Operations, keys: Collection[str]) -> Iterator[list[str]]:
     unique = list(dict.fromkeys(keys))
     size = store.limits.batch_keys
     for start in range(0, len(unique), size):
-        yield from store.get_batch(unique[start : start + size]).items()
+        yield unique[start : start + size]

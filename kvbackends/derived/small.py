@@ -17,6 +17,11 @@ def get_batch(store: Primitives, keys: Collection[str]) -> Mapping[str, bytes]:
     return {key: entry.value for key, entry in entries if entry is not None}
 
 
+def delete_batch(store: Primitives, keys: Collection[str]) -> None:
+    """Remove the keys concurrently."""
+    concurrently(store.delete, keys)
+
+
 def concurrently(call: Callable[[str], T], keys: Collection[str]) -> Iterable[T]:
     """``map(call, keys)`` with several calls under way, for stores a network away."""
     if len(keys) <= 1:

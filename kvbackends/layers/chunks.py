@@ -99,6 +99,13 @@ class Chunks(Layer):
                 found[key] = entry.value
         return found
 
+    def around_delete_batch(self, operation: Callable[..., None], keys: Collection[str]) -> None:
+        """Removes the manifests, then the chunks."""
+        found = dict(get_many(self.inner, keys))
+        operation(keys)
+        for key, stored in found.items():
+            self._discard(key, stored)
+
     def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
         """The manifest of a large value has its rank.
 

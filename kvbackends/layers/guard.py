@@ -49,6 +49,10 @@ class Guard(Layer):
         held = {self._key(key): key for key in keys}
         return {held[key]: value for key, value in operation(list(held)).items()}
 
+    def around_delete_batch(self, operation: Callable[..., None], keys: Collection[str]) -> None:
+        """Removes the keys as the store can hold them."""
+        operation([self._key(key) for key in keys])
+
     def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
         """Checks the offer."""
         return operation(self._offer(offer), rank_of)

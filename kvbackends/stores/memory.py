@@ -132,6 +132,12 @@ class MemoryStore(Store):
         rows = ((key, self._row(key)) for key in keys)
         return {key: row.value for key, row in rows if row is not None}
 
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """Removals under one lock."""
+        with self._space.lock():
+            for key in keys:
+                self._space.rows.pop(key, None)
+
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         """Ranked under the lock; subscribers are told before it is released."""
         space = self._space

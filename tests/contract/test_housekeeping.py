@@ -154,6 +154,11 @@ class TestHalfABarrier:
         with pytest.raises(TypeError, match=f"Half overrides a part .* missing: {missing}"):
             type("Half", (DictStore,), own)
 
+    def test_finish_needs_the_barrier(self):
+        """`finish` alone is refused: it would record parts where the derived barrier is not."""
+        with pytest.raises(TypeError, match="missing: arrive, close_barrier"):
+            type("Fused", (DictStore,), {"finish": lambda *_: None})
+
     def test_whole(self):
         """A class that overrides all of it is NATIVE_CHORD."""
         own = {name: lambda _: None for name in BARRIER}
