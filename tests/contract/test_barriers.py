@@ -1,5 +1,6 @@
 """The barrier: parts by identity, one claim, one tombstone."""
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -510,3 +511,21 @@ class TestMembers:
         assert store.add_member(key, "a", TTL) == {"a"}
         assert store.add_member(key, "b", TTL) == {"a", "b"}
         assert store.add_member(key, "a", TTL) == {"a", "b"}
+
+    def test_reads_as_a_list(self, store: Store, key: str):
+        """What `add_member` keeps is read as a JSON list, alone and in batches, and removed."""
+        odd = ["", "a:b", 'ключ\n"$.x', "m" * 500]
+        for member in odd:
+            store.add_member(key, member, TTL)
+        assert sorted(json.loads(store.get(key).value)) == sorted(odd)
+        assert sorted(json.loads(store.get_batch([key])[key])) == sorted(odd)
+        store.delete(key)
+        assert store.get(key) is None
+        assert store.add_member(key, "again", TTL) == {"again"}
+
+    def test_expired_set_begins_anew(self, store: Store, key: str):
+        """A set that has expired is empty, whether or not the store has removed it yet."""
+        store.add_member(key, "old", SHORT)
+        outlive(store)
+        assert store.add_member(key, "new", TTL) == {"new"}
+        assert json.loads(store.get(key).value) == ["new"]

@@ -50,7 +50,7 @@ class TestThreads:
     def test_best_rank_wins(self, store: Store, key: str):
         """Whatever the order of eight writers, the success stays."""
         ranks = [Rank.SUCCEEDED, Rank.FAILED, *[Rank.UNREADY] * (THREADS - 2)]
-        for i in range(10):
+        for i in range(30):
             each = f"{key}-{i}"
             random.Random(i).shuffle(ranks)
             stored = together(

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from kvbackends import Rank, Store
-from tests.contract.test_five_methods import SHORT, outlive
+from tests.contract.test_five_methods import SHORT, brief, outlive
 from tests.support.chords import offer, rank_of
 
 RANKS = list(Rank)
@@ -62,11 +62,12 @@ class TestOffer:
     def test_ttl_of_the_last_stored(self, store: Store, key: str):
         """A stored offer brings its ttl; one that does not yield leaves what is there."""
         store.offer(offer(key, Rank.UNREADY, ttl=60), rank_of)
-        store.offer(offer(key, Rank.SUCCEEDED, ttl=0.3), rank_of)
+        ttl = brief(store)
+        store.offer(offer(key, Rank.SUCCEEDED, ttl=ttl), rank_of)
         assert not store.offer(offer(key, Rank.UNREADY, ttl=60), rank_of)
-        time.sleep(0.2)
+        time.sleep(ttl / 2)
         assert store.get(key) is not None
-        time.sleep(0.12 + store.limits.ttl_step)
+        outlive(store, ttl / 2)
         assert store.get(key) is None
 
     def test_any_rank_of(self, store: Store, key: str):
