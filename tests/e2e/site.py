@@ -135,6 +135,13 @@ class Site:
         """The lines of the diary."""
         return diary.read(self.folder, event, **what)
 
+    def published(self, body: str) -> int:
+        """How often a chord's body was published; waits for the first time.
+
+        A body may have ended before the process that published it could say so.
+        """
+        return len(self.until(lambda: self.said("published", id=body), f"{body} is published"))
+
     def let_go(self, name: str) -> None:
         """Let a task or trap that waits for the test go on."""
         (self.folder / f"go-{name}").touch()

@@ -227,3 +227,11 @@ def early(self, *args, **kwargs):
 @task(bind=True, ignore_result=True)
 def early_quiet(self, *args, **kwargs):
     return trapped(self, *args, **kwargs)
+
+
+@task(bind=True, **LATE)
+def late_adder(self, value, more, spec):
+    """Adds a part, whose message comes before its own return, and runs into a trap."""
+    self.add_to_chord(self.app.tasks["e2e.echo"].s(more))
+    traps.arm(spec)
+    return value

@@ -74,7 +74,7 @@ def test_the_main_process_sends_one_recovery_message(site):
     assert result.get(timeout=30) == [10, 11]
     os.kill(holder, signal.SIGKILL)
     site.until(lambda: site.state(b.options["task_id"]) == "SUCCESS", "B: SUCCESS")
-    assert len(site.said("published", id=result.id)) == 1
+    assert site.published(result.id) == 1
     received = re.findall(r"celery\.backend_cleanup\[.*received", site.workers[0].log())
     assert len(received) == 1
 

@@ -1,0 +1,38 @@
+"""No server at all: kombu's filesystem broker and SQLite."""
+
+import pytest
+from celery import chord
+
+from tests.e2e.scenario import STEPS, Scenario
+from tests.e2e.site import Site
+from tests.e2e.traps import Spec
+
+
+@pytest.fixture(scope="module")
+def site(make_site) -> Site:
+    site = make_site("files")
+    workers = [site.starting("-c", "2") for _ in range(2)]
+    for worker in workers:
+        worker.ready()
+    return site
+
+
+def test_a_chord_of_a_hundred_parts(site):
+    """Two workers complete a chord of a hundred parts."""
+    header = [site.sig("echo", n) for n in range(100)]
+    assert chord(header, site.sig("body"))().get(timeout=60) == list(range(100))
+
+
+SOME = STEPS[1::2]
+
+
+@pytest.fixture(scope="module")
+def scenarios(site):
+    return {step: Scenario(site, Spec("-".join(step), *step, "kill child")) for step in SOME}
+
+
+@pytest.mark.parametrize("step", SOME, ids="-".join)
+def test_a_killed_child(scenarios, step):
+    """A child that is killed while it dispatches: its message is put back, the chord ends."""
+    scenarios[step].caught()
+    scenarios[step].succeeds()
