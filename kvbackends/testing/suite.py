@@ -1,13 +1,14 @@
 """`StoreSuite`: three lines for who writes an adapter."""
 
 import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
-from kvbackends import Store, StoreURL, Subscription, open_store
+from kvbackends import Feature, Store, StoreURL, Subscription, open_store
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.store import ACCELERABLE
 
@@ -18,6 +19,9 @@ from kvbackends.testing.registry import Check, checks  # noqa: E402 - after the 
 NATIVE, DERIVED = "native", "derived"
 LACKING = "lacking: "
 """How the reason of a skip begins where a check is not meant for the store."""
+
+LONGEST = 60
+"""Seconds that no check takes."""
 
 Opener = Callable[[], Store]
 
@@ -90,6 +94,15 @@ class StoreSuite:
         return store
 
     @pytest.fixture(autouse=True)
+    def _ends(self) -> Iterator[None]:
+        """A check that hangs fails."""
+        before = signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(LONGEST)
+        yield
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+    @pytest.fixture(autouse=True)
     def _applies(self, request: pytest.FixtureRequest, store: Store) -> None:
         check = BY_METHOD.get(getattr(request.node, "originalname", ""))
         if check is not None and check.is_lacking(store.features):
@@ -99,6 +112,11 @@ class StoreSuite:
     def other(self, store: Store, opener: Opener) -> Store:
         """Independent eyes: a connection of its own to the same store."""
         return opener()
+
+    @pytest.fixture
+    def embedded(self, store: Store, store_url: str) -> bool:
+        """Whether the store is in this process or in a file: no network between."""
+        return not store.features & Feature.SHARED or not StoreURL.parse(store_url).hosts
 
     @pytest.fixture
     def key(self) -> str:
@@ -135,6 +153,10 @@ def deviation_for(suite: type[StoreSuite], check: Check, mode: str) -> Deviation
     """The deviation that was declared for this run of the check."""
     names = {check.name, f"{check.name}[{mode}]"}
     return next((each for each in suite.deviations if each.check in names), None)
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"the check took more than {LONGEST} seconds")
 
 
 def _condition(check: Check) -> str:

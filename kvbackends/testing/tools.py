@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pickle
 import signal
 import threading
 import time
@@ -168,3 +169,28 @@ def child(work: Callable[[], object], seconds: int = 20) -> int:
 def in_child(work: Callable[[], object], seconds: int = 20) -> int:
     """Run `work` in a forked child; 0 if it returned, else how the child ended."""
     return os.waitstatus_to_exitcode(os.waitpid(child(work, seconds), 0)[1])
+
+
+def race_in_children(count: int, work: Callable[[int], T], seconds: int = 30) -> list[T]:
+    """`race`, in forked children that begin at the same moment; the answers are pickled."""
+    start = time.monotonic() + 0.02 * count
+    pipes = [os.pipe() for _ in range(count)]
+    pids = [child(partial(_answer, work, n, pipes[n][1], start), seconds) for n in range(count)]
+    for _, write in pipes:
+        os.close(write)
+    answers = [_read(read) for read, _ in pipes]
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    assert statuses == [0] * count, f"children ended with {statuses}"
+    return [pickle.loads(answer) for answer in answers]  # noqa: S301 - from our own children
+
+
+def _answer(work: Callable[[int], object], n: int, write: int, start: float) -> None:
+    time.sleep(max(start - time.monotonic(), 0))
+    answer = pickle.dumps(work(n))
+    with os.fdopen(write, "wb") as pipe:
+        pipe.write(answer)
+
+
+def _read(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as pipe:
+        return pipe.read()

@@ -1,0 +1,129 @@
+"""What a store says of itself, and what it keeps to itself."""
+
+import dataclasses
+
+import pytest
+
+from kvbackends import Feature, Rank, Secret, Store, StoreURL, ValueTooLarge
+from kvbackends.layers.layer import innermost
+from kvbackends.layers.only_five import OnlyFive
+from kvbackends.options import fill
+from kvbackends.store import ACCELERABLE
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import offer, part, rank_of, value_at
+
+PASSWORD = "kvt-s3cr3t-passw0rd"  # noqa: S105 - what must not show up
+
+TESTABLE = 32 << 20
+"""Bytes: the largest limit that is checked."""
+
+SHOWN_BY = {
+    "get_batch": Feature.NATIVE_JOIN,
+    "offer": Feature.NATIVE_RANK,
+    "arrive": Feature.NATIVE_CHORD,
+    "subscribe": Feature.PUSH,
+    "increment": Feature.INCREMENT,
+    "scan": Feature.LISTING,
+    "find": Feature.FACETS,
+}
+
+
+class Features(Area):
+    """Features are promises both ways."""
+
+    area = "features"
+    rule = "features"
+
+    def follow_from_overrides(self, store: Store) -> None:
+        """Each derived flag is advertised exactly where the operation is native."""
+        for name, flag in SHOWN_BY.items():
+            assert bool(store.features & flag) is (name in store.native), name
+        assert store.native <= set(ACCELERABLE)
+
+    def only_promises_are_declared(self, store: Store) -> None:
+        """`promises` holds what cannot be seen from the class; the other flags follow."""
+        declared = Feature.AUTOEXPIRE | Feature.DURABLE | Feature.SHARED
+        assert not innermost(store).promises & ~declared
+
+    def masked(self, store: Store) -> None:
+        """Masking takes away what is native and keeps what is promised."""
+        masked = OnlyFive(store)
+        assert masked.native == frozenset()
+        assert masked.features == masked.promises == store.promises
+
+
+class Limits(Area):
+    """Numbers that the core keeps for the store."""
+
+    area = "limits"
+    rule = "limits"
+
+    def are_sensible(self, store: Store) -> None:
+        """Every declared limit is above zero, and a ttl's step at least zero."""
+        limits = store.limits
+        assert limits.key_bytes is None or limits.key_bytes >= 68, "no hashed key would fit"
+        assert limits.value_bytes is None or limits.value_bytes > 0
+        assert limits.batch_keys > 0
+        assert limits.ttl_step >= 0
+
+    def largest_value(self, store: Store, other: Store, key: str) -> None:
+        """A value of the declared size is stored; one byte more is refused and changes nothing."""
+        size = store.limits.value_bytes
+        if size is None or size > TESTABLE:
+            pytest.skip("the store declares no limit that a check could reach")
+        largest = b"3" + b"x" * (size - 1)
+        store.set(key, largest)
+        assert value_at(other, key) == largest
+        assert store.offer(offer(f"{key}-r", Rank.SUCCEEDED)._replace(value=largest), rank_of)
+        for write in (
+            lambda: store.set(key, largest + b"x"),
+            lambda: store.offer(offer(key, Rank.FAILED)._replace(value=largest + b"x"), rank_of),
+            lambda: store.arrive(part(f"{key}-b", 0), largest + b"x", 60),
+        ):
+            with pytest.raises(ValueTooLarge):
+                write()
+        assert value_at(other, key) == largest
+
+    def large_value(self, store: Store, other: Store, key: str) -> None:
+        """Where the limit is far, eight megabytes are stored as they are."""
+        if (store.limits.value_bytes or TESTABLE + 1) <= TESTABLE:
+            pytest.skip("the limit itself is checked")
+        large = bytes(range(256)) * (8 << 12)
+        store.set(key, large)
+        assert value_at(other, key) == large
+        store.delete(key)
+
+    def largest_batch(self, store: Store, key: str) -> None:
+        """A batch may have as many keys as the store said."""
+        keys = [f"{key}-{i}" for i in range(min(store.limits.batch_keys, 2_000))]
+        for each in (keys[0], keys[-1]):
+            store.set(each, b"v")
+        assert store.get_batch(keys) == {keys[0]: b"v", keys[-1]: b"v"}
+
+
+class Secrets(Area):
+    """No password shows."""
+
+    area = "secrets"
+    rule = "secrets"
+
+    def repr_shows_none(self, store: Store, store_url: str) -> None:
+        """Neither the store nor an error at its opening tells the password of its URL."""
+        url = dataclasses.replace(
+            StoreURL.parse(store_url), username="user", password=Secret(PASSWORD)
+        )
+        kind = type(innermost(store))
+        shown: list[object] = []
+        try:
+            shown.append(kind.from_url(url, fill(kind.options_type, url.query, {})))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+            shown.append(error)
+        assert PASSWORD not in f"{shown[0]!r} {shown[0]!s} {shown[0]}"
+
+    def own_url(self, store: Store, store_url: str) -> None:
+        """The password that this run was given shows in no text of the store."""
+        password = StoreURL.parse(store_url).password
+        if password is None:
+            pytest.skip("this URL has no password")
+        for each in (store, innermost(store)):
+            assert password.reveal() not in f"{each!r} {each!s}"

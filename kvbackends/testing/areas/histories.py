@@ -1,0 +1,130 @@
+"""Concurrency, recorded and explained."""
+
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from kvbackends import Feature, Part, Rank, Store
+from kvbackends.testing import linear
+from kvbackends.testing.linear import Operation
+from kvbackends.testing.registry import Area
+from kvbackends.testing.tools import delivery, offer, publisher, race, race_in_children, rank_of
+
+WORKERS = 4
+ROUNDS = 3
+
+
+class Histories(Area):
+    """What several processes were answered at once has an order that explains it.
+
+    Threads instead of processes where SHARED is not promised.
+    """
+
+    area = "histories"
+    rule = "linearizability"
+
+    def compare_and_set(self, store: Store, key: str) -> None:
+        """Reads and conditional writes of one key."""
+        for i in range(ROUNDS):
+            history = _recorded(store, partial(_swap, store, f"{key}-{i}"))
+            assert linear.explains(linear.register, None, history), _shown(history)
+
+    def increment(self, store: Store, key: str) -> None:
+        """Additions to one number."""
+        for i in range(ROUNDS):
+            history = _recorded(store, partial(_count, store, f"{key}-{i}"))
+            assert linear.explains(linear.counter, 0, history), _shown(history)
+
+    def offer(self, store: Store, key: str) -> None:
+        """Ranked writes and reads of one key."""
+        for i in range(ROUNDS):
+            history = _recorded(store, partial(_rank, store, f"{key}-{i}"))
+            assert linear.explains(linear.ranked, None, history), _shown(history)
+
+    def arrive(self, store: Store, barrier: str) -> None:
+        """Parts of one barrier, some of them twice."""
+        for i in range(ROUNDS):
+            name = f"{barrier}-{i}"
+            store.open_barrier(name, b"", 60)
+            store.expect(publisher(name), 2 * WORKERS, 60)
+            history = _in_two(_recorded(store, partial(_bring, store, name)))
+            model = linear.barrier(2 * WORKERS)
+            assert linear.explains(model, (frozenset(), None), history), _shown(history)
+
+
+def _recorded(store: Store, work: Callable[[int], list[Operation]]) -> list[Operation]:
+    run = race_in_children if store.features & Feature.SHARED else race
+    return [each for history in run(WORKERS, work) for each in history]
+
+
+def _timed(name: str, argument: Any, call: Callable[[], Any]) -> Operation:
+    began = time.monotonic()
+    answer = call()
+    return Operation(name, argument, answer, began, time.monotonic())
+
+
+def _swap(store: Store, key: str, n: int) -> list[Operation]:
+    history = []
+    for turn in range(4):
+        began = time.monotonic()
+        entry = store.get(key)
+        read = entry and entry.value
+        history.append(Operation("get", None, read, began, time.monotonic()))
+        new = b"%d-%d" % (n, turn)
+        swap = partial(store.compare_and_set, key, new, entry and entry.version)
+        history.append(_timed("compare_and_set", (read, new), swap))
+    return history
+
+
+def _count(store: Store, key: str, n: int) -> list[Operation]:
+    add = partial(store.increment, key, n + 1, None)
+    return [_timed("increment", n + 1, add) for _ in range(5)]
+
+
+def _rank(store: Store, key: str, n: int) -> list[Operation]:
+    ranks = [Rank.UNREADY, Rank.FAILED, Rank.UNREADY, Rank.SUCCEEDED, Rank.UNREADY]
+    random.Random(n).shuffle(ranks)
+    history = []
+    for turn, rank in enumerate(ranks):
+        each = offer(key, rank, f"{n}-{turn}")
+        write = partial(store.offer, each, rank_of)
+        history.append(_timed("offer", (int(rank), each.value), write))
+        history.append(_timed("get", None, lambda: _ranked(store, key)))
+    return history
+
+
+def _ranked(store: Store, key: str) -> tuple[int, bytes] | None:
+    entry = store.get(key)
+    return entry and (int(rank_of(entry.value)), entry.value)
+
+
+def _bring(store: Store, barrier: str, n: int) -> list[Operation]:
+    history = []
+    for place in (n, n + WORKERS, n):
+        each = Part(barrier, place, f"task-{place}", delivery())
+        call = partial(_arrival, store, each)
+        history.append(_timed("arrive", (place, each.delivery), call))
+    return history
+
+
+def _arrival(store: Store, part: Part) -> tuple[str, str]:
+    answer = store.arrive(part, b"v", 60)
+    return answer.outcome.name, answer.holder
+
+
+def _in_two(arrivals: list[Operation]) -> list[Operation]:
+    history: list[Operation] = []
+    for each in arrivals:
+        history.append(each._replace(name="record", answer=linear.UNKNOWN))
+        history.append(each._replace(name="look", after=len(history) - 1))
+    return history
+
+
+def _shown(history: list[Operation]) -> str:
+    lines = [
+        f"{each.began:.6f} to {each.ended:.6f}: {each.name}({each.argument}) -> {each.answer}"
+        for each in sorted(history, key=lambda each: each.began)
+    ]
+    return "\n".join(["no order explains these answers:", *lines])

@@ -1,0 +1,126 @@
+"""What waiting, opening and closing leave behind."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kvbackends import Feature, Rank, Store
+from kvbackends.testing.registry import Area, requires, thorough
+from kvbackends.testing.tools import SOON, Opener, hinted, in_child, offer, rank_of, value_at
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+class Lasting(Area):
+    """Nothing is left behind, and nothing is lost."""
+
+    area = "lasting"
+    rule = "ping-and-close"
+
+    def close_frees(self, opener: Opener, key: str) -> None:
+        """Stores that were opened, used and closed leave neither threads nor files."""
+        opened = [opener() for _ in range(12)]
+        for each in opened[:2]:
+            _use(each, key)
+            each.close()
+        before = _held()
+        for each in opened[2:]:
+            _use(each, key)
+            each.close()
+        assert _settles(before), f"from {before} to {_held()} threads and files"
+
+    def waits_leave_nothing(self, store: Store, key: str) -> None:
+        """Many waits, of one subscription and of many, leave neither threads nor files."""
+        _subscribe(store, key)
+        before = _held()
+        for _ in range(60):
+            _subscribe(store, key)
+        assert _settles(before), f"from {before} to {_held()} threads and files"
+
+    @thorough
+    def ten_thousand_waits(self, store: Store, key: str) -> None:
+        """Ten thousand keys, watched and given up one after the other, leave nothing."""
+        store.get(key)
+        subscription = store.subscribe()
+        subscription.watch([key])
+        subscription.wait(0)
+        before = _held()
+        for i in range(10_000):
+            subscription.watch([f"{key}-{i}"])
+            subscription.unwatch([f"{key}-{i}"])
+        store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        assert hinted(subscription, key)
+        assert _settles(before), f"from {before} to {_held()} threads and files"
+        subscription.close()
+
+    def confirmed_is_there(self, store: Store, opener: Opener, key: str) -> None:
+        """What was confirmed is there when all is closed and opened again."""
+        keeper = opener()
+        keeper.ping()
+        store.set(key, b"v", 60)
+        store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
+        store.close()
+        again = opener()
+        assert value_at(again, key) == b"v"
+        assert value_at(again, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
+
+    @requires(Feature.DURABLE | Feature.SHARED)
+    def killed_writer(self, store: Store, other: Store, key: str) -> None:
+        """What a process was told is stored survives its death at the next moment."""
+
+        def write_and_die() -> None:
+            store.set(key, b"v")
+            store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
+            os.kill(os.getpid(), 9)
+
+        assert in_child(write_and_die) == -9
+        assert value_at(other, key) == b"v"
+        assert value_at(other, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
+        store.set(key, b"w")
+        assert value_at(other, key) == b"w"
+
+    @requires(Feature.PUSH)
+    def wakes_soon(self, store: Store, other: Store, key: str) -> None:
+        """Who waits is woken by an offer within a second, and the value is there to be read."""
+        subscription = store.subscribe()
+        for i in range(5):
+            each = offer(f"{key}-{i}", Rank.SUCCEEDED)
+            subscription.watch([each.key])
+            began = time.monotonic()
+            threading.Timer(0.02, other.offer, [each, rank_of]).start()
+            while each.key not in (subscription.wait(SOON) or [each.key]):
+                assert time.monotonic() - began < SOON, "the offer was never told"
+            assert value_at(store, each.key) == each.value
+            assert time.monotonic() - began < 1
+        subscription.close()
+
+
+def _use(store: Store, key: str) -> None:
+    store.set(key, b"v")
+    _subscribe(store, key)
+
+
+def _subscribe(store: Store, key: str) -> None:
+    subscription = store.subscribe()
+    subscription.watch([key])
+    subscription.wait(0)
+    subscription.close()
+
+
+def _held() -> tuple[int, int]:
+    if not DESCRIPTORS.exists():
+        pytest.skip("this system does not show which files are open")
+    return threading.active_count(), len(list(DESCRIPTORS.iterdir()))
+
+
+def _settles(before: tuple[int, int]) -> bool:
+    """Whether no more is held than `before`, soon: threads end by and by."""
+    until = time.monotonic() + SOON
+    while time.monotonic() < until:
+        if all(now <= then + 2 for now, then in zip(_held(), before, strict=True)):
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,37 @@
+"""Random programs against a model."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from kvbackends import Store
+from kvbackends.testing.registry import Area, thorough
+from kvbackends.testing.stateful import machine
+
+
+class Model(Area):
+    """What a sequence of operations answers is what a dictionary would."""
+
+    area = "model"
+    rule = "the-five-methods"
+
+    def agrees(self, store: Store, other: Store, key: str) -> None:
+        """A few short programs, by turns through two connections."""
+        _check(store, other, key, examples=10, steps=15)
+
+    @thorough
+    def agrees_always(self, store: Store, other: Store, key: str) -> None:
+        """Many long programs."""
+        _check(store, other, key, examples=60, steps=40)
+
+
+def _check(store: Store, other: Store, key: str, *, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        machine(store, other, key),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,171 @@
+"""A model of a store, for Hypothesis: finds a short program that a store answers wrongly.
+
+Every example has keys of its own, so that it is the same program when it runs again, and shrinks,
+over a server that keeps what earlier examples wrote.
+"""
+
+import itertools
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from kvbackends.records import Outcome, Part, Rank
+from kvbackends.store import Store
+from kvbackends.testing.tools import TTL, offer, publisher, rank_of, value_of
+
+NAMES = st.sampled_from(["a", "b", "a*", "A"])
+VALUES = st.sampled_from([b"", b"\0", b"1", bytes(range(256))]) | st.binary(max_size=20)
+TTLS = st.sampled_from([None, 60, 90 * 86400.0])
+STORES = st.integers(0, 1)
+SIZE = 3
+
+
+def machine(store: Store, other: Store, key: str) -> type[RuleBasedStateMachine]:
+    """A machine whose programs run on two connections of one store, below `key`."""
+    runs = itertools.count()
+
+    class OneStore(StoreMachine):
+        stores = (store, other)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.prefix = f"{key}-{next(runs)}"
+
+    return OneStore
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Plain keys, ranked keys, numbers, members and one barrier."""
+
+    stores: tuple[Store, Store]
+    prefix: str
+
+    @initialize()
+    def begin(self) -> None:
+        """Nothing is stored yet."""
+        self.plain: dict[str, bytes] = {}
+        self.stale: dict[str, Any] = {}
+        self.ranked: dict[str, tuple[Rank, bytes]] = {}
+        self.numbers: dict[str, int] = {}
+        self.members: dict[str, set[str]] = {}
+        self.parts: dict[int, bytes] = {}
+        self.is_open = False
+        self.is_closed = False
+
+    def at(self, family: str, name: str) -> str:
+        """A key of this example."""
+        return f"{self.prefix}-{family}-{name}"
+
+    @rule(s=STORES, name=NAMES, value=VALUES, ttl=TTLS)
+    def set(self, s: int, name: str, value: bytes, ttl: float | None) -> None:
+        """Stores unconditionally."""
+        self.stores[s].set(self.at("plain", name), value, ttl)
+        self.plain[name] = value
+
+    @rule(s=STORES, name=NAMES)
+    def get(self, s: int, name: str) -> None:
+        """Reads what is there; versions of other bytes are kept to be tried."""
+        entry = self.stores[s].get(self.at("plain", name))
+        assert (entry and entry.value) == self.plain.get(name)
+        if entry is not None:
+            self.stale[name] = entry
+
+    @rule(s=STORES, name=NAMES)
+    def delete(self, s: int, name: str) -> None:
+        """Removes."""
+        self.stores[s].delete(self.at("plain", name))
+        self.plain.pop(name, None)
+
+    @rule(s=STORES, name=NAMES, value=VALUES, ttl=TTLS)
+    def create(self, s: int, name: str, value: bytes, ttl: float | None) -> None:
+        """Stores where nothing is."""
+        stored = self.stores[s].compare_and_set(self.at("plain", name), value, None, ttl)
+        assert stored is (name not in self.plain)
+        self.plain.setdefault(name, value)
+
+    @rule(s=STORES, name=NAMES, value=VALUES)
+    def update(self, s: int, name: str, value: bytes) -> None:
+        """Stores over what was read just now."""
+        entry = self.stores[s].get(self.at("plain", name))
+        if entry is not None:
+            assert self.stores[1 - s].compare_and_set(self.at("plain", name), value, entry.version)
+            self.plain[name] = value
+
+    @rule(s=STORES, name=NAMES, value=VALUES)
+    def update_stale(self, s: int, name: str, value: bytes) -> None:
+        """A version of other bytes than the stored ones never fits."""
+        old = self.stale.get(name)
+        if old is not None and old.value != self.plain.get(name):
+            assert not self.stores[s].compare_and_set(self.at("plain", name), value, old.version)
+
+    @rule(s=STORES, names=st.sets(NAMES))
+    def get_batch(self, s: int, names: frozenset[str]) -> None:
+        """Those that exist."""
+        found = self.stores[s].get_batch([self.at("plain", name) for name in names])
+        expected = {self.at("plain", n): v for n, v in self.plain.items() if n in names}
+        assert dict(found) == expected
+
+    @rule(s=STORES, name=NAMES, ttl=TTLS)
+    def touch(self, s: int, name: str, ttl: float | None) -> None:
+        """Prolongs what is there."""
+        assert self.stores[s].touch(self.at("plain", name), ttl) is (name in self.plain)
+
+    @rule(s=STORES, name=NAMES, rank=st.sampled_from(Rank), text=st.text("xyz", max_size=2))
+    def offer(self, s: int, name: str, rank: Rank, text: str) -> None:
+        """The better record stays."""
+        each, old = offer(self.at("ranked", name), rank, text), self.ranked.get(name)
+        fits = old is None or old[0].yields_to(rank) or old[1] == each.value
+        assert self.stores[s].offer(each, rank_of) is fits
+        if fits:
+            self.ranked[name] = rank, each.value
+        entry = self.stores[1 - s].get(each.key)
+        assert entry is not None
+        assert entry.value == self.ranked[name][1]
+
+    @rule(s=STORES, name=NAMES)
+    def forget(self, s: int, name: str) -> None:
+        """After it any rank is stored."""
+        self.stores[s].delete(self.at("ranked", name))
+        self.ranked.pop(name, None)
+
+    @rule(s=STORES, name=NAMES, by=st.integers(-(2**40), 2**40))
+    def increment(self, s: int, name: str, by: int) -> None:
+        """Adds."""
+        self.numbers[name] = self.numbers.get(name, 0) + by
+        assert self.stores[s].increment(self.at("number", name), by, TTL) == self.numbers[name]
+
+    @rule(s=STORES, name=NAMES, member=st.text(max_size=3))
+    def add_member(self, s: int, name: str, member: str) -> None:
+        """Grows."""
+        self.members.setdefault(name, set()).add(member)
+        found = self.stores[s].add_member(self.at("members", name), member, TTL)
+        assert found == self.members[name]
+
+    @rule(s=STORES)
+    def open_barrier(self, s: int) -> None:
+        """A new run."""
+        name = self.at("barrier", "b")
+        self.stores[s].open_barrier(name, b"about", TTL)
+        assert self.stores[s].expect(publisher(name), SIZE, TTL).outcome is Outcome.WAITING
+        self.parts, self.is_open, self.is_closed = {}, True, False
+
+    @rule(s=STORES, place=st.integers(0, SIZE - 1))
+    def arrive(self, s: int, place: int) -> None:
+        """One part, perhaps again; whoever completes the barrier dispatches and closes it."""
+        if not self.is_open:
+            return
+        name = self.at("barrier", "b")
+        part = Part(name, place, f"task-{place}", f"{name}-{place}-{len(self.parts)}")
+        self.parts.setdefault(place, value_of(part))
+        outcome = self.stores[s].arrive(part, value_of(part), TTL).outcome
+        if self.is_closed:
+            assert outcome is Outcome.CLOSED
+        elif len(self.parts) < SIZE:
+            assert outcome is Outcome.WAITING
+        else:
+            assert outcome is Outcome.CLAIMED
+            found = {each.place: value for each, value in self.stores[1 - s].parts(name)}
+            assert found == self.parts
+            self.stores[s].close_barrier(part, TTL, None, rank_of)
+            self.is_closed = True
