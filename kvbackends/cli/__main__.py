@@ -1,0 +1,5 @@
+"""``python -m kvbackends.cli``."""
+
+from kvbackends.cli import main
+
+main()

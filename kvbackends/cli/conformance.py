@@ -1,0 +1,167 @@
+"""``kvbackends conformance URL...``: proves stores, with no knowledge of pytest."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from kvbackends import __version__
+from kvbackends.cli import CANNOT_RUN, FAILED, PASSED
+from kvbackends.cli.console import Live, console, counted
+from kvbackends.cli.digest import Digest
+from kvbackends.cli.machine import as_json, as_junit
+from kvbackends.cli.redaction import Redactor
+from kvbackends.cli.subjects import CannotRun, Subject, chosen, load, subjects
+from kvbackends.cli.terminal import show, show_checks
+from kvbackends.testing.registry import Check, checks
+from kvbackends.testing.running import Report, Result, run
+
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
+_REASON = re.compile(r"^(?:E +)?(?:\w+\.)*(\w+(?:Error|Exception|Warning)\b.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    urls: tuple[str, ...]
+    checks: tuple[str, ...]
+    areas: tuple[str, ...]
+    plugins: tuple[str, ...]
+    quick: bool
+    json: str | None
+    junit: str | None
+
+
+@click.command()
+@click.argument("urls", metavar="URL...", nargs=-1)
+@click.option("--quick", is_flag=True, help="Leave out the checks that take their time.")
+@click.option("--check", "names", metavar="NAME", multiple=True, help="This check; repeatable.")
+@click.option("--area", "areas", metavar="NAME", multiple=True, help="This area; repeatable.")
+@click.option("--json", "as_json", metavar="FILE", help="Write all results as JSON; - is stdout.")
+@click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
+@click.option("--list", "listing", is_flag=True, help="List the checks, and run none.")
+@click.option(
+    "--plugin",
+    "plugins",
+    metavar="MODULE",
+    multiple=True,
+    help="Import this first: it registers an adapter that is not installed; repeatable.",
+)
+def conformance(
+    urls: tuple[str, ...],
+    quick: bool,
+    names: tuple[str, ...],
+    areas: tuple[str, ...],
+    as_json: str | None,
+    junit: str | None,
+    listing: bool,
+    plugins: tuple[str, ...],
+) -> None:
+    """Prove that the stores at URL... keep the contract.
+
+    Every check runs on the store as it is (native) and with its own operations taken away, so that
+    they are derived from the five methods. The store is written to: under keys of the checks' own.
+
+    Exit status: 0 all passed, 1 some failed, 2 could not run.
+    """
+    request = Request(urls, names, areas, plugins, quick, as_json, junit)
+    screen = console(on_stderr=as_json == "-")
+    try:
+        wanted = chosen(checks(), names, areas, quick=quick)
+        if listing:
+            show_checks(screen, wanted)
+            return
+        status = _prove(request, wanted, screen)
+    except CannotRun as problem:
+        status = _give_up(request, Redactor([])(str(problem)))
+    except KeyboardInterrupt:
+        click.echo("kvbackends: stopped", err=True)
+        status = STOPPED
+    sys.exit(status)
+
+
+def _give_up(request: Request, problem: str) -> int:
+    click.echo(f"kvbackends: cannot run: {problem}", err=True)
+    _write(request, [], CANNOT_RUN, problem)
+    return CANNOT_RUN
+
+
+def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
+    if not request.urls:
+        raise CannotRun("which store? For example: kvbackends conformance sqlite:///results.db")
+    load(request.plugins)
+    with screen.status("reaching the stores"):
+        stores = subjects(request.urls)
+    screen.print(_heading(request, wanted, stores))
+    report = _run(request, wanted, stores, screen)
+    if report.exit_code == CANNOT_RUN:
+        raise CannotRun(_reason(report.problem))
+    digests = [_digest(each, wanted, report) for each in stores]
+    for digest in digests:
+        show(screen, digest, request.plugins, sum(each.seconds for each in digest.results))
+    status = PASSED if all(each.passed for each in digests) else FAILED
+    _write(request, digests, status, "")
+    return status
+
+
+def _heading(request: Request, wanted: Sequence[Check], stores: Sequence[Subject]) -> Text:
+    words = [f"kvbackends {__version__} conformance", counted(len(wanted), "check")]
+    words += [counted(len(stores), "store")] if len(stores) > 1 else []
+    return Text(", ".join([*words, *(["quick"] if request.quick else [])]), "dim")
+
+
+def _run(
+    request: Request, wanted: Sequence[Check], stores: Sequence[Subject], screen: Console
+) -> Report:
+    hide = Redactor(request.urls)
+
+    def hidden(result: Result) -> Result:
+        return result._replace(message=hide(result.message), details=hide(result.details))
+
+    with Live(screen, [each.shown for each in stores]) as live:
+        report = run(
+            request.urls,
+            quick=request.quick,
+            checks=[each.name for each in wanted] if request.checks or request.areas else (),
+            plugins=request.plugins,
+            on_total=live.on_total,
+            on_result=live.on_result,
+        )
+    report.results[:] = [hidden(each) for each in report.results]
+    report.problem = hide(report.problem)
+    return report
+
+
+def _digest(subject: Subject, wanted: Sequence[Check], report: Report) -> Digest:
+    return Digest(subject, wanted, [each for each in report.results if each.url == subject.shown])
+
+
+def _reason(problem: str) -> str:
+    # The last line that names an exception: what stands before it is how pytest came there.
+    named = _REASON.findall(problem)
+    return str(named[-1]) if named else problem.strip().splitlines()[-1]
+
+
+def _write(request: Request, digests: Sequence[Digest], status: int, problem: str) -> None:
+    if request.json:
+        _write_json(request.json, as_json(digests, request.plugins, status, problem))
+    if request.junit:
+        Path(request.junit).write_bytes(as_junit(digests, request.plugins, problem))
+
+
+def _write_json(file: str, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2) + "\n"
+    if file == "-":
+        sys.stdout.write(text)
+    else:
+        Path(file).write_text(text, encoding="utf-8")

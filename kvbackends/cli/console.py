@@ -1,0 +1,115 @@
+"""The terminal: its width, what letters it has, and the progress of a run."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple, Self, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from kvbackends.cli.digest import Cell
+from kvbackends.testing.running import Result
+
+WIDEST = 100
+
+
+class Signs(NamedTuple):
+    """Marks that are readable without colour, and in ASCII where that is all there is."""
+
+    good: str
+    bad: str
+    none: str
+    ellipsis: str
+
+
+_UNICODE = Signs("✔", "✘", "·", "…")
+_ASCII = Signs("ok", "FAIL", "-", "...")
+
+
+def console(*, on_stderr: bool) -> Console:
+    """Where a person reads."""
+    stream: TextIO = sys.stderr if on_stderr else sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+    made = Console(stderr=on_stderr, highlight=False, emoji=False, markup=False)
+    made.width = min(made.width, WIDEST)
+    return made
+
+
+def signs(console: Console) -> Signs:
+    """The marks that this console can show."""
+    return _UNICODE if console.encoding.lower().startswith("utf") else _ASCII
+
+
+def counted(number: int, what: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def counts(cell: Cell, marks: Signs) -> Text:
+    """How many passed, or how many of how many failed."""
+    if cell.failed:
+        return Text(f"{marks.bad} {cell.failed} of {cell.ran}", "bold red")
+    return Text(f"{marks.good} {cell.passed}", "green") if cell.ran else Text(marks.none, "dim")
+
+
+class Live:
+    """Shows how far a run is: a bar for each store on a terminal, each failing check anywhere."""
+
+    def __init__(self, console: Console, shown: Sequence[str]) -> None:
+        self._console = console
+        self._shown = shown
+        self._failed: set[tuple[str, str]] = set()
+        self._progress = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[doing]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks = {
+            url: self._progress.add_task(url, total=None, start=False, doing="") for url in shown
+        }
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def on_total(self, total: int) -> None:
+        """Every store has the same checks."""
+        for task in self._tasks.values():
+            self._progress.update(task, total=total // len(self._shown))
+
+    def on_result(self, result: Result) -> None:
+        """One run more."""
+        task = self._tasks[result.url]
+        self._progress.start_task(task)
+        self._progress.update(task, advance=1, doing=f"{result.check.partition('.')[0]:<10.10}")
+        if self._progress.tasks[task].finished:
+            self._progress.stop_task(task)
+        if result.outcome == "failed" and (result.url, result.check) not in self._failed:
+            self._failed.add((result.url, result.check))
+            marks = signs(self._console)
+            store = f"  {result.url}" if len(self._shown) > 1 else ""
+            self._console.print(Text(f"{marks.bad} {result.check}{store}", "red"))

@@ -1,0 +1,182 @@
+"""What came of a run, store by store: the numbers and failures that every output shows."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from kvbackends import Feature
+from kvbackends.cli.subjects import Subject
+from kvbackends.testing.registry import Check
+from kvbackends.testing.running import Result
+
+MODES = ("native", "derived")
+
+_PROMISES = Feature.AUTOEXPIRE | Feature.DURABLE | Feature.SHARED
+_EXAMPLE = re.compile(r"^Falsifying example:.*", re.MULTILINE | re.DOTALL)
+_NOISE = re.compile(r"\n\s*\+ .*|\nassert False(?=\n|$)")
+"""What pytest adds about each part of an expression; the line itself is shown instead."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one area in one mode."""
+
+    passed: int
+    failed: int
+
+    @property
+    def ran(self) -> int:
+        """How many ran."""
+        return self.passed + self.failed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One area of the matrix."""
+
+    area: str
+    cells: dict[str, Cell]
+    lacking: tuple[str, ...]
+    """Features that the store lacks, for which checks of this area were not asked."""
+    lacking_checks: int
+    failing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One check that failed, in one mode or both."""
+
+    check: Check
+    url: str
+    runs: tuple[Result, ...]
+    """Those that failed; the first one tells of it."""
+    tried: int
+
+    @property
+    def modes(self) -> list[str]:
+        """In which modes it failed."""
+        return [mode for mode in MODES if any(run.mode == mode for run in self.runs)]
+
+    @property
+    def message(self) -> str:
+        """What went wrong, without noise."""
+        text = _NOISE.sub("", self.runs[0].message.partition("Falsifying example:")[0])
+        return text.strip() or self.runs[0].message
+
+    @property
+    def line(self) -> str:
+        """The line of the check that failed."""
+        lines = [each for each in self.runs[0].details.splitlines() if each.startswith(">")]
+        return lines[0].removeprefix(">").strip() if lines else ""
+
+    @property
+    def example(self) -> str:
+        """The smallest example that Hypothesis found; empty for other checks."""
+        lines = [re.sub("^E {0,3}", "", line) for line in self._error_lines()]
+        found = _EXAMPLE.search("\n".join(lines))
+        return found.group().partition("\nYou can reproduce")[0].strip() if found else ""
+
+    def _error_lines(self) -> Iterator[str]:
+        return (line for line in self.runs[0].details.splitlines() if line.startswith("E "))
+
+    def reproduce(self, plugins: Sequence[str]) -> str:
+        """The command that runs this check alone."""
+        options = [word for name in plugins for word in ("--plugin", name)]
+        words = ["kvbackends", "conformance", self.url, *options, "--check", self.check.name]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What came of one store."""
+
+    subject: Subject
+    checks: Sequence[Check]
+    results: Sequence[Result]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many runs had each outcome."""
+        return Counter(each.outcome for each in self.results)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return not self.counts["failed"]
+
+    @cached_property
+    def by_check(self) -> dict[str, list[Result]]:
+        """The runs of each check."""
+        runs: dict[str, list[Result]] = {check.name: [] for check in self.checks}
+        for each in self.results:
+            runs[each.check].append(each)
+        return runs
+
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """The checks that failed, in the order of the registry."""
+        return [failure for check in self.checks if (failure := self._failure(check))]
+
+    def _failure(self, check: Check) -> Failure | None:
+        runs = self.by_check[check.name]
+        failed = tuple(run for run in runs if run.outcome == "failed")
+        tried = sum(run.outcome in {"failed", "passed"} for run in runs)
+        return Failure(check, self.subject.shown, failed, tried) if failed else None
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The matrix, area by area."""
+        return [self._row(area) for area in dict.fromkeys(each.area for each in self.checks)]
+
+    def _row(self, area: str) -> Row:
+        lacked = [each for each in self.checks if each.area == area and self.lacked_by(each)]
+        return Row(
+            area=area,
+            cells={mode: self.cell(mode, area) for mode in MODES},
+            lacking=tuple(dict.fromkeys(n for each in lacked for n in self.lacked_by(each))),
+            lacking_checks=len(lacked),
+            failing=tuple(each.check.name for each in self.failures if each.check.area == area),
+        )
+
+    def cell(self, mode: str, area: str = "") -> Cell:
+        """The numbers of one area, or of all."""
+        counts = Counter(
+            each.outcome
+            for each in self.results
+            if each.mode == mode and (not area or each.check.partition(".")[0] == area)
+        )
+        return Cell(counts["passed"] + counts["deviates"], counts["failed"])
+
+    def lacked_by(self, check: Check) -> list[str]:
+        """The features of which the store lacks one, so that it is not asked for the check."""
+        return names(check.requires & ~self.subject.features)
+
+    @property
+    def not_tried(self) -> dict[str, str]:
+        """Checks that found nothing to check in this store, and why."""
+        found = {}
+        for name, runs in self.by_check.items():
+            if runs and all(run.outcome == "skipped" for run in runs):
+                found[name] = runs[-1].message
+        return found
+
+    @property
+    def features(self) -> dict[str, list[str]]:
+        """What the store does by itself, what is derived for it, and what it goes without."""
+        have, lack = self.subject.features, ~self.subject.features
+        without = _PROMISES | Feature.LISTING
+        if not have & Feature.LISTING:
+            without |= Feature.FACETS  # with it the backend scans and decodes
+        return {
+            "native": names(have),
+            "derived": names(lack & ~without),
+            "lacking": names(lack & without),
+        }
+
+
+def names(flags: Feature) -> list[str]:
+    """The names of the features."""
+    return [str(flag.name) for flag in flags]

@@ -1,0 +1,45 @@
+"""Takes secrets out of what is shown: a store under test may put its password anywhere."""
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote
+
+from kvbackends import StoreURL
+
+MASK = "**"
+
+_CREDENTIALS = re.compile(r"(?:://|[,;])[^:/@,;?]*:([^@/?]*)@")
+
+
+class Redactor:
+    """Masks the secrets of some URLs in any text."""
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        secrets = {form for url in urls for secret in _secrets(url) for form in _forms(secret)}
+        # The longest first: one secret may hold another.
+        words = [_pattern(each) for each in sorted(secrets, key=len, reverse=True) if each]
+        self._pattern = re.compile("|".join(words)) if words else None
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+def _secrets(text: str) -> Iterator[str]:
+    url = StoreURL.parse(text)
+    yield from _CREDENTIALS.findall(url.raw.reveal())
+    if url.password is not None:
+        yield url.password.reveal()
+    for name, value in url.query.items():
+        if str(StoreURL("x", query={name: value})).endswith(f"={MASK}"):
+            yield value
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield from (secret, unquote(secret), quote(secret), quote(secret, safe=""), quote_plus(secret))
+    yield from (repr(secret)[1:-1],)
+
+
+def _pattern(secret: str) -> str:
+    # A short one is masked as a word only: else `a` would hide half of every sentence.
+    return re.escape(secret) if len(secret) > 3 else rf"(?<!\w){re.escape(secret)}(?!\w)"

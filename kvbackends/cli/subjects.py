@@ -1,0 +1,111 @@
+"""Opens each store before the suite runs: what cannot be proven at all is said at once."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from difflib import get_close_matches
+from importlib import import_module
+from typing import NamedTuple
+
+from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store, register
+from kvbackends.cli.redaction import Redactor
+from kvbackends.plugins.registry import adapter_for
+from kvbackends.testing.registry import Check
+
+
+class CannotRun(Exception):
+    """Nothing can be proven; the message says why."""
+
+
+class Subject(NamedTuple):
+    """A store that is to be proven."""
+
+    url: str
+    """As it was given; never shown."""
+    shown: str
+    summary: str
+    features: Feature
+    native: frozenset[str]
+    """The derived operations that it overrides."""
+
+
+def load(plugins: Sequence[str]) -> None:
+    """Import modules that register adapters which are not installed."""
+    sys.path.insert(0, "")
+    for name in plugins:
+        try:
+            module = import_module(name)
+        except Exception as error:
+            raise CannotRun(f"--plugin {name}: {_said(error)}") from error
+        if hasattr(module, "kvbackends_adapters"):
+            register(module)
+
+
+def subjects(urls: Sequence[str]) -> list[Subject]:
+    """What is to be proven.  `CannotRun` when one of them cannot be opened or reached."""
+    parsed = [_parsed(url, number) for number, url in enumerate(urls, 1)]
+    shown = [str(each) for each in parsed]
+    for each in shown:
+        if shown.count(each) > 1:
+            raise CannotRun(f"{each} is given twice")
+    hide = Redactor(urls)
+    return [_reached(url, each, hide) for url, each in zip(urls, parsed, strict=True)]
+
+
+def _parsed(url: str, number: int) -> StoreURL:
+    try:
+        return StoreURL.parse(url)
+    except ConfigurationError as error:
+        # It is not shown: what does not parse cannot be redacted.
+        raise CannotRun(f"URL {number}: {error}") from error
+
+
+def _reached(url: str, parsed: StoreURL, hide: Redactor) -> Subject:
+    try:
+        adapter = adapter_for(parsed.scheme)
+        with closing(open_store(url)) as store:
+            features, native = store.features, store.native
+            _reach(store, parsed, hide)
+    except ConfigurationError as error:
+        raise CannotRun(f"{parsed}: {hide(str(error))}") from error
+    return Subject(url, str(parsed), adapter.summary, features, native)
+
+
+def _reach(store: Store, parsed: StoreURL, hide: Redactor) -> None:
+    try:
+        store.ping()
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise CannotRun(f"{parsed} cannot be reached: {hide(_said(error))}") from error
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    cause = error.__cause__
+    return f"{text} ({_said(cause)})" if cause is not None and str(cause) not in text else text
+
+
+def chosen(
+    every: Sequence[Check], names: Sequence[str], areas: Sequence[str], *, quick: bool
+) -> list[Check]:
+    """The checks that were asked for.  `CannotRun` for a name that there is not, or for none."""
+    _refuse_unknown("check", names, [check.name for check in every])
+    _refuse_unknown("area", areas, list(dict.fromkeys(check.area for check in every)))
+    asked = [each for each in every if not (names or areas) or _is_asked(each, names, areas)]
+    left = [each for each in asked if each.quick or not quick]
+    if not left:
+        raise CannotRun("--quick leaves out every check that was asked for: they take their time")
+    return left
+
+
+def _is_asked(check: Check, names: Sequence[str], areas: Sequence[str]) -> bool:
+    return check.name in names or check.area in areas
+
+
+def _refuse_unknown(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1, 0.4)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise CannotRun(f"there is no {what} {name!r}{hint} (--list shows all)")

@@ -1,0 +1,141 @@
+"""What a person reads: a matrix for each store, then each failure and how to see it again."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from kvbackends.cli.console import Signs, counted, counts, signs
+from kvbackends.cli.digest import MODES, Digest, Failure, Row
+from kvbackends.testing.registry import Check
+
+LONGEST_MESSAGE = 12
+"""Lines of a message that are shown; the files for machines have all."""
+NAMED_FAILURES = 4
+"""Failing checks that the matrix names in one area."""
+
+
+def show(console: Console, digest: Digest, plugins: Sequence[str], seconds: float) -> None:
+    """All about one store."""
+    marks = signs(console)
+    console.print()
+    console.print(_title(digest))
+    console.print(Padding(_features(digest), (1, 2), expand=False))
+    console.print(Padding(_matrix(digest, marks), (0, 2), expand=False))
+    console.print()
+    if digest.not_tried:
+        console.print(Padding(_not_tried(digest), (0, 2, 1, 2), expand=False))
+    for failure in digest.failures:
+        console.print(_failure(failure, marks))
+        # Alone, and never wrapped: it is there to be copied.
+        console.print(Text(f"  $ {failure.reproduce(plugins)}\n", "bold"), soft_wrap=True)
+    console.print(_verdict(digest, marks, seconds))
+
+
+def _title(digest: Digest) -> Rule:
+    return Rule(Text(digest.subject.shown, "bold"), align="left", characters="=", style="dim")
+
+
+def _features(digest: Digest) -> Group:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    styles = {"native": "green", "derived": "cyan", "lacking": "yellow"}
+    for kind, features in digest.features.items():
+        table.add_row(Text(kind, styles[kind]), Text("  ".join(features) or "nothing"))
+    return Group(Text(digest.subject.summary, "italic"), Text(), table)
+
+
+def _matrix(digest: Digest, marks: Signs) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_footer=True)
+    table.add_column("area", "total", no_wrap=True, footer_style="bold")
+    for mode in MODES:
+        table.add_column(mode, counts(digest.cell(mode), marks), no_wrap=True, min_width=9)
+    lacked = sum(row.lacking_checks for row in digest.rows)
+    table.add_column("lacking", Text(str(lacked or marks.none), "yellow"), max_width=26)
+    if digest.failures:
+        table.add_column("failing checks", overflow="fold")
+    for row in digest.rows:
+        cells = [counts(row.cells[mode], marks) for mode in MODES]
+        table.add_row(row.area, *cells, _lacking(row, marks), *_failing(row, digest))
+    return table
+
+
+def _lacking(row: Row, marks: Signs) -> Text:
+    if not row.lacking_checks:
+        return Text(marks.none, "dim")
+    return Text(f"{row.lacking_checks} {', '.join(row.lacking)}", "yellow")
+
+
+def _failing(row: Row, digest: Digest) -> list[Text]:
+    short = [name.removeprefix(f"{row.area}.") for name in row.failing]
+    more = len(short) - NAMED_FAILURES
+    short[NAMED_FAILURES:] = [f"and {more} more"] if more > 0 else []
+    return [Text("\n".join(short), "red")] if digest.failures else []
+
+
+def _not_tried(digest: Digest) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, why in digest.not_tried.items():
+        table.add_row(Text("not tried", "dim"), Text(name), Text(why, "dim"))
+    return table
+
+
+def _failure(failure: Failure, marks: Signs) -> Group:
+    heading = Text(f"{marks.bad} {failure.check.name}", "bold red")
+    runs = f"{len(failure.runs)} of {counted(failure.tried, 'run')}"
+    heading.append(f"   {' and '.join(failure.modes)}, {runs}", "not bold default")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("proves", failure.check.summary)
+    table.add_row("rule", Text(failure.check.rule, "cyan underline"))
+    if failure.runs[0].case not in MODES:
+        table.add_row("case", failure.runs[0].case)
+    if failure.line:
+        table.add_row("line", failure.line)
+    table.add_row("message", _shortened(failure.message, marks))
+    if failure.example:
+        table.add_row("smallest", _shortened(failure.example, marks, 2 * LONGEST_MESSAGE))
+    return Group(heading, Padding(table, (0, 2), expand=False))
+
+
+def _shortened(text: str, marks: Signs, lines: int = LONGEST_MESSAGE) -> Text:
+    every = text.splitlines()
+    more = len(every) - lines
+    shown = Text("\n".join(every[:lines]))
+    if more > 0:
+        shown.append(f"\n{marks.ellipsis} {counted(more, 'more line')}, with --json", "dim")
+    return shown
+
+
+def _verdict(digest: Digest, marks: Signs, seconds: float) -> Text:
+    ran = digest.cell("native").ran + digest.cell("derived").ran
+    text = Text()
+    if digest.passed:
+        text.append(f"{marks.good} conforms", "bold green")
+        text.append(f"   {counted(ran, 'run')} of {counted(len(digest.checks), 'check')} passed")
+    else:
+        text.append(f"{marks.bad} does not conform", "bold red")
+        text.append(f"   {counted(len(digest.failures), 'check')} of {len(digest.checks)} failed")
+        text.append(f", in {digest.counts['failed']} of {counted(ran, 'run')}")
+    return text.append(f", {seconds:.1f} s", "dim")
+
+
+def show_checks(console: Console, checks: Sequence[Check]) -> None:
+    """The checks, one line each where the line is long enough."""
+    longest = max(len(check.name) for check in checks)
+    if not console.is_terminal:
+        for check in checks:
+            print(f"{check.name:{longest}}  {check.summary}")  # noqa: T201 - for grep: never wrapped
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        name = Text.assemble((check.area, "dim"), check.name.removeprefix(check.area))
+        table.add_row(name, Text(check.summary))
+    console.print(table)
