@@ -1,11 +1,12 @@
 """Barriers that count wrongly."""
 
 import itertools
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvbackends import Arrival, Offer, Outcome, Part, Rank, RankOf
+from kvbackends import Arrival, Offer, Outcome, Part, Rank, RankOf, Store
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import Barrier, Identity
@@ -31,24 +32,40 @@ class CountsDeliveries(ReferenceStore):
     barrier_type = _CountingDeliveries
 
 
-@caught_by("threads.claimed_parts_are_there")
+_COMING = bytes([0, *b"coming"])
+"""Stands for a value that is counted and not yet there."""
+
+
+@dataclass
+class _CountingFirst(Barrier):
+    def record(self, part: Part, value: bytes) -> None:
+        super().record(part, _COMING)
+
+    def listed(self) -> list[tuple[Identity, bytes]]:
+        return [(each, value) for each, value in super().listed() if value is not _COMING]
+
+
+@caught_by("threads.claimer_sees_all")
 class CountsBeforeItRecords(ReferenceStore):
     """The count goes up first and the value is stored afterwards: the claimer misses one."""
+
+    barrier_type = _CountingFirst
+    finish = Store.finish
 
     def arrive(
         self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
     ) -> Arrival:
+        answer = super().arrive(part, value, ttl, evict)
+        time.sleep(random.uniform(0, 0.01))
         with self.world() as world:
-            before = world.barrier(part.barrier)
-            is_new = before is not None and before.identity(part) not in before.parts
-            answer = self.arrived(world, part, value, ttl, evict)
             barrier = world.barrier(part.barrier)
-        if value is not None and is_new and barrier is not None:
-            value = barrier.parts.pop(barrier.identity(part), None)
-            time.sleep(0.001)
-            if value is not None:
-                barrier.parts[barrier.identity(part)] = value
+            if value is not None and barrier is not None:
+                self.store_late(barrier, barrier.identity(part), value)
         return answer
+
+    def store_late(self, barrier: Barrier, identity: Identity, value: bytes) -> None:
+        if barrier.parts.get(identity) is _COMING:
+            barrier.parts[identity] = value
 
 
 @caught_by("parts.first_value_stays")
@@ -83,7 +100,7 @@ class MemberIsIdentity(ReferenceStore):
                 super().record(part, value)
 
 
-@caught_by("parts.thousands")
+@caught_by("sizes.many")
 class PartsTruncated(ReferenceStore):
     """The read of the parts ends with the first page of 1,000."""
 

@@ -1,14 +1,25 @@
 """Correct stores: every operation native, each in a few lines, to be broken one line at a time."""
 
 import fcntl
+import hashlib
 import os
 import pickle
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
+from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
+from shelve import Shelf
 from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
@@ -28,7 +39,7 @@ from kvbackends import (
 )
 from kvbackends.process import PerProcess
 from kvbackends.stores.memory import MemorySubscription
-from tests.broken_stores.world import Barrier, World
+from tests.broken_stores.world import Barrier, Row, World
 
 T = TypeVar("T")
 
@@ -240,52 +251,84 @@ class ReferenceStore(Store):
                 self.ranked(world, offer, rank_of)
 
 
-class File:
-    """An open file: its lock and its position are its own, until a fork shares both."""
+class Folder(MutableMapping[bytes, bytes]):
+    """One file for each key."""
 
-    def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def file(self, key: bytes) -> Path:
+        return self.path / hashlib.sha256(key).hexdigest()
+
+    def __getitem__(self, key: bytes) -> bytes:
+        try:
+            return self.read(self.file(key))[1]
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def read(self, file: Path) -> tuple[bytes, bytes]:
+        key, value = pickle.loads(file.read_bytes())
+        return key, value
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        self.file(key).write_bytes(pickle.dumps((key, value)))
+
+    def __delitem__(self, key: bytes) -> None:
+        self.file(key).unlink()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([self.read(file)[0] for file in self.path.iterdir()])
+
+    def __len__(self) -> int:
+        return len(list(self.path.iterdir()))
+
+
+class Folders:
+    """An open lock over folders of keys; its holder is the open file, which a fork shares."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
     def close(self) -> None:
-        os.close(self.fd)
+        os.close(self.lock)
 
     @contextmanager
     def world(self) -> Iterator[World]:
-        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
-            size = os.fstat(self.fd).st_size
-            world = pickle.loads(os.pread(self.fd, size, 0)) if size else World()
-            yield world
-            data = pickle.dumps(world)
-            os.pwrite(self.fd, data, 0)
-            os.ftruncate(self.fd, len(data))
+            rows: Shelf[Row] = Shelf(Folder(self.path / "rows"), writeback=True)
+            barriers: Shelf[Barrier] = Shelf(Folder(self.path / "barriers"), writeback=True)
+            with closing(rows), closing(barriers):
+                yield World(rows, barriers)
         finally:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
 
 
 class FileStore(ReferenceStore):
-    """Correct, in one file that is read and written whole: for all processes of a host."""
+    """Correct, in a folder of files behind one lock: for all processes of a host."""
 
     promises = Feature.SHARED | Feature.DURABLE
     subscribe = Store.subscribe
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
-        self.file = self.open()
+        self.folders = self.open(Path("/", url.path))
 
-    def open(self) -> PerProcess[File]:
-        """Each process opens the file for itself."""
-        path = f"/{self.url.path}"
-        return PerProcess(lambda: File(path), close=File.close, abandon=File.close)
+    def open(self, path: Path) -> Any:
+        """Each process opens the lock for itself."""
+        return PerProcess(lambda: Folders(path), close=Folders.close, abandon=Folders.close)
 
     @contextmanager
     def world(self) -> Iterator[World]:
-        with self.space.lock(), self.file().world() as world:
+        with self.space.lock(), self.folders().world() as world:
             yield world
 
     def close(self) -> None:
         with self.space.lock():
-            self.file.close()
+            self.folders.close()
 
 
 class ConnectionLost(Exception):

@@ -61,7 +61,8 @@ class VersionRepeats(ReferenceStore):
         with self.world() as world:
             row = world.row(key)
             world.put(key, value, self.expires(ttl))
-            world.rows[key] = world.rows[key]._replace(version=row.version + 1 if row else 1)
+            count = int(row.version) + 1 if row else 1
+            world.rows[key] = world.rows[key]._replace(version=str(count))
 
 
 @caught_by("versions.version_is_the_bytes")

@@ -38,7 +38,7 @@ class WatchesTheFirst(ReferenceStore):
             super().watch(list(itertools.islice(keys, 1)))
 
 
-@caught_by("waiting.watching_adds")
+@caught_by("waiting.several_keys_by_turns")
 class WatchReplaces(ReferenceStore):
     """Watching a second key forgets the first."""
 
@@ -48,7 +48,7 @@ class WatchReplaces(ReferenceStore):
             super().watch(keys)
 
 
-@caught_by("waiting.all_changes_are_told")
+@caught_by("waiting.no_lost_wake_up")
 class TellsTheLast(ReferenceStore):
     """Of the keys that changed between two waits only the last one is told."""
 

@@ -1,9 +1,10 @@
 """What a reference store keeps, and the meaning of a barrier, in the plainest code there is."""
 
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kvbackends import Arrival, Outcome, Part
 
@@ -13,7 +14,7 @@ Identity = tuple[int, str]
 
 class Row(NamedTuple):
     value: bytes
-    version: int
+    version: str
     expires: float
     facets: Mapping[str, str] = {}
 
@@ -92,9 +93,8 @@ class Barrier:
 
 @dataclass
 class World:
-    rows: dict[str, Row] = field(default_factory=dict)
-    barriers: dict[str, Barrier] = field(default_factory=dict)
-    writes: int = 0
+    rows: MutableMapping[str, Row] = field(default_factory=dict)
+    barriers: MutableMapping[str, Barrier] = field(default_factory=dict)
 
     def row(self, key: str) -> Row | None:
         row = self.rows.get(key)
@@ -103,8 +103,7 @@ class World:
     def put(
         self, key: str, value: bytes, expires: float, facets: Mapping[str, str] | None = None
     ) -> None:
-        self.writes += 1
-        self.rows[key] = Row(value, self.writes, expires, facets or {})
+        self.rows[key] = Row(value, uuid.uuid4().hex, expires, facets or {})
 
     def prolong(self, key: str, expires: float) -> None:
         self.rows[key] = self.rows[key]._replace(expires=expires)
@@ -118,7 +117,8 @@ class World:
 
     def sweep(self, limit: int) -> int:
         now, removed = time.monotonic(), 0
-        for kept in (self.rows, self.barriers):
+        families: tuple[MutableMapping[str, Any], ...] = (self.rows, self.barriers)
+        for kept in families:
             for key in [key for key, each in kept.items() if each.expires <= now]:
                 if removed == limit:
                     return removed

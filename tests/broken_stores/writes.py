@@ -17,7 +17,7 @@ class ErrorSwallowed(WireStore):
             super().set(key, value, ttl)
 
 
-@caught_by("methods.delete")
+@caught_by("ranks.any_rank_after_delete")
 class DeleteSwallowed(WireStore):
     """A delete that never arrived is taken for one of an absent key."""
 

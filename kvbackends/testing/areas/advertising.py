@@ -110,7 +110,10 @@ class Secrets(Area):
     def repr_shows_none(self, store: Store, store_url: str) -> None:
         """Neither the store nor an error at its opening tells the password of its URL."""
         url = dataclasses.replace(
-            StoreURL.parse(store_url), username="user", password=Secret(PASSWORD)
+            StoreURL.parse(store_url),
+            username="user",
+            password=Secret(PASSWORD),
+            raw=Secret(store_url.replace("://", f"://user:{PASSWORD}@", 1)),
         )
         kind = type(innermost(store))
         shown: list[object] = []

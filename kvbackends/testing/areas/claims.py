@@ -156,6 +156,8 @@ class Closing(Area):
         holder = complete(store, barrier)
         store.close_barrier(holder, SHORT, None, rank_of)
         outlive(store)
+        assert store.arrive(holder, None, TTL).outcome is WAITING
+        assert not store.renew(holder)
         begin(store, barrier, 1)
         assert arrive(store, part(barrier, 0)).outcome is CLAIMED
 

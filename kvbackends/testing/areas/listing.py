@@ -28,15 +28,33 @@ class Listing(Area):
     @requires(Feature.LISTING)
     def wildcards_are_letters(self, store: Store, key: str) -> None:
         """A prefix is text: what other languages take for a pattern stands for itself."""
-        store.set(f"{key}%x", b"v")
+        wildcards = ("%", "_", "*", "?", "[y]", ".", "\\y")
+        for each in wildcards:
+            store.set(f"{key}{each}x", b"v")
         store.set(f"{key}yx", b"v")
-        assert list(store.scan(f"{key}%")) == [f"{key}%x"]
+        for each in wildcards:
+            assert list(store.scan(f"{key}{each}")) == [f"{key}{each}x"]
 
     @requires(Feature.LISTING)
     def offered_keys_are_listed(self, store: Store, key: str) -> None:
         """Ranked keys are listed under their names."""
         store.offer(offer(key, Rank.FAILED), rank_of)
         assert list(store.scan(key)) == [key]
+
+    @requires(Feature.FACETS)
+    def finds_by_facets(self, store: Store, key: str) -> None:
+        """What was offered with all the facets that are asked for is found, and nothing else."""
+        here, there = {"worker": key, "state": "a"}, {"worker": key, "state": "b"}
+        for i, facets in enumerate((here, there)):
+            store.offer(offer(f"{key}-{i}", Rank.UNREADY)._replace(facets=facets), rank_of)
+        assert sorted(store.find({"worker": key}) or ()) == [f"{key}-0", f"{key}-1"]
+        assert list(store.find(there) or ()) == [f"{key}-1"]
+        assert not list(store.find({"worker": f"{key}-other"}) or ())
+
+    @lacking(Feature.FACETS)
+    def nothing_is_found_where_it_is_lacking(self, store: Store) -> None:
+        """A store that finds nothing says so with None, and the caller lists and decodes."""
+        assert store.find({"state": "a"}) is None
 
     @lacking(Feature.LISTING)
     def refused_where_it_is_lacking(self, store: Store, key: str) -> None:

@@ -8,6 +8,7 @@ from kvbackends.testing.tools import Opener, offer, rank_of, value_at
 
 ODD_KEYS = {
     "blank": "with blank",
+    "blank at the end": "ends with ",
     "newline": "line\nbreak",
     "nul": "nul\0byte",
     "unicode": "schlüssel-鍵-🔑",
@@ -75,8 +76,9 @@ class Methods(Area):
         odd = f"{key}{odd}"
         store.set(odd, b"value")
         assert value_at(store, odd) == b"value"
-        assert store.get(odd + "x") is None
-        assert store.get_batch([odd, odd + "x"]) == {odd: b"value"}
+        for near in (odd + "x", odd[:-1]):
+            assert store.get(near) is None
+            assert store.get_batch([odd, near]) == {odd: b"value"}
         store.delete(odd)
         assert store.offer(offer(odd, Rank.FAILED), rank_of)
         assert value_at(store, odd) == b"2"
@@ -102,8 +104,10 @@ class Methods(Area):
         first, second = opener(), opener()
         first.set(key, b"value")
         assert value_at(second, key) == b"value"
+        first.set(key, b"another")
+        assert value_at(second, key) == b"another"
         first.close()
-        assert value_at(second, key) == b"value"
+        assert value_at(second, key) == b"another"
         second.close()
 
     def reopens_after_close(self, store: Store, key: str) -> None:

@@ -83,6 +83,21 @@ class Threads(Area):
         assert Outcome.CLOSED not in outcomes
         assert len(list(store.parts(barrier))) == 40
 
+    def claimer_sees_all(self, store: Store, barrier: str) -> None:
+        """Who claims reads every value at once, also those that arrive at the same moment."""
+
+        def bring(name: str, n: int) -> int | None:
+            answer = store.arrive(part(name, n), b"v", 60)
+            claimed = answer.outcome is Outcome.CLAIMED
+            return len(list(store.parts(name))) if claimed else None
+
+        for i in range(ROUNDS):
+            name = f"{barrier}-{i}"
+            store.open_barrier(name, b"", 60)
+            store.expect(publisher(name), THREADS, 60)
+            seen = race(THREADS, partial(bring, name))
+            assert [each for each in seen if each is not None] == [THREADS]
+
     def the_size_races_too(self, store: Store, barrier: str) -> None:
         """The size and the last parts at once: exactly one claims, whoever it is."""
         for i in range(ROUNDS):

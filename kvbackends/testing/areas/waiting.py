@@ -43,11 +43,12 @@ class Waiting(Area):
         assert hinted(subscription, key)
 
     def several_keys_by_turns(self, store: Store, subscription: Subscription, key: str) -> None:
-        """Keys may be added while others are watched, and each is told."""
+        """Keys may be added while others are watched, and each is told, the earlier ones too."""
         for i in range(5):
             subscription.watch([f"{key}-{i}"])
-            store.offer(offer(f"{key}-{i}", Rank.UNREADY), rank_of)
-            assert hinted(subscription, f"{key}-{i}")
+            for each in (f"{key}-{i}", f"{key}-0"):
+                store.offer(offer(each, Rank.UNREADY), rank_of)
+                assert hinted(subscription, each)
 
     def another_connection_is_heard(
         self, other: Store, subscription: Subscription, key: str

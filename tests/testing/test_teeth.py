@@ -1,0 +1,75 @@
+"""The suite has teeth: every broken store fails, in the very check that its defect is for."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kvbackends.testing import checks, run
+from tests.broken_stores import BROKEN, CORRECT, url
+
+ONLY_NAMED = "tests.broken_stores.only_named"
+PROCESSES = 4
+SCHEMES = [each.scheme for each in BROKEN]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Passed and failed checks by scheme: of each broken store its own, of a correct one many.
+
+    In several processes at once: a waiter that is never woken sleeps for seconds.
+    """
+    folder = tmp_path_factory.mktemp("teeth")
+    schemes = [*CORRECT, *SCHEMES]
+    groups = [[url(scheme, folder) for scheme in schemes[i::PROCESSES]] for i in range(PROCESSES)]
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        reports = list(pool.map(_only_named, groups))
+    outcomes = {(scheme, word): set() for scheme in schemes for word in ("passed", "failed")}
+    for report in reports:
+        assert report.exit_code in {0, 1}, report.problem
+        for each in report.results:
+            found = outcomes.setdefault((each.url.partition(":")[0], each.outcome), set())
+            found.add(each.check)
+    return outcomes
+
+
+def _only_named(urls):
+    return run(urls, plugins=[ONLY_NAMED], arguments=["--timeout=30"])
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=SCHEMES)
+def test_caught(outcomes, broken):
+    """The check that is named fails on the broken store, and passes on the one it is made from."""
+    assert outcomes[broken.scheme, "failed"] == {broken.check}, broken.defect
+    assert broken.check in outcomes[broken.correct, "passed"]
+    assert broken.check not in outcomes[broken.correct, "failed"]
+
+
+def test_list():
+    """Each store has a scheme, a check that exists, one correct base and a sentence."""
+    assert len(BROKEN) >= 25
+    assert len(set(SCHEMES)) == len(BROKEN)
+    assert {each.check for each in BROKEN} <= {check.name for check in checks()}
+    assert all(each.defect.endswith(".") for each in BROKEN)
+    assert {each.correct for each in BROKEN} == CORRECT.keys()
+
+
+def test_correct(tmp_path):
+    """The store that most of the others are broken out of passes a quick run."""
+    report = run([url("reference", tmp_path)], quick=True, plugins=["tests.broken_stores"])
+    assert (report.exit_code, report.failing_checks) == (0, []), report.failed or report.problem
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("broken", BROKEN, ids=SCHEMES)
+def test_whole_suite_fails(tmp_path, broken):
+    """A run that is not told where to look refuses each broken store; mostly a quick one does."""
+    quick = next(check.quick for check in checks() if check.name == broken.check)
+    report = run(
+        [url(broken.scheme, tmp_path)],
+        quick=quick,
+        plugins=["tests.broken_stores"],
+        arguments=["--timeout=60"],
+        first_failure=True,
+    )
+    assert report.exit_code == 1, broken.defect
