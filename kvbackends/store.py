@@ -211,8 +211,8 @@ class Store(ABC):
     ) -> None:
         """The dispatch is done.
 
-        Writes the tombstone, whoever holds the claim by now; then drops the parts; then stores
-        `offer`, the completing result.
+        Writes the tombstone, whoever holds the claim by now; then stores `offer`, the completing
+        result; then drops the parts.
         """
         barriers.close_barrier(self, part, ttl, offer, rank_of)
 

@@ -77,9 +77,10 @@ def renew(store: Primitives, part: Part) -> bool:
 def close_barrier(
     store: Operations, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
 ) -> None:
-    """Tombstone first, whoever owns the claim by now; then the parts; then the result.
+    """Tombstone first, whoever owns the claim by now; then the result; then the parts.
 
-    A run that nobody has claimed began after the one that was dispatched, and is left alone.
+    The result does not wait for the discard, which takes longer the more parts there are: with
+    early acknowledgement a process lost in between is taken for one that failed.  A run that nobody has claimed began after the one that was dispatched, and is left alone.
     """
     before: Control | None = None
 
@@ -91,12 +92,12 @@ def close_barrier(
         return None if later else Control(run=control.run, done=True).encode()
 
     update(store, _control(part.barrier), tombstone, ttl)
+    if offer is not None:
+        store.offer(offer, rank_of)
     if before is not None:
         run = Run(part.barrier, before.run)
         pages.discard(store, run, before.pages)
         store.delete(run.about)
-    if offer is not None:
-        store.offer(offer, rank_of)
 
 
 class _Look(NamedTuple):

@@ -36,7 +36,7 @@ class Rules(NamedTuple):
     size_write: str = "cas"        # or "set": unconditional
     size_order: str = "write-arrive"   # or arrive-write
     false_reread: bool = True      # a False compare_and_set is resolved by reading again
-    end: str = "done-discard"      # or discard-done, discard (no tombstone), done (no discard)
+    end: str = "done-store-discard"    # or done-discard, discard-done, discard (no tombstone), done (no discard)
     done_write: str = "any"        # after a publish: write done whoever owns the claim; "own": only mine
     late_discards: bool = True     # an arrival that finds the tombstone discards what it recreated
     claim_fences: bool = True      # the claim is a compare_and_set on the version looked at, not a set
@@ -75,7 +75,7 @@ State = namedtuple("State", "bar ctl msg procs ghost pubs ever first stored why 
                    defaults=("",))
 
 FORGET = dict(cnt=0, snap=None, vec=(), late=False)
-DEAD_VARIABLES = {"store": FORGET, "ack": dict(FORGET, new=False), "discard": dict(FORGET, new=False), "add": FORGET, "send": FORGET,
+DEAD_VARIABLES = {"store": FORGET, "store early": dict(FORGET, new=False), "ack": dict(FORGET, new=False), "discard": dict(FORGET, new=False), "add": FORGET, "send": FORGET,
                   "done": dict(cnt=0, vec=(), late=False, new=False), "publish": dict(cnt=0, new=False), "arrive": dict(vec=()),
                   "look": dict(snap=None), "hold": dict(new=False), "read": dict(new=False), "renew": dict(new=False)}
 
@@ -148,6 +148,7 @@ class Model:
         go = lambda s, pc, **kw: [self.put(s, i, p._replace(pc=pc, **kw))]
         if pc == "store":
             return go(s._replace(stored=s.stored | 1 << p.m), "arrive" if r.store == "first" else "ack")
+        if pc == "store early": return go(s._replace(stored=s.stored | 1 << p.m), "discard")
         if pc == "ack":
             return [self.put(self.acked(s, p.m) if p.own else s, i, None)]
         if pc == "send":
@@ -195,6 +196,8 @@ class Model:
             nxt = {"claim-read-renew": "publish" if pc == "renew" else "read", "claim-read": "read",
                    "verify-claim-read-renew": "read"}
             return go(s2, nxt.get(r.order, "publish"), snap=s2.ctl)
+        if pc == "done" and r.end == "done-store-discard":      # the result does not wait for the discard
+            return go(s2, "discard" if self.finish(p) == "ack" else "store early")
         if pc == "done": return go(s2, "discard" if r.end == "done-discard" else self.finish(p))
         return go(s2, "done" if r.end == "discard-done" and not (s.ctl and s.ctl.done) else self.finish(p))
     def owned(self, p, c):
