@@ -80,7 +80,8 @@ def close_barrier(
     """Tombstone first, whoever owns the claim by now; then the result; then the parts.
 
     The result does not wait for the discard, which takes longer the more parts there are: with
-    early acknowledgement a process lost in between is taken for one that failed.  A run that nobody has claimed began after the one that was dispatched, and is left alone.
+    early acknowledgement a process lost in between is taken for one that failed.  A run that
+    nobody has claimed began after the one that was dispatched, and is left alone.
     """
     before: Control | None = None
 
