@@ -19,14 +19,18 @@ from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
 from kvbackends.cli.redaction import Redactor
 from kvbackends.cli.subjects import CannotRun, Subject, chosen, load, subjects
-from kvbackends.cli.terminal import show, show_checks
+from kvbackends.cli.terminal import show, show_checks, show_verdicts
 from kvbackends.testing.registry import Check, checks
 from kvbackends.testing.running import Report, Result, run
 
 STOPPED = 130
 """The exit status after Ctrl-C, as shells have it."""
 
-_REASON = re.compile(r"^(?:E +)?(?:\w+\.)*(\w+(?:Error|Exception|Warning)\b.*)$", re.MULTILINE)
+_REASON = re.compile(
+    r"^(?:E +)?(?:\w+\.)*(\w+(?:Error|Exception|Warning)\b.*)$"
+    r"|^(?:.+: )?error: (.+)$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,26 @@ class Request:
     junit: str | None
 
 
+def _writable(_context: click.Context, _option: click.Parameter, file: str | None) -> str | None:
+    # Now, rather than after a minute of checks.
+    if file and file != "-" and (not Path(file).parent.is_dir() or Path(file).is_dir()):
+        raise click.BadParameter(f"{file} cannot be written: no such directory")
+    return file
+
+
 @click.command()
 @click.argument("urls", metavar="URL...", nargs=-1)
 @click.option("--quick", is_flag=True, help="Leave out the checks that take their time.")
 @click.option("--check", "names", metavar="NAME", multiple=True, help="This check; repeatable.")
 @click.option("--area", "areas", metavar="NAME", multiple=True, help="This area; repeatable.")
-@click.option("--json", "as_json", metavar="FILE", help="Write all results as JSON; - is stdout.")
-@click.option("--junit", metavar="FILE", help="Write all results as JUnit XML.")
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    callback=_writable,
+    help="Write all results as JSON; - is stdout.",
+)
+@click.option("--junit", metavar="FILE", callback=_writable, help="Write all results as JUnit XML.")
 @click.option("--list", "listing", is_flag=True, help="List the checks, and run none.")
 @click.option(
     "--plugin",
@@ -62,7 +79,7 @@ def conformance(
     quick: bool,
     names: tuple[str, ...],
     areas: tuple[str, ...],
-    as_json: str | None,
+    json_file: str | None,
     junit: str | None,
     listing: bool,
     plugins: tuple[str, ...],
@@ -74,8 +91,8 @@ def conformance(
 
     Exit status: 0 all passed, 1 some failed, 2 could not run.
     """
-    request = Request(urls, names, areas, plugins, quick, as_json, junit)
-    screen = console(on_stderr=as_json == "-")
+    request = Request(urls, names, areas, plugins, quick, json_file, junit)
+    screen = console(on_stderr=json_file == "-")
     try:
         wanted = chosen(checks(), names, areas, quick=quick)
         if listing:
@@ -83,7 +100,7 @@ def conformance(
             return
         status = _prove(request, wanted, screen)
     except CannotRun as problem:
-        status = _give_up(request, Redactor([])(str(problem)))
+        status = _give_up(request, str(problem))
     except KeyboardInterrupt:
         click.echo("kvbackends: stopped", err=True)
         status = STOPPED
@@ -109,6 +126,8 @@ def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
     digests = [_digest(each, wanted, report) for each in stores]
     for digest in digests:
         show(screen, digest, request.plugins, sum(each.seconds for each in digest.results))
+    if len(digests) > 1:
+        show_verdicts(screen, digests)
     status = PASSED if all(each.passed for each in digests) else FAILED
     _write(request, digests, status, "")
     return status
@@ -147,9 +166,9 @@ def _digest(subject: Subject, wanted: Sequence[Check], report: Report) -> Digest
 
 
 def _reason(problem: str) -> str:
-    # The last line that names an exception: what stands before it is how pytest came there.
+    # The line that names an error: what stands around it is how pytest came there.
     named = _REASON.findall(problem)
-    return str(named[-1]) if named else problem.strip().splitlines()[-1]
+    return "".join(named[-1]) if named else " ".join(problem.split())
 
 
 def _write(request: Request, digests: Sequence[Digest], status: int, problem: str) -> None:

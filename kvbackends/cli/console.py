@@ -1,9 +1,11 @@
 """The terminal: its width, what letters it has, and the progress of a run."""
 
+import io
+import re
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple, Self, TextIO
+from typing import NamedTuple, Self, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -14,12 +16,14 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from kvbackends.cli.digest import Cell
 from kvbackends.testing.running import Result
 
 WIDEST = 100
+_URL_COLUMN = Column(no_wrap=True, overflow="ellipsis", max_width=36)
 
 
 class Signs(NamedTuple):
@@ -35,12 +39,30 @@ _UNICODE = Signs("✔", "✘", "·", "…")
 _ASCII = Signs("ok", "FAIL", "-", "...")
 
 
+class _Trimmed(io.TextIOBase):
+    """A log or a file: without the blanks that fill lines up."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        return self._stream.write(re.sub(" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
 def console(*, on_stderr: bool) -> Console:
     """Where a person reads."""
     stream: TextIO = sys.stderr if on_stderr else sys.stdout
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
-    made = Console(stderr=on_stderr, highlight=False, emoji=False, markup=False)
+    file = stream if stream.isatty() else cast("TextIO", _Trimmed(stream))
+    made = Console(file=file, highlight=False, emoji=False, markup=False)
     made.width = min(made.width, WIDEST)
     return made
 
@@ -71,7 +93,7 @@ class Live:
         self._failed: set[tuple[str, str]] = set()
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=_URL_COLUMN),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -108,8 +130,14 @@ class Live:
         self._progress.update(task, advance=1, doing=f"{result.check.partition('.')[0]:<10.10}")
         if self._progress.tasks[task].finished:
             self._progress.stop_task(task)
-        if result.outcome == "failed" and (result.url, result.check) not in self._failed:
-            self._failed.add((result.url, result.check))
-            marks = signs(self._console)
-            store = f"  {result.url}" if len(self._shown) > 1 else ""
-            self._console.print(Text(f"{marks.bad} {result.check}{store}", "red"))
+        if result.outcome == "failed":
+            self._tell(result)
+
+    def _tell(self, result: Result) -> None:
+        known = {url for url, _ in self._failed}
+        if (result.url, result.check) in self._failed:
+            return
+        self._failed.add((result.url, result.check))
+        if len(self._shown) > 1 and result.url not in known:
+            self._console.print(Text(result.url), soft_wrap=True)
+        self._console.print(Text(f"{signs(self._console).bad} {result.check}", "red"))

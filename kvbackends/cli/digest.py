@@ -3,20 +3,24 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from kvbackends import Feature
 from kvbackends.cli.subjects import Subject
+from kvbackends.cli.traces import Frame, where
 from kvbackends.testing.registry import Check
 from kvbackends.testing.running import Result
 
 MODES = ("native", "derived")
 
 _PROMISES = Feature.AUTOEXPIRE | Feature.DURABLE | Feature.SHARED
-_EXAMPLE = re.compile(r"^Falsifying example:.*", re.MULTILINE | re.DOTALL)
-_NOISE = re.compile(r"\n\s*\+ .*|\nassert False(?=\n|$)")
+# As older and newer versions of Hypothesis say it.
+_EXAMPLE = re.compile(r"^(?:Falsifying example|Failing test case): ?", re.MULTILINE)
+# What stands before each line of an error, and of one in a group of errors.
+_FRAMING = re.compile(r"^(?:E   +)?(?: *\|)* {0,4}", re.MULTILINE)
+_NOISE = re.compile(r"\n(?:assert |\s*\+ +(?:where|and) |\s*Use -v|\s*Omitting).*")
 """What pytest adds about each part of an expression; the line itself is shown instead."""
 
 
@@ -61,26 +65,28 @@ class Failure:
         return [mode for mode in MODES if any(run.mode == mode for run in self.runs)]
 
     @property
-    def message(self) -> str:
-        """What went wrong, without noise."""
-        text = _NOISE.sub("", self.runs[0].message.partition("Falsifying example:")[0])
-        return text.strip() or self.runs[0].message
+    def teller(self) -> Result:
+        """The run that is told of: one with a single error, if there is one."""
+        return next((run for run in self.runs if "ExceptionGroup" not in run.message), self.runs[0])
 
     @property
-    def line(self) -> str:
-        """The line of the check that failed."""
-        lines = [each for each in self.runs[0].details.splitlines() if each.startswith(">")]
-        return lines[0].removeprefix(">").strip() if lines else ""
+    def message(self) -> str:
+        """What went wrong, without noise and without Hypothesis's example."""
+        text = _EXAMPLE.split(self.teller.message)[0]
+        return _NOISE.sub("", text).strip() or self.teller.message
 
     @property
     def example(self) -> str:
         """The smallest example that Hypothesis found; empty for other checks."""
-        lines = [re.sub("^E {0,3}", "", line) for line in self._error_lines()]
-        found = _EXAMPLE.search("\n".join(lines))
-        return found.group().partition("\nYou can reproduce")[0].strip() if found else ""
+        text = _FRAMING.sub("", f"{self.teller.message}\n{self.teller.details}")
+        found = _EXAMPLE.split(text)[1:2]
+        example = found[0].partition("You can reproduce")[0].strip() if found else ""
+        return example.removeprefix("<state machine>\n")
 
-    def _error_lines(self) -> Iterator[str]:
-        return (line for line in self.runs[0].details.splitlines() if line.startswith("E "))
+    @property
+    def where(self) -> list[Frame]:
+        """The check's statement that failed, and the store's that raised."""
+        return where(self.teller.details)
 
     def reproduce(self, plugins: Sequence[str]) -> str:
         """The command that runs this check alone."""

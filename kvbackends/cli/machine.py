@@ -58,8 +58,9 @@ def _failure(failure: Failure, plugins: Sequence[str]) -> dict[str, Any]:
         "cases": [each.case for each in failure.runs],
         "message": failure.message,
         "example": failure.example,
+        "where": [frame._asdict() for frame in failure.where],
         "reproduce": failure.reproduce(plugins),
-        "details": failure.runs[0].details,
+        "details": failure.teller.details,
     }
 
 

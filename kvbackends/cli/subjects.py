@@ -12,6 +12,9 @@ from kvbackends.cli.redaction import Redactor
 from kvbackends.plugins.registry import adapter_for
 from kvbackends.testing.registry import Check
 
+# About three seconds: enough for a server that is starting, and no wait for one that is not there.
+_PATIENCE = {"result_backend_max_retries": 8}
+
 
 class CannotRun(Exception):
     """Nothing can be proven; the message says why."""
@@ -63,7 +66,7 @@ def _parsed(url: str, number: int) -> StoreURL:
 def _reached(url: str, parsed: StoreURL, hide: Redactor) -> Subject:
     try:
         adapter = adapter_for(parsed.scheme)
-        with closing(open_store(url)) as store:
+        with closing(open_store(url, _PATIENCE)) as store:
             features, native = store.features, store.native
             _reach(store, parsed, hide)
     except ConfigurationError as error:

@@ -1,7 +1,9 @@
 """What a person reads: a matrix for each store, then each failure and how to see it again."""
 
+import re
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.rule import Rule
@@ -10,10 +12,16 @@ from rich.text import Text
 
 from kvbackends.cli.console import Signs, counted, counts, signs
 from kvbackends.cli.digest import MODES, Digest, Failure, Row
+from kvbackends.cli.redaction import MASK
 from kvbackends.testing.registry import Check
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 LONGEST_MESSAGE = 12
 """Lines of a message that are shown; the files for machines have all."""
+LEGEND = "native: as it is; derived: its own operations taken away; lacking: not asked"
+DETAILED = 10
+"""Failures of one store that are told in full."""
 NAMED_FAILURES = 4
 """Failing checks that the matrix names in one area."""
 
@@ -25,24 +33,24 @@ def show(console: Console, digest: Digest, plugins: Sequence[str], seconds: floa
     console.print(_title(digest))
     console.print(Padding(_features(digest), (1, 2), expand=False))
     console.print(Padding(_matrix(digest, marks), (0, 2), expand=False))
-    console.print()
+    console.print(Padding(Text(LEGEND, "dim"), (1, 2), expand=False))
     if digest.not_tried:
         console.print(Padding(_not_tried(digest), (0, 2, 1, 2), expand=False))
-    for failure in digest.failures:
+    for failure in digest.failures[:DETAILED]:
         console.print(_failure(failure, marks))
         # Alone, and never wrapped: it is there to be copied.
         console.print(Text(f"  $ {failure.reproduce(plugins)}\n", "bold"), soft_wrap=True)
+    if digest.failures[DETAILED:]:
+        console.print(_more(digest.failures[DETAILED:], marks))
     console.print(_verdict(digest, marks, seconds))
 
 
 def _title(digest: Digest) -> Rule:
-    return Rule(Text(digest.subject.shown, "bold"), align="left", characters="=", style="dim")
+    return Rule(Text(digest.subject.shown, "bold"), align="left", style="dim")
 
 
 def _features(digest: Digest) -> Group:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
     styles = {"native": "green", "derived": "cyan", "lacking": "yellow"}
     for kind, features in digest.features.items():
         table.add_row(Text(kind, styles[kind]), Text("  ".join(features) or "nothing"))
@@ -50,7 +58,9 @@ def _features(digest: Digest) -> Group:
 
 
 def _matrix(digest: Digest, marks: Signs) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_footer=True)
+    table = Table(
+        box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, show_footer=True
+    )
     table.add_column("area", "total", no_wrap=True, footer_style="bold")
     for mode in MODES:
         table.add_column(mode, counts(digest.cell(mode), marks), no_wrap=True, min_width=9)
@@ -93,18 +103,29 @@ def _failure(failure: Failure, marks: Signs) -> Group:
     table.add_column(overflow="fold")
     table.add_row("proves", failure.check.summary)
     table.add_row("rule", Text(failure.check.rule, "cyan underline"))
-    if failure.runs[0].case not in MODES:
-        table.add_row("case", failure.runs[0].case)
-    if failure.line:
-        table.add_row("line", failure.line)
+    if failure.teller.case not in MODES:
+        table.add_row("case", failure.teller.case)
+    for frame in failure.where:
+        table.add_row("raised" if frame.is_the_stores else "at", frame.location)
+        table.add_row("", _shortened(frame.statement, marks))
     table.add_row("message", _shortened(failure.message, marks))
     if failure.example:
         table.add_row("smallest", _shortened(failure.example, marks, 2 * LONGEST_MESSAGE))
+    if MASK in failure.url:
+        table.add_row("", Text(f"put the secret back where {MASK} stands:", "dim"))
     return Group(heading, Padding(table, (0, 2), expand=False))
 
 
+def _more(failures: Sequence[Failure], marks: Signs) -> Group:
+    table = Table.grid(padding=(0, 2))
+    for failure in failures:
+        table.add_row(Text(f"{marks.bad} {failure.check.name}", "red"), failure.check.rule)
+    hint = Text("--check NAME tells of one in full, --json of all\n", "dim")
+    return Group(Text("and also", "bold"), table, hint)
+
+
 def _shortened(text: str, marks: Signs, lines: int = LONGEST_MESSAGE) -> Text:
-    every = text.splitlines()
+    every = _CONTROL.sub(lambda found: repr(found.group())[1:-1], text).splitlines()
     more = len(every) - lines
     shown = Text("\n".join(every[:lines]))
     if more > 0:
@@ -123,6 +144,17 @@ def _verdict(digest: Digest, marks: Signs, seconds: float) -> Text:
         text.append(f"   {counted(len(digest.failures), 'check')} of {len(digest.checks)} failed")
         text.append(f", in {digest.counts['failed']} of {counted(ran, 'run')}")
     return text.append(f", {seconds:.1f} s", "dim")
+
+
+def show_verdicts(console: Console, digests: Sequence[Digest]) -> None:
+    """A line for each store."""
+    marks = signs(console)
+    console.print(Rule(style="dim"))
+    for digest in digests:
+        failed = f"{counted(len(digest.failures), 'check')} failed"
+        line = Text(f"{marks.good} conforms" if digest.passed else f"{marks.bad} {failed}")
+        line.stylize("green" if digest.passed else "red")
+        console.print(line.append(f"   {digest.subject.shown}", "default"), soft_wrap=True)
 
 
 def show_checks(console: Console, checks: Sequence[Check]) -> None:

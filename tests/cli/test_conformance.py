@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from kvbackends import __version__
 from kvbackends.testing import checks
 
+ROOT = Path(__file__).parents[2]
 SCHEMA = {
     "version": int,
     "kvbackends": str,
@@ -48,8 +50,9 @@ def test_passing_store(tmp_path):
     done = conformance(url, "--quick", "--area=ranks", "--area=versions", *files)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
+    assert " \n" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert f"{url} ==" in done.stdout
+    assert f"{url} ──" in done.stdout
     assert "✔ conforms" in done.stdout
     content = json.loads((tmp_path / "r.json").read_text())
     assert {name: type(value) for name, value in content.items()} == SCHEMA
@@ -88,6 +91,40 @@ def test_broken_store(tmp_path):
     assert all(reproduce in each.text for each in failures)
 
 
+LEAKY = """
+from kvbackends import Adapter, ConfigurationError, hookimpl
+from tests.broken_stores.reference import ReferenceStore
+
+class Leaky(ReferenceStore):
+    def get(self, key):
+        raise ValueError(f"no {self.url.raw.reveal()} with {self.url.password.reveal()}")
+
+    def ping(self):
+        if self.url.path == "down":
+            raise OSError(f"refused {self.url.password.reveal()}")
+
+@hookimpl
+def kvbackends_adapters():
+    yield Adapter(schemes=("leaky",), store=Leaky, summary="tells", example="leaky://x")
+"""
+
+
+def test_no_secret(tmp_path):
+    """A store that tells its password everywhere tells it in no output."""
+    (tmp_path / "leaky.py").write_text(LEAKY)
+    words = ["--plugin=leaky", "--check=methods.set_then_get"]
+    files = [f"--json={tmp_path}/r.json", f"--junit={tmp_path}/r.xml"]
+    path = f"{tmp_path}:{ROOT}"
+    done = conformance("leaky://user:hunter2@host/x", *words, *files, PYTHONPATH=path)
+    assert done.returncode == 1, done.stderr
+    assert "'leaky://user:**@host/x' --plugin leaky --check methods.set_then_get" in done.stdout
+    written = [(tmp_path / name).read_text() for name in ("r.json", "r.xml")]
+    down = conformance("leaky://user:hunter2@host/down", *words, PYTHONPATH=path)
+    assert down.returncode == 2
+    assert "leaky://user:**@host/down cannot be reached: refused **" in down.stderr
+    assert "hunter2" not in "".join([done.stdout, done.stderr, down.stderr, *written])
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -101,6 +138,7 @@ def test_broken_store(tmp_path):
         (["memory://", "--check=model.agrees_always", "--quick"], "--quick leaves out"),
         (["memory://", "--plugin=no_such_module"], "no_such_module"),
         (["memory://", "--nosuch"], "No such option"),
+        (["memory://", "--json=/no/such/folder/r.json"], "cannot be written"),
         ([], "which store?"),
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(value) or "nothing",
