@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from kvbackends import __version__
-from kvbackends.cli import CANNOT_RUN, FAILED, PASSED
+from kvbackends.cli import CANNOT_RUN, FAILED, PASSED, plugged
 from kvbackends.cli.console import Live, console, counted
 from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
 from kvbackends.cli.redaction import Redactor
-from kvbackends.cli.subjects import CannotRun, Subject, chosen, load, subjects
+from kvbackends.cli.subjects import CannotRun, Subject, chosen, load_plugins, subjects
 from kvbackends.cli.terminal import show, show_checks, show_verdicts
 from kvbackends.testing.registry import Check, checks
 from kvbackends.testing.running import Report, Result, run
@@ -116,7 +116,7 @@ def _give_up(request: Request, problem: str) -> int:
 def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
     if not request.urls:
         raise CannotRun("which store? For example: kvbackends conformance sqlite:///results.db")
-    load(request.plugins)
+    load_plugins(request.plugins)
     with screen.status("reaching the stores"):
         stores = subjects(request.urls)
     screen.print(_heading(request, wanted, stores))
@@ -152,7 +152,7 @@ def _run(
             request.urls,
             quick=request.quick,
             checks=[each.name for each in wanted] if request.checks or request.areas else (),
-            plugins=request.plugins,
+            plugins=[plugged.__name__],
             on_total=live.on_total,
             on_result=live.on_result,
         )

@@ -113,6 +113,12 @@ class Digest:
         """Whether nothing failed."""
         return not self.counts["failed"]
 
+    @property
+    def tried(self) -> int:
+        """How many checks found something to check."""
+        ran = {"passed", "failed", "deviates"}
+        return sum(any(run.outcome in ran for run in runs) for runs in self.by_check.values())
+
     @cached_property
     def by_check(self) -> dict[str, list[Result]]:
         """The runs of each check."""

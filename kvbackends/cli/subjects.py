@@ -1,13 +1,12 @@
 """Opens each store before the suite runs: what cannot be proven at all is said at once."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from difflib import get_close_matches
-from importlib import import_module
 from typing import NamedTuple
 
-from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store, register
+from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store
+from kvbackends.cli import plugged
 from kvbackends.cli.redaction import Redactor
 from kvbackends.plugins.registry import adapter_for
 from kvbackends.testing.registry import Check
@@ -32,16 +31,12 @@ class Subject(NamedTuple):
     """The derived operations that it overrides."""
 
 
-def load(plugins: Sequence[str]) -> None:
+def load_plugins(names: Sequence[str]) -> None:
     """Import modules that register adapters which are not installed."""
-    sys.path.insert(0, "")
-    for name in plugins:
-        try:
-            module = import_module(name)
-        except Exception as error:
-            raise CannotRun(f"--plugin {name}: {_said(error)}") from error
-        if hasattr(module, "kvbackends_adapters"):
-            register(module)
+    try:
+        plugged.load(names)
+    except Exception as error:
+        raise CannotRun(f"--plugin {' '.join(names)}: {_said(error)}") from error
 
 
 def subjects(urls: Sequence[str]) -> list[Subject]:

@@ -138,10 +138,10 @@ def _verdict(digest: Digest, marks: Signs, seconds: float) -> Text:
     text = Text()
     if digest.passed:
         text.append(f"{marks.good} conforms", "bold green")
-        text.append(f"   {counted(ran, 'run')} of {counted(len(digest.checks), 'check')} passed")
+        text.append(f"   {counted(ran, 'run')} of {counted(digest.tried, 'check')} passed")
     else:
         text.append(f"{marks.bad} does not conform", "bold red")
-        text.append(f"   {counted(len(digest.failures), 'check')} of {len(digest.checks)} failed")
+        text.append(f"   {counted(len(digest.failures), 'check')} of {digest.tried} failed")
         text.append(f", in {digest.counts['failed']} of {counted(ran, 'run')}")
     return text.append(f", {seconds:.1f} s", "dim")
 

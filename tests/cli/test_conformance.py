@@ -118,6 +118,7 @@ def test_no_secret(tmp_path):
     done = conformance("leaky://user:hunter2@host/x", *words, *files, PYTHONPATH=path)
     assert done.returncode == 1, done.stderr
     assert "'leaky://user:**@host/x' --plugin leaky --check methods.set_then_get" in done.stdout
+    assert "ValueError: no leaky://user:**@host/x with **" in done.stdout
     written = [(tmp_path / name).read_text() for name in ("r.json", "r.xml")]
     down = conformance("leaky://user:hunter2@host/down", *words, PYTHONPATH=path)
     assert down.returncode == 2
