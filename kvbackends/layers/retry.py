@@ -1,4 +1,4 @@
-"""The outermost layer and the only retry policy: rule 7 of the contract lives here."""
+"""The outermost layer and the only retry policy: what an unknown outcome means is decided here."""
 
 import random
 import time

@@ -1,0 +1,16 @@
+"""The rules that checks name."""
+
+import re
+from pathlib import Path
+
+from kvbackends.testing import checks
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_rule_is_written_down():
+    """Each check's link leads to a heading of the page that it names."""
+    for link in {check.rule for check in checks()}:
+        page, anchor = link.split("#")
+        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
