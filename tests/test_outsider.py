@@ -24,7 +24,8 @@ pytestmark = pytest.mark.timeout(300)  # the first time, packages are fetched
 
 def run(*command, cwd=ROOT):
     """What the command prints; a failure shows all of it."""
-    done = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=-2)
+    out, both = subprocess.PIPE, subprocess.STDOUT
+    done = subprocess.run(command, cwd=cwd, text=True, stdout=out, stderr=both)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -37,16 +38,13 @@ class Environment:
         run(sys.executable, "-m", "venv", "--without-pip", folder)
         try:
             uv = ROOT / run(ROOT / "tools/find_uv", sys.executable).strip()
-            self._install(uv, "pip", "install", "--python", self.python, "-c", PINS, *requirements)
+            run(uv, "pip", "install", "--python", self.python, "-c", PINS, *requirements)
         except AssertionError:  # only pip knows how to reach this machine's packages
             # Without the hashes: pip would ask for one of each wheel that was just built.
             pins = folder / "pins.txt"
             pins.write_text("".join(line + "\n" for line in pinned()))
             pip = (sys.executable, "-m", "pip", "--python", self.python)
-            self._install(*pip, "install", "-c", pins, *requirements)
-
-    def _install(self, *command):
-        run(*command)
+            run(*pip, "install", "-c", pins, *requirements)
 
     def __call__(self, *arguments, cwd):
         return run(self.python, *arguments, cwd=cwd)
