@@ -243,10 +243,9 @@ class Chords(Base):
             (part.place, part.member): self.decode_result(value) for part, value in gathered.parts
         }
         for (_, member), meta in sorted(metas.items()):
+            error = meta["result"]
             if meta["status"] in states.PROPAGATE_STATES:
-                raise ChordError(f"Dependency {member} raised {meta['result']!r}") from meta[
-                    "result"
-                ]
+                raise ChordError(f"Dependency {member} raised {error!r}") from error
         return about.arranged(known.header, {key: m["result"] for key, m in metas.items()})
 
     # -- names ----------------------------------------------------------------------------------

@@ -232,7 +232,8 @@ class Waits(Base):
             return
 
         def look() -> None:
-            ids = [leaf.id for node in parents(result) for leaf in leaf_results(node)]
+            leaves = (leaf for node in parents(result) for leaf in leaf_results(node))
+            ids = [leaf.id for leaf in leaves if not leaf._cache]
             token = prefetched.set(self._records(ids))
             try:
                 on_interval()
