@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from kvbackends.options import Options, option
     from kvbackends.plugins import Adapter, hookimpl, open_store, register, unregister
+    from kvbackends.process import Doorbell, PerProcess
     from kvbackends.records import (
         SIZE_PLACE,
         Arrival,
@@ -45,6 +46,7 @@ __all__ = [
     "Arrival",
     "BaseKeyValueStoreBackend",
     "ConfigurationError",
+    "Doorbell",
     "Entry",
     "Feature",
     "Host",
@@ -56,6 +58,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Part",
+    "PerProcess",
     "Rank",
     "RankOf",
     "Secret",
@@ -91,6 +94,7 @@ _HOMES = {
         "ValueTooLarge",
     ),
     "options": ("Options", "option"),
+    "process": ("Doorbell", "PerProcess"),
     "plugins": ("Adapter", "hookimpl", "open_store", "register", "unregister"),
     "records": (
         "SIZE_PLACE",

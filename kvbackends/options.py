@@ -154,6 +154,8 @@ def _converted(each: Declared, value: object) -> Any:
 
 def _expected(each: Declared, error: msgspec.ValidationError) -> str:
     # msgspec names types and quotes no value, which may be a secret, but where it lists choices.
+    if "`bool`" in str(error):
+        return "Expected 1, true, 0 or false"
     if not str(error).startswith("Invalid enum value"):
         return str(error)
     choices = [repr(choice) for hint in get_args(each.type)[:1] for choice in get_args(hint)]

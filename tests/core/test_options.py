@@ -73,7 +73,7 @@ class TestValues:
         [
             ("timeout", "hunter2", "Expected `float`.*Seconds to connect"),
             ("timeout", [1], "Expected `float`"),
-            ("flag", "hunter2", "Expected `bool`"),
+            ("flag", "hunter2", "Expected 1, true, 0 or false"),
             ("count", "hunter2", "Expected `int"),
             ("count", "0", ">= 1"),
             ("level", "hunter2", "Expected one of 'low', 'high'"),
