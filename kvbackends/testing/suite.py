@@ -4,13 +4,17 @@ import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 
 from kvbackends import Feature, Store, StoreURL, Subscription, open_store
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.store import ACCELERABLE
+
+if TYPE_CHECKING:
+    from kvbackends.testing.workers import Job
 
 pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
 
@@ -129,6 +133,16 @@ class StoreSuite:
         opened = store.subscribe()
         yield opened
         opened.close()
+
+    @pytest.fixture
+    def job(self, store: Store, store_url: str, mode: str, tmp_path: Path) -> Iterator["Job"]:
+        """A Celery application on the same store, and a worker of its own; ended afterwards."""
+        from kvbackends.testing.workers import working
+
+        folder = tmp_path / "kvt-worker"
+        folder.mkdir()
+        with working(store_url, mode == DERIVED, dict(self.settings), folder) as job:
+            yield job
 
     @pytest.fixture
     def barrier(self) -> str:
