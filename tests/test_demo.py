@@ -29,6 +29,9 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # A shell that put us into the background has told its children to ignore Ctrl-C; the
+            # child resets that one signal and nothing that threads could hold.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
 
     def lines_until(self, beginning: str) -> None:

@@ -207,6 +207,8 @@ class Interrupted(BaseException):
     """Like a task's soft time limit, raised by a signal handler."""
 
 
+# Python drops what is raised in a finaliser, and tells; that is not what is tested.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interruptions_leave_no_lock(store: SQLiteStore, open_sqlite: Opener):
     """A signal's exception at any point of an operation leaves neither a lock nor half of it."""
 
