@@ -100,6 +100,10 @@ test-python%: .venv-python%/.ready
 celery-suite: .venv-suite/.ready debian-packages  ## Celery's own integration suite, ten minutes  [URL=kv+...]
 	@.venv-suite/bin/python -m tests.celery_suite $(url)
 
+.PHONY: soak
+soak: .venv/.ready  ## the conformance suite 50 times in a row: no check may fail by chance  [ARGS=times]
+	@.venv/bin/python tools/soak.py $(ARGS)
+
 .PHONY: lint
 lint: .venv/.ready  ## style, types and the direction of imports
 	.venv/bin/ruff check $(sources)
