@@ -65,7 +65,7 @@ def options(url: str, folder: Path) -> dict[str, Any]:
     if _is_redis(url):
         return {"visibility_timeout": VISIBILITY_TIMEOUT}
     if redelivers(url):
-        return {}
+        return {"confirm_publish": True}  # or a message of a dying process may be lost on its way
     messages, processed, control = (folder / name for name in ("messages", "done", "control"))
     for each in (messages, processed, control):
         each.mkdir(parents=True, exist_ok=True)

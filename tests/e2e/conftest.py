@@ -47,7 +47,9 @@ def make_site(
 
 def _broker(request: pytest.FixtureRequest, broker: str, folder: Any) -> tuple[str, dict[str, Any]]:
     if broker == "rabbitmq":
-        return request.getfixturevalue("rabbitmq_url"), {}
+        # AMQP answers a message only when asked to: one that a process has sent just before it is
+        # killed may be lost on its way, and nobody would know.
+        return request.getfixturevalue("rabbitmq_url"), {"confirm_publish": True}
     if broker == "files":
         for name in ("in", "control"):
             (folder / name).mkdir()
