@@ -3,7 +3,7 @@
 import pytest
 from celery import chord, uuid
 
-from tests.e2e.scenario import STEPS
+from tests.e2e.scenario import STEPS, TWICE
 from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
@@ -77,7 +77,10 @@ def test_in_an_inner_chord(site, results, kind, step):
     result.get(timeout=60, propagate=False)
     if (kind, step) != ("early", STEPS[0]) or site.state(result.id) == "SUCCESS":
         assert site.meta(result.id)["result"] == [0, 13]
-        assert site.published(result.id) == 1
+        # The diary may be written after the body has run.  An inner body that was published twice
+        # may run side by side with itself, and each run may dispatch the outer chord.
+        site.until(lambda: site.published(result.id), "the outer body is published")
+        assert site.published(result.id) <= (2 if step == TWICE else 1)
 
 
 @pytest.mark.parametrize("step", STEPS, ids="-".join)
