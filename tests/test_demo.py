@@ -97,9 +97,11 @@ def test_a_store_that_cannot_work_ends_with_failed_and_says_why(folder: Path) ->
 
 
 def test_with_a_broker_that_redelivers_the_whole_worker_is_killed(
-    folder: Path, redis_url: str
+    folder: Path, rabbitmq_url: str
 ) -> None:
-    demo = Demo(folder, "--broker", redis_url)
+    # Not Redis: kombu pops a message there before it notes it as unacknowledged, so the killed
+    # worker's messages may be lost, whatever the result backend.
+    demo = Demo(folder, "--broker", rabbitmq_url)
     status, lines = demo.end()
     assert OK.fullmatch(lines[-1]), "\n".join(lines)
     assert status == 0
