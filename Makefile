@@ -21,14 +21,14 @@ BROKER ?=
 ARGS ?=
 
 sources := $(wildcard kvbackends adapters tests examples benchmarks tools)
-typed := kvbackends tests/servers $(wildcard examples benchmarks)
+typed := kvbackends tests/servers $(wildcard adapters/*/kvbackends_* examples benchmarks)
 # What every supported Celery and Python has to pass.
 backend_tests = $(wildcard tests/backend)
 portable_tests = $(wildcard tests/contract tests/backend)
 pytest = -m pytest -m "not slow" $(PYTEST_ARGS)
 url = $(if $(URL),--url '$(URL)')
 broker = $(if $(BROKER),--broker '$(BROKER)')
-project := pyproject.toml kvbackends/_version.py tools/make_env
+project := pyproject.toml kvbackends/_version.py tools/make_env $(wildcard adapters/*/pyproject.toml)
 
 .PHONY: help
 help:  ## this list
@@ -42,6 +42,10 @@ help:  ## this list
 
 .venv-celery56/.ready: requirements/celery56.txt $(project)
 	@tools/make_env .venv-celery56 $(PYTHON) requirements/celery56.txt
+	@touch $@
+
+.venv-elasticsearch9/.ready: requirements/elasticsearch9.txt $(project)
+	@tools/make_env .venv-elasticsearch9 $(PYTHON) requirements/elasticsearch9.txt
 	@touch $@
 
 .venv-suite/.ready: requirements/suite.txt $(project)

@@ -1,0 +1,1 @@
+"""Celery results in Elasticsearch."""
