@@ -2,7 +2,7 @@
 
 import hypothesis
 
-from tests.servers.fixtures import rabbitmq_url, redis_url  # noqa: F401
+from tests.servers.fixtures import *  # noqa: F403
 
 # A slow example on a busy machine is no failure; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("kvbackends", deadline=None, print_blob=True)

@@ -8,12 +8,33 @@ redis rabbitmq` starts servers for a person.
 """
 
 from collections.abc import Callable
+from functools import partial
 
-from tests.servers.process import Server, ServerFailed
+from tests.servers.failure import ServerFailed
+from tests.servers.memcached import memcached_server
+from tests.servers.mongodb import mongodb_server
+from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
-from tests.servers.redis import redis_server
+from tests.servers.redis import redis_server, valkey_server
 
-__all__ = ["SERVERS", "Server", "ServerFailed", "rabbitmq_server", "redis_server"]
+__all__ = [
+    "SERVERS",
+    "Server",
+    "ServerFailed",
+    "memcached_server",
+    "mongodb_server",
+    "rabbitmq_server",
+    "redis_server",
+    "valkey_server",
+]
 
 #: Every server that can be started, by the name that the command line knows it by.
-SERVERS: dict[str, Callable[[], Server]] = {"redis": redis_server, "rabbitmq": rabbitmq_server}
+SERVERS: dict[str, Callable[[], Server]] = {
+    "redis": redis_server,
+    "redis6.2": partial(redis_server, version="6.2"),
+    "redis8": partial(redis_server, version="8"),
+    "valkey": valkey_server,
+    "memcached": memcached_server,
+    "mongodb": mongodb_server,
+    "rabbitmq": rabbitmq_server,
+}

@@ -18,7 +18,7 @@ def main(names: list[str]) -> None:
     with contextlib.ExitStack() as running:
         for name in names:
             server = running.enter_context(SERVERS[name]())
-            print(f"{name}  {server.url}  pid {server.pid}", flush=True)
+            print(f"{name} {server.version}  {server.url}  pid {server.pid}", flush=True)
         print("ready; Ctrl-C stops them", flush=True)
         signal.pause()
 

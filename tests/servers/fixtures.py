@@ -23,6 +23,36 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def redis62_url() -> Iterator[str]:
+    """The URL of a Redis 6.2."""
+    yield from _url_of("redis6.2")
+
+
+@pytest.fixture(scope="session")
+def redis8_url() -> Iterator[str]:
+    """The URL of a Redis 8."""
+    yield from _url_of("redis8")
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """The URL of a Valkey 9."""
+    yield from _url_of("valkey")
+
+
+@pytest.fixture(scope="session")
+def memcached_url() -> Iterator[str]:
+    """The URL of a memcached."""
+    yield from _url_of("memcached")
+
+
+@pytest.fixture(scope="session")
+def mongodb_url() -> Iterator[str]:
+    """The URL of a MongoDB 6.0, a replica set of one node."""
+    yield from _url_of("mongodb")
+
+
+@pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
     """The URL of a RabbitMQ."""
     yield from _url_of("rabbitmq")

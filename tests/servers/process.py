@@ -5,7 +5,6 @@ import contextlib
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -18,21 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Self
 
+from tests.servers.failure import PortTaken, ServerFailed, report
+
 KEEPER = Path(__file__).with_name("keeper.py")
 HOST = "127.0.0.1"
 # Below the ephemeral range, whose ports the kernel gives to any outgoing connection.
 PORTS = range(20_000, 32_000)
 ATTEMPTS = 5
 PORT_TAKEN = re.compile("address.*in use|eaddrinuse", re.IGNORECASE)
-TAIL = 4_000  # characters of output in an error message
-
-
-class ServerFailed(Exception):
-    """A server did not start: names the command, its output, and what may be missing."""
-
-
-class PortTaken(ServerFailed):
-    """Somebody else took the port between our look and the server's start."""
 
 
 class Server(ABC):
@@ -43,7 +35,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     #: What has to be installed, as a command that a person can type.
-    install: ClassVar[str]
+    install: str
     #: How many ports the server listens on; `self.port` is the first.
     port_count: ClassVar[int] = 1
     #: Seconds until it must answer.
@@ -73,6 +65,11 @@ class Server(ABC):
 
         May raise OSError while it does not.
         """
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """The version that the running server gives."""
 
     def environment(self) -> dict[str, str]:
         """The environment variables of the process."""
@@ -189,12 +186,7 @@ class Server(ABC):
         what = f"did not answer within {self.patience:g} s" if self._alive() else "ended"
         output = self._output.read_text(errors="replace")
         kind = PortTaken if PORT_TAKEN.search(output) else ServerFailed
-        return kind(
-            f"{self.name} {what}.\n"
-            f"command: {shlex.join(self.command())}\n"
-            f"output:\n{output[-TAIL:]}\n"
-            f"If it is not installed: {self.install}"
-        )
+        return kind(report(f"{self.name} {what}", self.command(), output, self.install))
 
 
 def free_ports(count: int) -> list[int]:
@@ -217,6 +209,14 @@ def ask(port: int, question: bytes) -> bytes:
     with socket.create_connection((HOST, port), timeout=1) as connection:
         connection.sendall(question)
         return connection.recv(65_536)
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes from a connection; OSError when it ends before."""
+    received = connection.recv(size, socket.MSG_WAITALL)
+    if len(received) < size:
+        raise ConnectionResetError("the answer ended too early")
+    return received
 
 
 def eventually(condition: Callable[[], bool], patience: float = 10.0) -> bool:

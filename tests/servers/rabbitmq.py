@@ -1,11 +1,14 @@
 """RabbitMQ: Debian's, as a private node with an epmd of its own, 6 s to start."""
 
 import os
+import re
 
 from tests.servers.process import HOST, Server, ask
 
 # The script itself: the one on PATH changes to the user `rabbitmq` and to the machine's node.
 SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+# In its answer, the server's properties: a table; "S" is a long string, whose length has 4 bytes.
+VERSION = re.compile(rb"\x07versionS....([\d.]+)", re.DOTALL)
 GREETING = b"AMQP\x00\x00\x09\x01"  # AMQP 0-9-1, section 4.2.2: the client's protocol header
 
 
@@ -39,6 +42,13 @@ class RabbitMQServer(Server):
     def answers(self) -> bool:
         """Its greeting names the cluster, which is named after the node."""
         return self.node.partition("@")[0].encode() in ask(self.port, GREETING)
+
+    @property
+    def version(self) -> str:
+        """RabbitMQ's version, from its greeting."""
+        found = VERSION.search(ask(self.port, GREETING))
+        assert found
+        return found[1].decode()
 
     def _places(self) -> dict[str, str]:
         folder = str(self.folder)

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import kombu
 import pytest
 import redis
 
 from tests.servers import SERVERS, Server, ServerFailed, rabbitmq_server, redis_server
 from tests.servers.process import HOST, PORTS, PortTaken, eventually, free_ports
 from tests.servers.redis import RedisServer
+from tests.servers.round_trips import CLIENTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,21 +29,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def round_trip(server: Server) -> bool:
     """Put something in with a real client, and get it out again."""
-    return {"redis": redis_round_trip, "rabbitmq": rabbitmq_round_trip}[server.name](server.url)
-
-
-def redis_round_trip(url: str) -> bool:
-    with redis.Redis.from_url(url) as client:
-        client.set("key", b"value")
-        return client.get("key") == b"value"
-
-
-def rabbitmq_round_trip(url: str) -> bool:
-    with kombu.Connection(url) as connection, connection.SimpleQueue("queue") as queue:
-        queue.put("value")
-        message = queue.get(timeout=10)
-        message.ack()
-        return message.payload == "value"
+    return CLIENTS[server.name](server.url)
 
 
 def processes() -> dict[int, tuple[int, str]]:
