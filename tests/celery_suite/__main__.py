@@ -4,6 +4,7 @@ Everything after `--` is for pytest. A relative path in the URL is one in the ru
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 from tests.celery_suite import gate, outcome, processes, source
-from tests.servers import Server, redis_server
+from tests.servers import SERVERS, Server, redis_server
 
 HERE = Path(__file__).parent
 FILES = ["t/integration/test_canvas.py", "t/integration/test_tasks.py"]
@@ -24,9 +25,10 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="celery-suite-") as name, redis_server() as redis:
-        folder = Path(name)
-        url = _with_server(arguments.url, redis)
+    with contextlib.ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="celery-suite-")))
+        redis = running.enter_context(redis_server())
+        url = _with_server(arguments.url, redis, running)
         if arguments.open_redis_gate and gate.opens(url):
             url = gate.open_gate(url, folder)
         record = arguments.record or folder / "record.jsonl"
@@ -49,7 +51,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--url",
         default="kv+sqlite:///results.db",
-        help="the result backend; a Redis URL that names no server gets one [%(default)s]",
+        help="the result backend; a URL that names no server, as kv+mongodb://, gets one "
+        "[%(default)s]",
     )
     parser.add_argument("--select", choices=["quick", "all"], default="all", help="[%(default)s]")
     parser.add_argument(
@@ -70,9 +73,13 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _with_server(url: str, redis: Server) -> str:
-    """Put the run's own server into a Redis URL that names none."""
-    return url.replace("redis://", redis.url) if url in {"redis://", "kv+redis://"} else url
+def _with_server(url: str, redis: Server, running: contextlib.ExitStack) -> str:
+    """Where a URL is nothing but a scheme, that of a server which is started for it."""
+    prefix, name = ("kv+", url[3:-3]) if url.startswith("kv+") else ("", url[:-3])
+    if not url.endswith("://") or name not in SERVERS:
+        return url
+    server = redis if name == redis.name else running.enter_context(SERVERS[name]())
+    return prefix + server.url
 
 
 def _pytest(arguments: argparse.Namespace) -> list[str]:

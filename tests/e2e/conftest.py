@@ -29,18 +29,28 @@ MakeSite = Callable[..., Site]
 def make_site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeSite]:
-    """Makes sites: by broker ("redis", "rabbitmq", "files"), Celery's settings, URL options."""
+    """Makes sites: by broker ("redis", "rabbitmq", "files"), store, Celery's settings.
+
+    The store is the `url` of a server that runs, or a file of the site under `scheme` and `query`.
+    """
     kvbackends.register(small)
     with ExitStack() as sites:
         sites.callback(kvbackends.unregister, small)
 
-        def make(broker: str = "redis", scheme: str = "sqlite", query: str = "", **settings: Any):
+        def make(
+            broker: str = "redis",
+            scheme: str = "sqlite",
+            query: str = "",
+            url: str | None = None,
+            **settings: Any,
+        ) -> Site:
             folder = tmp_path_factory.mktemp("site")
-            store = f"kv+{scheme}:///{folder}/results.db{query and '?' + query}"
-            url, transport = _broker(request, broker, folder)
+            store = f"kv+{url or f'{scheme}:///{folder}/results.db'}"
+            store += query and f"{'&' if '?' in store else '?'}{query}"
+            broker_url, transport = _broker(request, broker, folder)
             if transport:
                 settings.setdefault("broker_transport_options", transport)
-            return sites.enter_context(current(Site(folder, url, store, **settings)))
+            return sites.enter_context(current(Site(folder, broker_url, store, **settings)))
 
         yield make
 
