@@ -14,7 +14,7 @@ import msgspec
 from kvbackends.derived import pages
 from kvbackends.derived.control import Control, Owner, decode
 from kvbackends.derived.pages import Run
-from kvbackends.derived.primitives import Operations, Primitives, get_many, update
+from kvbackends.derived.primitives import LostRaces, Operations, Primitives, get_many, update
 from kvbackends.records import Arrival, Offer, Outcome, Part, RankOf
 
 ABOUT_TTL = 30 * 86400.0
@@ -135,8 +135,9 @@ class _Visit(NamedTuple):
 def _turn(store: Operations, visit: _Visit) -> Arrival:
     part = visit.part
     recorded: tuple[Run, int] | None = None
+    looks = _looks(store, part.barrier)
     while True:
-        control, version = _look(store, part.barrier)
+        control, version = next(looks)
         if control.done:
             if recorded is not None:
                 pages.forget(store, recorded[0], part)  # what came back to life after the discard
@@ -181,9 +182,14 @@ def _claim(store: Operations, visit: _Visit, look: _Look) -> Arrival | None:
     return Arrival(Outcome.CLAIMED, parts=len(chosen), about=about.value if about else b"")
 
 
-def _look(store: Primitives, barrier: str) -> _Look:
-    entry = store.get(_control(barrier))
-    return _Look(Control(), None) if entry is None else _Look(decode(entry.value), entry.version)
+def _looks(store: Primitives, barrier: str) -> Iterator[_Look]:
+    """The record, again and again; it has to change in between."""
+    races, key = LostRaces(), _control(barrier)
+    while True:
+        entry = store.get(key)
+        control, version = (None, None) if entry is None else entry
+        yield _Look(decode(control), version)
+        races.count(version)
 
 
 def _control(barrier: str) -> str:

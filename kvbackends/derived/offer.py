@@ -1,6 +1,6 @@
 """The ranked write over five methods."""
 
-from kvbackends.derived.primitives import Primitives
+from kvbackends.derived.primitives import LostRaces, Primitives
 from kvbackends.records import Offer, RankOf
 
 
@@ -12,6 +12,7 @@ def offer(store: Primitives, offer: Offer, rank_of: RankOf) -> bool:
     """
     if store.compare_and_set(offer.key, offer.value, None, offer.ttl):
         return True
+    races = LostRaces()
     while True:
         entry = store.get(offer.key)
         old, version = (None, None) if entry is None else entry
@@ -21,3 +22,4 @@ def offer(store: Primitives, offer: Offer, rank_of: RankOf) -> bool:
             return False
         if store.compare_and_set(offer.key, offer.value, version, offer.ttl):
             return True
+        races.count(version)

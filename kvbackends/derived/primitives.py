@@ -1,8 +1,9 @@
 """The five methods, as the derived operations see them, and the loop they share."""
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+from kvbackends.errors import StoreError
 from kvbackends.records import Entry, Limits, Offer, RankOf
 
 
@@ -42,6 +43,38 @@ class Operations(Primitives, Protocol):
         """The ranked write."""
 
 
+UNCHANGED = 100
+"""Lost races in a row, with the same version read before each: nobody loses like that by chance."""
+MOST = 10_000
+"""Lost races of one operation.  Each was somebody else's success, so there is no end to wait for
+where so many have passed."""
+
+
+class LostRaces:
+    """Ends a loop over `compare_and_set` that gets nowhere.
+
+    Where a store's `get` and `compare_and_set` disagree, about what has expired for instance, the
+    loop would run for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lost = self._unchanged = 0
+        self._version: Any = self  # equals no version
+
+    def count(self, version: Hashable | None) -> None:
+        """One more round was for nothing.  `StoreError` when there is no hope."""
+        self._lost += 1
+        self._unchanged = self._unchanged + 1 if version == self._version else 1
+        self._version = version
+        if self._unchanged >= UNCHANGED:
+            raise StoreError(
+                "the store contradicts itself: get answers a version that compare_and_set does not "
+                f"take, {UNCHANGED} times in a row"
+            )
+        if self._lost >= MOST:
+            raise StoreError(f"a write lost {MOST:,} races for its key, and gives up")
+
+
 def update(
     store: Primitives,
     key: str,
@@ -53,6 +86,7 @@ def update(
     `change` gets the stored bytes (None: absent) and may run several times; where it returns None
     nothing is written.  Returns what is stored in the end.
     """
+    races = LostRaces()
     while True:
         entry = store.get(key)
         old, version = (None, None) if entry is None else entry
@@ -61,6 +95,7 @@ def update(
             return old
         if store.compare_and_set(key, new, version, ttl):
             return new
+        races.count(version)
 
 
 def get_many(store: Operations, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,62 @@
+"""A store whose `get` and `compare_and_set` contradict each other ends no process's time."""
+
+import pytest
+
+from kvbackends import Rank, StoreError
+from kvbackends.derived import primitives
+from kvbackends.testing.tools import arrive, begin, offer, part, publisher, rank_of
+from tests.support.dict_store import DictStore
+
+OPERATIONS = {
+    "touch": lambda store: store.touch("k", 60),
+    "increment": lambda store: store.increment("k", 1, None),
+    "offer": lambda store: store.offer(offer("k", Rank.SUCCEEDED), rank_of),
+    "expect": lambda store: begin(store, "b", 2),
+    "arrive": lambda store: arrive(store, part("b", 0)),
+}
+
+
+class NeverFits(DictStore):
+    """No version that `get` answers is one that `compare_and_set` takes."""
+
+    def compare_and_set(self, key, value, version, ttl=None):
+        return False
+
+
+class SaysStored(DictStore):
+    """What `compare_and_set` says that it has stored is not there."""
+
+    def compare_and_set(self, key, value, version, ttl=None):
+        return True
+
+
+class NeverRests(DictStore):
+    """Somebody else is always a little faster."""
+
+    def compare_and_set(self, key, value, version, ttl=None):
+        self.set(key, b"1")
+        return False
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_contradiction_ends(operation):
+    """Each derived loop ends with an error that says why."""
+    store = NeverFits()
+    store.set("k", b"1")
+    with pytest.raises(StoreError, match="contradicts itself"):
+        operation(store)
+
+
+def test_swallowed_write_ends():
+    """So it does where the write is said to have been stored."""
+    with pytest.raises(StoreError, match="contradicts itself"):
+        SaysStored().expect(publisher("b"), 0, 60)
+
+
+def test_lost_races_end(monkeypatch):
+    """Races that are really lost end too, after very many."""
+    monkeypatch.setattr(primitives, "MOST", 500)
+    store = NeverRests()
+    store.set("k", b"1")
+    with pytest.raises(StoreError, match="500 races"):
+        store.offer(offer("k", Rank.SUCCEEDED), rank_of)
