@@ -1,0 +1,150 @@
+"""The chord's barrier: each step is one script over three hashes, whatever its size."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kvbackends import Arrival, Offer, Part, RankOf
+from kvbackends_redis import scripts
+from kvbackends_redis.connections import Connections, checked
+from kvbackends_redis.ranked import Seen, ranked
+from kvbackends_redis.scripts import milliseconds
+
+TAG = 36
+"""Letters at the end of a barrier's name that choose its slot: as many as a UUID has."""
+
+PAIRS = 2048
+"""HSCAN counts fields and values: about a thousand parts."""
+
+
+def keys_of(barrier: str) -> tuple[str, str, str]:
+    """The keys of a barrier: control, parts, extra.
+
+    They begin with its name, as an ACL wants them, and share the hash tag at its end, so that one
+    script may use all three on a cluster.
+    """
+    name = barrier
+    if "{" in name or "}" in name or "%" in name:
+        name = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+    family = f"{name[:-TAG]}{{{name[-TAG:]}}}"
+    return f"{family}.control", f"{family}.parts", f"{family}.extra"
+
+
+def open_barrier(connections: Connections, barrier: str, about: bytes, ttl: float | None) -> None:
+    """Forget what is there, and begin."""
+    connections.run(scripts.OPEN, keys_of(barrier), milliseconds(ttl), about)
+
+
+def expect(connections: Connections, part: Part, size: int, ttl: float | None) -> Arrival:
+    """Write the size, then look like any arrival."""
+    name, *who = part
+    answer = connections.run(scripts.EXPECT, keys_of(name), *who, milliseconds(ttl), size)
+    return scripts.arrival(answer)
+
+
+def expect_more(
+    connections: Connections, part: Part, slot: int, member: str, ttl: float | None
+) -> None:
+    """One part more, unless the barrier is claimed."""
+    more = part.place, part.member, slot, member
+    connections.run(scripts.EXPECT_MORE, keys_of(part.barrier), *more, milliseconds(ttl))
+
+
+def arrive(
+    connections: Connections, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+) -> Arrival:
+    """Record the part once, and claim the barrier if it is complete."""
+    name, *who = part
+    brought = () if value is None else (value,)
+    answer = connections.run(
+        scripts.ARRIVE, keys_of(name), *who, evict or "", milliseconds(ttl), *brought
+    )
+    return scripts.arrival(answer)
+
+
+def finish(
+    connections: Connections,
+    offer: Offer,
+    part: Part,
+    rank_of: RankOf,
+    ttl: float | None,
+    evict: str | None,
+) -> Arrival:
+    """The part and its result."""
+    name, *who = part
+    keys = (*keys_of(name), offer.key)
+    first = (*who, evict or "", milliseconds(ttl))
+    result = offer.value, offer.rank.value, milliseconds(offer.ttl)
+
+    def attempt(seen: Seen) -> object:
+        return connections.run(scripts.FINISH, keys, *first, *result, *seen)
+
+    return scripts.arrival(ranked(attempt, rank_of))
+
+
+def close_barrier(
+    connections: Connections, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+) -> None:
+    """The tombstone and the result; the parts are freed by a thread of the server's."""
+    keys = keys_of(part.barrier)
+    if offer is None:
+        connections.run(scripts.CLOSE, keys, milliseconds(ttl))
+        return
+    result = offer.value, offer.rank.value, milliseconds(offer.ttl)
+
+    def attempt(seen: Seen) -> object:
+        return connections.run(scripts.CLOSE, (*keys, offer.key), milliseconds(ttl), *result, *seen)
+
+    ranked(attempt, rank_of)
+
+
+def renew(connections: Connections, part: Part) -> bool:
+    """True if this delivery still holds the claim."""
+    holder, done = connections.call("HMGET", keys_of(part.barrier)[0], "o", "d")
+    return not done and holder == part.delivery.encode()
+
+
+class _Extra(NamedTuple):
+    """Which parts are not of the header, and which of them fill a slot."""
+
+    others: frozenset[bytes] = frozenset()
+    chosen: frozenset[bytes] = frozenset()
+
+    @classmethod
+    def read(cls, pairs: list[bytes]) -> "_Extra":
+        slots = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        return cls(
+            frozenset(name[2:] for name in slots if name.startswith(b"m:")),
+            frozenset(part for name, part in slots.items() if name.startswith(b"s:")),
+        )
+
+    def yields(self, part: bytes) -> bool:
+        return part in self.chosen or part.partition(b":")[2] not in self.others
+
+
+def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    """A thousand in each round trip, the first with what is to be known of the barrier.
+
+    All that has arrived while parts are missing; else the header, and one part for each slot.
+    """
+    control, values, extra = keys_of(barrier)
+    about, slots, count, (cursor, pairs) = checked(
+        connections.send(
+            ("HMGET", control, "n", "u", "x"),
+            ("HGETALL", extra),
+            ("HLEN", values),
+            ("HSCAN", values, 0, "COUNT", PAIRS),
+        )
+    )
+    size, unfilled, others = about
+    full = size is not None and int(unfilled or 0) <= 0 and count - int(others or 0) >= int(size)
+    wanted = _Extra.read(slots if full else [])
+    seen: set[bytes] = set()
+    while True:
+        for part, value in zip(pairs[::2], pairs[1::2], strict=True):
+            if part not in seen and wanted.yields(part):
+                seen.add(part)
+                place, _, member = part.decode().partition(":")
+                yield Part(barrier, int(place), member, ""), value
+        if int(cursor) == 0:
+            return
+        cursor, pairs = connections.call("HSCAN", values, cursor, "COUNT", PAIRS)

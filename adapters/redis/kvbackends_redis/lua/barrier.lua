@@ -1,0 +1,92 @@
+-- One barrier: three hashes of one slot.
+--   control  d done, n size, o and op the delivery that holds the claim and its part, a about,
+--            s slots, u unfilled slots, x arrived parts that are not of the header, k kept for ever,
+--            and p:<member> -> the places at which it arrived
+--   parts    <place>:<member> -> value
+--   extra    m:<member> -> the slots that it may fill; s:<slot> -> the part that fills it, or ''
+local control, parts, extra = KEYS[1], KEYS[2], KEYS[3]
+
+local WAITING, CLAIMED, HELD, CLOSED = 0, 1, 2, 3
+local STRAY = '' -- the slot of what was added after the claim: it counts for nothing
+
+local function look()
+  local f = redis.call('HMGET', control, 'd', 'n', 'o', 'op', 's', 'u', 'x', 'k')
+  return {
+    done = f[1], size = tonumber(f[2]), delivery = f[3], owner = f[4],
+    slots = tonumber(f[5]) or 0, unfilled = tonumber(f[6]) or 0,
+    others = tonumber(f[7]) or 0, kept = f[8],
+  }
+end
+
+-- No part dies before `ttl` milliseconds from now.  An eighth more is given, so that not every part
+-- has to write it: the parts never outlive the other two.
+local function renew(b, ttl)
+  if b.kept then return end
+  if ttl == '' then
+    b.kept = '1'
+    redis.call('HSET', control, 'k', '1')
+    for _, key in ipairs({parts, control, extra}) do redis.call('PERSIST', key) end
+    return
+  end
+  local least = tonumber(ttl)
+  local given = least < 10000 and least or least + math.floor(least / 8)
+  for _, key in ipairs({parts, control, extra}) do
+    local left = redis.call('PTTL', key)
+    if key == parts and left >= least then return end
+    if left == -1 or (left >= 0 and left < least) then redis.call('PEXPIRE', key, given) end
+  end
+end
+
+local function slots_of(member)
+  local packed = redis.call('HGET', extra, 'm:' .. member)
+  return packed and cmsgpack.unpack(packed) or {}
+end
+
+local function fill(b, slot, part)
+  if slot ~= STRAY and redis.call('HGET', extra, 's:' .. slot) == '' then
+    redis.call('HSET', extra, 's:' .. slot, part)
+    b.unfilled = redis.call('HINCRBY', control, 'u', -1)
+  end
+end
+
+-- Records a part once; the first value stays.
+local function record(b, place, member, value)
+  local part = place .. ':' .. member
+  if redis.call('HSETNX', parts, part, value) == 0 then return end
+  if redis.call('HSETNX', control, 'p:' .. member, place) == 0 then
+    local places = redis.call('HGET', control, 'p:' .. member)
+    redis.call('HSET', control, 'p:' .. member, places .. ',' .. place)
+  end
+  if b.slots == 0 and not b.delivery then return end -- nothing was added
+  local slots = slots_of(member)
+  if #slots == 0 then return end
+  b.others = redis.call('HINCRBY', control, 'x', 1)
+  for _, slot in ipairs(slots) do fill(b, slot, part) end
+end
+
+-- `brings`: a visit that brings a part, or the size, breaks a claim of its own part.
+local function claim(b, place, member, delivery, evict, brings, ttl)
+  if not b.size or b.unfilled > 0 then return {WAITING} end
+  local header = redis.call('HLEN', parts) - b.others
+  if header < b.size then return {WAITING} end
+  local part, holder = place .. ':' .. member, b.delivery
+  if holder and holder ~= delivery and holder ~= evict and not (brings and b.owner == part) then
+    return {HELD, holder}
+  end
+  if holder ~= delivery then
+    redis.call('HSET', control, 'o', delivery, 'op', part)
+    renew(b, ttl)
+  end
+  return {CLAIMED, redis.call('HGET', control, 'a') or '', header + b.slots}
+end
+
+-- `value` is nil for who only looks.
+local function arrive(place, member, delivery, evict, ttl, value)
+  local b = look()
+  if b.done then return {CLOSED} end
+  if value then
+    record(b, place, member, value)
+    renew(b, ttl)
+  end
+  return claim(b, place, member, delivery, evict, value, ttl)
+end

@@ -1,0 +1,7 @@
+-- ARGV: place, member, delivery, ttl, size.
+local b = look()
+if b.done then return {CLOSED} end
+redis.call('HSET', control, 'n', ARGV[5])
+b.size = tonumber(ARGV[5])
+renew(b, ARGV[4])
+return claim(b, ARGV[1], ARGV[2], ARGV[3], '', true, ARGV[4])

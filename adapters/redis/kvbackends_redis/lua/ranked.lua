@@ -1,0 +1,57 @@
+-- The ranked write.  Ranks: 1 unready, 2 failed, 3 succeeded.
+
+local RANKS = {SUCCESS = 3, FAILURE = 2, REVOKED = 2}
+
+-- The state that the first bytes of a Celery record tell: JSON, pickle (protocols 2 to 5) and
+-- msgpack begin with it.  nil where they do not (compressed, YAML, another program's).
+local function state_of(head)
+  if string.byte(head) == 123 then
+    return (string.match(head, '^{"status": ?"([^"\\]+)"'))
+  end
+  local _, last, before, length = string.find(head, '^\128(.-)X\6%z%z%zstatusq.X(.)%z%z%z')
+  if not last then
+    _, last, before, length = string.find(head, '^\128(.-)\140\6status\148\140(.)')
+  end
+  if last and #before > 14 then return nil end
+  local size = last and string.byte(length)
+  if not last then
+    _, last, before, length = string.find(head, '^[\128-\143\222](.-)\166status([\160-\191])')
+    if not last or #before > 2 then return nil end
+    size = string.byte(length) - 160
+  end
+  local state = string.sub(head, last + 1, last + size)
+  return #state == size and state or nil
+end
+
+-- Whether the record at `key` yields to one of `rank`: 1 yes, 0 no, or the record itself, which
+-- only the client can rank.  It then calls again with the digest of what it has `seen`.
+-- `value` is a function: it is needed only where a success meets a success.
+local function yields(key, value, rank, seen, seen_rank)
+  local head = redis.call('GETRANGE', key, 0, 63)
+  if head == '' and redis.call('EXISTS', key) == 0 then return 1 end
+  local state, stored = state_of(head), nil
+  if state then
+    stored = RANKS[state] or 1
+  else
+    local old = redis.call('GET', key)
+    if redis.sha1hex(old) ~= seen then return old end
+    stored = tonumber(seen_rank)
+  end
+  if stored < 3 then return stored <= tonumber(rank) and 1 or 0 end
+  -- A success yields to nothing; the same bytes may be an earlier attempt of this very write.
+  return tonumber(rank) == 3 and redis.call('GET', key) == value() and 1 or 0
+end
+
+-- `ttl` is in milliseconds, '' for ever.
+local function put(key, value, ttl)
+  if ttl == '' then
+    redis.call('SET', key, value)
+  else
+    redis.call('SET', key, value, 'PX', ttl)
+  end
+end
+
+-- Celery's clients, in any language, read the result from the message.
+local function tell(key, value)
+  redis.call('PUBLISH', key, value)
+end

@@ -1,0 +1,81 @@
+"""The commands on plain keys."""
+
+from collections.abc import Collection, Hashable, Iterator
+
+from kvbackends_redis import scripts
+from kvbackends_redis.connections import Connections
+from kvbackends_redis.ranked import is_staged
+from kvbackends_redis.scripts import milliseconds
+
+BITS = 2**63
+"""INCRBY's numbers are below this."""
+
+STEP = 1000
+"""Keys that one SCAN looks at."""
+
+
+def get_batch(connections: Connections, keys: Collection[str]) -> dict[str, bytes]:
+    """The values of the keys that exist."""
+    if not keys:
+        return {}
+    found = zip(keys, connections.call("MGET", *keys), strict=True)
+    return {key: value for key, value in found if value is not None}
+
+
+def put(connections: Connections, key: str, value: bytes, ttl: float | None) -> None:
+    """Store unconditionally."""
+    connections.call("SET", key, value, *_expiry(ttl))
+
+
+def compare_and_set(
+    connections: Connections, key: str, value: bytes, old: Hashable | None, ttl: float | None
+) -> bool:
+    """Store if the key is absent (`old` is None), or if `old` is what is stored."""
+    if old is None:
+        return connections.call("SET", key, value, "NX", *_expiry(ttl)) is not None
+    return bool(connections.run(scripts.SWAP, (key,), old, value, milliseconds(ttl)))
+
+
+def touch(connections: Connections, key: str, ttl: float | None) -> bool:
+    """A new time to live; False if the key is absent."""
+    if ttl is None:
+        return bool(connections.run(scripts.KEEP, (key,)))
+    return bool(connections.call("PEXPIRE", key, milliseconds(ttl)))
+
+
+def increment(connections: Connections, key: str, by: int, ttl: float | None) -> int:
+    """Add to a decimal number of any length."""
+    if -BITS <= by < BITS:
+        answer = connections.run(scripts.ADD, (key,), by, milliseconds(ttl))
+        if answer is not None:
+            return int(answer)
+    while True:
+        old = connections.call("GET", key)
+        total = int(old or b"0") + by
+        if compare_and_set(connections, key, b"%d" % total, old, ttl):
+            return total
+
+
+def scan(connections: Connections, prefix: str) -> Iterator[str]:
+    """The keys of values that begin with `prefix`, each once; barriers are no values."""
+    seen: set[bytes] = set()
+    cursor = b"0"
+    while True:
+        cursor, names = connections.call(
+            "SCAN", cursor, "MATCH", f"{_literally(prefix)}*", "COUNT", STEP, "TYPE", "string"
+        )
+        for name in names:
+            if name not in seen and not is_staged(name):
+                seen.add(name)
+                yield name.decode(errors="surrogateescape")
+        if cursor == b"0":
+            return
+
+
+def _literally(prefix: str) -> str:
+    """A pattern in which every letter stands for itself."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix)
+
+
+def _expiry(ttl: float | None) -> tuple[str | int, ...]:
+    return () if ttl is None else ("PX", milliseconds(ttl))

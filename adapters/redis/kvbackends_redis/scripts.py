@@ -1,0 +1,55 @@
+"""The steps that the server does at once, in its own language."""
+
+import hashlib
+from importlib.resources import files
+from typing import NamedTuple
+
+from kvbackends import Arrival, Outcome
+
+
+class Script(NamedTuple):
+    """A Lua script, and the name under which the server knows it."""
+
+    text: str
+    digest: str
+
+
+def _script(*names: str) -> Script:
+    folder = files(__package__) / "lua"
+    text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+OFFER = _script("ranked", "offer")
+COMMIT = _script("ranked", "commit")
+SWAP = _script("swap")
+ADD = _script("add")
+KEEP = _script("keep")
+OPEN = _script("barrier", "open")
+EXPECT = _script("barrier", "expect")
+EXPECT_MORE = _script("barrier", "expect_more")
+ARRIVE = _script("barrier", "arrive")
+FINISH = _script("ranked", "barrier", "finish")
+CLOSE = _script("ranked", "barrier", "close")
+
+_WAITING = Arrival(Outcome.WAITING)
+_CLOSED = Arrival(Outcome.CLOSED)
+_FOREVER = 10**15
+
+
+def milliseconds(ttl: float | None) -> int | str:
+    """A ttl as the server takes it: rounded up, so that no key dies early; '' is for ever."""
+    return "" if ttl is None else min(-int(-ttl * 1000 // 1), _FOREVER)
+
+
+def arrival(answer: object) -> Arrival:
+    """What a script tells of an arrival."""
+    match answer:
+        case [0]:
+            return _WAITING
+        case [1, bytes(about), int(parts)]:
+            return Arrival(Outcome.CLAIMED, parts=parts, about=about)
+        case [2, bytes(holder)]:
+            return Arrival(Outcome.HELD, holder=holder.decode())
+        case _:
+            return _CLOSED

@@ -1,0 +1,165 @@
+"""The store: each operation of the contract, in one round trip."""
+
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from typing import Self
+
+import redis
+
+from kvbackends import (
+    Arrival,
+    Entry,
+    Feature,
+    Limits,
+    Offer,
+    Part,
+    PerProcess,
+    RankOf,
+    Store,
+    StoreURL,
+)
+from kvbackends_redis import barriers, plain, ranked
+from kvbackends_redis.connections import Connections
+from kvbackends_redis.errors import Unavailable
+from kvbackends_redis.options import Endpoint, RedisOptions, endpoint
+from kvbackends_redis.subscription import PubSub
+
+
+class RedisStore(Store):
+    """One Redis or Valkey server."""
+
+    options_type = RedisOptions
+    # Not DURABLE: whether a confirmed write survives a restart is the server's configuration.
+    promises = Feature.AUTOEXPIRE | Feature.SHARED
+    limits = Limits(value_bytes=512 * 1024 * 1024, ttl_step=0.002)
+    transient_errors = (Unavailable,)
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._connections = PerProcess(
+            lambda: Connections(endpoint.kind, endpoint.arguments, endpoint.most),
+            close=Connections.close,
+            abandon=Connections.close,
+        )
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: RedisOptions) -> Self:
+        """The store of a ``redis://``, ``rediss://``, ``redis+socket://`` or ``unix://`` URL."""
+        return cls(endpoint(url, options))
+
+    @property
+    def client(self) -> redis.Redis:
+        """redis-py's own client, for what the contract does not have."""
+        return self._connections().client
+
+    # -- plain and ranked keys ----------------------------------------------------------------
+
+    def get(self, key: str) -> Entry | None:
+        """One command.  The version is the value itself: equal versions mean equal bytes."""
+        value = self._connections().call("GET", key)
+        return None if value is None else Entry(value, value)
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """One command."""
+        return plain.get_batch(self._connections(), keys)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """One command."""
+        plain.put(self._connections(), key, value, ttl)
+
+    def delete(self, key: str) -> None:
+        """One command."""
+        self._connections().call("UNLINK", key)
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """One command."""
+        if keys:
+            self._connections().call("UNLINK", *keys)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """One command, or one script that compares the values."""
+        return plain.compare_and_set(self._connections(), key, value, version, ttl)
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        """One script, which reads the rank off the record; a second where only we can."""
+        return ranked.offer(self._connections(), offer, rank_of)
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        """One command."""
+        return plain.touch(self._connections(), key, ttl)
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        """One script; beyond 64 bits a read and a comparison, until nobody was in between."""
+        return plain.increment(self._connections(), key, by, ttl)
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """In steps that do not block the server; keys written meanwhile may be missing.
+
+        Every step looks at all keys of the database, so it costs as much as there are of them.
+        """
+        return plain.scan(self._connections(), prefix)
+
+    # -- barriers -----------------------------------------------------------------------------
+
+    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
+        """One script."""
+        barriers.open_barrier(self._connections(), barrier, about, ttl)
+
+    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
+        """One script."""
+        return barriers.expect(self._connections(), part, size, ttl)
+
+    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
+        """One script."""
+        barriers.expect_more(self._connections(), part, slot, member, ttl)
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        """One script."""
+        return barriers.arrive(self._connections(), part, value, ttl, evict)
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        """One script for the part and the result."""
+        return barriers.finish(self._connections(), offer, part, rank_of, ttl, evict)
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        """A thousand in each round trip."""
+        return barriers.parts(self._connections(), barrier)
+
+    def renew(self, part: Part) -> bool:
+        """One command."""
+        return barriers.renew(self._connections(), part)
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        """One script for the tombstone, the result and the removal."""
+        barriers.close_barrier(self._connections(), part, ttl, offer, rank_of)
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def subscribe(self) -> PubSub:
+        """A connection of its own that listens; it is opened when the first key is watched."""
+        arguments = self._endpoint.arguments
+        return PubSub(
+            self._connections().new(),
+            arguments["health_check_interval"],
+            arguments["socket_timeout"],
+        )
+
+    def ping(self) -> None:
+        """One command."""
+        self._connections().call("PING")
+
+    def close(self) -> None:
+        """Close the connections; a later call opens them again."""
+        self._connections.close()
