@@ -46,7 +46,7 @@ def touch(connections: Connections, key: str, ttl: float | None) -> bool:
 def increment(connections: Connections, key: str, by: int, ttl: float | None) -> int:
     """Add to a decimal number of any length."""
     if -BITS <= by < BITS:
-        answer = connections.run(scripts.ADD, (key,), by, milliseconds(ttl))
+        answer = connections.run(scripts.ADD, (key,), int(by), milliseconds(ttl))
         if answer is not None:
             return int(answer)
     while True:
