@@ -1,0 +1,131 @@
+"""The driver's client of one process, and what its errors mean."""
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from pymongo import ASCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from kvbackends_mongodb.options import Target
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Document = dict[str, Any]
+Documents = Collection[Document]
+
+_log = logging.getLogger(__name__)
+
+_UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY = 13, 18, 11000
+
+_NETWORK = (6, 7, 89, 9001)
+_PRIMARY = (91, 133, 134, 150, 189, 234, 10107, 11600, 11602, 13388, 13435, 13436)
+_BUSY = (24, 46, 50, 64, 112, 251, 262, _DUPLICATE_KEY)
+_AGAIN = frozenset(_NETWORK + _PRIMARY + _BUSY)
+"""Codes after which the same request may succeed (MongoDB's `error_codes.yml`): the network; a
+change of the primary; locks, deadlines, conflicts, and two upserts that inserted at once."""
+
+_LABELS = ("RetryableWriteError", "TransientTransactionError")
+
+
+class Unavailable(Exception):
+    """MongoDB did not answer, or says that it may do later what it was asked to."""
+
+
+def translated(method: Callable[P, T]) -> Callable[P, T]:
+    """`method`, raising `Unavailable` for those errors of the driver that may pass."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except PyMongoError as error:
+            if may_pass(error):
+                raise Unavailable(str(error)) from error
+            raise
+
+    return call
+
+
+def may_pass(error: PyMongoError) -> bool:
+    """True if the same request may succeed later; whether it was carried out is unknown."""
+    # InvalidOperation: another thread has closed the client in the middle of a call.
+    if isinstance(error, (ConnectionFailure, InvalidOperation)) or error.timeout:
+        return True
+    if any(error.has_error_label(label) for label in _LABELS):
+        return True
+    return isinstance(error, OperationFailure) and any(code in _AGAIN for code in _codes(error))
+
+
+def _codes(error: OperationFailure) -> list[int | None]:
+    """Those of the single statements, too."""
+    if not isinstance(error, BulkWriteError):
+        return [error.code]
+    details: Mapping[str, Any] = error.details
+    failed = details.get("writeErrors", []) or details.get("writeConcernErrors", [])
+    return [each.get("code") for each in failed]
+
+
+class Client:
+    """One process's connections, and the two collections.
+
+    Made on first use, which is also when the indexes are made, if they are not there.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._client: MongoClient[Document] = MongoClient(
+            target.uri.reveal(), connect=False, **target.arguments
+        )
+        database = self._client.get_database(
+            target.database,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=target.concern,
+            read_concern=ReadConcern("local"),
+        )
+        self.entries: Documents = database[target.collection]
+        self.chords: Documents = database[f"{target.collection}_chords"]
+
+    @classmethod
+    def opened(cls, target: Target) -> "Client":
+        """Connected."""
+        client = cls(target)
+        try:
+            client._make_indexes()
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def ping(self) -> None:
+        """Ask the primary."""
+        self.entries.database.command("ping", read_preference=ReadPreference.PRIMARY)
+
+    def close(self) -> None:
+        """Close the connections and end the driver's threads."""
+        self._client.close()
+
+    def _make_indexes(self) -> None:
+        """Made by many processes at once they are made once."""
+        expiry = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0)
+        try:
+            self.entries.create_indexes([expiry, IndexModel([("facets.$**", ASCENDING)])])
+            self.chords.create_indexes([expiry])
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED:
+                raise
+            _log.warning(
+                "this user may not make the indexes of %s: expired results stay until somebody "
+                "who may has connected once",
+                self.entries.full_name,
+            )
