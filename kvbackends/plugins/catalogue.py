@@ -13,6 +13,10 @@ EXTRAS = {
     "elasticsearch": "elasticsearch",
     "cassandra": "cassandra",
     "memcached": "memcached",
+    "cache+memcached": "memcached",
+    "cache+memcache": "memcached",
+    "cache+pymemcache": "memcached",
+    "cache+pylibmc": "memcached",
 }
 """Scheme -> the extra of kvbackends that installs its adapter."""
 
