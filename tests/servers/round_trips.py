@@ -4,7 +4,12 @@
 # mypy: disable-error-code="import-untyped,attr-defined,no-untyped-call"
 
 import contextlib
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
 
+import elasticsearch
 import kombu
 import pymemcache
 import pymongo
@@ -30,6 +35,32 @@ def mongodb_round_trip(url: str) -> bool:
         return things.find_one({"_id": "key"}) == {"_id": "key", "value": "value"}
 
 
+def elasticsearch_round_trip(url: str) -> bool:
+    with elasticsearch.Elasticsearch(f"http://{urlsplit(url).netloc}") as client:
+        client.index(index="things", id="key", document={"value": "value"})
+        return bool(client.get(index="things", id="key")["_source"] == {"value": "value"})
+
+
+def cassandra_round_trip(url: str) -> bool:
+    """In a process of its own: the driver imports eventlet, which then warns of every fork."""
+    script = [sys.executable, "-W", "ignore", "-m", "tests.servers.round_trips", url]
+    return not subprocess.run(script, check=False).returncode
+
+
+def cassandra_round_trip_here(url: str) -> bool:
+    import cassandra.cluster
+
+    place = urlsplit(url)
+    without_delay = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    cluster = cassandra.cluster.Cluster([place.hostname], place.port, sockopts=without_delay)
+    with cluster, cluster.connect() as session:
+        one_copy = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+        session.execute(f"CREATE KEYSPACE IF NOT EXISTS things WITH replication = {one_copy}")
+        session.execute("CREATE TABLE IF NOT EXISTS things.things (key text PRIMARY KEY, v text)")
+        session.execute("INSERT INTO things.things (key, v) VALUES ('key', 'value')")
+        return bool(session.execute("SELECT v FROM things.things").one().v == "value")
+
+
 def rabbitmq_round_trip(url: str) -> bool:
     with kombu.Connection(url) as connection, connection.SimpleQueue("queue") as queue:
         queue.put("value")
@@ -44,5 +75,10 @@ CLIENTS = {
     "valkey": redis_round_trip,
     "memcached": memcached_round_trip,
     "mongodb": mongodb_round_trip,
+    "elasticsearch": elasticsearch_round_trip,
+    "cassandra": cassandra_round_trip,
     "rabbitmq": rabbitmq_round_trip,
 }
+
+if __name__ == "__main__":
+    sys.exit(not cassandra_round_trip_here(sys.argv[1]))
