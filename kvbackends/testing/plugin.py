@@ -17,6 +17,7 @@ URLS = "KVBACKENDS_STORE_URLS"
 """The environment variable that hands URLs over, as JSON: they may hold passwords."""
 
 _given: list[str] = []
+_has_failed = pytest.StashKey[bool]()
 
 
 def urls() -> list[str]:
@@ -78,6 +79,17 @@ def _expect_deviation(item: Any, check: "Check") -> None:
         item.add_marker(
             pytest.mark.xfail(raises=deviation.raises, reason=deviation.reason, strict=True)
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a check that failed leaves behind is not the next one's."""
+    report = yield
+    if report.failed:
+        item.stash[_has_failed] = True
+    if report.when == "teardown" and _has_failed in item.stash and "_kept" in item.funcargs:
+        item.funcargs["_kept"].close()
+    return report
 
 
 class _Reporter:

@@ -3,15 +3,15 @@
 import re
 import signal
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 
-from kvbackends import Feature, Store, StoreURL, Subscription, open_store
-from kvbackends.layers.only_five import OnlyFive
+from kvbackends import Feature, Store, StoreURL, Subscription
 from kvbackends.store import ACCELERABLE
+from kvbackends.testing.connections import Connections
 
 if TYPE_CHECKING:
     from kvbackends.testing.workers import Job
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
 
 from kvbackends.testing.registry import Check, checks  # noqa: E402 - after the line above
+from kvbackends.testing.tools import Opener  # noqa: E402
 
 NATIVE, DERIVED = "native", "derived"
 LACKING = "lacking: "
 """How the reason of a skip begins where a check is not meant for the store."""
 
-LONGEST = 60
+LONGEST = 60.0
 """Seconds that no check takes."""
-
-Opener = Callable[[], Store]
+AGAIN = 10.0
+"""Seconds after which a check that did not end, because it waits for its threads, is told again."""
 
 
 class Deviation(NamedTuple):
@@ -47,6 +48,8 @@ class StoreSuite:
     url: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, object]] = {}
     deviations: ClassVar[Sequence[Deviation]] = ()
+    longest: ClassVar[float] = LONGEST
+    """Seconds after which a check fails because it does not end."""
     store_index: ClassVar[int] = 0
     """Its place among the URLs of a run without a file."""
 
@@ -75,14 +78,20 @@ class StoreSuite:
         """Native: as the store is.  Derived: with its overrides taken away."""
         return str(request.param)
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def _kept(cls) -> Iterator[Connections]:
+        kept = Connections(dict(cls.settings))
+        yield kept
+        kept.close()
+
     @pytest.fixture
-    def opener(self, store_url: str, mode: str) -> Iterator[Opener]:
+    def opener(self, _kept: Connections, store_url: str, mode: str) -> Iterator[Opener]:
         """Opens the same store once more, as another process would; closed afterwards."""
         opened: list[Store] = []
 
         def opener() -> Store:
-            store = open_store(store_url, dict(self.settings))
-            opened.append(OnlyFive(store) if mode == DERIVED and store.native else store)
+            opened.append(_kept.opened(store_url, mode == DERIVED))
             return opened[-1]
 
         yield opener
@@ -90,21 +99,29 @@ class StoreSuite:
             store.close()
 
     @pytest.fixture
-    def store(self, request: pytest.FixtureRequest, opener: Opener, mode: str) -> Store:
-        """The store that is proven."""
-        store = opener()
+    def store(self, _kept: Connections, store_url: str, mode: str) -> Store:
+        """The store that is proven: one connection for all checks, until one fails."""
+        store = _kept.first(store_url, mode == DERIVED)
         if mode == NATIVE and not store.native & set(ACCELERABLE):
             pytest.skip("the store overrides nothing: derived is all there is")
         return store
 
+    @pytest.fixture
+    def second(self, _kept: Connections, store: Store, store_url: str, mode: str) -> Store:
+        """Another connection that is kept, for checks that are too many to open one for each."""
+        return _kept.second(store_url, mode == DERIVED)
+
     @pytest.fixture(autouse=True)
     def _ends(self) -> Iterator[None]:
         """A check that hangs fails."""
-        before = signal.signal(signal.SIGALRM, _too_long)
-        signal.alarm(LONGEST)
+        before = signal.signal(signal.SIGALRM, self._too_long)
+        signal.setitimer(signal.ITIMER_REAL, self.longest, AGAIN)
         yield
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+    def _too_long(self, *_: object) -> None:
+        raise TimeoutError(f"the check took more than {self.longest:g} seconds")
 
     @pytest.fixture(autouse=True)
     def _applies(self, request: pytest.FixtureRequest, store: Store) -> None:
@@ -167,10 +184,6 @@ def deviation_for(suite: type[StoreSuite], check: Check, mode: str) -> Deviation
     """The deviation that was declared for this run of the check."""
     names = {check.name, f"{check.name}[{mode}]"}
     return next((each for each in suite.deviations if each.check in names), None)
-
-
-def _too_long(*_: object) -> None:
-    raise TimeoutError(f"the check took more than {LONGEST} seconds")
 
 
 def _condition(check: Check) -> str:

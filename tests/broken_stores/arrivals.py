@@ -100,7 +100,7 @@ class MemberIsIdentity(ReferenceStore):
                 super().record(part, value)
 
 
-@caught_by("sizes.many")
+@caught_by("sizes.above_a_page")
 class PartsTruncated(ReferenceStore):
     """The read of the parts ends with the first page of 1,000."""
 

@@ -1,7 +1,5 @@
 """Claims and tombstones."""
 
-import time
-
 from kvbackends import Arrival, Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
@@ -164,9 +162,9 @@ class Closing(Area):
     def expired_parts_are_missed(self, store: Store, barrier: str) -> None:
         """Parts that have expired are left out, and the claim said how many there were."""
         begin(store, barrier, 2)
-        store.arrive(part(barrier, 0), b"short", 0.25)
+        store.arrive(part(barrier, 0), b"short", SHORT)
         answer = store.arrive(part(barrier, 1), b"long", TTL)
-        time.sleep(0.3 + store.limits.ttl_step)
+        outlive(store)
         left = gathered(store, barrier)
         assert left[1, "task-1"] == b"long"
         # A store may renew the whole barrier with each arrival: then nothing is missed.

@@ -43,10 +43,11 @@ class Processes(Area):
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            assert [in_child(lambda: _works(store, f"{key}-child"), 5) for _ in range(8)] == [0] * 8
+            statuses = [in_child(lambda: _works(store, f"{key}-child")) for _ in range(8)]
         finally:
             stop.set()
             writer.join()
+        assert statuses == [0] * 8
 
     def fork_of_a_fork(self, store: Store, key: str) -> None:
         """A child's child has a store of its own too."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,10 +17,8 @@ from kvbackends.testing.tools import (
     rank_of,
     value_at,
     version_at,
+    within,
 )
-
-READABLE = 0.5
-"""Seconds: a time to live in which a busy machine reads, too."""
 
 
 class TimeToLive(Area):
@@ -48,17 +47,20 @@ class TimeToLive(Area):
 
     def lives_as_long_as_told(self, store: Store, key: str) -> None:
         """A key is there before its time is over, whole and fractional seconds alike."""
-        store.set(key, b"v", 0.9)
-        store.set(f"{key}-int", b"v", 3)
-        time.sleep(0.2)
-        assert value_at(store, key) == b"v"
-        assert value_at(store, f"{key}-int") == b"v"
+        store.set(f"{key}-int", b"v", 30)
+
+        def late(ttl: float) -> Mapping[str, bytes]:
+            store.set(key, b"v", ttl)
+            time.sleep(ttl * 0.6)
+            return store.get_batch([key, f"{key}-int"])
+
+        assert within(store, late)[0] == {key: b"v", f"{key}-int": b"v"}
 
     def gone_from_every_read(self, store: Store, key: str) -> None:
         """An expired key is absent at once, from every read, swept or not."""
-        store.set(key, b"v", READABLE)
-        version = version_at(store, key)
-        outlive(store, READABLE)
+        version, ttl = within(store, lambda ttl: _version(store, key, ttl))
+        assert version is not None, "it was gone before its time"
+        outlive(store, ttl)
         assert store.get(key) is None
         assert store.get_batch([key]) == {}
         assert not store.touch(key, 10)
@@ -88,15 +90,18 @@ class TimeToLive(Area):
 
     def touch(self, store: Store, key: str) -> None:
         """`touch` prolongs, shortens and takes away, and keeps the value."""
-        for suffix, before, after, there in (
-            ("longer", READABLE, 60, True),
-            ("shorter", 60, SHORT, False),
-            ("for ever", READABLE, None, True),
-        ):
-            store.set(f"{key}-{suffix}", b"v", before)
-            assert store.touch(f"{key}-{suffix}", after)
-            outlive(store, READABLE)
-            assert (store.get_batch([f"{key}-{suffix}"]) == {f"{key}-{suffix}": b"v"}) is there
+        cases = {"longer": (True, 60), "shorter": (False, SHORT), "for ever": (True, None)}
+
+        def touched(ttl: float) -> list[bool]:
+            for suffix, (short, _) in cases.items():
+                store.set(f"{key}-{suffix}", b"v", ttl if short else 60)
+            return [store.touch(f"{key}-{name}", to) for name, (_, to) in cases.items()]
+
+        answers, ttl = within(store, touched, calls=8)
+        assert answers == [True] * 3
+        outlive(store, max(ttl, SHORT))
+        left = {f"{key}-longer": b"v", f"{key}-for ever": b"v"}
+        assert store.get_batch([f"{key}-{suffix}" for suffix in cases]) == left
 
     def touch_absent(self, store: Store, key: str) -> None:
         """Touching an absent key says so and creates nothing."""
@@ -107,3 +112,9 @@ class TimeToLive(Area):
         """A ttl above 30 days, where some stores take it for a date, is one."""
         store.set(key, b"v", 90 * 86400)
         assert value_at(store, key) == b"v"
+
+
+def _version(store: Store, key: str, ttl: float) -> object:
+    store.set(key, b"v", ttl)
+    entry = store.get(key)
+    return entry and entry.version
