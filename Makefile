@@ -14,6 +14,8 @@ PYTHON ?= python3.11
 PYTHONS ?= python3.12 python3.13
 # More arguments for pytest, for example: make test PYTEST_ARGS='-x -k chord'
 PYTEST_ARGS ?=
+# Servers to start by hand.
+NAMES ?=
 # Where demo and celery-suite store results, and the demo's broker; both have defaults of their own.
 URL ?=
 BROKER ?=
@@ -65,6 +67,10 @@ debian-packages:
 	    /usr/lib/jvm/java-17-openjdk-amd64/bin/java=openjdk-17-jre-headless mvn=maven
 
 # -------------------------------------------------------------------------------------- to run
+
+.PHONY: servers
+servers: .venv/.ready debian-packages  ## real servers until Ctrl-C; alone it lists them  [NAMES="redis mongodb"]
+	@.venv/bin/python -m tests.servers $(NAMES)
 
 .PHONY: demo
 demo: .venv/.ready  ## a real Celery job on SQLite, no server needed  [URL=kv+... BROKER=...]

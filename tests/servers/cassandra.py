@@ -81,6 +81,10 @@ class CassandraServer(Server):
         """The version, as `system.local` gives it."""
         return str(self._local()["release_version"])
 
+    def download(self) -> None:
+        """Get its jars."""
+        libraries()
+
     def prepare(self) -> None:
         """Write its configuration."""
         template = Template((CONFIGURATION / "cassandra.yaml").read_text())

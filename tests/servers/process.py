@@ -71,6 +71,9 @@ class Server(ABC):
     def version(self) -> str:
         """The version that the running server gives."""
 
+    def download(self) -> None:
+        """Get the program, unless it is installed or has been got before; `start` does it too."""
+
     def environment(self) -> dict[str, str]:
         """The environment variables of the process."""
         return dict(os.environ)
@@ -87,6 +90,7 @@ class Server(ABC):
 
     def start(self) -> Self:
         """Start on free ports; when somebody else took one of them meanwhile, on others."""
+        self.download()
         for _ in range(ATTEMPTS - 1):
             with contextlib.suppress(PortTaken):
                 return self._start()

