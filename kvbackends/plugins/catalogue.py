@@ -11,6 +11,8 @@ EXTRAS = {
     "mongodb": "mongodb",
     "mongodb+srv": "mongodb",
     "elasticsearch": "elasticsearch",
+    "elasticsearch+http": "elasticsearch",
+    "elasticsearch+https": "elasticsearch",
     "cassandra": "cassandra",
     "memcached": "memcached",
     "cache+memcached": "memcached",

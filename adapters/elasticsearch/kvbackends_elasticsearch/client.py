@@ -1,0 +1,195 @@
+"""One process's way to the documents of one index."""
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from kvbackends_elasticsearch.documents import Document, Source, Version
+from kvbackends_elasticsearch.errors import Unavailable, item_refused
+from kvbackends_elasticsearch.index import Index
+from kvbackends_elasticsearch.requests import Sender
+
+CREATE: Version = (-1, 0)
+"""Stands for the version of a document that does not exist."""
+
+
+class _Error(msgspec.Struct):
+    type: str = "unknown error"
+
+
+class _Found(msgspec.Struct):
+    id: str = msgspec.field(name="_id", default="")
+    seq_no: int = msgspec.field(name="_seq_no", default=-1)
+    term: int = msgspec.field(name="_primary_term", default=0)
+    source: Source | None = msgspec.field(name="_source", default=None)
+    error: _Error | None = None
+
+    def document(self) -> Document | None:
+        if self.error and self.error.type != "index_not_found_exception":
+            raise Unavailable(f"Elasticsearch could not read a document ({self.error.type})")
+        return None if self.source is None else Document(self.source, (self.seq_no, self.term))
+
+
+class _Several(msgspec.Struct):
+    docs: list[_Found] = []
+
+
+class Item(msgspec.Struct):
+    """The answer to one operation of a bulk request."""
+
+    status: int
+    seq_no: int = msgspec.field(name="_seq_no", default=-1)
+    term: int = msgspec.field(name="_primary_term", default=0)
+    count: int = msgspec.field(name="_version", default=0)
+    """How often the document was written since it was created."""
+    got: _Found | None = msgspec.field(name="get", default=None)
+    error: _Error | None = None
+
+    @property
+    def done(self) -> bool:
+        """True unless the condition did not hold, or the document is absent."""
+        return self.status < 400
+
+    @property
+    def version(self) -> Version:
+        """The document's version."""
+        return self.seq_no, self.term
+
+    def document(self) -> Document | None:
+        """What an operation made by `reading` has read."""
+        return None if self.got is None else self.got.document()
+
+
+class _Items(msgspec.Struct):
+    items: list[dict[str, Item]]
+
+
+_decode_found = msgspec.json.Decoder(_Found).decode
+_decode_several = msgspec.json.Decoder(_Several).decode
+_decode_items = msgspec.json.Decoder(_Items).decode
+
+
+class Action(NamedTuple):
+    """One operation of a bulk request."""
+
+    kind: str
+    id: str
+    body: bytes | None = None
+    condition: Version | None = None
+    routing: str | None = None
+
+    def lines(self) -> Iterator[bytes]:
+        """As the request has it."""
+        about: dict[str, object] = {"_id": self.id}
+        if self.condition:
+            about["if_seq_no"], about["if_primary_term"] = self.condition
+        if self.routing:
+            about["routing"] = self.routing
+        yield msgspec.json.encode({self.kind: about})
+        if self.body is not None:
+            yield self.body
+
+
+def reading(id: str) -> Action:  # noqa: A002 - what the server calls it
+    """Read a document on the primary shard: an update that changes nothing returns the source."""
+    return Action("update", id, b'{"doc":{},"_source":true}')
+
+
+def writing(id: str, body: bytes, condition: Version | None) -> Action:  # noqa: A002
+    """Store a document, where `condition`, a version or `CREATE`, holds."""
+    if condition is CREATE:
+        return Action("create", id, body)
+    return Action("index", id, body, condition)
+
+
+class Client:
+    """Documents by their ids: every confirmed write is seen at once."""
+
+    def __init__(self, sender: Sender, index: Index) -> None:
+        self._sender = sender
+        self._pace = Pace()
+        self.index = index
+        self.close = sender.close
+
+    def get(self, id: str, routing: str | None = None) -> Document | None:  # noqa: A002
+        """The document, or None."""
+        given = f"?routing={quote(routing, safe='')}" if routing else ""
+        answer = self._sender.read("GET", f"{self._address('_doc', id)}{given}")
+        return None if answer.status == 404 else _decode_found(answer.accepted()).document()
+
+    def write(
+        self,
+        id: str,  # noqa: A002
+        body: bytes,
+        condition: Version | None = None,
+    ) -> Version | None:
+        """Store a document; None if `condition`, a version or `CREATE`, does not hold."""
+        target = self._address("_create" if condition is CREATE else "_doc", id)
+        if condition and condition is not CREATE:
+            target += f"?if_seq_no={condition[0]}&if_primary_term={condition[1]}"
+        self.index.make()
+        answer = self._sender.send("PUT", target, body)
+        if answer.status == 409:
+            return None
+        found = _decode_found(answer.accepted())
+        return found.seq_no, found.term
+
+    def delete(self, id: str) -> None:  # noqa: A002
+        """Remove a document; an absent one is fine."""
+        answer = self._sender.send("DELETE", self._address("_doc", id))
+        if answer.status != 404:
+            answer.accepted()
+
+    def bulk(self, actions: Sequence[Action], routing: str | None = None) -> list[Item]:
+        """Do all, one after the other where they have one routing; each tells what became of it."""
+        self.index.make()
+        given = f"?routing={quote(routing, safe='')}" if routing else ""
+        body = b"\n".join(line for each in actions for line in each.lines()) + b"\n"
+        answer = self._sender.send("POST", f"{self.index.path}/_bulk{given}", body)
+        decoded = _decode_items(answer.accepted()).items
+        items = [item for each in decoded for item in each.values()]
+        for item in items:
+            if not item.done and item.status not in {404, 409}:
+                raise item_refused(item.status, item.error.type if item.error else "unknown error")
+        return items
+
+    def get_many(
+        self, ids: Collection[str], routing: str | None = None
+    ) -> Iterator[tuple[str, Source]]:
+        """The documents that exist, in as few requests as their sizes allow."""
+        given = f"&routing={quote(routing, safe='')}" if routing else ""
+        target = f"{self.index.path}/_mget?_source_includes=result,binary,expires{given}"
+        rest = iter(ids)
+        while batch := list(itertools.islice(rest, self._pace.size)):
+            answer = self._sender.read("POST", target, {"ids": batch})
+            docs = [] if answer.status == 404 else _decode_several(answer.accepted()).docs
+            found = [each.document() for each in docs]
+            self._pace.told(len(docs) - found.count(None), len(answer.data))
+            yield from ((one.id, it.source) for one, it in zip(docs, found, strict=True) if it)
+
+    def _address(self, api: str, id: str) -> str:  # noqa: A002
+        return f"{self.index.path}/{api}/{quote(id, safe='')}"
+
+
+class Pace:
+    """How many documents are asked for at once, by the sizes of those that came before.
+
+    The server builds its answer in memory: a hundred documents of 1 MB ended one with a heap of
+    256 MB.  So a process begins with few, and asks for many as soon as it sees that they are small.
+    """
+
+    FIRST = 32
+    MOST = 1000
+    ANSWER = 16_000_000
+    """Bytes of an answer that are aimed at."""
+
+    def __init__(self) -> None:
+        self.size = self.FIRST
+
+    def told(self, found: int, answer: int) -> None:
+        """An answer of so many bytes had so many documents."""
+        fitting = self.ANSWER * found // answer if found else self.size * 4
+        self.size = max(1, min(fitting, self.MOST))

@@ -1,0 +1,153 @@
+"""The index: made once, and searched."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from kvbackends import ConfigurationError, StoreError
+from kvbackends_elasticsearch.documents import CELERYS_FIELDS, FIELDS
+from kvbackends_elasticsearch.requests import Sender
+
+PAGE = 5000
+"""Documents found by one search."""
+_KEEP_ALIVE = "1m"
+
+
+class Hit(msgspec.Struct):
+    """A document that was found."""
+
+    id: str = msgspec.field(name="_id", default="")
+    seq_no: int = msgspec.field(name="_seq_no", default=-1)
+    term: int = msgspec.field(name="_primary_term", default=0)
+    routing: str | None = msgspec.field(name="_routing", default=None)
+    sort: list[Any] = []
+
+
+class _Hits(msgspec.Struct):
+    hits: list[Hit] = []
+
+
+class _Found(msgspec.Struct):
+    hits: _Hits
+
+
+class _Point(msgspec.Struct):
+    id: str
+
+
+class _Properties(msgspec.Struct):
+    properties: dict[str, dict[str, Any]] = {}
+
+
+class _Index(msgspec.Struct):
+    mappings: _Properties
+
+
+class Index:
+    """One index, or what an alias of this name stands for."""
+
+    def __init__(self, sender: Sender, name: str, shards: int, *, as_text: bool) -> None:
+        self._sender = sender
+        self._name = name
+        self._shards = shards
+        self._result = "text" if as_text else "object"
+        self._making = threading.Lock()
+        self._made = False
+        self.path = f"/{quote(name, safe='')}"
+
+    # -- making it ----------------------------------------------------------------------------
+
+    def make(self) -> None:
+        """Once in a process: the index is there, and has our fields."""
+        if not self._made:
+            with self._making:
+                self._make()
+                self._made = True
+
+    def _make(self) -> None:
+        """Whoever comes second finds what the first has made."""
+        answer = self._sender.read("GET", f"{self.path}/_mapping")
+        if answer.status == 404:
+            created = self._sender.send("PUT", self.path, self._definition())
+            if created.status != 400:  # not: it exists already
+                created.accepted()
+                return
+            answer = self._sender.read("GET", f"{self.path}/_mapping")
+        for each in msgspec.json.decode(answer.accepted(), type=dict[str, _Index]).values():
+            self._complete(each.mappings.properties)
+
+    def _definition(self) -> bytes:
+        """A replica where there is a second node for it."""
+        settings = {"number_of_shards": self._shards, "auto_expand_replicas": "0-1"}
+        mapping = {"dynamic": False, "properties": {**CELERYS_FIELDS, **FIELDS}}
+        return msgspec.json.encode({"settings": settings, "mappings": mapping})
+
+    def _complete(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add our fields to an index that Celery's own backend, or its owner, has made."""
+        self._check(found)
+        missing = {name: each for name, each in FIELDS.items() if name not in found}
+        if missing:
+            body = msgspec.json.encode({"properties": missing})
+            self._sender.send("PUT", f"{self.path}/_mapping", body).accepted()
+
+    def _check(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, each in FIELDS.items():
+            kind = found.get(name, each).get("type", "object")
+            if kind != each["type"]:
+                raise ConfigurationError(
+                    f"the index {self._name!r} has a field {name!r} of type {kind}, where results "
+                    f"are kept as {each['type']}: name another index in the URL"
+                )
+        result = found.get("result", {"enabled": False})
+        kind = result.get("type", "object")
+        if result.get("enabled", True) and kind != self._result:
+            raise ConfigurationError(
+                f"the index {self._name!r} keeps `result` as {kind}: set "
+                f"elasticsearch_save_meta_as_text to {kind == 'text'}, or name another index"
+            )
+
+    # -- searching it -------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """What was confirmed before is found by searches from here on."""
+        answer = self._sender.send("POST", f"{self.path}/_refresh")
+        if answer.status != 404:
+            answer.accepted()
+
+    def search(
+        self, query: Mapping[str, Any], *, routing: str | None = None, **more: Any
+    ) -> list[Hit]:
+        """One page of hits.  Parts of an answer are no answer."""
+        given = f"&routing={quote(routing, safe='')}" if routing else ""
+        body = {"query": query, "_source": False, "size": PAGE, "track_total_hits": False, **more}
+        target = f"{self.path}/_search?allow_partial_search_results=false{given}"
+        if "pit" in more:  # names the index itself
+            target = "/_search"
+        answer = self._sender.read("POST", target, body)
+        if answer.status == 404:
+            return []
+        return msgspec.json.decode(answer.accepted(), type=_Found).hits.hits
+
+    def search_all(self, query: Mapping[str, Any], **more: Any) -> Iterator[Hit]:
+        """All hits, of one moment, a page at a time."""
+        target = f"{self.path}/_pit?keep_alive={_KEEP_ALIVE}&allow_partial_search_results=false"
+        answer = self._sender.send("POST", target)
+        if answer.status == 404:
+            return
+        point = msgspec.json.decode(answer.accepted(), type=_Point).id
+        more |= {"pit": {"id": point, "keep_alive": _KEEP_ALIVE}, "sort": ["_shard_doc"]}
+        try:
+            while hits := self.search(query, **more):
+                yield from hits
+                more["search_after"] = hits[-1].sort
+        finally:
+            self._close(point)
+
+    def _close(self, point: str) -> None:
+        try:
+            self._sender.send("DELETE", "/_pit", msgspec.json.encode({"id": point}))
+        except StoreError:
+            return  # it ends by itself

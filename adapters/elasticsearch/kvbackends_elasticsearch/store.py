@@ -1,0 +1,232 @@
+"""The store: each operation of the contract as requests for documents."""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Self, cast
+
+from kvbackends import (
+    Arrival,
+    Entry,
+    Feature,
+    Limits,
+    Offer,
+    Part,
+    PerProcess,
+    Rank,
+    RankOf,
+    Store,
+    StoreURL,
+)
+from kvbackends_elasticsearch.barriers import Barriers, Visit
+from kvbackends_elasticsearch.client import CREATE, Action, Client
+from kvbackends_elasticsearch.documents import (
+    LARGEST,
+    LONGEST_ID,
+    Document,
+    Source,
+    Version,
+    celerys,
+    encode,
+    facet,
+)
+from kvbackends_elasticsearch.errors import Unavailable
+from kvbackends_elasticsearch.index import PAGE, Index
+from kvbackends_elasticsearch.options import ElasticsearchOptions, index_of, nodes
+from kvbackends_elasticsearch.recent import Recent
+from kvbackends_elasticsearch.requests import Resending, Sender
+
+_EXPIRED = {"range": {"expires": {"lte": "now"}}}
+"""By the server's clock."""
+_NO_FACETS: Mapping[str, str] = {}
+
+
+class _Written(NamedTuple):
+    """A ranked record that this process wrote; as long as it is there it has this version."""
+
+    version: Version
+    rank: Rank
+
+
+class ElasticsearchStore(Store):
+    """Documents of one index."""
+
+    options_type = ElasticsearchOptions
+    promises = Feature.DURABLE | Feature.SHARED
+    limits = Limits(
+        key_bytes=LONGEST_ID,
+        value_bytes=LARGEST,
+        key_pattern=r"(?!\.{1,2}\Z).+",  # an address with . or .. may be another's on the way
+        ttl_step=0.002,  # whole milliseconds, rounded up
+    )
+    transient_errors = (Unavailable,)
+
+    def __init__(self, url: StoreURL, options: ElasticsearchOptions) -> None:
+        configs, index = nodes(url, options), index_of(url)
+        resending = Resending(options.max_retries, options.retry_on_timeout)
+        self._as_text = options.save_meta_as_text
+
+        def connected() -> Client:
+            sender = Sender(configs, resending)
+            shards = options.number_of_shards
+            return Client(sender, Index(sender, index, shards, as_text=self._as_text))
+
+        self._client = PerProcess(connected, close=lambda client: client.close())
+        self._barriers = Barriers(self._client, as_text=self._as_text)
+        self._written: Recent[_Written] = Recent()
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: ElasticsearchOptions) -> Self:
+        """The index that the URL's path names, ``celery`` where it names none."""
+        return cls(url, options)
+
+    # -- plain and ranked keys ----------------------------------------------------------------
+
+    def get(self, key: str) -> Entry | None:
+        """One request.  The expiry is in the version: an expired key fails the comparison."""
+        document = self._client().get(key)
+        return None if document is None else _entry(document)
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """One request, or several where the values are large."""
+        found = self._client().get_many(keys)
+        return {key: source.value() for key, source in found if source.is_alive()}
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """One request."""
+        self._client().write(key, self._body(key, value, ttl))
+
+    def delete(self, key: str) -> None:
+        """One request."""
+        self._written.pop(key)
+        self._client().delete(key)
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """One request."""
+        if keys:
+            self._client().bulk([Action("delete", key) for key in keys])
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """One request; where the key shall be absent and a document is there, it is read."""
+        body = self._body(key, value, ttl)
+        if version is None:
+            return (
+                self._write_if(key, body, lambda document: not document.source.is_alive())
+                is not None
+            )
+        seq_no, term, expires = cast("tuple[int, int, float | None]", version)
+        alive = Source(expires=expires).is_alive()
+        return alive and self._client().write(key, body, (seq_no, term)) is not None
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        """One request where nothing is there, or what this process wrote; else read and decide."""
+        body = self._body(offer.key, offer.value, offer.ttl, offer.facets)
+
+        def yields(document: Document) -> bool:
+            value = document.source.value()
+            alive = document.source.is_alive() and value != offer.value
+            return not alive or rank_of(value).yields_to(offer.rank)
+
+        known = self._written.pop(offer.key)
+        guess = known.version if known and known.rank.yields_to(offer.rank) else CREATE
+        version = self._write_if(offer.key, body, yields, guess)
+        if version is not None and offer.rank is not Rank.SUCCEEDED:
+            self._written.put(offer.key, _Written(version, offer.rank))
+        return version is not None
+
+    # -- barriers -----------------------------------------------------------------------------
+
+    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
+        """One request."""
+        self._barriers.open(barrier, about, ttl)
+
+    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
+        """One request in the process that opened the barrier."""
+        return self._barriers.visit(Visit(part, ttl, size=size))
+
+    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
+        """Two requests."""
+        self._barriers.expect_more(part, slot, member, ttl)
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        """One request; a second one before it where this process sees the barrier first."""
+        return self._barriers.visit(Visit(part, ttl, value, evict))
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        """Two requests where this process holds the claim, and the values are small."""
+        return self._barriers.parts(barrier)
+
+    def renew(self, part: Part) -> bool:
+        """One request."""
+        return self._barriers.renew(part)
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        """Three requests, and the offer."""
+        self._barriers.close(part, ttl, lambda: offer and self.offer(offer, rank_of))
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """A search; what Celery's own backend has stored is listed, too."""
+        ours = [{"prefix": {"key": prefix}}, {"bool": {"must_not": {"exists": {"field": "key"}}}}]
+        listed = {"should": ours, "must_not": [_EXPIRED, {"exists": {"field": "run"}}]}
+        found = self._found({**listed, "minimum_should_match": 1})
+        return (key for key in found if key.startswith(prefix))
+
+    def find(self, facets: Mapping[str, str]) -> Iterable[str]:
+        """A search."""
+        words = [{"term": {"facets": facet(*each)}} for each in facets.items()]
+        return self._found({"filter": words, "must_not": [_EXPIRED]})
+
+    def sweep(self, limit: int = 1000) -> int:
+        """A search by the server's clock; what was written meanwhile is not removed."""
+        index = self._client().index
+        index.refresh()
+        hits = index.search(_EXPIRED, size=min(limit, PAGE), seq_no_primary_term=True)
+        actions = [
+            Action("delete", hit.id, condition=(hit.seq_no, hit.term), routing=hit.routing)
+            for hit in hits
+        ]
+        return sum(item.done for item in self._client().bulk(actions)) if actions else 0
+
+    def close(self) -> None:
+        """Close the connections; a later call opens them again."""
+        self._client.close()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _body(
+        self, key: str, value: bytes, ttl: float | None, facets: Mapping[str, str] = _NO_FACETS
+    ) -> bytes:
+        return encode(value, ttl, as_text=self._as_text, **celerys(key, facets))
+
+    def _write_if(
+        self,
+        key: str,
+        body: bytes,
+        may_replace: Callable[[Document], bool],
+        guess: Version = CREATE,
+    ) -> Version | None:
+        """Store where nothing is (or still is what `guess` says), or what may be replaced."""
+        client = self._client()
+        version = client.write(key, body, guess)
+        while version is None:
+            document = client.get(key)
+            if document is not None and not may_replace(document):
+                return None
+            version = client.write(key, body, CREATE if document is None else document.version)
+        return version
+
+    def _found(self, query: Mapping[str, Any]) -> Iterator[str]:
+        index = self._client().index
+        index.refresh()
+        return (hit.id for hit in index.search_all({"bool": query}))
+
+
+def _entry(document: Document) -> Entry | None:
+    source, version = document
+    return Entry(source.value(), (*version, source.expires)) if source.is_alive() else None
