@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 with warnings.catch_warnings():
@@ -32,9 +32,6 @@ SHORTEST, LONGEST = 0.2, 5.0
 """Seconds between two attempts to reach a node that was lost."""
 CONCURRENT = 32
 """Requests that one call has under way at most."""
-LAST_ROWS = 500
-"""Rows of a page where a statement does not say."""
-
 Row = tuple[Any, ...]
 
 
@@ -85,10 +82,14 @@ class Client:
         return rows
 
     def stream(
-        self, statement: str, values: Sequence[Any], page: int = LAST_ROWS, most: int = LAST_ROWS
+        self,
+        statement: str,
+        values: Sequence[Any],
+        first: int,
+        later: Callable[[list[Row]], int],
     ) -> Iterator[list[Row]]:
-        """The pages of a large answer: the first of `page` rows, later ones up to `most`."""
-        state = None
+        """The pages of a large answer: of `first` rows, then as many as a page asks for."""
+        state, page = None, first
         while True:
             try:
                 bound = self._statement(statement).bind(values)
@@ -97,7 +98,7 @@ class Client:
             except DRIVERS as error:
                 raise translated(error) from error
             yield answer.current_rows
-            state, page = answer.paging_state, most
+            state, page = answer.paging_state, later(answer.current_rows)
             if state is None:
                 return
 

@@ -6,18 +6,30 @@ always holds, "the version is not this fresh one".
 """
 
 import hashlib
-import math
-import time
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
 
-from kvbackends import Entry, Feature, Limits, Offer, PerProcess, Rank, RankOf, Store, StoreURL
+from kvbackends import (
+    Arrival,
+    Entry,
+    Feature,
+    Limits,
+    Offer,
+    Part,
+    PerProcess,
+    Rank,
+    RankOf,
+    Store,
+    StoreURL,
+)
+from kvbackends_cassandra import barriers, versions
 from kvbackends_cassandra import options as settings
-from kvbackends_cassandra import versions
+from kvbackends_cassandra.barriers import Visit
 from kvbackends_cassandra.client import Client, Connecting, Plan
 from kvbackends_cassandra.errors import CassandraUnavailable
 from kvbackends_cassandra.options import CassandraOptions
 from kvbackends_cassandra.schema import Tables
+from kvbackends_cassandra.times import seconds
 
 _READ = "SELECT value, version FROM {entries} WHERE key = ?"
 _READ_MANY = "SELECT key, value FROM {entries} WHERE key IN ?"
@@ -32,10 +44,8 @@ PLAIN = 0
 """Stands for the rank of what was not offered: its bytes tell."""
 TOGETHER = 50
 """Keys of one ``IN``."""
-LONGEST_TTL = 630_720_000
-"""Seconds: Cassandra's limit, 20 years."""
-LAST_EXPIRY = 2**31 - 86_400
-"""Seconds since 1970: servers refuse what expires after January 2038, unless told otherwise."""
+LISTED = 5000
+"""Keys of a page of `scan`."""
 
 
 class CassandraStore(Store):
@@ -51,9 +61,10 @@ class CassandraStore(Store):
             value_bytes=value_bytes,
             batch_keys=1000,
             key_pattern="(?s).+",  # CQL: "Key may not be empty"
-            ttl_step=2.0,  # see `seconds`
+            ttl_step=2.0,  # see `times.seconds`
         )
         self._entry_ttl = entry_ttl
+        self._memory = barriers.Memory()
         self._client: PerProcess[Client] = PerProcess(
             Connecting(plan), close=Client.close, abandon=Client.abandon
         )
@@ -137,8 +148,46 @@ class CassandraStore(Store):
 
     def scan(self, prefix: str) -> Iterator[str]:
         """Reads every key of the table, in pages: Cassandra has no order of keys to search in."""
-        for page in self._client().stream(_SCAN, ()):
+        for page in self._client().stream(_SCAN, (), LISTED, lambda _: LISTED):
             yield from (key for (key,) in page if key.startswith(prefix))
+
+    # -- barriers -----------------------------------------------------------------------------
+
+    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
+        """One request."""
+        barriers.open_barrier(self._client(), self._memory, barrier, about, ttl)
+
+    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
+        """Two requests in the process that opened the barrier, else three."""
+        return barriers.visit(self._client(), self._memory, Visit(part, ttl, size=size))
+
+    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
+        """Two requests."""
+        barriers.expect_more(self._client(), part, slot, member, ttl)
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        """Two requests, and one more for the first part that a process brings to a barrier."""
+        return barriers.visit(self._client(), self._memory, Visit(part, ttl, value, evict))
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        """One request, and one a page of values."""
+        return barriers.parts(self._client(), barrier)
+
+    def renew(self, part: Part) -> bool:
+        """One request."""
+        return barriers.renew(self._client(), part)
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        """Two requests for the tombstone, one for the result, one for all parts."""
+        run = barriers.close(self._client(), self._memory, part, ttl)
+        if offer is not None:
+            self.offer(offer, rank_of)
+        if run is not None:
+            barriers.discard(self._client(), part.barrier, run)
 
     # -- the rest -----------------------------------------------------------------------------
 
@@ -169,15 +218,3 @@ class CassandraStore(Store):
         ttl = self._entry_ttl or offer.ttl
         stored = self._swap(offer.key, offer.value, int(offer.rank), entry.version, ttl)
         return stored or self.offer(offer, rank_of)
-
-
-def seconds(ttl: float | None) -> int:
-    """The ttl as Cassandra counts it; 0 is for ever.
-
-    It counts from the beginning of the present second, so one second more: nothing dies early, and
-    nothing lives two seconds longer.  What would live longer than servers can count is kept.
-    """
-    if ttl is None:
-        return 0
-    whole = math.ceil(ttl) + 1
-    return 0 if whole > min(LONGEST_TTL, LAST_EXPIRY - time.time()) else whole

@@ -1,0 +1,238 @@
+"""A barrier's partition: the static control record, and a row for each recorded value.
+
+Rows are in buckets, so that counting them costs the same however many there are.  One bucket is
+open; a full one is sealed by a row that later gets its count.  Counts are written with themselves
+as timestamps, so that the greatest stays whoever writes last.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from kvbackends import Part
+from kvbackends_cassandra import versions
+from kvbackends_cassandra.client import Client
+from kvbackends_cassandra.control import Control, Key, decode
+from kvbackends_cassandra.times import seconds
+
+FULL = 128
+"""Rows that fill a bucket.  Measured: counting so many takes as long as inserting one."""
+FIRST_PAGE, MOST_ROWS, PAGE_BYTES = 20, 1000, 4 << 20
+"""Rows of the first page of values, of a later one, and the size that pages aim at."""
+LISTED = 5000
+"""Keys of a page."""
+_SEALS = -1
+_ANY_CLOCK = 60_000_000
+"""Microseconds.  A run is discarded with a timestamp that no other host's clock is ahead of."""
+
+_STATE = "SELECT DISTINCT barrier, control, version FROM {barriers} WHERE barrier = ?"
+_KEPT = "SELECT DISTINCT barrier, control, version, about, chosen FROM {barriers} WHERE barrier = ?"
+_LOOK = (
+    "SELECT bucket, count(*), count(counted), sum(counted), control, version, TTL(control), "
+    "TTL(about) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket IN (-1, ?) "
+    "GROUP BY barrier, run, bucket"
+)
+_OPEN = (
+    "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, about = ? "
+    "WHERE barrier = ? IF version != ?"
+)
+_SWAP = (
+    "UPDATE {barriers} USING TTL ? SET control = ?, version = ? WHERE barrier = ? IF version = ?"
+)
+_SWAP_ALL = (
+    "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, about = ?, chosen = ? "
+    "WHERE barrier = ? IF version = ?"
+)
+_PUT = (
+    "INSERT INTO {barriers} (barrier, run, bucket, place, member, stamp, value) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+)
+_FORGET = (
+    "DELETE FROM {barriers} "
+    "WHERE barrier = ? AND run = ? AND bucket = ? AND place = ? AND member = ? AND stamp = ?"
+)
+_SEAL = (
+    "INSERT INTO {barriers} (barrier, run, bucket, place, member, stamp) "
+    "VALUES (?, ?, -1, ?, '', 0x) USING TTL ?"
+)
+_COUNTED = (
+    "UPDATE {barriers} USING TTL ? AND TIMESTAMP ? SET counted = ? "
+    "WHERE barrier = ? AND run = ? AND bucket = -1 AND place = ? AND member = '' AND stamp = 0x"
+)
+_SEALED = "SELECT place, counted FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = -1"
+_COUNT = "SELECT count(*) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = ?"
+_LIST = "SELECT place, member, stamp FROM {barriers} WHERE barrier = ? AND run = ? AND bucket >= 0"
+_VALUES = (
+    "SELECT place, member, stamp, value FROM {barriers} "
+    "WHERE barrier = ? AND run = ? AND bucket >= 0"
+)
+_DISCARD = "DELETE FROM {barriers} USING TIMESTAMP ? WHERE barrier = ? AND run = ?"
+
+
+class State(NamedTuple):
+    """The control record as it was read."""
+
+    control: Control = Control()
+    version: bytes | None = None
+    """None: there is none, and `control` expects nothing."""
+
+
+class Kept(NamedTuple):
+    """All that is kept for the barrier as a whole."""
+
+    state: State
+    about: bytes | None
+    chosen: bytes | None
+    """The stamps of the parts that the first claim found."""
+
+
+class Where(NamedTuple):
+    """Where rows are inserted."""
+
+    run: str
+    bucket: int = 0
+
+
+class Row(NamedTuple):
+    """One recorded value."""
+
+    where: Where
+    part: Part
+    stamp: bytes
+
+
+class Look(NamedTuple):
+    """The control record, and how many rows there are."""
+
+    state: State
+    left: float | None = None
+    """Seconds that the record will be there; None: for ever."""
+    seals: int = 0
+    """How many buckets are sealed: also the number of the open one."""
+    counts: int = 0
+    """How many of them have got their count."""
+    sealed: int = 0
+    """The sum of the counts."""
+    here: int = 0
+    """Rows of the bucket that was asked for."""
+
+
+class Rows:
+    """The requests about one barrier."""
+
+    def __init__(self, client: Client, barrier: str, ttl: float | None) -> None:
+        self._client = client
+        self._barrier = barrier
+        self._ttl = seconds(ttl)
+        # Longer than any part, so that the record is prolonged by a few arrivals, not by all.
+        self._long = seconds(None if ttl is None else 2 * ttl)
+
+    # -- the control record -------------------------------------------------------------------
+
+    def state(self) -> State:
+        """The control record."""
+        rows = self._client.rows(_STATE, (self._barrier,))
+        return State(decode(rows[0][1]), rows[0][2]) if rows else State()
+
+    def kept(self) -> Kept:
+        """The control record, and what is with it."""
+        rows = self._client.rows(_KEPT, (self._barrier,))
+        if not rows:
+            return Kept(State(), None, None)
+        _, control, version, about, chosen = rows[0]
+        return Kept(State(decode(control), version), about, chosen)
+
+    def open(self, control: Control, about: bytes) -> State:
+        """Write the record whatever is there."""
+        mine = versions.first()
+        values = (self._long, control.encode(), mine, about, self._barrier, mine)
+        self._client.decide(_OPEN, values, mine)
+        return State(control, mine)
+
+    def swap(self, state: State, control: Control) -> State | None:
+        """Replace the record if it is still `state`."""
+        mine = versions.after(state.version)
+        values = (self._long, control.encode(), mine, self._barrier, state.version)
+        applied = self._client.decide(_SWAP, values, mine).applied
+        return State(control, mine) if applied else None
+
+    def swap_all(self, kept: Kept, control: Control, chosen: bytes | None) -> bool:
+        """Replace the record if it is still the one in `kept`; what is with it lives as long."""
+        mine = versions.after(kept.state.version)
+        values = (self._long, control.encode(), mine, kept.about, chosen)
+        condition = (self._barrier, kept.state.version)
+        return self._client.decide(_SWAP_ALL, values + condition, mine).applied
+
+    def close(self, state: State, control: Control) -> bool:
+        """Write the tombstone if the record is still `state`."""
+        mine = versions.after(state.version)
+        values = (self._ttl, control.encode(), mine, None, None, self._barrier, state.version)
+        return self._client.decide(_SWAP_ALL, values, mine).applied
+
+    # -- parts --------------------------------------------------------------------------------
+
+    def put(self, where: Where, part: Part, value: bytes) -> Row:
+        """Record a value; every call makes a row of its own, later ones behind earlier ones."""
+        stamp = time.time_ns().to_bytes(8, "big") + os.urandom(8)
+        row = (self._barrier, *where, part.place, part.member, stamp, value, self._ttl)
+        self._client.rows(_PUT, row)
+        return Row(where, part, stamp)
+
+    def forget(self, row: Row) -> None:
+        """Remove a row."""
+        key = (self._barrier, *row.where, row.part.place, row.part.member, row.stamp)
+        self._client.rows(_FORGET, key)
+
+    def look(self, where: Where) -> Look | None:
+        """Count in one request; None if there is nothing to count."""
+        rows = self._client.rows(_LOOK, (self._barrier, *where))
+        if not rows:
+            return None
+        lives = [left for left in rows[0][6:8] if left is not None]
+        found = Look(State(decode(rows[0][4]), rows[0][5]), min(lives, default=None))
+        for bucket, count, counts, total, *_ in rows:
+            if bucket == _SEALS:
+                found = found._replace(seals=count, counts=counts, sealed=total)
+            else:
+                found = found._replace(here=count)
+        return found
+
+    def seal(self, where: Where) -> None:
+        """Let nobody insert here who does not know yet; it is counted afterwards."""
+        self._client.rows(_SEAL, (self._barrier, where.run, where.bucket, self._long))
+
+    def count_sealed(self, run: str) -> None:
+        """Count the buckets that were sealed and not counted."""
+        for bucket, counted in self._client.rows(_SEALED, (self._barrier, run)):
+            if counted is None:
+                ((count,),) = self._client.rows(_COUNT, (self._barrier, run, bucket))
+                self.counted(Where(run, bucket), count)
+
+    def counted(self, where: Where, count: int) -> None:
+        """Write the count of a sealed bucket; the greatest stays."""
+        values = (self._long, max(count, 1), count, self._barrier, where.run, where.bucket)
+        self._client.rows(_COUNTED, values)
+
+    def listed(self, run: str) -> Iterator[Key]:
+        """The keys of all rows."""
+        for page in self._client.stream(_LIST, (self._barrier, run), LISTED, lambda _: LISTED):
+            yield from page
+
+    def values(self, run: str) -> Iterator[tuple[int, str, bytes, bytes]]:
+        """All rows, in pages of a few megabytes if they are alike."""
+        pages = self._client.stream(_VALUES, (self._barrier, run), FIRST_PAGE, _most)
+        for page in pages:
+            yield from page
+
+    def discard(self, run: str) -> None:
+        """Remove all rows of a run."""
+        # Nobody names a run twice but the empty one, of barriers that nobody opened.
+        ahead = _ANY_CLOCK if run else 0
+        self._client.rows(_DISCARD, (time.time_ns() // 1000 + ahead, self._barrier, run))
+
+
+def _most(page: list[tuple[Any, ...]]) -> int:
+    """How many rows like these make a page."""
+    mean = sum(len(row[3]) for row in page) // max(len(page), 1)
+    return max(1, min(MOST_ROWS, PAGE_BYTES // (mean + 100)))
