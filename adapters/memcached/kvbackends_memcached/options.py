@@ -7,7 +7,7 @@ import msgspec
 
 from kvbackends import ConfigurationError, Options, option
 
-_Seconds = Annotated[float | None, msgspec.Meta(gt=0)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0)] | None
 DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
 KEPT = {*DEFAULTS, "socket_keepalive", "tls_context"}
 """Of what Celery gives to pymemcache; pools, repetitions and hidden errors are the core's."""

@@ -1,0 +1,376 @@
+"""What is memcached's own: its wire, its clock, its restarts, its several servers."""
+
+import contextlib
+import io
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from functools import partial
+
+import pytest
+from celery import Celery
+from kvbackends_memcached.store import LATEST, expiry
+from pymemcache.client.base import Client
+from pymemcache.client.hash import HashClient
+
+from kvbackends import (
+    ConfigurationError,
+    Offer,
+    Rank,
+    StoreUnavailable,
+    ValueTooLarge,
+    open_store,
+)
+from tests.servers.memcached import memcached_server
+from tests.servers.process import HOST, eventually, free_ports
+
+DAY = 86400
+
+
+@pytest.fixture
+def open_one():
+    """Opens stores by their URLs, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(url, settings=None):
+            store = open_store(url, settings)
+            stack.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+def store(memcached_url, open_one):
+    return open_one(memcached_url)
+
+
+@pytest.fixture
+def raw(memcached_url):
+    """The driver, as Celery uses it."""
+    with contextlib.closing(
+        Client(memcached_url.removeprefix("memcached://"), default_noreply=False)
+    ) as client:
+        yield client
+
+
+class Relay:
+    """Stands in front of a server, and counts what a client sends at once."""
+
+    def __init__(self, url):
+        self.sends = 0
+        self._target = url.removeprefix("memcached://").split(":")
+        self._listener = socket.create_server((HOST, free_ports(1)[0]))
+        self.url = f"memcached://{HOST}:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.create_connection(self._target)
+                threading.Thread(target=self._pass, args=(here, there, 1), daemon=True).start()
+                threading.Thread(target=self._pass, args=(there, here, 0), daemon=True).start()
+
+    def _pass(self, source, target, counts):
+        with source, target, contextlib.suppress(OSError):
+            while data := source.recv(1 << 20):
+                self.sends += counts
+                target.sendall(data)
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def relayed(memcached_url, open_one):
+    """A store, and a function that tells how many sends a call takes."""
+    with contextlib.closing(Relay(memcached_url)) as relay:
+        store = open_one(relay.url)
+        store.ping()
+
+        def sends(call, *args):
+            before = relay.sends
+            call(*args)
+            return relay.sends - before
+
+        yield store, sends
+
+
+def rank_of(value):
+    return Rank(int(value[:1]))
+
+
+class TestWire:
+    @pytest.mark.parametrize("scheme", ["memcached", "cache+memcached"])
+    def test_celery_reads_what_is_stored_here_and_the_other_way_round(self, memcached_url, scheme):
+        url = memcached_url.removeprefix("memcached://")
+        theirs = Celery(backend=f"cache+memcached://{url}/").backend
+        ours = Celery(backend=f"kv+{scheme}://{url}/").backend
+        ours.store_result(f"{scheme}-a", {"x": ["ü", 1]}, "SUCCESS")
+        theirs.store_result(f"{scheme}-b", {"x": ["ü", 2]}, "SUCCESS")
+        assert theirs.get_result(f"{scheme}-a") == {"x": ["ü", 1]}
+        assert ours.get_result(f"{scheme}-b") == {"x": ["ü", 2]}
+        theirs.client.close()
+        ours.client.close()
+
+    def test_values_are_raw_bytes_without_flags(self, store, raw):
+        store.offer(Offer("celery-task-meta-1", b'1{"\0"}', Rank.UNREADY, 60), rank_of)
+        flags = []
+        raw.serde.deserialize = lambda _, value, flag: flags.append(flag) or value
+        assert raw.get("celery-task-meta-1") == b'1{"\0"}'
+        assert flags == [0]
+
+    def test_a_prefix_as_celery_gives_it_to_the_driver(self, memcached_url, open_one, raw):
+        settings = {"cache_backend_options": {"key_prefix": b"app-", "behaviors": {"x": 1}}}
+        store = open_one(memcached_url, settings)
+        store.set("k" * 246, b"v")
+        store.add_member("m", "a", 60)
+        assert raw.get("app-" + "k" * 246) == b"v"
+        assert store.get_batch(["k" * 246, "m"]) == {"k" * 246: b"v", "m": b'["a"]'}
+        store.delete_batch(["k" * 246, "m"])
+        assert raw.get("app-m") is None
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        ("ttl", "seconds"), [(0.1, 3), (1, 3), (1.5, 4), (30 * DAY - 2, 30 * DAY)]
+    )
+    def test_whole_seconds_and_two_for_the_clock(self, ttl, seconds):
+        assert expiry(ttl) == seconds
+
+    def test_above_thirty_days_it_is_a_date(self):
+        assert expiry(30 * DAY) - time.time() == pytest.approx(30 * DAY, abs=4)
+
+    def test_what_no_date_can_say_is_for_ever(self):
+        assert expiry(None) == 0
+        assert expiry(LATEST) == 0
+
+    def test_a_date_that_the_server_keeps(self, store, raw):
+        store.set("months", b"v", 90 * DAY)
+        assert raw.get("months") == b"v"
+
+    def test_a_key_never_dies_early(self, store):
+        """Whatever the phase of the server's clock."""
+        born = {}
+        for i in range(20):
+            store.set(f"phase-{i}", b"v", 1.0)
+            born[f"phase-{i}"] = time.monotonic()
+            time.sleep(0.05)
+        time.sleep(max(0, 0.97 - (time.monotonic() - born["phase-10"])))
+        young = [key for key, at in born.items() if time.monotonic() - at < 0.99]
+        assert len(young) > 5
+        assert set(store.get_batch(young)) == set(young)
+
+
+class TestRoundTrips:
+    def test_five_methods(self, relayed):
+        store, sends = relayed
+        assert sends(store.set, "one", b"v") == 1
+        assert sends(store.get, "one") == 1
+        assert sends(store.compare_and_set, "one", b"w", store.get("one").version) == 1
+        assert sends(store.touch, "one", 60) == 1
+        assert sends(store.delete, "one") == 1
+
+    def test_a_result(self, relayed):
+        store, sends = relayed
+        key = f"result-{time.time_ns()}"
+        assert sends(store.offer, Offer(key, b"1 started", Rank.UNREADY, 60), rank_of) == 1
+        assert sends(store.offer, Offer(key, b"3 success", Rank.SUCCEEDED, 60), rank_of) == 2
+        assert sends(store.offer, Offer(key, b"1 retry", Rank.UNREADY, 60), rank_of) == 1
+
+    def test_many_keys(self, relayed):
+        store, sends = relayed
+        keys = [f"many-{i}" for i in range(1000)]
+        for key in keys[::2]:
+            store.set(key, b"v" * 100)
+        assert len(store.get_batch(keys)) == 500
+        assert sends(store.get_batch, keys) == 1
+        assert sends(store.delete_batch, keys) == 1
+        assert store.get_batch(keys) == {}
+
+    def test_members(self, relayed):
+        store, sends = relayed
+        key = f"members-{time.time_ns()}"
+        assert sends(store.add_member, key, "a", 60) == 1
+        assert sends(store.add_member, key, "b", 60) == 2
+
+
+class TestRestart:
+    def test_no_version_outlives_the_server(self, open_one):
+        """Memcached counts its versions from the beginning when it starts."""
+        with memcached_server() as server:
+            store = open_one(server.url)
+            store.set("key", b"before")
+            version = store.get("key").version
+            server.restart()
+            store.set("key", b"after")  # an idle connection is lost, and nobody notices
+            assert store.get("key").version[1] == version[1]
+            assert not store.compare_and_set("key", b"mine", version)
+            assert store.get("key").value == b"after"
+
+    def test_a_server_that_is_down_is_waited_for(self, open_one):
+        with memcached_server() as server:
+            store = open_one(f"{server.url}?retry_timeout=20")
+            store.ping()
+            server.kill()
+            with pytest.raises(store.transient_errors):
+                store.ping()
+            threading.Timer(0.3, server.restart).start()
+            store.set("key", b"v")
+            assert store.get("key").value == b"v"
+
+
+class TestTrouble:
+    def test_a_server_that_never_answers_fails_in_time(self, open_one):
+        with socket.create_server((HOST, 0)) as silent:
+            port = silent.getsockname()[1]
+            store = open_one(f"memcached://{HOST}:{port}?timeout=0.2&retry_timeout=0.5")
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                store.get("key")
+            assert time.monotonic() - started < 2
+
+    def test_an_answer_cut_short_is_never_taken_for_one(self, memcached_url, open_one):
+        store = open_one(f"{memcached_url}?retry=0")
+        store.set("long", b"v" * 100_000)
+        (server,) = store.inner._servers().values()
+        connection = server._idle[-1]
+        whole, connection._file = connection._file, io.BytesIO(b"VALUE long 0 9 1\r\ncut")
+        with whole, pytest.raises(store.transient_errors):
+            store.get("long")
+
+    def test_what_the_server_finds_too_large_is_refused_once(self, memcached_url, open_one):
+        store = open_one(f"{memcached_url}?item_size_max=2000000")
+        with pytest.raises(ValueTooLarge, match="item_size_max"):
+            store.set("key", b"v" * 1_500_000)
+
+    def test_the_largest_value_fits_below_the_longest_key(self, store):
+        store.set("k" * 250, b"v" * store.limits.value_bytes)
+        with pytest.raises(ValueTooLarge, match="above the store's limit"):
+            store.set("key", b"v" * (store.limits.value_bytes + 1))
+
+    def test_large_values_are_ranked_too(self, store):
+        for rank in (Rank.UNREADY, Rank.SUCCEEDED):
+            value = b"%d" % rank + b"v" * 500_000
+            assert store.offer(Offer("large", value, rank, 60), rank_of)
+        assert not store.offer(Offer("large", b"1" + b"w" * 500_000, Rank.UNREADY, 60), rank_of)
+        assert store.get("large").value == value
+
+
+class TestSeveralServers:
+    def test_keys_are_where_the_driver_looks_for_them(self, open_one):
+        with memcached_server() as one, memcached_server() as two:
+            hosts = [url.removeprefix("memcached://") for url in (one.url, two.url)]
+            store = open_one(f"memcached://{hosts[0]};{hosts[1]}")
+            keys = [f"key-{i}" for i in range(40)]
+            for key in keys:
+                store.set(key, key.encode())
+            with contextlib.closing(HashClient(hosts)) as client:
+                assert client.get_many(keys) == {key: key.encode() for key in keys}
+            assert len(store.get_batch(keys)) == 40
+            counts = []
+            for host in hosts:
+                with contextlib.closing(Client(host)) as client:
+                    counts.append(client.stats()[b"curr_items"])
+            assert sum(counts) == 40
+            assert min(counts) > 5
+            store.delete_batch(keys)
+            assert store.get_batch(keys) == {}
+
+    def test_a_dead_server_keeps_its_keys(self, open_one):
+        """They fail until it is back: elsewhere some would find them and others not."""
+        with memcached_server() as one, memcached_server() as two:
+            host = two.url.removeprefix("memcached://")
+            store = open_one(f"{one.url},{host}?retry=0")
+            for i in range(20):
+                store.set(f"key-{i}", b"v")
+            two.kill()
+            lost = 0
+            for i in range(20):
+                try:
+                    assert store.get(f"key-{i}").value == b"v"
+                except store.transient_errors:
+                    lost += 1
+            assert 0 < lost < 20
+            with pytest.raises(store.transient_errors):
+                store.ping()
+
+
+@contextlib.contextmanager
+def running(*arguments, address):
+    with subprocess.Popen(["memcached", "-u", "root", *arguments]) as process:
+        try:
+            family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+            assert eventually(partial(answers, family, address))
+            yield
+        finally:
+            process.kill()
+
+
+def answers(family, address):
+    with socket.socket(family) as probe, contextlib.suppress(OSError):
+        probe.connect(address)
+        return True
+
+
+class TestConnecting:
+    def test_unix_socket(self, tmp_path, open_one):
+        path = str(tmp_path / "mc.sock")
+        with running("-s", path, address=path):
+            store = open_one(f"memcached://{path}")
+            store.set("key", b"v")
+            assert store.get("key").value == b"v"
+
+    def test_user_and_password(self, tmp_path, open_one):
+        (tmp_path / "users").write_text("ann:s3cr3t\n")
+        (port,) = free_ports(1)
+        with running(
+            "-l", HOST, "-p", str(port), "-Y", str(tmp_path / "users"), address=(HOST, port)
+        ):
+            store = open_one(f"memcached://ann:s3cr3t@{HOST}:{port}")
+            store.set("key", b"v")
+            assert store.get("key").value == b"v"
+            wrong = open_one(f"memcached://ann:wr0ng@{HOST}:{port}")
+            with pytest.raises(Exception, match="authentication") as error:
+                wrong.get("key")
+            assert "wr0ng" not in f"{error.value}{vars(wrong.inner.inner)}"
+
+    def test_tls(self, tmp_path, open_one):
+        certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        subprocess.run(
+            "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost".split()  # noqa: SIM905
+            + f"-addext subjectAltName=IP:{HOST} -keyout {key} -out {certificate}".split(),
+            check=True,
+            capture_output=True,
+        )
+        (port,) = free_ports(1)
+        with running(
+            *("-l", HOST, "-p", str(port), "-Z"),
+            *("-o", f"ssl_chain_cert={certificate},ssl_key={key}"),
+            address=(HOST, port),
+        ):
+            url = f"memcached://{HOST}:{port}?tls=1"
+            store = open_one(f"{url}&tls_ca_file={certificate}")
+            store.set("key", b"v" * 500_000)
+            assert store.get("key").value == b"v" * 500_000
+            with pytest.raises(ssl.SSLCertVerificationError):
+                open_one(f"{url}&retry=0").ping()
+
+
+class TestOptions:
+    def test_another_way_to_write_values_is_refused(self):
+        with pytest.raises(ConfigurationError, match="serde"):
+            open_store("memcached://h", {"cache_backend_options": {"serde": object()}})
+
+    def test_a_url_names_a_server(self):
+        with pytest.raises(ConfigurationError, match="memcached://host:11211"):
+            open_store("memcached://")
+
+    def test_seconds_of_the_setting_and_of_the_url(self):
+        settings = {"cache_backend_options": {"timeout": 2, "connect_timeout": None}}
+        store = open_store("memcached://h?connect_timeout=3", settings).inner.inner
+        assert store._driver == {"connect_timeout": 3, "timeout": 2, "no_delay": True}
