@@ -164,6 +164,34 @@ class _Turns:
         control = look.state.control
         if control.run != self._where.run:
             self._forget()
+            self._go(Where(control.run))
+            return None
+        if control.done:
+            self._forget()
+            self._memory.forget(self._visit.part.barrier)
+            return _CLOSED
+        if self._moves(look) or self._prolongs(look):
+            return None
+        if not control.may_be_full(look.sealed + look.here):
+            return _WAITING
+        return self._claim(look.state)
+
+    def _known(self) -> State:
+        """The record as it was read or written by this visit."""
+        if self._state is None:
+            self._state = self._rows.state()
+        return self._state
+
+    def _tell(self) -> bool:
+        """Write the size, once; False: the record has changed meanwhile."""
+        if self._told:
+            return True
+        state = self._known()
+        control = state.control
+        if not control.done and control.size != self._visit.size:
+            self._state = self._rows.swap(state, replace(control, size=self._visit.size))
+            if self._state is None:
+                return False
             if control.run != self._where.run:
                 self._go(Where(control.run))
         self._told = True
