@@ -10,7 +10,7 @@ from kvbackends_redis.ranked import Seen, ranked
 from kvbackends_redis.scripts import milliseconds
 
 TAG = 36
-"""Letters at the end of a barrier's name that choose its slot: as many as a UUID has."""
+"""Most letters at the end of a barrier's name that choose its slot: as many as a UUID has."""
 
 PAIRS = 2048
 """HSCAN counts fields and values: about a thousand parts."""
@@ -22,10 +22,11 @@ def keys_of(barrier: str) -> tuple[str, str, str]:
     They begin with its name, as an ACL wants them, and share the hash tag at its end, so that one
     script may use all three on a cluster.
     """
-    name = barrier
-    if "{" in name or "}" in name or "%" in name:
+    name = barrier or "%"
+    if "{" in barrier or "}" in barrier or "%" in barrier:
         name = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-    family = f"{name[:-TAG]}{{{name[-TAG:]}}}"
+    split = max(len(name) - TAG, len(name) // 2)
+    family = f"{name[:split]}{{{name[split:]}}}"
     return f"{family}.control", f"{family}.parts", f"{family}.extra"
 
 

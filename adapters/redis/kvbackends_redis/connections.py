@@ -33,7 +33,9 @@ class Connections:
         self._most = most
         self._patience = options["socket_timeout"]
         self._free: deque[Any] = deque()
+        # Weakly: a connection that an exception has torn from its call frees its place.
         self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._listening: weakref.WeakSet[Any] = weakref.WeakSet()
         self._given_back = threading.Condition()
         self._waiting = 0
         self._client: redis.Redis | None = None
@@ -88,16 +90,16 @@ class Connections:
         except UnknownScript:  # a new server, a failover, SCRIPT FLUSH: EVAL makes it known
             return self.call("EVAL", script.text, len(keys), *keys, *arguments)
 
-    def new(self) -> Any:
-        """A connection for the caller alone; nothing is sent yet."""
+    def for_listening(self) -> Any:
+        """A connection for the caller alone, which counts for nothing; nothing is sent yet."""
         connection = self._kind(**self._options)
-        self._alive.add(connection)
+        self._listening.add(connection)
         return connection
 
     def close(self) -> None:
         """Close every connection.  In a forked child: only this process's copies of the files."""
         self._free.clear()
-        for connection in list(self._alive):
+        for connection in (*self._alive, *self._listening):
             connection.disconnect()
         if self._client is not None:
             self._client.connection_pool.disconnect()
@@ -106,9 +108,15 @@ class Connections:
         try:
             return self._free.pop()
         except IndexError:
-            if self._most is None or len(self._alive) < self._most:
-                return self.new()
-            return self._wait_for_one()
+            return self._new() or self._wait_for_one()
+
+    def _new(self) -> Any | None:
+        with self._given_back:
+            if self._most is not None and len(self._alive) >= self._most:
+                return None
+            connection = self._kind(**self._options)
+            self._alive.add(connection)
+            return connection
 
     def _give_back(self, connection: Any) -> None:
         self._free.append(connection)
@@ -134,9 +142,11 @@ class Connections:
             self._waiting += 1
             try:
                 while time.monotonic() < until:
-                    if self._free:
-                        return self._free.pop()
                     self._given_back.wait(TURN)
+                    with suppress(IndexError):
+                        return self._free.pop()
+                    if (connection := self._new()) is not None:
+                        return connection
             finally:
                 self._waiting -= 1
         raise Unavailable(f"all {self._most} connections are in use (option max_connections)")

@@ -75,8 +75,7 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         ),
     ] = False
     max_connections: Annotated[
-        int | None,
-        msgspec.Meta(gt=0),
+        Annotated[int, _POSITIVE] | None,
         option(
             "Most connections of a process; more calls at once wait for one.",
             setting="redis_max_connections",

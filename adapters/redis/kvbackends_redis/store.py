@@ -151,7 +151,7 @@ class RedisStore(Store):
         """A connection of its own that listens; it is opened when the first key is watched."""
         arguments = self._endpoint.arguments
         return PubSub(
-            self._connections().new(),
+            self._connections().for_listening(),
             arguments["health_check_interval"],
             arguments["socket_timeout"],
         )

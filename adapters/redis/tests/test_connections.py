@@ -1,0 +1,316 @@
+"""Where it connects to, what goes wrong there, and who listens."""
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import redis
+from celery import Celery
+from celery.exceptions import TimeoutError as WaitedTooLong
+from kvbackends_redis import RedisStore
+from kvbackends_redis.errors import Refused, Unavailable
+from kvbackends_redis.options import endpoint
+
+from kvbackends import (
+    ConfigurationError,
+    InvalidOption,
+    Offer,
+    Rank,
+    StoreUnavailable,
+    StoreURL,
+    open_store,
+)
+from kvbackends.options import fill
+from tests.servers import redis_server
+
+PLAIN = Offer("key", b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)
+
+
+def arguments(url: str, **settings: object) -> dict[str, object]:
+    parsed = StoreURL.parse(url)
+    made = endpoint(parsed, fill(RedisStore.options_type, parsed.query, settings))
+    return {"kind": made.kind.__name__, "most": made.most, **made.arguments}
+
+
+class Provider(redis.CredentialProvider):
+    def get_credentials(self) -> tuple[str, str]:
+        return "somebody", "secret"
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "expected"),
+    [
+        ("redis://", {}, {"host": "localhost", "port": 6379, "db": 0, "password": None}),
+        ("redis://h:1/2", {"redis_db": 5}, {"host": "h", "port": 1, "db": 2}),
+        ("redis://h", {"redis_db": 5}, {"db": 0}),  # as Celery
+        ("redis://h?db=3", {}, {"db": 3}),
+        ("redis://", {"redis_host": "s", "redis_port": 7}, {"host": "s", "port": 7}),
+        ("redis://u:p%40w@h", {}, {"username": "u", "password": "p@w"}),
+        ("redis://:pw@h", {}, {"username": None, "password": "pw"}),
+        (
+            "redis://h",
+            {"redis_username": "u", "redis_password": "pw"},
+            {"username": "u", "password": "pw"},
+        ),
+        ("redis://h", {"redis_socket_timeout": 120.0}, {"socket_timeout": 8.0}),
+        ("redis://h", {"redis_socket_timeout": 3}, {"socket_timeout": 3.0}),
+        ("redis://h?socket_timeout=120", {}, {"socket_timeout": 120.0}),
+        ("redis://h", {"redis_socket_connect_timeout": 2}, {"socket_connect_timeout": 2.0}),
+        ("redis://h", {"redis_socket_keepalive": True}, {"socket_keepalive": True}),
+        ("redis://h", {"redis_max_connections": 9}, {"most": 9}),
+        ("redis://h", {"redis_client_name": "me"}, {"client_name": "me"}),
+        (
+            "redis://h",
+            {"redis_backend_health_check_interval": 7},
+            {"health_check_interval": 7.0},
+        ),
+        ("redis+socket:///run/r.sock?virtual_host=4", {}, {"path": "/run/r.sock", "db": 4}),
+        ("unix:///run/r.sock", {"redis_db": 5}, {"path": "/run/r.sock", "db": 5}),
+        ("rediss://h", {}, {"kind": "SSLConnection", "ssl_cert_reqs": "required"}),
+        ("rediss://h?ssl_cert_reqs=CERT_NONE", {}, {"ssl_cert_reqs": "none"}),
+        (
+            "redis://h",
+            {"redis_backend_use_ssl": {"ssl_cert_reqs": ssl.CERT_OPTIONAL, "ssl_ca_certs": "f"}},
+            {"kind": "SSLConnection", "ssl_cert_reqs": "optional", "ssl_ca_certs": "f"},
+        ),
+    ],
+)
+def test_urls_and_settings(url, settings, expected):
+    assert expected.items() <= arguments(url, **settings).items()
+
+
+def test_a_credential_provider_takes_the_place_of_a_password():
+    provider = Provider()
+    given = arguments("redis://u:pw@h", redis_backend_credential_provider=provider)
+    assert given["credential_provider"] is provider
+    assert "password" not in given
+    with pytest.raises(InvalidOption, match="cannot import"):
+        arguments("redis://h?credential_provider=no.such.Thing")
+    with pytest.raises(InvalidOption, match="CredentialProvider"):
+        arguments("redis://h?credential_provider=decimal.Decimal")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://h/db", "number"),
+        ("redis://a,b/0", "one server"),
+        ("unix://", "path"),
+        ("redis://h?ssl_ca_certs=f", "rediss://"),
+        ("rediss://h?ssl_cert_reqs=maybe", "required, optional or none"),
+        ("redis://h?socket_timeout=soon", "socket_timeout"),
+        ("redis://h?max_connections=0", "max_connections"),
+    ],
+)
+def test_what_cannot_be_is_said(url, message):
+    with pytest.raises(ConfigurationError, match=message):
+        arguments(url)
+
+
+def test_an_open_socket_that_never_answers_costs_seconds():
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}?socket_timeout=0.5&retry_timeout=1"
+        store = open_store(url)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.get("key")
+        app = Celery("app", broker="memory://", backend=f"kv+{url}")
+        with pytest.raises((WaitedTooLong, StoreUnavailable)):
+            app.AsyncResult("id").get(timeout=1)
+        assert time.monotonic() - began < 8
+        app.backend.store.close()
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[redis.Redis]:
+    """One that a test may spoil; what it configures is taken back."""
+    with redis_server("--enable-debug-command", "yes") as server:
+        client = redis.Redis.from_url(server.url)
+        client.url = server.url
+        yield client
+        client.close()
+
+
+@pytest.fixture
+def spoiled(own_server: redis.Redis, open_redis) -> Iterator[tuple[redis.Redis, RedisStore]]:
+    store = open_redis(own_server.url)
+    yield own_server, store
+    own_server.replicaof("NO", "ONE")
+    own_server.config_set("maxmemory", 0)
+    own_server.flushall()
+
+
+def test_a_replica_is_worth_another_attempt(spoiled):
+    """After a failover the client may still be connected to what was the primary."""
+    client, store = spoiled
+    client.replicaof("127.0.0.1", 1)
+    for write in (
+        lambda: store.set("key", b"v"),
+        lambda: store.offer(PLAIN, lambda _: Rank.UNREADY),
+        lambda: store.increment("n", 1, None),
+    ):
+        with pytest.raises(Unavailable):
+            write()
+
+
+def test_no_memory_is_told_at_once(spoiled):
+    client, store = spoiled
+    client.config_set("maxmemory", 1)
+    for value in (PLAIN.value, PLAIN.value + b" " * 100_000):
+        with pytest.raises(Refused, match="maxmemory"):
+            store.offer(PLAIN._replace(value=value), lambda _: Rank.UNREADY)
+
+
+def test_credentials_and_permissions_are_for_a_person(spoiled, open_redis):
+    client, _ = spoiled
+    address = client.url.removeprefix("redis://")
+    client.acl_setuser("worker", enabled=True, passwords=["+right"], keys=["celery*"])
+    for url in (f"redis://worker:wrong@{address}", f"redis://worker:right@{address}"):
+        with pytest.raises(Refused) as told:
+            open_redis(url).set("key", b"v")
+        assert "right" not in str(told.value)
+    client.acl_setuser(
+        "worker", categories=["+@all"], channels=["celery*"], reset_channels=True, enabled=True
+    )
+    store = open_redis(f"redis://worker:right@{address}")
+    for key, more in (("celery-1", 0), ("celery-2", 100_000)):  # also what is used besides the key
+        offer = PLAIN._replace(key=key, value=PLAIN.value + b" " * more)
+        assert store.offer(offer, lambda _: Rank.UNREADY)
+    store.open_barrier("celery-taskset-meta-1", b"", 60)
+    with pytest.raises(Refused, match="key"):
+        store.set("other", b"v")
+    store.client.lpush("celery-list", "x")
+    with pytest.raises(Refused, match="WRONGTYPE"):
+        store.get("celery-list")
+
+
+def test_an_interrupted_exchange_spoils_no_other(store):
+    """A soft time limit between send and answer: the next call must not read this answer."""
+    store.set("key", b"right")
+    store.client.set("slow", b"wrong" * 1000)
+
+    class Limit(BaseException):
+        pass
+
+    def strike(*_: object) -> None:
+        raise Limit
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        struck = 0
+        for i in range(300):
+            signal.setitimer(signal.ITIMER_REAL, 0.0001 + i * 0.000002)
+            try:
+                while True:
+                    store.get("slow")
+            except Limit:
+                struck += 1
+            assert store.get("key").value == b"right"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert struck == 300
+
+
+def test_a_lost_server_costs_one_error(store):
+    """The idle connections to it are not tried one after the other."""
+    together = threading.Barrier(4)
+
+    def use() -> None:
+        together.wait()
+        store.client.execute_command("PING")
+        store._connections().call("EVAL", "for i = 1, 1e5 do end return 1", 0)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    store.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    with pytest.raises(Unavailable):
+        store.get("key")
+    for _ in range(8):
+        store.get("key")
+
+
+def test_more_threads_than_connections_take_turns(open_redis):
+    store = open_redis(redis_max_connections=2, redis_client_name="few")
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(50):
+                store.set("key", b"v", 60)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failed
+    assert len(store._connections()._alive) <= 2
+
+
+def test_a_listener_that_loses_its_connection_says_so(store, open_redis):
+    subscription = store.subscribe()
+    subscription.watch(["key"])
+    open_redis().client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    with pytest.raises(Unavailable):
+        subscription.wait(5)
+    subscription.close()
+
+
+def test_a_wait_outlives_its_connection(redis_url):
+    """The owner subscribes again; nobody who waits notices."""
+    app = Celery("app", broker="memory://", backend=f"kv+{redis_url}")
+    task_id = str(uuid.uuid4())
+    client = redis.Redis.from_url(redis_url)
+
+    def cut_and_store() -> None:
+        time.sleep(0.3)
+        client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        time.sleep(0.3)
+        app.backend.store_result(task_id, 42, "SUCCESS")
+
+    thread = threading.Thread(target=cut_and_store)
+    thread.start()
+    assert app.AsyncResult(task_id).get(timeout=10) == 42
+    thread.join()
+    app.backend.store.close()
+    client.close()
+
+
+def test_a_silent_listener_is_asked_whether_it_lives(open_redis):
+    """A connection that died without a word is found out."""
+    with redis_server() as server:
+        store = open_redis(f"{server.url}?health_check_interval=0.2&socket_timeout=0.3")
+        subscription = store.subscribe()
+        subscription.watch(["key"])
+        assert subscription.wait(0.6) == set()  # asked, and answered
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable):
+                subscription.wait(5)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        subscription.close()
+
+
+def test_a_unix_socket(tmp_path, open_redis):
+    path = tmp_path / "r.sock"
+    with redis_server("--unixsocket", str(path)):
+        for scheme in ("unix", "redis+socket"):
+            store = open_redis(f"{scheme}://{path}?virtual_host=1")
+            store.set(scheme, b"v", 60)
+            assert store.client.get(scheme) == b"v"
+            assert store.client.connection_pool.connection_kwargs["db"] == 1
