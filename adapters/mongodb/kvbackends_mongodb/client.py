@@ -1,10 +1,12 @@
 """The driver's client of one process, and what its errors mean."""
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+import pymongo
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -35,6 +37,9 @@ _BUSY = (24, 46, 50, 64, 112, 251, 262, _DUPLICATE_KEY)
 _AGAIN = frozenset(_NETWORK + _PRIMARY + _BUSY)
 """Codes after which the same request may succeed (MongoDB's `error_codes.yml`): the network; a
 change of the primary; locks, deadlines, conflicts, and two upserts that inserted at once."""
+
+CLOSING = 0.5
+"""Seconds that closing takes at most where the server does not answer."""
 
 _LABELS = ("RetryableWriteError", "TransientTransactionError")
 
@@ -98,7 +103,21 @@ class Client:
 
     @classmethod
     def opened(cls, target: Target) -> "Client":
-        """Connected."""
+        """Connected, with its indexes.
+
+        MongoDB looks for a user in the URL's database, Celery's own backend always in `admin`: so
+        that a URL which works there works here, that is tried next.
+        """
+        try:
+            return cls._indexed(target)
+        except OperationFailure as error:
+            if error.code != _AUTHENTICATION_FAILED or not target.falls_back:
+                raise
+        arguments = {**target.arguments, "authSource": "admin"}
+        return cls._indexed(dataclasses.replace(target, arguments=arguments))
+
+    @classmethod
+    def _indexed(cls, target: Target) -> "Client":
         client = cls(target)
         try:
             client._make_indexes()
@@ -113,7 +132,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections and end the driver's threads."""
-        self._client.close()
+        with pymongo.timeout(CLOSING):  # it tells the server which sessions end, if that answers
+            self._client.close()
 
     def _make_indexes(self) -> None:
         """Made by many processes at once they are made once."""

@@ -87,7 +87,7 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
         if settings.get(name):
             arguments[argument] = settings[name]
     if hosts := _hosts(settings):
-        arguments = {**given, "host": hosts, **arguments}
+        arguments = {**options.driver_options, "host": hosts, **arguments}
     return Target(
         uri=_uri(url, query),
         arguments=arguments,

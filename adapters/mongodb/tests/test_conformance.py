@@ -1,0 +1,15 @@
+"""The shared suite on a real MongoDB."""
+
+import pytest
+
+from kvbackends.testing import StoreSuite
+
+
+class TestMongoDB(StoreSuite):
+    """A replica set of one server."""
+
+    @classmethod
+    @pytest.fixture(scope="class")
+    def store_url(cls, mongodb_url: str) -> str:
+        """A server that this session has started."""
+        return mongodb_url

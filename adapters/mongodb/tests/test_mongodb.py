@@ -1,0 +1,337 @@
+"""What is MongoDB's own: its documents, its round trips, its errors, its clock."""
+
+import contextlib
+import datetime as dt
+import socket
+import threading
+import time
+from uuid import uuid4
+
+import pymongo
+import pytest
+from bson import Binary
+from kvbackends_mongodb.client import Unavailable
+from pymongo.errors import OperationFailure
+from pymongo.monitoring import CommandListener
+
+from kvbackends import SIZE_PLACE, Feature, Offer, Outcome, Part, Rank, StoreUnavailable, open_store
+from tests.servers.mongodb import mongodb_server
+
+NO_RETRY = {"result_backend_transport_options": {"retry": False}}
+
+
+def rank_of(value):
+    return Rank(int(value[:1]))
+
+
+def offer(key, rank=Rank.SUCCEEDED, size=10, **facets):
+    return Offer(key, b"%d" % rank + b"x" * size, rank, 60, facets)
+
+
+def part(barrier, place, member=None):
+    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+
+
+class Commands(CommandListener):
+    """Names what the driver sends; one name is one round trip."""
+
+    def __init__(self):
+        self.names = []
+
+    def started(self, event):
+        if event.command_name not in ("hello", "endSessions", "createIndexes"):
+            self.names.append(event.command_name)
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+    def of(self, call, *args):
+        """What `call` sends."""
+        del self.names[:]
+        call(*args)
+        return list(self.names)
+
+
+@pytest.fixture
+def commands():
+    return Commands()
+
+
+@pytest.fixture
+def open_one():
+    """Opens stores, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(url, settings=None, **driver):
+            told = {"mongodb_backend_settings": {"options": driver}, **(settings or {})}
+            store = open_store(url, told)
+            stack.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+def store(mongodb_url, open_one, commands):
+    return open_one(mongodb_url, event_listeners=[commands])
+
+
+@pytest.fixture
+def database(mongodb_url):
+    with pymongo.MongoClient(mongodb_url) as client:
+        yield client.get_default_database()
+
+
+@pytest.fixture(scope="module")
+def failing_server():
+    """A server of our own, that can be told to fail."""
+    with mongodb_server("--setParameter", "enableTestCommands=1") as server:
+        yield server
+
+
+@pytest.fixture
+def fail(failing_server):
+    """Tells the server which commands fail, how often and how."""
+    with pymongo.MongoClient(failing_server.url) as client:
+
+        def told(times, **how):
+            mode = {"times": times} if times else "off"
+            client.admin.command("configureFailPoint", "failCommand", mode=mode, data=how)
+
+        yield told
+        client.admin.command("configureFailPoint", "failCommand", mode="off")
+
+
+@pytest.fixture
+def key():
+    return f"kvt-{uuid4().hex}"
+
+
+class TestRoundTrips:
+    """What the driver sends for each operation."""
+
+    def test_one_each(self, store, commands, key):
+        """Whatever is stored, read, counted or prolonged is one request."""
+        store.ping()
+        for call, args in (
+            (store.set, (key, b"v", 60)),
+            (store.get, (key,)),
+            (store.get_batch, ([f"{key}-{i}" for i in range(1000)],)),
+            (store.compare_and_set, (key, b"w", None, 60)),
+            (store.touch, (key, 60)),
+            (store.increment, (f"{key}-n", 1, None)),
+            (store.delete, (key,)),
+            (store.delete_batch, ([f"{key}-{i}" for i in range(1000)],)),
+        ):
+            assert len(commands.of(call, *args)) == 1, call
+
+    def test_offers(self, store, commands, key):
+        """A result that is stored is one request; one that is refused asks why: two."""
+        store.ping()
+        started, succeeded = offer(key, Rank.UNREADY), offer(key)
+        assert commands.of(store.offer, started, rank_of) == ["update"]
+        assert commands.of(store.offer, succeeded, rank_of) == ["update"]
+        assert commands.of(store.offer, started, rank_of) == ["update", "find"]
+
+    def test_chord(self, store, commands, key):
+        """Two to start; two for a result and its part, the first and the hundredth alike."""
+        store.ping()
+        publisher = Part(key, SIZE_PLACE, "size", "d")
+        assert commands.of(store.open_barrier, key, b"about", 60) == ["update"]
+        assert commands.of(store.expect, publisher, 101, 60) == ["findAndModify"]
+        for place in range(100):
+            result = offer(f"{key}-{place}")
+            sent = commands.of(store.finish, result, part(key, place), rank_of, 60)
+            assert sent == ["update", "update"]
+        last = part(key, 100)
+        sent = commands.of(store.finish, offer(f"{key}-100"), last, rank_of, 60)
+        assert sent == ["update", "find", "find", "update"]  # arrive, look, list, claim
+        assert commands.of(lambda: list(store.parts(key))) == ["find", "find"]
+        assert commands.of(store.renew, last) == ["find"]
+        sent = commands.of(store.close_barrier, last, 60, offer(f"{key}-100"), rank_of)
+        assert sent == ["findAndModify", "update", "delete"]
+
+    def test_a_chord_that_is_applied_again(self, store, commands, key):
+        """Its first part in a process learns the run; the next ones cost what they did before."""
+        for _ in range(2):
+            store.open_barrier(key, b"about", 60)
+        store.expect(Part(key, SIZE_PLACE, "size", "d"), 4, 60)
+        assert store.arrive(part(key, 0), b"v", 60).outcome is Outcome.WAITING
+        assert commands.of(store.arrive, part(key, 1), b"v", 60) == ["update"]
+
+
+class TestDocuments:
+    """What others read in the database."""
+
+    def test_fields(self, store, database, key):
+        """A document has the key, the bytes, when it goes, its rank and its facets."""
+        store.offer(offer(key, state="SUCCESS", worker="w@h"), rank_of)
+        found = database["celery_taskmeta_kv"].find_one({"_id": key})
+        assert sorted(found) == ["_id", "expires", "facets", "rank", "value", "version"]
+        assert (found["value"], found["rank"]) == (b"3xxxxxxxxxx", 3)
+        assert found["facets"] == {"state": "SUCCESS", "worker": "w@h"}
+
+    def test_dollars_are_letters(self, store, key):
+        """What a pipeline would take for a field is text, in keys, facets and members."""
+        name = f"$value{key}"
+        store.offer(offer(name, task="$rank"), rank_of)
+        assert list(store.find({"task": "$rank"})) == [name]
+        store.open_barrier(name, b"", 60)
+        store.expect_more(part(name, 0, "$run"), 0, "$$ROOT", 60)
+        store.arrive(part(name, 0, "$run"), b"v", 60)
+        store.arrive(part(name, 0, "$$ROOT"), b"v", 60)
+        answer = store.expect(Part(name, SIZE_PLACE, "$size", "$d"), 1, 60)
+        assert (answer.outcome, answer.parts) == (Outcome.CLAIMED, 2)
+        assert store.renew(Part(name, SIZE_PLACE, "$size", "$d"))
+        store.delete(name)
+
+    def test_expired_documents_go(self, store, database, key):
+        """The server removes what has expired."""
+        store.set(key, b"v", 0.01)
+        store.arrive(part(key, 0), b"v", 0.01)
+        until = time.monotonic() + 20
+        entries, chords = database["celery_taskmeta_kv"], database["celery_taskmeta_kv_chords"]
+        while entries.find_one({"_id": key}) or chords.find_one({"_id.b": key}):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+    def test_a_closed_chord_leaves_its_tombstone(self, store, database, key):
+        """No part and no body is left, of this run or an earlier one, a late part included."""
+        for _ in range(2):
+            store.open_barrier(key, b"about", 60)
+            store.arrive(part(key, 0), b"v", 60)
+        last = Part(key, SIZE_PLACE, "size", "d")
+        assert store.expect(last, 1, 60).outcome is Outcome.CLAIMED
+        store.close_barrier(last, 60, None, rank_of)
+        store.arrive(part(key, 0), b"late", 60)
+        left = list(database["celery_taskmeta_kv_chords"].find({"_id.b": key, "_id.a": None}))
+        assert [each["_id"] for each in left] == [{"b": key}]
+
+    def test_counters_of_other_programs(self, store, database, key):
+        """A number that is stored as bytes, or has more than 64 bits, is counted too."""
+        database["celery_taskmeta_kv"].insert_one(
+            {
+                "_id": key,
+                "value": Binary(b"7"),
+                "version": "theirs",
+                "expires": dt.datetime(2100, 1, 1, tzinfo=dt.UTC),
+            }
+        )
+        assert store.increment(key, 1, None) == 8
+        assert store.increment(key, 10**30, None) == 10**30 + 8
+        assert store.increment(key, -(10**30), 60) == 8
+
+    def test_the_largest_with_its_key(self, store):
+        """The largest value fits beside the longest key, and as a part of the longest barrier."""
+        longest, largest = (
+            "k" * store.limits.key_bytes,
+            b"3" + b"x" * (store.limits.value_bytes - 1),
+        )
+        assert store.offer(Offer(longest, largest, Rank.SUCCEEDED, 60), rank_of)
+        assert store.arrive(part(longest, 0), largest, 60).outcome is Outcome.WAITING
+        store.delete(longest)
+
+    def test_indexes_made_at_once(self, mongodb_url, open_one, database):
+        """Many that open a new collection at the same moment make each index once."""
+        name = f"t{uuid4().hex[:8]}"
+        stores = [open_one(f"{mongodb_url}&collection={name}") for _ in range(6)]
+        threads = [threading.Thread(target=each.set, args=("k", b"v")) for each in stores]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert len(database[name].index_information()) == 3
+        assert stores[0].get("k").value == b"v"
+
+
+class TestErrors:
+    """What passes, what does not, and how soon it is known."""
+
+    def test_a_server_that_never_answers(self, open_one):
+        """An operation fails within seconds; the URL may say how many."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            for query, least, most in (("", 4, 9), ("?serverSelectionTimeoutMS=300", 0, 2)):
+                store = open_one(f"mongodb://127.0.0.1:{port}/{query}", NO_RETRY)
+                began = time.monotonic()
+                with pytest.raises(Unavailable):
+                    store.get("k")
+                assert least < time.monotonic() - began < most
+
+    def test_nobody_there(self, open_one):
+        """The retry layer gives up in its time, with the driver's error as the cause."""
+        url = "mongodb://127.0.0.1:1/?retry_timeout=0.5&serverSelectionTimeoutMS=200"
+        with pytest.raises(StoreUnavailable) as info:
+            open_one(url).set("k", b"v")
+        assert isinstance(info.value.__cause__, Unavailable)
+
+    def test_an_answer_that_does_not_come(self, failing_server, fail, open_one, key):
+        """A write that hangs fails in time, and is transient."""
+        store = open_one(failing_server.url, NO_RETRY, socketTimeoutMS=300, retryWrites=False)
+        store.ping()
+        fail(1, failCommands=["update"], blockConnection=True, blockTimeMS=3000)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            store.set(key, b"v")
+        assert time.monotonic() - began < 2
+
+    @pytest.mark.parametrize("how", [{"closeConnection": True}, {"errorCode": 10107}])
+    def test_the_driver_writes_again_once(self, failing_server, fail, open_one, key, how):
+        """Retryable writes count exactly once, without the help of the retry layer."""
+        store = open_one(failing_server.url, NO_RETRY)
+        for i in range(3):
+            fail(1, failCommands=["findAndModify"], **how)
+            assert store.increment(key, 1, None) == i + 1
+
+    def test_transient_codes(self, failing_server, fail, open_one, key):
+        """Codes of a change of the primary are repeated by the retry layer; others are raised."""
+        store = open_one(failing_server.url, retryWrites=False)
+        fail(2, failCommands=["update"], errorCode=11602)
+        store.set(key, b"v")
+        assert store.get(key).value == b"v"
+        fail(1, failCommands=["update"], errorCode=13)
+        with pytest.raises(OperationFailure):
+            store.set(key, b"w")
+
+    def test_without_the_right_to_make_indexes(self, failing_server, fail, open_one, key, caplog):
+        """A user who may only read and write does, and is warned."""
+        store = open_one(failing_server.url)
+        fail(1, failCommands=["createIndexes"], errorCode=13)
+        store.set(key, b"v")
+        assert "may not make the indexes" in caplog.text
+
+    def test_a_user_of_admin(self, failing_server, open_one, key):
+        """A user who is in `admin`, where Celery looks, is found; a wrong password is not shown."""
+        url = failing_server.url
+        with pymongo.MongoClient(url) as client:
+            client.admin.command("createUser", "ann", pwd="s3cret-pw", roles=["root"])
+        store = open_one(url.replace("://", "://ann:s3cret-pw@"))
+        store.set(key, b"v")
+        assert store.get(key).value == b"v"
+        wrong = open_one(url.replace("://", "://ann:wr0ng-pw@"))
+        with pytest.raises(OperationFailure) as info:
+            wrong.get(key)
+        assert "wr0ng-pw" not in f"{info.value!r} {wrong!r}"
+
+    def test_frozen_and_killed(self, failing_server, open_one, key):
+        """A frozen server fails and is closed in time; what was confirmed survives its death."""
+        store = open_one(failing_server.url, socketTimeoutMS=300, serverSelectionTimeoutMS=300)
+        store.set(key, b"v")
+        failing_server.pause()
+        hasty = open_one(failing_server.url, NO_RETRY, serverSelectionTimeoutMS=300)
+        with pytest.raises(Unavailable):
+            hasty.get(key)
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 2
+        failing_server.kill()
+        failing_server.restart()
+        assert store.get(key).value == b"v"
+
+
+def test_durable_by_default(store):
+    """What is promised follows from the write concern."""
+    assert store.features & Feature.DURABLE
