@@ -13,12 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 import redis
+from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
 
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.scripts import Script
 
-Command = Sequence[Any]
+Command = tuple[Any, ...]
+
+LARGE = 65_536
+"""Bytes.  From here on a send of its own costs less than a copy."""
 
 TURN = 0.05
 """Seconds after which who waits for a connection looks again, if nobody has told it to."""
@@ -54,7 +58,7 @@ class Connections:
         """Send one command; its answer."""
         connection = self._take()
         try:
-            connection.send_packed_command(connection.pack_command(*command))
+            connection.send_packed_command([pack_command(command)])
             answer = connection.read_response()
         except ResponseError as error:  # read to its end: the connection is in order
             self._give_back(connection)
@@ -72,7 +76,7 @@ class Connections:
         """Send several commands in one go; their answers, which may be errors."""
         connection = self._take()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command(_packed(commands))
             answers = [_answer(connection) for _ in commands]
         except RedisError as error:
             self._lost(connection)
@@ -158,6 +162,12 @@ def checked(answers: Sequence[Any]) -> Sequence[Any]:
         if isinstance(answer, Exception):
             raise translated(answer) from answer
     return answers
+
+
+def _packed(commands: Sequence[Command]) -> list[bytes]:
+    """In one piece, which is one system call, unless it is large."""
+    pieces = [pack_command(command) for command in commands]
+    return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
 
 
 def _answer(connection: Any) -> Any:

@@ -14,7 +14,7 @@ from kvbackends_redis.scripts import milliseconds
 Seen = tuple[str, int]
 """The SHA-1 of a stored record that the client has ranked, and its rank."""
 
-INLINE = 4096
+INLINE = 16_384
 """Bytes.  A larger value does not go through Lua, which copies it twice: see `_commit`."""
 
 STAGED_FOR = 60_000
