@@ -1,0 +1,327 @@
+"""What is Cassandra's own: requests, uncertain outcomes, buckets, tables, errors."""
+
+import contextlib
+import random
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from cassandra import InvalidRequest, OperationTimedOut, WriteTimeout, WriteType
+from cassandra.protocol import ErrorMessage
+from kvbackends_cassandra import barriers, versions
+from kvbackends_cassandra.client import Client
+from kvbackends_cassandra.errors import UNKNOWN_CAS, CassandraUnavailable
+from kvbackends_cassandra.rows import Rows
+
+from kvbackends import (
+    SIZE_PLACE,
+    ConfigurationError,
+    Offer,
+    Outcome,
+    Part,
+    Rank,
+    StoreUnavailable,
+    open_store,
+)
+
+NO_RETRY = {"result_backend_transport_options": {"retry": False}}
+UNCERTAIN = [ErrorMessage(UNKNOWN_CAS, "cas", {}), WriteTimeout("cas", write_type=WriteType.CAS)]
+
+
+def rank_of(value):
+    return Rank(int(value[:1]))
+
+
+def offer(key, rank=Rank.SUCCEEDED, text=b""):
+    return Offer(key, b"%d%s" % (rank, text), rank, 60)
+
+
+def part(barrier, place, member=None):
+    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+
+
+def publisher(barrier):
+    return part(barrier, SIZE_PLACE, "size")
+
+
+@pytest.fixture(scope="module")
+def opened(cassandra_url):
+    store = open_store(cassandra_url, NO_RETRY)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(opened):
+    """The adapter behind nothing but its limits."""
+    return opened.inner
+
+
+@pytest.fixture
+def client(store):
+    return store._client()
+
+
+@pytest.fixture
+def key():
+    return uuid4().hex
+
+
+@pytest.fixture
+def requests(client):
+    """Counts what the driver sends."""
+    sent = []
+    listener = sent.append
+    client._session.add_request_init_listener(listener)
+
+    def count(call, *args):
+        del sent[:]
+        call(*args)
+        return len(sent)
+
+    yield count
+    client._session.remove_request_init_listener(listener)
+
+
+class TestRequests:
+    """The column "other native stores" of the project's table of round trips."""
+
+    def test_results(self, store, requests, key):
+        assert requests(store.offer, offer(key, Rank.UNREADY), rank_of) == 1
+        assert requests(store.offer, offer(key), rank_of) == 1
+        assert requests(store.offer, offer(key, Rank.FAILED), rank_of) == 1, "refused"
+        assert requests(store.get, key) == 1
+        assert requests(store.set, key, b"v") == requests(store.delete, key) == 1
+
+    def test_many(self, store, requests, key):
+        keys = [f"{key}-{i}" for i in range(store.limits.batch_keys)]
+        store.set(keys[-1], b"v")
+        assert requests(store.get_batch, keys) == 20, "fifty keys each, all at once"
+        assert requests(store.get_batch, keys[:50]) == 1
+
+    def test_a_chord(self, store, requests, key):
+        assert requests(store.open_barrier, key, b"about", 60) == 1
+        assert requests(store.expect, publisher(key), 4, 60) == 2
+        result = offer(f"{key}-r")
+        for place in range(3):
+            assert requests(store.finish, result, part(key, place), rank_of, 60) == 3
+        last = part(key, 3)
+        assert requests(store.finish, result, last, rank_of, 60) == 5, "list, read, claim"
+        assert requests(lambda: list(store.parts(key))) == 2
+        assert requests(store.renew, last) == 1
+        assert requests(store.close_barrier, last, 60, result, rank_of) == 4
+
+    def test_a_part_is_flat(self, store, requests, key, monkeypatch):
+        """Bounded requests for each, and few above two, whatever came before."""
+        monkeypatch.setattr(barriers, "FULL", 10)
+        store.open_barrier(key, b"", 60)
+        store.expect(publisher(key), 1000, 60)
+        costs = [requests(store.arrive, part(key, place), b"v", 60) for place in range(100)]
+        assert max(costs) <= 10
+        assert sum(cost > 2 for cost in costs) <= 10
+
+
+class TestUncertainOutcomes:
+    """The server does not know what became of a transaction."""
+
+    @pytest.fixture
+    def uncertain(self, monkeypatch):
+        """Makes the next transaction's answer, and what others do meanwhile."""
+        send = Client._send
+
+        def arrange(error, *, done, meanwhile=lambda: None):
+            def once(client, statement, values):
+                monkeypatch.setattr(Client, "_send", send)
+                if done:
+                    send(client, statement, values)
+                meanwhile()
+                raise error
+
+            monkeypatch.setattr(Client, "_send", once)
+
+        return arrange
+
+    @pytest.mark.parametrize("error", UNCERTAIN, ids=["v5", "v4"])
+    @pytest.mark.parametrize("done", [True, False])
+    def test_asked_again(self, store, uncertain, key, error, done):
+        """Whether it happened or not: the answer is true."""
+        uncertain(error, done=done)
+        assert store.compare_and_set(key, b"1", None, 60)
+        read = store.get(key).version
+        uncertain(error, done=done)
+        assert store.compare_and_set(key, b"2", read, 60)
+        uncertain(error, done=done)
+        store.set(f"{key}-set", b"3")
+        uncertain(error, done=done)
+        assert store.offer(offer(f"{key}-offer"), rank_of)
+        assert [store.get(each).value for each in (key, f"{key}-set", f"{key}-offer")] == [
+            b"2",
+            b"3",
+            b"3",
+        ]
+
+    def test_written_over_meanwhile(self, store, uncertain, key):
+        """A write that others have built upon has happened; one that never happened has not."""
+        store.set(key, b"1")
+        read = store.get(key).version
+
+        def others():
+            for number in range(20):
+                assert store.compare_and_set(key, b"%d" % number, store.get(key).version)
+
+        uncertain(UNCERTAIN[0], done=True, meanwhile=others)
+        assert store.compare_and_set(key, b"mine", read)
+        read = store.get(key).version
+        uncertain(UNCERTAIN[0], done=False, meanwhile=others)
+        assert not store.compare_and_set(key, b"mine", read)
+
+    def test_no_end(self, store, monkeypatch, key):
+        """When it stays unknown the caller learns that, in bounded time."""
+
+        def never(*_):
+            raise UNCERTAIN[0]
+
+        monkeypatch.setattr(Client, "_send", never)
+        monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: 10 * clock())
+        with pytest.raises(CassandraUnavailable):
+            store.set(key, b"v")
+
+    def test_counting_together(self, opened, key):
+        """Many writers of one number: nothing is counted twice, or lost."""
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: opened.increment(key, 1, 60), range(80)))
+        assert opened.get(key).value == b"80"
+
+    def test_versions(self):
+        version = first = versions.first()
+        for _ in range(versions.MOST):
+            version = versions.after(version)
+            assert versions.includes(version, first)
+        assert len(version) <= versions.OWN + versions.MOST * versions.BEGINNING
+        assert not versions.includes(version, versions.first())
+        assert not versions.includes(None, first)
+
+
+class Crash(BaseException):
+    """A process dies; its message is delivered again."""
+
+
+class TestBuckets:
+    """Nobody is missed while buckets are sealed and counted."""
+
+    @pytest.mark.parametrize("risk", [0, 0.05])
+    def test_every_part_counts(self, store, key, monkeypatch, risk):
+        """One claims, whoever dies between any two requests, and all parts are there."""
+        monkeypatch.setattr(barriers, "FULL", 3)
+        chance = random.Random(5)
+        for turn in range(4):
+            barrier = f"{key}-{turn}"
+            store.open_barrier(barrier, b"about", 60)
+            store.expect(publisher(barrier), 25, 60)
+            with monkeypatch.context() as patched, ThreadPoolExecutor(6) as pool:
+                for name in ("put", "look", "seal", "count_sealed", "counted", "swap_all", "kept"):
+                    patched.setattr(Rows, name, self._dying(getattr(Rows, name), chance, risk))
+                outcomes = list(pool.map(lambda n, b=barrier: self._bring(store, b, n), range(25)))
+            claims = outcomes.count(Outcome.CLAIMED)
+            assert claims == 1 or (risk and claims), "a claim may die, and is taken by its part"
+            assert len(list(store.parts(barrier))) == 25
+
+    @staticmethod
+    def _dying(method, chance, risk):
+        def dying(*args):
+            if chance.random() < risk / 2:
+                raise Crash
+            answer = method(*args)
+            if chance.random() < risk / 2:
+                raise Crash
+            return answer
+
+        return dying
+
+    @staticmethod
+    def _bring(store, barrier, place):
+        while True:
+            with contextlib.suppress(Crash):
+                return store.arrive(part(barrier, place), b"v", 60).outcome
+
+
+class TestTables:
+    def test_beside_celerys_own(self, cassandra_url, client):
+        """Celery's table may have the name that `cassandra_table` says, in the same keyspace."""
+        client._session.execute(
+            "CREATE TABLE IF NOT EXISTS kvbackends.tasks (task_id text PRIMARY KEY, status text)"
+        )
+        store = open_store(cassandra_url, {"cassandra_table": "tasks"})
+        store.set("key", b"v", 60)
+        assert store.get("key").value == b"v"
+        store.close()
+
+    def test_not_made_where_that_is_off(self, cassandra_url):
+        store = open_store(f"{cassandra_url}?create=0&table=missing")
+        with pytest.raises(ConfigurationError, match="CREATE TABLE IF NOT EXISTS"):
+            store.get("key")
+        store.close()
+
+    def test_entry_ttl(self, cassandra_url, client, key):
+        """Celery's setting says how long a result lives."""
+        store = open_store(cassandra_url, {"cassandra_entry_ttl": 1000.0})
+        store.offer(offer(key), rank_of)
+        ((left,),) = client.rows("SELECT TTL(value) FROM {entries} WHERE key = ?", (key,))
+        assert 990 < left <= 1001
+        store.close()
+
+    def test_nothing_is_left(self, store, client, key):
+        """A closed barrier leaves a tombstone, and no rows."""
+        store.open_barrier(key, b"", 60)
+        store.expect(publisher(key), 1, 60)
+        last = part(key, 0)
+        assert store.arrive(last, b"v", 60).outcome is Outcome.CLAIMED
+        store.close_barrier(last, 60, None, rank_of)
+        assert store.arrive(part(key, 0), b"late", 60).outcome is Outcome.CLOSED
+        rows = client.rows("SELECT member, value FROM {barriers} WHERE barrier = ?", (key,))
+        assert rows == [(None, None)]
+
+
+class TestErrors:
+    def test_nobody_listens(self, unused_port):
+        store = open_store(f"cassandra://127.0.0.1:{unused_port}/k?retry_timeout=0.5")
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.get("key")
+        assert time.monotonic() - began < 5
+
+    def test_nobody_answers(self):
+        """A server that accepts and says nothing costs the time to connect, for all threads."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"cassandra://127.0.0.1:{silent.getsockname()[1]}/k?connect_timeout=1"
+            store = open_store(url, NO_RETRY)
+            began = time.monotonic()
+            with ThreadPoolExecutor(4) as pool:
+                waiting = [pool.submit(store.get, "key") for _ in range(4)]
+                for each in waiting:
+                    with pytest.raises(CassandraUnavailable):
+                        each.result()
+            assert time.monotonic() - began < 3
+
+    @pytest.fixture
+    def unused_port(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            return free.getsockname()[1]
+
+    def test_timeouts_are_transient(self, store, client, monkeypatch, key):
+        def late(*_args, **_more):
+            raise OperationTimedOut
+
+        monkeypatch.setattr(client._session, "execute", late)
+        with pytest.raises(store.transient_errors):
+            store.get(key)
+        with pytest.raises(store.transient_errors):
+            store.set(key, b"v")
+
+    def test_others_are_not(self, store, client):
+        """A statement that the server refuses is no reason to try again."""
+        with pytest.raises(InvalidRequest) as error:
+            client.rows("SELECT value FROM {entries} WHERE key = ?", ("k" * 70_000,))
+        assert not isinstance(error.value, store.transient_errors)

@@ -1,0 +1,116 @@
+"""What a URL and Celery's settings say; nothing is connected."""
+
+import cassandra.auth
+import pytest
+from cassandra import ConsistencyLevel
+from kvbackends_cassandra import CassandraOptions, CassandraStore, options
+from kvbackends_cassandra.times import seconds
+
+from kvbackends import ConfigurationError, InvalidOption, StoreURL, open_store
+from kvbackends.options import fill
+
+CELERY = {
+    "cassandra_servers": ["one", "two"],
+    "cassandra_port": "9142",
+    "cassandra_keyspace": "results",
+    "cassandra_table": "tasks",
+    "cassandra_read_consistency": "QUORUM",
+    "cassandra_write_consistency": "ALL",
+    "cassandra_entry_ttl": 86400.0,
+    "cassandra_auth_provider": "PlainTextAuthProvider",
+    "cassandra_auth_kwargs": {"username": "celery", "password": "s3cr3t"},
+    "cassandra_options": {"protocol_version": 5, "compression": False},
+}
+
+
+def read(url="cassandra://", settings=None):
+    parsed = StoreURL.parse(url)
+    return parsed, fill(CassandraOptions, parsed.query, settings or {})
+
+
+def test_settings_of_celery():
+    url, found = read(settings=CELERY)
+    assert options.contact(url, found) == {"contact_points": ["one", "two"], "port": 9142}
+    assert options.keyspace(url, found) == "results"
+    assert options.table(found) == "tasks"
+    assert (found.read_consistency, found.write_consistency) == ("QUORUM", "ALL")
+    assert found.entry_ttl == 86400
+    assert found.driver == {"protocol_version": 5, "compression": False}
+    provider = options.credentials(url, found)
+    assert isinstance(provider, cassandra.auth.PlainTextAuthProvider)
+    assert (provider.username, provider.password) == ("celery", "s3cr3t")
+
+
+def test_the_url_comes_first():
+    url, found = read(
+        "cassandra://me:p%40ss@a,b:9043/mine?table=t&read_consistency=ONE&timeout=3", CELERY
+    )
+    assert options.contact(url, found)["contact_points"] == ["a", ("b", 9043)]
+    assert options.keyspace(url, found) == "mine"
+    assert (found.table, found.read_consistency, found.timeout) == ("t", "ONE", 3)
+
+
+def test_credentials_of_the_url():
+    provider = options.credentials(*read("cassandra://me:p%40ss@a/k"))
+    assert (provider.username, provider.password) == ("me", "p@ss")
+    assert options.credentials(*read("cassandra://a/k")) is None
+
+
+@pytest.mark.parametrize("name", ["secure_bundle_path", "bundle_path"])
+def test_bundle(name):
+    settings = {f"cassandra_{name}": "/a.zip", "cassandra_keyspace": "k"}
+    assert options.contact(*read(settings=settings)) == {
+        "cloud": {"secure_connect_bundle": "/a.zip"}
+    }
+    with pytest.raises(ConfigurationError, match="either servers or"):
+        options.contact(*read(settings=CELERY | settings))
+
+
+@pytest.mark.parametrize(
+    ("query", "decided"),
+    [
+        ("", "LOCAL_SERIAL"),
+        ("?read_consistency=QUORUM", "SERIAL"),
+        ("?write_consistency=EACH_QUORUM", "SERIAL"),
+        ("?serial_consistency=SERIAL", "SERIAL"),
+    ],
+)
+def test_who_decides_races(query, decided):
+    _, found = read(f"cassandra://a/k{query}")
+    assert options.serial(found) == getattr(ConsistencyLevel, decided)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("cassandra://a", "names a keyspace"),
+        ("cassandra:///k", "names servers"),
+        ("cassandra://a/k-1", "keyspace 'k-1'"),
+        ("cassandra://a/k?table=a;b", "table 'a;b'"),
+        ("cassandra://a/k?read_consistency=LOCAL_QUORM", "'LOCAL_QUORUM'"),
+        ("cassandra://a/k?read_consistency=EACH_QUORUM", "for writes only"),
+        ("cassandra://a/k?timeout=0", "'timeout'"),
+        ("cassandra://a/k?auth_provider=Cluster", "no provider 'Cluster'"),
+        ("cassandra://a/k?tabel=x", "did you mean 'table'"),
+    ],
+)
+def test_clear_errors(url, said):
+    with pytest.raises(ConfigurationError, match=said):
+        open_store(url)
+
+
+def test_names_of_celery_options_are_checked():
+    with pytest.raises(InvalidOption, match="write_consistency"):
+        open_store("cassandra://a/k", {"cassandra_write_consistency": "local_quorum"})
+
+
+def test_no_password_shows():
+    store = open_store("cassandra://me:s3cr3t@a/k")
+    assert isinstance(store.inner.inner, CassandraStore)
+    assert "s3cr3t" not in f"{store!r} {store.inner.inner!r}"
+
+
+def test_seconds():
+    """A second more, as Cassandra counts from the second's beginning; too far is for ever."""
+    assert [seconds(ttl) for ttl in (None, 0.1, 1, 1.5, 86400)] == [0, 2, 2, 3, 86401]
+    assert seconds(1e9) == seconds(40 * 365 * 86400.0) == 0
