@@ -4,10 +4,22 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks import calls, chords, imports, plan, races, report, stores, waits, workers, writers
+from benchmarks import (
+    calls,
+    chords,
+    imports,
+    plan,
+    races,
+    report,
+    servers,
+    stores,
+    waits,
+    workers,
+    writers,
+)
 from benchmarks.rows import Row
 
 Scenario = Callable[[plan.Plan], Iterator[Row]]
@@ -35,7 +47,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a rough run, under a minute")
     parser.add_argument("--gate", action="store_true", help="exit with 1 if a gate is missed")
     parser.add_argument(
-        "--only", action="append", choices=SCENARIOS, help="a scenario; writes no report"
+        "--stores",
+        action="store_true",
+        help="each store on its real server beside Celery's own backend, instead of SQLite",
+    )
+    names = [*SCENARIOS, *servers.DRIVERS]
+    parser.add_argument(
+        "--only", action="append", choices=names, help="a scenario or a store; writes no report"
     )
     parser.add_argument(
         "--folder",
@@ -46,11 +64,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(sizes: plan.Plan, names: list[str]) -> Iterator[Row]:
+def measure(scenarios: Mapping[str, Scenario], sizes: plan.Plan) -> Iterator[Row]:
     """Each row as soon as it is known."""
-    for name in names:
+    for name, scenario in scenarios.items():
         started = time.monotonic()
-        for row in SCENARIOS[name](sizes):
+        for row in scenario(sizes):
             print(report.line(row), flush=True)
             yield row
         print(f"  {name}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
@@ -61,13 +79,19 @@ def main() -> int:
     asked = arguments()
     asked.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    facts = report.about("quick" if asked.quick else "full")
+    size = "quick" if asked.quick else "full"
+    facts = report.about(f"stores-{size}" if asked.stores else size)
+    real = servers.Stores()
+    scenarios = real.scenarios() if asked.stores else SCENARIOS
+    if asked.only:
+        scenarios = {name: scenarios[name] for name in asked.only}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
         sizes = (plan.quick if asked.quick else plan.full)(Path(folder))
-        rows = list(measure(sizes, asked.only or list(SCENARIOS)))
+        rows = list(measure(scenarios, sizes))
     if not asked.only:
         facts["seconds"] = f"{time.monotonic() - started:.0f}"
         facts["load after"] = report.load()
+        facts |= real.versions
         print(report.write(rows, facts))
     print(report.summary(rows))
     return int(asked.gate and any(row.passed is False for row in rows))

@@ -4,6 +4,7 @@ import functools
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 
@@ -28,7 +29,21 @@ def urls(folder: Path) -> dict[str, str]:
 def open_backend(url: str) -> Any:
     """This process's backend for a URL, by Celery's own way of opening one."""
     app = Celery("benchmarks", backend=url, broker="memory://", set_as_current=False)
+    app.conf.update(settings_of(url))
     return app.backend
+
+
+def settings_of(url: str) -> dict[str, Any]:
+    """What Celery's own backend wants to be told in settings; Cassandra's takes nothing else."""
+    place = urlsplit(url)
+    if place.scheme != "cassandra":
+        return {}
+    return {
+        "cassandra_servers": [place.hostname],
+        "cassandra_port": place.port,
+        "cassandra_keyspace": place.path.strip("/"),
+        "cassandra_table": "celery_own",
+    }
 
 
 def new_id() -> str:

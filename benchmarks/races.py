@@ -40,13 +40,14 @@ def races(plan: Plan) -> Iterator[Row]:
     backends = urls(plan.folder / "races")
     with helpers(0, 1) as pair:
         for name, count in counts.items():
-            lost, errors = _lost(pair, plan.folder, backends[name], count)
+            lost, errors = lost_successes(pair, plan.folder, backends[name], count)
             detail = f"of {count:,} races; {errors} errors"
             gate = at_most(0) if name == NORMAL else None
             yield figure("SUCCESS lost to a RETRY", name, lost, "lost", gate, detail)
 
 
-def _lost(pair: list[Helper], folder: Path, url: str, count: int) -> tuple[int, int]:
+def lost_successes(pair: list[Helper], folder: Path, url: str, count: int) -> tuple[int, int]:
+    """How many successes are lost in so many races, and how many stores failed."""
     meeting = folder / "meeting"
     meeting.write_bytes(bytes(8))
     ids = [new_id() for _ in range(count)]

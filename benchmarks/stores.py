@@ -27,7 +27,7 @@ def store(plan: Plan) -> Iterator[Row]:
     """One final result, as a worker stores it."""
     for size, name in ((200, "200 B"), (10_000, "10 KB")):
         what, value = f"store a result, {name}", "x" * size
-        runs = _runs(plan, f"store-{size}", functools.partial(_store_one, value=value))
+        runs = _runs(plan, f"store-{size}", functools.partial(store_one, value=value))
         for raw, mode in ((RAW_NORMAL, "NORMAL"), (RAW_FULL, "FULL")):
             path = plan.folder / f"store-{size}" / f"raw-{mode}.db"
             runs[raw] = _loop(plan, _raw_store(path, mode, value), has_log=True)
@@ -42,7 +42,7 @@ def store(plan: Plan) -> Iterator[Row]:
 
 def started_then_success(plan: Plan) -> Iterator[Row]:
     """What a task stores with ``task_track_started``."""
-    costs = interleaved(_runs(plan, "started", _start_and_end), plan.rounds)
+    costs = interleaved(_runs(plan, "started", start_and_end), plan.rounds)
     what = "STARTED, then SUCCESS"
     yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
     yield ratio(what, costs, FULL, DATABASE, at_least(12))
@@ -51,9 +51,9 @@ def started_then_success(plan: Plan) -> Iterator[Row]:
 
 def read(plan: Plan) -> Iterator[Row]:
     """Results that are ready: one, and sets.  What is asked is made before the clock runs."""
-    yield from _read("get of a ready result", plan, 1, _result)
+    yield from _read("get of a ready result", plan, 1, one_result)
     for size in plan.sets:
-        yield from _read(f"get_many of {size:,} ready results", plan, size, _many)
+        yield from _read(f"get_many of {size:,} ready results", plan, size, many_results)
         yield from _read(f"join of {size:,} ready results", plan, size, _group)
 
 
@@ -63,8 +63,8 @@ def _read(
     runs = {}
     for name, url in urls(plan.folder / "read").items():
         backend = open_backend(url)
-        if name != FULL and (asking is not _many or hasattr(backend, "get_many")):
-            ids = _stored(url, max(plan.sets))[:size]
+        if name != FULL and (asking is not many_results or hasattr(backend, "get_many")):
+            ids = stored(url, max(plan.sets))[:size]
             runs[name] = Loop(_call, plan.run, functools.partial(asking, backend, ids))
     costs = interleaved(runs, plan.rounds)
     if DATABASE in costs:
@@ -77,10 +77,11 @@ def _call(reading: Callable[[], object]) -> object:
 
 
 @functools.cache
-def _stored(url: str, count: int) -> list[str]:
+def stored(url: str, count: int) -> list[str]:
+    """The ids of so many results that are ready."""
     backend, ids = open_backend(url), [new_id() for _ in range(count)]
     for each in ids:
-        _store_one(backend, each, value="x" * 200)
+        store_one(backend, each, value="x" * 200)
     return ids
 
 
@@ -101,21 +102,25 @@ def _loop(plan: Plan, step: Callable[[str], object], has_log: bool) -> Loop:
     return Loop(step, plan.run, new_id)
 
 
-def _store_one(backend: Any, task_id: str, value: str) -> None:
+def store_one(backend: Any, task_id: str, value: str) -> None:
+    """What a worker does at the end of a task."""
     backend.mark_as_done(task_id, value, request=REQUEST)
 
 
-def _start_and_end(backend: Any, task_id: str) -> None:
+def start_and_end(backend: Any, task_id: str) -> None:
+    """What it does with ``task_track_started``."""
     backend.store_result(task_id, {"pid": 1, "hostname": "h"}, states.STARTED, request=REQUEST)
     backend.mark_as_done(task_id, "x" * 200, request=REQUEST)
 
 
-def _result(backend: Any, ids: list[str]) -> Callable[[], object]:
+def one_result(backend: Any, ids: list[str]) -> Callable[[], object]:
+    """Asks for the first."""
     read: Callable[[], object] = AsyncResult(ids[0], backend=backend, app=backend.app).get
     return read
 
 
-def _many(backend: Any, ids: list[str]) -> Callable[[], object]:
+def many_results(backend: Any, ids: list[str]) -> Callable[[], object]:
+    """Asks for all at once."""
     return lambda: list(backend.get_many(ids))
 
 

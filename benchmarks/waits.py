@@ -39,11 +39,11 @@ def waits(plan: Plan) -> Iterator[Row]:
     polled = {}
     with helpers(*PLACES["cross"]) as pair:
         for name in (DATABASE, FILES):
-            polled[name] = _latencies(backends[name], plan.polled_waits, (0.1, 0.6), pair)
+            polled[name] = latencies_of(backends[name], plan.polled_waits, (0.1, 0.6), pair)
             yield from _percentiles(f"{name}, cross", polled[name], None)
     for place, cpus in PLACES.items():
         with helpers(*cpus) as pair:
-            latencies = _latencies(backends[NORMAL], plan.waits, (0.01, 0.1), pair)
+            latencies = latencies_of(backends[NORMAL], plan.waits, (0.01, 0.1), pair)
         yield from _percentiles(f"{NORMAL}, {place}", latencies, at_most(1.5))
         for name, theirs in polled.items():
             times = Spread.of([percentile(theirs, 0.5) / percentile(latencies, 0.5)])
@@ -59,9 +59,10 @@ def _percentiles(name: str, latencies: list[float], gate: Gate | None) -> Iterat
         yield figure(f"wait for a result, {text}", name, value, "ms", at, detail)
 
 
-def _latencies(
+def latencies_of(
     url: str, count: int, delays: tuple[float, float], pair: list[Helper]
 ) -> list[float]:
+    """Seconds that so many waits took; results are stored after delays between these two."""
     waiting, storing = pair
     _latency(url, waiting, storing, 0.05)
     return [_latency(url, waiting, storing, delay) for delay in _spread(count, *delays)]

@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import before_task_publish
 
+from benchmarks.backends import settings_of
 from benchmarks.broker import URL
 
 BACKEND = "BENCHMARKS_BACKEND"
@@ -27,6 +28,7 @@ def make_app(backend: str, broker: Path) -> Celery:
         },
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        **settings_of(backend),
     )
     made.task(part, name="benchmarks.part", shared=False)
     made.task(body, name="benchmarks.body", bind=True, shared=False)

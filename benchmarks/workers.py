@@ -26,7 +26,7 @@ def completion(plan: Plan) -> Iterator[Row]:
     folder = plan.folder / "workers"
     with contextlib.ExitStack() as stack:
         clients = {
-            name: stack.enter_context(_worker(url, folder / name))
+            name: stack.enter_context(running_worker(url, folder / name))
             for name, url in urls(folder).items()
             if name in (NORMAL, DATABASE)
         }
@@ -58,7 +58,8 @@ def _chord(app: Celery, seen: list[dict[str, float]]) -> Callable[[], float]:
 
 
 @contextlib.contextmanager
-def _worker(url: str, folder: Path) -> Iterator[Celery]:
+def running_worker(url: str, folder: Path) -> Iterator[Celery]:
+    """A client of a worker that has answered; both keep results at `url`, messages in `folder`."""
     app = make_app(url, folder)
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.worker", "worker"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]

@@ -1,0 +1,172 @@
+"""Every store on its real server, beside Celery's own backend on the same server."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from celery import Celery, chord
+
+from benchmarks.backends import new_id, open_backend
+from benchmarks.helpers import helpers
+from benchmarks.measure import Loop, Run, Spread, interleaved, percentile
+from benchmarks.plan import Plan
+from benchmarks.races import lost_successes
+from benchmarks.rows import Row, at_least, at_most, figure, ratio
+from benchmarks.stores import many_results, one_result, start_and_end, store_one, stored
+from benchmarks.waits import PLACES, latencies_of
+from benchmarks.workers import running_worker
+from tests.servers import SERVERS
+
+DRIVERS = {
+    "redis": "redis",
+    "memcached": "pymemcache",
+    "mongodb": "pymongo",
+    "elasticsearch": "elasticsearch",
+    "cassandra": "cassandra-driver",
+}
+"""The stores, by the names of their servers."""
+PARTS = 100
+FASTER = at_least(1)
+
+Making = Callable[[str], Run]
+"""From a URL to what is measured on it."""
+
+
+class Rivals(NamedTuple):
+    """URLs of one server."""
+
+    ours: str
+    theirs: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The schemes."""
+        return self.ours.partition(":")[0], self.theirs.partition(":")[0]
+
+
+class Stores:
+    """The scenarios, one for each store, and what was measured with them."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, str] = {}
+
+    def scenarios(self) -> dict[str, Callable[[Plan], Iterator[Row]]]:
+        """What is measured on a store, by its name."""
+        return {name: functools.partial(self._on, name) for name in DRIVERS}
+
+    def _on(self, name: str, plan: Plan) -> Iterator[Row]:
+        with SERVERS[name]() as server:
+            driver = DRIVERS[name]
+            self.versions[name] = f"{server.version}, {driver} {version(driver)}"
+            cached = "cache+" if name == "memcached" else ""
+            rivals = Rivals(f"kv+{server.url}", f"{cached}{server.url}")
+            store_one(open_backend(rivals.ours), "first", "")  # makes what both store in
+            place = plan._replace(folder=plan.folder / name)
+            place.folder.mkdir()
+            for scenario in (_stored, _read, _waits, _chords, _races):
+                yield from scenario(rivals, place)
+
+
+def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    steps: dict[str, Callable[[Any, str], object]] = {
+        "store a result, 200 B": functools.partial(store_one, value="x" * 200),
+        "store a result, 10 KB": functools.partial(store_one, value="x" * 10_000),
+        "STARTED, then SUCCESS": start_and_end,
+    }
+    for what, step in steps.items():
+        yield from _beside(what, rivals, plan, functools.partial(_storing, plan, step))
+
+
+def _storing(plan: Plan, step: Callable[[Any, str], object], url: str) -> Run:
+    return Loop(functools.partial(step, open_backend(url)), plan.run, new_id)
+
+
+def _read(rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    making = functools.partial(_reading, plan, one_result, 1)
+    yield from _beside("get of a ready result", rivals, plan, making)
+    for size in plan.sets:
+        making = functools.partial(_reading, plan, _all, size)
+        yield from _beside(f"get_many of {size:,} ready results", rivals, plan, making)
+
+
+def _reading(
+    plan: Plan, asking: Callable[[Any, list[str]], Callable[[], object]], size: int, url: str
+) -> Run:
+    ask = functools.partial(asking, open_backend(url), stored(url, max(plan.sets))[:size])
+    return Loop(lambda reading: reading(), plan.run, ask)
+
+
+def _all(backend: Any, ids: list[str]) -> Callable[[], object]:
+    """Celery's MongoDB and Cassandra backends have no `get_many`: there one is read by one."""
+    if hasattr(backend, "get_many"):
+        return many_results(backend, ids)
+    return lambda: [backend.get_task_meta(each, cache=False) for each in ids]
+
+
+def _waits(rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    what, latencies = "wait for a result, p50", []
+    with helpers(*PLACES["cross"]) as pair:
+        for url in rivals:
+            polls = not url.startswith(("kv+", "redis://"))
+            count = plan.polled_waits if polls else plan.waits // 4
+            spread = (0.1, 0.6) if polls else (0.01, 0.1)
+            latencies.append(latencies_of(url, count, spread, pair))
+    costs = dict(zip(rivals.names, ([percentile(each, 0.5)] for each in latencies), strict=True))
+    yield ratio(what, costs, *rivals.names, FASTER)
+    for name, each in zip(rivals.names, latencies, strict=True):
+        detail = f"{len(each)} waits, longest {max(each) * 1000:.3g} ms"
+        ms = percentile(each, 0.99) * 1000
+        yield figure("wait for a result, p99", name, ms, "ms", None, detail)
+
+
+def _chords(rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    with contextlib.ExitStack() as stack:
+
+        def making(url: str) -> Run:
+            folder = plan.folder / url.partition(":")[0]
+            return _chord(stack.enter_context(running_worker(url, folder)))
+
+        few = plan._replace(rounds=plan.chords_end_to_end)
+        yield from _beside(f"chord of {PARTS}, end to end", rivals, few, making)
+
+
+def _chord(app: Celery) -> Run:
+    header = [app.tasks["benchmarks.part"].si() for _ in range(PARTS)]
+    body = app.tasks["benchmarks.body"].s()
+
+    def run() -> float:
+        started = time.perf_counter()
+        chord(header)(body).get(timeout=60)
+        return time.perf_counter() - started
+
+    return run
+
+
+def _races(rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    """How many successes are lost to a retry that another process stores at the same moment."""
+    with helpers(0, 1) as pair:
+        for name, url in zip(rivals.names, rivals, strict=True):
+            ours = url == rivals.ours
+            count = plan.races // 3 if ours else plan.rival_races
+            lost, errors = lost_successes(pair, plan.folder, url, count)
+            gate = at_most(0) if ours else None
+            detail = f"of {count:,} races; {errors} errors"
+            yield figure("SUCCESS lost to a RETRY", name, lost, "lost", gate, detail)
+
+
+def _beside(what: str, rivals: Rivals, plan: Plan, making: Making) -> Iterator[Row]:
+    """How many times faster ours is; how long it takes where Celery's own cannot do it."""
+    ours, theirs = rivals.names
+    runs = {ours: making(rivals.ours)}
+    try:
+        runs[theirs] = making(rivals.theirs)
+        runs[theirs]()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is why
+        detail = f"{theirs} cannot: {type(error).__name__}: {error}"[:120]
+        cost = Spread.of(interleaved({ours: runs[ours]}, plan.rounds)[ours]).median
+        yield figure(what, ours, cost * 1000, "ms", None, detail)
+    else:
+        yield ratio(what, interleaved(runs, plan.rounds), ours, theirs, FASTER)
