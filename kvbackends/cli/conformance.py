@@ -17,9 +17,9 @@ from kvbackends.cli import CANNOT_RUN, FAILED, PASSED, plugged
 from kvbackends.cli.console import Live, console, counted
 from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
-from kvbackends.cli.redaction import Redactor
 from kvbackends.cli.subjects import CannotRun, Subject, chosen, load_plugins, subjects
 from kvbackends.cli.terminal import show, show_checks, show_verdicts
+from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.registry import Check, checks
 from kvbackends.testing.running import Report, Result, run
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store
 from kvbackends.cli import plugged
-from kvbackends.cli.redaction import Redactor
 from kvbackends.plugins.registry import adapter_for
+from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.registry import Check
 
 # About three seconds: enough for a server that is starting, and no wait for one that is not there.

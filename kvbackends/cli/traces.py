@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _LOCATION = re.compile(r"(\S+\.py:\d+): ?(in )?")
 _SUITE = "kvbackends/testing/"
-_HELPERS = ("tools.py", "linear.py", "layers.py")
+_HELPERS = ("tools.py", "linear.py", "layers.py", "ripening.py")
 
 
 class Frame(NamedTuple):

@@ -8,6 +8,8 @@ import pytest
 from kvbackends import Store, open_store
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import at_most
+from kvbackends.testing.registry import Check
+from kvbackends.testing.ripening import Orchard
 
 PATIENCE = 8
 """Attempts, some three seconds, to reach a store that may just be starting."""
@@ -25,6 +27,7 @@ class Connections:
         self._url = ""
         self._kept: dict[tuple[str, bool], Store] = {}
         self._refused: set[str] = set()
+        self._orchards: dict[tuple[str, int], Orchard] = {}
 
     def opened(self, url: str, derived: bool) -> Store:
         """A new one; whoever asks for it closes it."""
@@ -40,6 +43,18 @@ class Connections:
     def second(self, url: str, derived: bool) -> Store:
         """Another one."""
         return self._keep("second", url, derived, self.opened)
+
+    def orchard(self, url: str, store: Store, waiting: Callable[[], list[Check]]) -> Orchard:
+        """The checks that wait have begun, on the first URL; on others each begins alone."""
+        if (url, id(store)) not in self._orchards:
+            others = any(url != known for known, _ in self._orchards)
+            checks = (
+                []
+                if others
+                else [each for each in waiting() if not each.is_lacking(store.features)]
+            )
+            self._orchards[url, id(store)] = Orchard(store, checks)
+        return self._orchards[url, id(store)]
 
     def close(self) -> None:
         """Close all; the next that is asked for is a new one."""

@@ -6,6 +6,7 @@ pytest loads this wherever the package is installed, so it imports the suite onl
 import json
 import os
 from collections.abc import Generator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ URLS = "KVBACKENDS_STORE_URLS"
 """The environment variable that hands URLs over, as JSON: they may hold passwords."""
 
 _given: list[str] = []
+_limits: dict[str, float] = {}
 _has_failed = pytest.StashKey[bool]()
 
 
@@ -25,21 +27,43 @@ def urls() -> list[str]:
     return [*_given, *json.loads(os.environ.get(URLS, "[]"))]
 
 
+def limits() -> dict[str, float]:
+    """What this run was told about time, as attributes of its suites."""
+    return dict(_limits)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of a run without a file."""
     group = parser.getgroup("kvbackends", "conformance of key-value stores")
     group.addoption("--store-url", action="append", default=[], help="a store to prove; repeatable")
     group.addoption("--store-quick", action="store_true", help="leave the long checks out")
+    group.addoption("--store-full", action="store_true", help="run them where a suite is `quick`")
     group.addoption("--store-check", action="append", default=[], help="run this check or area")
+    group.addoption("--store-longest", type=float, help="seconds after which a check fails")
     group.addoption("--store-report", type=int, default=None, help="write results to this file no.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keeps the URLs for `kvbackends.testing.test_store`."""
     _given[:] = config.getoption("--store-url")
+    if (longest := config.getoption("--store-longest")) is not None:
+        _limits["longest"] = longest
+    if wanted := config.getoption("--store-check"):
+        from kvbackends.testing.registry import unknown
+
+        if problem := unknown(wanted):
+            raise pytest.UsageError(f"--store-check: {problem}")
     report = config.getoption("--store-report")
     if report is not None:
         config.pluginmanager.register(_Reporter(report), "kvbackends-report")
+
+
+def pytest_plugin_registered(plugin: object) -> None:
+    """``-p MODULE`` registers an adapter that is not installed: the module has the hook."""
+    if isinstance(plugin, ModuleType) and hasattr(plugin, "kvbackends_adapters"):
+        from kvbackends import register
+
+        register(plugin)
 
 
 def check_of(item: pytest.Item) -> "Check | None":
@@ -53,7 +77,7 @@ def check_of(item: pytest.Item) -> "Check | None":
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what was not asked for, and expects what was declared."""
-    left_out = [item for item in items if _is_left_out(config, check_of(item))]
+    left_out = [item for item in items if _is_left_out(config, item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
@@ -62,12 +86,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _expect_deviation(item, check)
 
 
-def _is_left_out(config: pytest.Config, check: "Check | None") -> bool:
+def _is_left_out(config: pytest.Config, item: Any) -> bool:
+    check = check_of(item)
     if check is None:
         return False
     wanted = config.getoption("--store-check")
     is_unwanted = bool(wanted) and not {check.name, check.area} & set(wanted)
-    return is_unwanted or (config.getoption("--store-quick") and not check.quick)
+    is_quick = item.cls.quick and not config.getoption("--store-full")
+    return is_unwanted or (not check.quick and (is_quick or config.getoption("--store-quick")))
 
 
 def _expect_deviation(item: Any, check: "Check") -> None:
@@ -104,25 +130,42 @@ class _Reporter:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._write(event="collected", total=len(session.items))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: Any) -> None:
+        """Who listens knows which check it was, should it never end."""
+        if check_of(item) is not None:
+            self._tell("began", item, longest=item.cls.longest, seconds=0.0)
+
+    def pytest_runtest_logfinish(self) -> None:
+        self._write(event="ended")
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: Any, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        check = check_of(item)
-        if check is not None and (outcome := _outcome(report)):
-            self._write(
-                event="result",
-                store=item.cls.store_index,
-                check=check.name,
-                mode=item.callspec.params.get("mode", ""),
-                case=item.callspec.id,
+        if check_of(item) is not None and (outcome := _outcome(report)):
+            self._tell(
+                "result",
+                item,
                 outcome=outcome,
                 message=_message(report),
                 details=report.longreprtext if outcome == "failed" else "",
                 seconds=call.duration,
             )
         return report
+
+    def _tell(self, event: str, item: Any, **more: object) -> None:
+        check = check_of(item)
+        assert check is not None
+        self._write(
+            event=event,
+            store=item.cls.store_index,
+            check=check.name,
+            mode=item.callspec.params.get("mode", ""),
+            case=item.callspec.id,
+            **more,
+        )
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self._write(event="finished", status=int(exitstatus))

@@ -2,7 +2,8 @@
 
 import functools
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -77,6 +78,17 @@ def _marked(name: str, value: object, function: F) -> F:
 def checks() -> tuple[Check, ...]:
     """Every check of the suite, area by area."""
     return tuple(check for area in _areas() for check in _checks_of(area))
+
+
+def unknown(names: Iterable[str]) -> str:
+    """What is wrong with the first of the names that is neither a check nor an area, if one is."""
+    known = {each.name for each in checks()} | {each.area for each in checks()}
+    wrong = next((name for name in names if name not in known), None)
+    if wrong is None:
+        return ""
+    near = get_close_matches(wrong, sorted(known), 3, 0.4)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no check and no area {wrong!r}{hint}"
 
 
 def _areas() -> Iterator[type[Area]]:

@@ -1,24 +1,16 @@
 """Runs the suite from a program: `run` is what the command calls."""
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kvbackends.testing.plugin import URLS
-from kvbackends.testing.registry import Check, checks
+from kvbackends.testing.process import Finished, Process
+from kvbackends.testing.redaction import Redactor
+from kvbackends.testing.registry import Check, checks, unknown
 from kvbackends.url import StoreURL
 
-INI = """[pytest]
-addopts = --import-mode=importlib -p no:cacheprovider
-python_classes = Test*
-python_files = test_*.py
-xfail_strict = true
-"""
+LONGEST = 600.0
+"""Seconds that the checks of one store may take, all together."""
 
 
 class Result(NamedTuple):
@@ -82,93 +74,63 @@ def run(
     plugins: Sequence[str] = (),
     arguments: Sequence[str] = (),
     first_failure: bool = False,
+    longest: float = LONGEST,
     on_total: Callable[[int], object] = lambda _: None,
     on_result: Callable[[Result], object] = lambda _: None,
 ) -> Report:
     """Prove the stores at `urls`, in a process of its own.
 
     `checks` names checks or areas (none: all); `plugins` are modules that are imported first, to
-    register adapters that are not installed; `arguments` are more arguments for pytest.
+    register adapters that are not installed; `arguments` are more arguments for pytest; `longest`
+    is in seconds for each store.  What a store shows of its URL's secrets is masked in the report.
+    Raises `ValueError` for a check that there is not and `ConfigurationError` for what is no URL.
     """
+    if problem := unknown(checks):
+        raise ValueError(problem)
     words = [f"--store-check={each}" for each in checks] + [f"-p{each}" for each in plugins]
     words += ["--store-quick"] * quick + ["-x"] * first_failure
-    with tempfile.TemporaryDirectory(prefix="kvbackends-") as folder:
-        return _Run(urls, [*words, *arguments], on_total, on_result).report(folder)
+    reporting = _Reporting(urls, on_total, on_result)
+    process = Process(urls, [*words, *arguments], longest * max(len(urls), 1))
+    return reporting.conclude(process.run(reporting.on_event))
 
 
-class _Run:
-    """One process, and the events that it writes."""
+class _Reporting:
+    """Makes a report of the events that the process of the suite tells of."""
 
     def __init__(
         self,
         urls: Sequence[str],
-        words: Sequence[str],
         on_total: Callable[[int], object],
         on_result: Callable[[Result], object],
     ) -> None:
-        self._urls = urls
         self._shown = [str(StoreURL.parse(url)) for url in urls]
-        self._words = words
-        self._on_total, self._on_result = on_total, on_result
+        self._hidden = Redactor(urls)
+        self._on_total = on_total
+        self._on_result = on_result
         self._report = Report()
 
-    def report(self, folder: str) -> Report:
-        """Runs it."""
-        read, write = os.pipe()
-        with open(f"{folder}/output", "w+b") as output:  # noqa: PTH123 - not a path
-            process = self._begin(folder, write, output.fileno())
-            os.close(write)
-            with os.fdopen(read, "rb") as events:
-                finished = self._follow(events)
-            status = process.wait()
-            output.seek(0)
-            self._conclude(finished, status, output.read().decode(errors="replace"))
-        return self._report
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Something was collected, or a run of a check has ended."""
+        if event.pop("event") == "collected":
+            self._report.total = event["total"]
+            self._on_total(event["total"])
+        else:
+            self._add(event)
 
-    def _begin(self, folder: str, write: int, output: int) -> "subprocess.Popen[bytes]":
-        with open(f"{folder}/pytest.ini", "w") as ini:  # noqa: PTH123 - not a path
-            ini.write(INI)
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            f"{folder}/pytest.ini",
-            "--rootdir",
-            folder,
-        ]
-        command += ["-q", f"--store-report={write}", "--pyargs", "kvbackends.testing"]
-        return subprocess.Popen(  # noqa: S603 - our own interpreter
-            [*command, *self._words],
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[write],
-            env=os.environ | {URLS: json.dumps(list(self._urls))},
-        )
-
-    def _follow(self, events: Iterator[bytes]) -> bool:
-        for line in events:
-            event = json.loads(line)
-            kind = event.pop("event")
-            if kind == "finished":
-                return True
-            if kind == "collected":
-                self._report.total = event["total"]
-                self._on_total(event["total"])
-            else:
-                self._add(event)
-        return False
-
-    def _add(self, event: dict[str, object]) -> None:
-        index = event.pop("store")
-        assert isinstance(index, int)
-        result = Result(url=self._shown[index], **event)  # type: ignore[arg-type]
+    def _add(self, event: dict[str, Any]) -> None:
+        hidden = {name: self._hidden(event[name]) for name in ("message", "details")}
+        result = Result(url=self._shown[event.pop("store")], **(event | hidden))
         self._report.results.append(result)
         self._on_result(result)
 
-    def _conclude(self, finished: bool, status: int, output: str) -> None:
+    def conclude(self, finished: Finished) -> Report:
+        """The report, when the process has ended."""
         report = self._report
-        report.exit_code = status if finished and status in {0, 1} and report.results else 2
-        if report.exit_code == 2:
-            report.problem = output.strip()[-4000:] or f"pytest ended with status {status}"
+        if finished.amid is not None:
+            self._add({**finished.amid, "outcome": "failed", "message": finished.problem})
+        report.exit_code = 2
+        if report.results and finished.status in {0, 1}:
+            report.exit_code = finished.status
+        if report.exit_code == 2 or finished.amid is not None:
+            report.problem = self._hidden(finished.problem)
+        return report

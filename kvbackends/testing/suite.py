@@ -3,7 +3,7 @@
 import re
 import signal
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
 
 from kvbackends.testing.registry import Check, checks  # noqa: E402 - after the line above
+from kvbackends.testing.ripening import Orchard, ripens  # noqa: E402
 from kvbackends.testing.tools import Opener  # noqa: E402
 
 NATIVE, DERIVED = "native", "derived"
@@ -48,6 +49,8 @@ class StoreSuite:
     url: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, object]] = {}
     deviations: ClassVar[Sequence[Deviation]] = ()
+    quick: ClassVar[bool] = False
+    """Leave out the checks that take their time, unless ``--store-full`` is given."""
     longest: ClassVar[float] = LONGEST
     """Seconds after which a check fails because it does not end."""
     store_index: ClassVar[int] = 0
@@ -105,6 +108,18 @@ class StoreSuite:
         if mode == NATIVE and not store.native & set(ACCELERABLE):
             pytest.skip("the store overrides nothing: derived is all there is")
         return store
+
+    @pytest.fixture
+    def orchard(
+        self,
+        request: pytest.FixtureRequest,
+        _kept: Connections,
+        store: Store,
+        store_url: str,
+        mode: str,
+    ) -> Orchard:
+        """The checks that wait for something to expire have begun: all that are still to be run."""
+        return _kept.orchard(store_url, store, lambda: _waiting(request.session, type(self), mode))
 
     @pytest.fixture
     def second(self, _kept: Connections, store: Store, store_url: str, mode: str) -> Store:
@@ -170,8 +185,33 @@ class StoreSuite:
 BY_METHOD = {check.method: check for check in checks()}
 BY_NAME = {check.name: check for check in checks()}
 
-for _method, _check in BY_METHOD.items():
-    setattr(StoreSuite, _method, _check.function)
+
+def _test(check: Check) -> Callable[..., None]:
+    """The check as a method."""
+    if not ripens(check):
+        return check.function
+
+    def test(_self: StoreSuite, orchard: Orchard) -> None:
+        orchard.finish(check)
+
+    test.__name__, test.__doc__ = check.method, check.function.__doc__
+    return test
+
+
+def _waiting(session: pytest.Session, suite: type[StoreSuite], mode: str) -> list[Check]:
+    """The checks of this run that wait, and that the store is asked for."""
+    found = [
+        BY_METHOD.get(getattr(item, "originalname", ""))
+        for item in session.items
+        if isinstance(item, pytest.Function)
+        and item.cls is suite
+        and item.callspec.params.get("mode") == mode
+    ]
+    return [check for check in found if check is not None and ripens(check)]
+
+
+for _check in checks():
+    setattr(StoreSuite, _check.method, _test(_check))
 
 
 def suite_for(url: str, name: str = "", **attributes: object) -> type[StoreSuite]:

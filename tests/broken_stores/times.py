@@ -121,3 +121,20 @@ class SweepsUnbounded(ReferenceStore):
 
     def sweep(self, limit: int = 1000) -> int:
         return super().sweep(1_000_000)
+
+
+@caught_by("sweeping.frees")
+class SweepOnlyCounts(ReferenceStore):
+    """A sweep tells how much has expired, and removes nothing (the delete was never committed)."""
+
+    def sweep(self, limit: int = 1000) -> int:
+        with self.world() as world:
+            return min(limit, sum(world.row(key) is None for key in world.rows))
+
+
+@caught_by("sweeping.frees")
+class SweepsNothing(ReferenceStore):
+    """A sweep looks for what has expired by another clock, and never finds any."""
+
+    def sweep(self, limit: int = 1000) -> int:
+        return 0

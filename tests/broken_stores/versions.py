@@ -109,3 +109,12 @@ class LostRaceRaises(ReferenceStore):
         if not super().compare_and_set(key, value, version, ttl):
             raise RuntimeError("version conflict")
         return True
+
+
+@caught_by("versions.with_the_version_read")
+class NoVersionFits(ReferenceStore):
+    """Versions are read as text and compared as bytes: no write over another one ever succeeds."""
+
+    def get(self, key: str) -> Entry | None:
+        entry = super().get(key)
+        return entry and Entry(entry.value, str(entry.version).encode())

@@ -4,6 +4,8 @@ import pytest
 
 from kvbackends.testing import Deviation, StoreSuite, checks, run
 
+pytest_plugins = ["pytester"]
+
 
 def test_run_proves_a_store(tmp_path):
     """One area, both ways, in a process of its own; the secret in the URL is not shown."""
@@ -57,3 +59,36 @@ def test_deviation_is_accepted():
     """A declared, reasoned, typed deviation of one mode is fine."""
     deviation = Deviation("ranks.matrix[derived]", AssertionError, "known")
     assert type("TestFine", (StoreSuite,), {"deviations": [deviation]}).deviations == [deviation]
+
+
+SUITES = """
+from kvbackends.testing import StoreSuite
+
+
+class TestQuick(StoreSuite):
+    url = "memory://quick"
+    quick = True
+
+
+class TestWhole(StoreSuite):
+    url = "memory://whole"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "collected"),
+    [
+        ((), {"TestWhole"}),
+        (["--store-full"], {"TestQuick", "TestWhole"}),
+        (["--store-quick"], set()),
+    ],
+    ids=["", "full", "quick"],
+)
+def test_quick_suite(pytester, words, collected):
+    """A suite may leave out the checks that take their time; an option of a run is stronger."""
+    pytester.makepyfile(SUITES)
+    done = pytester.runpytest_subprocess(
+        "--collect-only", "-q", "--store-check=model.agrees_always", *words
+    )
+    names = {line.split("::")[1] for line in done.outlines if "::" in line}
+    assert names == collected

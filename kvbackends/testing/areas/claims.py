@@ -2,6 +2,7 @@
 
 from kvbackends import Arrival, Rank, Store
 from kvbackends.testing.registry import Area
+from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,
@@ -15,7 +16,6 @@ from kvbackends.testing.tools import (
     complete,
     gathered,
     offer,
-    outlive,
     part,
     publisher,
     rank_of,
@@ -149,22 +149,22 @@ class Closing(Area):
         store.close_barrier(holder, TTL, offer(key, Rank.FAILED), rank_of)
         assert value_at(store, key) == done.value
 
-    def tombstone_expires(self, store: Store, barrier: str) -> None:
+    def tombstone_expires(self, store: Store, barrier: str) -> Ripening:
         """When the tombstone's time is over the barrier is as if it had never been."""
         holder = complete(store, barrier)
         store.close_barrier(holder, SHORT, None, rank_of)
-        outlive(store)
+        yield SHORT
         assert store.arrive(holder, None, TTL).outcome is WAITING
         assert not store.renew(holder)
         begin(store, barrier, 1)
         assert arrive(store, part(barrier, 0)).outcome is CLAIMED
 
-    def expired_parts_are_missed(self, store: Store, barrier: str) -> None:
+    def expired_parts_are_missed(self, store: Store, barrier: str) -> Ripening:
         """Parts that have expired are left out, and the claim said how many there were."""
         begin(store, barrier, 2)
         store.arrive(part(barrier, 0), b"short", SHORT)
         answer = store.arrive(part(barrier, 1), b"long", TTL)
-        outlive(store)
+        yield SHORT
         left = gathered(store, barrier)
         assert left[1, "task-1"] == b"long"
         # A store may renew the whole barrier with each arrival: then nothing is missed.

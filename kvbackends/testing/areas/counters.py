@@ -2,7 +2,8 @@
 
 from kvbackends import Store
 from kvbackends.testing.registry import Area
-from kvbackends.testing.tools import SHORT, outlive, value_at
+from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.tools import SHORT, value_at
 
 
 class Counters(Area):
@@ -26,8 +27,8 @@ class Counters(Area):
         assert store.increment(key, 2**60, None) == 2**60
         assert store.increment(key, 1, None) == 2**60 + 1
 
-    def ttl(self, store: Store, key: str) -> None:
+    def ttl(self, store: Store, key: str) -> Ripening:
         """A counter expires like any key, and then counts from nothing."""
         store.increment(key, 5, SHORT)
-        outlive(store)
+        yield SHORT
         assert store.increment(key, 1, None) == 1

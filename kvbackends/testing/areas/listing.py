@@ -4,7 +4,8 @@ import pytest
 
 from kvbackends import Feature, NotSupported, Rank, Store
 from kvbackends.testing.registry import Area, lacking, requires
-from kvbackends.testing.tools import SHORT, offer, outlive, rank_of, value_at
+from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.tools import SHORT, offer, rank_of
 
 
 class Listing(Area):
@@ -14,7 +15,7 @@ class Listing(Area):
     rule = "listing"
 
     @requires(Feature.LISTING)
-    def lists_a_prefix(self, store: Store, key: str) -> None:
+    def lists_a_prefix(self, store: Store, key: str) -> Ripening:
         """A store that lists yields the live keys of a prefix, letter by letter."""
         wanted = {f"{key}-a%", f"{key}-a_", f"{key}-a*", f"{key}-a"}
         for each in (*wanted, f"{key}-b", f"{key}-A"):
@@ -22,7 +23,7 @@ class Listing(Area):
         store.set(f"{key}-a-expired", b"v", SHORT)
         store.set(f"{key}-a-deleted", b"v")
         store.delete(f"{key}-a-deleted")
-        outlive(store)
+        yield SHORT
         assert sorted(store.scan(f"{key}-a")) == sorted(wanted)
 
     @requires(Feature.LISTING)
@@ -61,33 +62,3 @@ class Listing(Area):
         """A store that does not list says so, and never yields a part of its keys."""
         with pytest.raises(NotSupported, match="cannot list"):
             list(store.scan(key))
-
-
-class Sweeping(Area):
-    """Freeing what has expired."""
-
-    area = "sweeping"
-    rule = "sweeping"
-
-    def bounded(self, store: Store, key: str) -> None:
-        """Sweeping removes at most so many expired keys at a time, and leaves live ones."""
-        store.set(f"{key}-live", b"v", 60)
-        for i in range(8):
-            store.set(f"{key}-{i}", b"v", SHORT)
-        outlive(store)
-        swept = store.sweep(3)
-        assert 0 <= swept <= 3
-        while store.sweep(3):
-            pass
-        assert value_at(store, f"{key}-live") == b"v"
-
-    def nothing_to_sweep(self, store: Store, key: str) -> None:
-        """Live keys are never swept, whatever was written over or deleted."""
-        store.set(key, b"v", SHORT)
-        store.set(key, b"v", 60)
-        store.set(f"{key}-2", b"v", SHORT)
-        store.delete(f"{key}-2")
-        store.set(f"{key}-2", b"v")
-        outlive(store)
-        store.sweep()
-        assert set(store.get_batch([key, f"{key}-2"])) == {key, f"{key}-2"}

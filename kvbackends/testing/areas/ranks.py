@@ -7,7 +7,8 @@ import pytest
 
 from kvbackends import Rank, Store
 from kvbackends.testing.registry import Area
-from kvbackends.testing.tools import SHORT, Opener, offer, outlive, rank_of, value_at, within
+from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.tools import SHORT, Opener, offer, rank_of, value_at, within
 
 RANKS = list(Rank)
 
@@ -44,12 +45,12 @@ class Ranks(Area):
             assert value_at(store, key) == offer(key, rank, f"again {turn}").value
             store.delete(key)
 
-    def any_rank_after_expiry(self, store: Store, key: str) -> None:
+    def any_rank_after_expiry(self, store: Store, key: str) -> Ripening:
         """After the ttl has passed an offer of any rank is stored."""
         again = [offer(f"{key}-{rank}", rank, "again") for rank in RANKS]
         for each in again:
             assert store.offer(offer(each.key, Rank.SUCCEEDED, ttl=SHORT), rank_of)
-        outlive(store)
+        yield SHORT
         for each in again:
             assert store.offer(each, rank_of)
             assert value_at(store, each.key) == each.value
@@ -63,7 +64,7 @@ class Ranks(Area):
         first.close()
         second.close()
 
-    def ttl_of_the_last_stored(self, store: Store, key: str) -> None:
+    def ttl_of_the_last_stored(self, store: Store, key: str) -> Ripening:
         """A stored offer brings its ttl; one that does not yield leaves what is there."""
 
         def refused(ttl: float) -> tuple[bool, bool]:
@@ -77,7 +78,7 @@ class Ranks(Area):
         (stored, gone), ttl = within(store, refused, calls=9)
         assert not stored
         assert not gone, "it was gone before its time"
-        outlive(store, ttl)
+        yield ttl
         assert store.get(key) is None
 
     def any_rank_of(self, store: Store, key: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from kvbackends import Arrival, Offer, Outcome, Rank, Store
+from kvbackends.derived.primitives import update
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import offer, part, publisher, race, rank_of, together, value_at
 
@@ -127,10 +128,8 @@ def _create(store: Store, key: str, n: int) -> bool:
 
 
 def _add(store: Store, key: str, times: int) -> None:
-    while times:
-        entry = store.get(key)
-        assert entry is not None
-        times -= store.compare_and_set(key, b"%d" % (int(entry.value) + 1), entry.version)
+    for _ in range(times):
+        update(store, key, lambda old: b"%d" % (int(old or b"0") + 1), None)
 
 
 def _bring(store: Store, barrier: str, places: range) -> list[Arrival]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from kvbackends import Rank, Store
+from kvbackends import Feature, Rank, Store
 from kvbackends.testing.registry import Area
+from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
     SHORT,
     offer,
@@ -19,6 +20,11 @@ from kvbackends.testing.tools import (
     version_at,
     within,
 )
+
+EXPIRED = 8
+"""Keys that are there to be swept."""
+ROUNDS = 20_000
+"""Sweeps of five keys each that a server needs, whatever other runs have left there."""
 
 
 class TimeToLive(Area):
@@ -67,28 +73,28 @@ class TimeToLive(Area):
         assert not store.compare_and_set(key, b"x", version)
         assert store.compare_and_set(key, b"new", None)
 
-    def without_ttl_it_stays(self, store: Store, key: str) -> None:
+    def without_ttl_it_stays(self, store: Store, key: str) -> Ripening:
         """A write without a ttl takes away the one that was there."""
         store.set(key, b"v", SHORT)
         store.set(key, b"v")
-        outlive(store)
+        yield SHORT
         assert value_at(store, key) == b"v"
 
-    def last_write_counts(self, store: Store, key: str) -> None:
+    def last_write_counts(self, store: Store, key: str) -> Ripening:
         """The ttl is the last write's."""
         store.set(key, b"v", 60)
         store.set(key, b"v", SHORT)
-        outlive(store)
+        yield SHORT
         assert store.get(key) is None
 
-    def compare_and_set_gives_its_own(self, store: Store, key: str) -> None:
+    def compare_and_set_gives_its_own(self, store: Store, key: str) -> Ripening:
         """A compare_and_set brings its ttl, also where it stores the same bytes."""
         store.set(key, b"v", 60)
         assert store.compare_and_set(key, b"v", version_at(store, key), SHORT)
-        outlive(store)
+        yield SHORT
         assert store.get(key) is None
 
-    def touch(self, store: Store, key: str) -> None:
+    def touch(self, store: Store, key: str) -> Ripening:
         """`touch` prolongs, shortens and takes away, and keeps the value."""
         cases = {"longer": (True, 60), "shorter": (False, SHORT), "for ever": (True, None)}
 
@@ -99,7 +105,7 @@ class TimeToLive(Area):
 
         answers, ttl = within(store, touched, calls=8)
         assert answers == [True] * 3
-        outlive(store, max(ttl, SHORT))
+        yield max(ttl, SHORT)
         left = {f"{key}-longer": b"v", f"{key}-for ever": b"v"}
         assert store.get_batch([f"{key}-{suffix}" for suffix in cases]) == left
 
@@ -112,6 +118,50 @@ class TimeToLive(Area):
         """A ttl above 30 days, where some stores take it for a date, is one."""
         store.set(key, b"v", 90 * 86400)
         assert value_at(store, key) == b"v"
+
+
+class Sweeping(Area):
+    """Freeing what has expired."""
+
+    area = "sweeping"
+    rule = "sweeping"
+
+    def bounded(self, store: Store, key: str) -> None:
+        """Sweeping removes at most so many expired keys at a time, and leaves live ones."""
+        store.set(f"{key}-live", b"v", 60)
+        _expire(store, key)
+        assert 0 <= store.sweep(3) <= 3
+        store.sweep()
+        assert value_at(store, f"{key}-live") == b"v"
+
+    def frees(self, store: Store, key: str) -> None:
+        """What has expired is removed, told of, and not found again; unless it went by itself."""
+        _expire(store, key)
+        swept = [store.sweep(5)]
+        while swept[-1]:
+            assert len(swept) < ROUNDS, "the same keys are swept again and again"
+            swept.append(store.sweep(5))
+        if "sweep" in store.native and not store.features & Feature.AUTOEXPIRE:
+            assert sum(swept) >= EXPIRED, f"of {EXPIRED} expired keys {sum(swept)} were swept"
+
+    def nothing_to_sweep(self, store: Store, key: str) -> None:
+        """Live keys are never swept, whatever was written over or deleted."""
+        store.set(key, b"v", SHORT)
+        store.set(key, b"v", 60)
+        store.set(f"{key}-2", b"v", SHORT)
+        store.delete(f"{key}-2")
+        store.set(f"{key}-2", b"v")
+        _expire(store, f"{key}-expired")
+        store.sweep()
+        assert set(store.get_batch([key, f"{key}-2"])) == {key, f"{key}-2"}
+
+
+def _expire(store: Store, key: str) -> None:
+    """Some keys, expired where somebody may sweep them."""
+    for i in range(EXPIRED):
+        store.set(f"{key}-{i}", b"v", SHORT)
+    if "sweep" in store.native:
+        outlive(store)
 
 
 def _version(store: Store, key: str, ttl: float) -> object:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvbackends.cli.redaction import Redactor
+from kvbackends.testing.redaction import Redactor
 
 SECRETS = {
     "x://user:hunter2@host": "hunter2",
