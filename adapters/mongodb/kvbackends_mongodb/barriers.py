@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bson import Binary, ObjectId
-from pymongo import DeleteMany, DeleteOne, ReturnDocument, UpdateOne
+from pymongo import DeleteMany, DeleteOne, ReturnDocument
 
 from kvbackends import Arrival, Outcome, Part
 from kvbackends_mongodb.client import Document, Documents
@@ -86,7 +86,7 @@ class Barriers:
                 recorded = None  # it has expired since: begin again
             elif control.done:
                 if recorded is not None:
-                    chords.delete_one({"_id": _part_id(visit.part, recorded)})
+                    chords.collection.delete_one({"_id": _part_id(visit.part, recorded)})
                 return _CLOSED
             elif visit.value is not None and control.run != run:
                 run = self._remembered(name, control.run)
@@ -119,11 +119,9 @@ def open_barrier(chords: Documents, barrier: str, about: bytes, ttl: float | Non
     life = None if ttl is None else max(ttl, ABOUT_TTL)
     document = {"_id": "$_id", "about": Binary(about), "expires": expiry(life)}
     run = [{"$replaceWith": {**begun(ttl, 0), "about": kept}}, QUIET]
-    chords.bulk_write(
-        [
-            UpdateOne(_about_id(barrier, kept), [{"$replaceWith": document}], upsert=True),
-            UpdateOne(_control_id(barrier), run, upsert=True),
-        ]
+    chords.update(
+        {"q": _about_id(barrier, kept), "u": [{"$replaceWith": document}], "upsert": True},
+        {"q": _control_id(barrier), "u": run, "upsert": True},
     )
 
 
@@ -143,7 +141,9 @@ def parts(chords: Documents, barrier: str) -> Iterator[tuple[Part, bytes]]:
     control = look(chords, barrier)
     if control is None or control.done:
         return
-    found = chords.find({"_id": _of_run(barrier, control.run), "$expr": ALIVE}, {"value": 1})
+    found = chords.collection.find(
+        {"_id": _of_run(barrier, control.run), "$expr": ALIVE}, {"value": 1}
+    )
     values = {
         (each["_id"]["p"], each["_id"]["m"]): each["value"] for each in found.batch_size(1000)
     }
@@ -169,12 +169,12 @@ def discard(chords: Documents, barrier: str, control: Control) -> None:
     removed: list[Any] = [DeleteMany({"_id": earlier})]
     if control.about is not None:
         removed.append(DeleteOne(_about_id(barrier, control.about)))
-    chords.bulk_write(removed)
+    chords.collection.bulk_write(removed)
 
 
 def look(chords: Documents, barrier: str) -> Control | None:
     """The control document, if it is there and has not expired."""
-    found = chords.find_one({**_control_id(barrier), "$expr": LIVE})
+    found = chords.first({**_control_id(barrier), "$expr": LIVE})
     return None if found is None else Control.of(found)
 
 
@@ -184,18 +184,14 @@ def _record(chords: Documents, visit: Visit, run: int) -> bool:
     barrier = _control_id(visit.part.barrier)
     counted = {"$cond": [{"$eq": ["$run", run]}, {"$add": ["$counted", 1]}, "$counted"]}
     count = [live_or_begun(visit.ttl, run), changed(visit.ttl, {"counted": counted}), QUIET]
-    done = chords.bulk_write(
-        [
-            UpdateOne(
-                {"_id": _part_id(visit.part, run)},
-                [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", value]}}],
-                upsert=True,
-            ),
-            UpdateOne(barrier, count, upsert=True),
-            UpdateOne({**barrier, "quiet": run}, {"$set": {"quiet": run}}),  # asks, changes nothing
-        ]
+    record = [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", value]}}]
+    asked = {"$set": {"quiet": run}}  # changes nothing
+    found, _ = chords.update(
+        {"q": {"_id": _part_id(visit.part, run)}, "u": record, "upsert": True},
+        {"q": barrier, "u": count, "upsert": True},
+        {"q": {**barrier, "quiet": run}, "u": asked},
     )
-    return done.matched_count + done.upserted_count == 3
+    return found == 3
 
 
 def _claim(chords: Documents, visit: Visit, control: Control) -> Arrival | None:
@@ -228,14 +224,14 @@ def _listed(
     ours: list[Document] = [{"_id": _of_run(barrier, control.run)}]
     if control.about is not None:
         ours.append(_about_id(barrier, control.about))
-    found = list(chords.find({"$or": ours}, {"about": 1}, batch_size=100_000))
+    found = list(chords.collection.find({"$or": ours}, {"about": 1}, batch_size=100_000))
     about = next((each["about"] for each in found if "about" in each), b"")
     ids = (each["_id"] for each in found if "about" not in each)
     return [(each["p"], each["m"]) for each in ids], about
 
 
 def _changed(chords: Documents, barrier: str, pipeline: list[Document]) -> Control:
-    after: Any = chords.find_one_and_update(
+    after: Any = chords.collection.find_one_and_update(
         _control_id(barrier), pipeline, upsert=True, return_document=ReturnDocument.AFTER
     )
     return Control.of(after)
@@ -247,8 +243,7 @@ def _compare_and_change(
     """Change these fields of what was looked at; False if it has changed meanwhile."""
     literal = {name: {"$literal": value} for name, value in fields.items()}
     same = {**_control_id(barrier), "version": control.version, "$expr": LIVE}
-    done = chords.update_one(same, [changed(ttl, literal), QUIET])
-    return done.matched_count > 0
+    return chords.update({"q": same, "u": [changed(ttl, literal), QUIET]})[0] > 0
 
 
 # Documents as `_id` are compared field by field, in this order: a run's parts lie together.

@@ -42,7 +42,7 @@ def get(documents: Documents, key: str) -> Entry | None:
 
 def get_batch(documents: Documents, keys: Collection[str]) -> dict[str, bytes]:
     """One request, and one for each 16 MB of the answer."""
-    found = documents.find(
+    found = documents.collection.find(
         {"_id": {"$in": list(keys)}, "$expr": ALIVE}, {"value": 1}, batch_size=len(keys) + 1
     )
     return {each["_id"]: _bytes(each["value"]) for each in found}
@@ -50,7 +50,7 @@ def get_batch(documents: Documents, keys: Collection[str]) -> dict[str, bytes]:
 
 def put(documents: Documents, key: str, value: bytes, ttl: float | None) -> None:
     """Store unconditionally."""
-    documents.update_one({"_id": key}, [{"$replaceWith": _new(value, ttl)}], upsert=True)
+    documents.update({"q": {"_id": key}, "u": [{"$replaceWith": _new(value, ttl)}], "upsert": True})
 
 
 def create(documents: Documents, key: str, value: bytes, ttl: float | None) -> bool:
@@ -62,10 +62,8 @@ def replace(
     documents: Documents, key: str, value: bytes | str, version: Hashable, ttl: float | None
 ) -> bool:
     """Store if this version is there."""
-    done = documents.update_one(
-        {"_id": key, "version": version, "$expr": ALIVE}, [{"$replaceWith": _new(value, ttl)}]
-    )
-    return done.matched_count > 0
+    same = {"_id": key, "version": version, "$expr": ALIVE}
+    return documents.update({"q": same, "u": [{"$replaceWith": _new(value, ttl)}]})[0] > 0
 
 
 def offer(documents: Documents, offer: Offer, rank_of: RankOf) -> bool:
@@ -90,13 +88,13 @@ def offer(documents: Documents, offer: Offer, rank_of: RankOf) -> bool:
 
 def delete(documents: Documents, keys: Collection[str]) -> None:
     """One request."""
-    documents.delete_many({"_id": {"$in": list(keys)}})
+    documents.collection.delete_many({"_id": {"$in": list(keys)}})
 
 
 def touch(documents: Documents, key: str, ttl: float | None) -> bool:
     """One request."""
-    done = documents.update_one({"_id": key, "$expr": ALIVE}, [{"$set": {"expires": expiry(ttl)}}])
-    return done.matched_count > 0
+    there = {"_id": key, "$expr": ALIVE}
+    return documents.update({"q": there, "u": [{"$set": {"expires": expiry(ttl)}}]})[0] > 0
 
 
 def increment(documents: Documents, key: str, by: int, ttl: float | None) -> int:
@@ -112,7 +110,7 @@ def increment(documents: Documents, key: str, by: int, ttl: float | None) -> int
     total = {"$toString": {"$add": [{"$toLong": "$value"}, by]}}
     new = _new({"$cond": [ALIVE, total, str(by)]}, ttl)
     kept = {"$and": [ALIVE, {"$not": [countable]}]}
-    after: Any = documents.find_one_and_update(
+    after: Any = documents.collection.find_one_and_update(
         {"_id": key},
         [{"$replaceWith": {"$cond": [kept, "$$ROOT", new]}}],
         {"value": 1, "version": 1},
@@ -126,7 +124,9 @@ def increment(documents: Documents, key: str, by: int, ttl: float | None) -> int
 
 def scan(documents: Documents, prefix: str) -> Iterator[str]:
     """In the order of the keys, from the index; text is compared as UTF-8."""
-    found = documents.find({"_id": {"$gte": prefix}, "$expr": ALIVE}, {"_id": 1}).sort("_id")
+    found = documents.collection.find({"_id": {"$gte": prefix}, "$expr": ALIVE}, {"_id": 1}).sort(
+        "_id"
+    )
     with found:
         yield from takewhile(lambda key: key.startswith(prefix), (each["_id"] for each in found))
 
@@ -134,7 +134,7 @@ def scan(documents: Documents, prefix: str) -> Iterator[str]:
 def find(documents: Documents, facets: Mapping[str, str]) -> Iterator[str]:
     """By the index on the facets, all of them in one."""
     wanted = {f"facets.{name}": {"$eq": value} for name, value in facets.items()}
-    with documents.find({**wanted, "$expr": ALIVE}, {"_id": 1}) as found:
+    with documents.collection.find({**wanted, "$expr": ALIVE}, {"_id": 1}) as found:
         for each in found:
             yield each["_id"]
 
@@ -150,17 +150,15 @@ def _new(value: Any, ttl: float | None) -> Document:
 
 def _stored(documents: Documents, key: str, kept: Document, new: Document) -> bool:
     """Store `new` unless the expression `kept` is true of what is there."""
-    done = documents.update_one(
-        {"_id": key}, [{"$replaceWith": {"$cond": [kept, "$$ROOT", new]}}], upsert=True
-    )
-    return done.modified_count > 0 or done.upserted_id is not None
+    pipeline = [{"$replaceWith": {"$cond": [kept, "$$ROOT", new]}}]
+    return documents.update({"q": {"_id": key}, "u": pipeline, "upsert": True})[1] > 0
 
 
-def _alive(documents: Documents, key: str, fields: Mapping[str, Any]) -> Document | None:
-    return documents.find_one({"_id": key, "$expr": ALIVE}, fields)
+def _alive(documents: Documents, key: str, fields: Document) -> Document | None:
+    return documents.first({"_id": key, "$expr": ALIVE}, fields)
 
 
-def _told(offer: Offer) -> Mapping[str, Any]:
+def _told(offer: Offer) -> Document:
     """The fields that tell why an offer was refused; a value may be large."""
     fields = {"rank": 1, "version": 1}
     return {**fields, "value": 1} if offer.rank is Rank.SUCCEEDED else fields
