@@ -29,9 +29,9 @@ TURN = 0.05
 
 
 class Connections:
-    """The connections of one process: as many as calls at once, `most` of them (None: any)."""
+    """The connections of one process: as many as there are calls at once, but `most`."""
 
-    def __init__(self, kind: type[Any], options: Mapping[str, Any], most: int | None) -> None:
+    def __init__(self, kind: type[Any], options: Mapping[str, Any], most: int) -> None:
         self._kind = kind
         self._options = options
         self._most = most
@@ -116,7 +116,7 @@ class Connections:
 
     def _new(self) -> Any | None:
         with self._given_back:
-            if self._most is not None and len(self._alive) >= self._most:
+            if len(self._alive) >= self._most:
                 return None
             connection = self._kind(**self._options)
             self._alive.add(connection)

@@ -75,12 +75,13 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         ),
     ] = False
     max_connections: Annotated[
-        Annotated[int, _POSITIVE] | None,
+        int,
+        _POSITIVE,
         option(
             "Most connections of a process; more calls at once wait for one.",
             setting="redis_max_connections",
         ),
-    ] = None
+    ] = 100
     health_check_interval: Annotated[
         float,
         msgspec.Meta(ge=0),
@@ -122,7 +123,7 @@ class Endpoint(msgspec.Struct):
 
     kind: type[Any]
     arguments: dict[str, Any]
-    most: int | None
+    most: int
 
     def __repr__(self) -> str:
         return f"Endpoint({self.kind.__name__})"
