@@ -13,15 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from kvbackends import __version__
-from kvbackends.cli import CANNOT_RUN, FAILED, PASSED, plugged
+from kvbackends.cli import CANNOT_RUN, FAILED, PASSED
 from kvbackends.cli.console import Live, console, counted
 from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
 from kvbackends.cli.subjects import CannotRun, Subject, chosen, load_plugins, subjects
 from kvbackends.cli.terminal import show, show_checks, show_verdicts
-from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.registry import Check, checks
-from kvbackends.testing.running import Report, Result, run
+from kvbackends.testing.running import Report, run
 
 STOPPED = 130
 """The exit status after Ctrl-C, as shells have it."""
@@ -142,23 +141,15 @@ def _heading(request: Request, wanted: Sequence[Check], stores: Sequence[Subject
 def _run(
     request: Request, wanted: Sequence[Check], stores: Sequence[Subject], screen: Console
 ) -> Report:
-    hide = Redactor(request.urls)
-
-    def hidden(result: Result) -> Result:
-        return result._replace(message=hide(result.message), details=hide(result.details))
-
     with Live(screen, [each.shown for each in stores]) as live:
-        report = run(
+        return run(
             request.urls,
             quick=request.quick,
             checks=[each.name for each in wanted] if request.checks or request.areas else (),
-            plugins=[plugged.__name__],
+            plugins=request.plugins,
             on_total=live.on_total,
             on_result=live.on_result,
         )
-    report.results[:] = [hidden(each) for each in report.results]
-    report.problem = hide(report.problem)
-    return report
 
 
 def _digest(subject: Subject, wanted: Sequence[Check], report: Report) -> Digest:

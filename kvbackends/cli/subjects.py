@@ -1,12 +1,13 @@
 """Opens each store before the suite runs: what cannot be proven at all is said at once."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from difflib import get_close_matches
+from importlib import import_module
 from typing import NamedTuple
 
-from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store
-from kvbackends.cli import plugged
+from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store, register
 from kvbackends.plugins.registry import adapter_for
 from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.registry import Check
@@ -34,9 +35,19 @@ class Subject(NamedTuple):
 def load_plugins(names: Sequence[str]) -> None:
     """Import modules that register adapters which are not installed."""
     try:
-        plugged.load(names)
+        for name in names:
+            _load(name)
     except Exception as error:
         raise CannotRun(f"--plugin {' '.join(names)}: {_said(error)}") from error
+
+
+def _load(name: str) -> None:
+    # As `pytest -p` does it in the process of the suite.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    module = import_module(name)
+    if hasattr(module, "kvbackends_adapters"):
+        register(module)
 
 
 def subjects(urls: Sequence[str]) -> list[Subject]:
