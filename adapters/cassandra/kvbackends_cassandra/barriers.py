@@ -174,7 +174,7 @@ class _Turns:
             return None
         if not control.may_be_full(look.sealed + look.here):
             return _WAITING
-        return self._claim(look.state)
+        return self._claim(look)
 
     def _known(self) -> State:
         """The record as it was read or written by this visit."""
@@ -248,16 +248,16 @@ class _Turns:
         self._state = None
         return True
 
-    def _claim(self, state: State) -> Arrival | None:
+    def _claim(self, look: Look) -> Arrival | None:
         """Claim what was looked at; None if it has changed meanwhile."""
-        control = state.control
+        control = look.state.control
         if not self._visit.may_take(control.owner):
             return Arrival(Outcome.HELD, holder=control.owner.delivery if control.owner else "")
-        chosen = None if control.owner else control.chosen(self._rows.listed(control.run))
+        chosen = None if control.owner else control.chosen(self._rows.listed(control.run, look))
         if control.owner is None and chosen is None:
             return _WAITING
         kept = self._rows.kept()
-        if kept.state.version != state.version:
+        if kept.state.version != look.state.version:
             self._state = None
             return None
         stamps = kept.chosen if chosen is None else b"".join(chosen)

@@ -1,8 +1,9 @@
 """A barrier's partition: the static control record, and a row for each recorded value.
 
 Rows are in buckets, so that counting them costs the same however many there are.  One bucket is
-open; a full one is sealed by a row that later gets its count.  Counts are written with themselves
-as timestamps, so that the greatest stays whoever writes last.
+open; a full one is sealed by a row in bucket -1, which later gets its count.  The values are in
+bucket -2.  Counts are written with themselves as timestamps, so that the greatest stays whoever
+writes last.
 """
 
 import os
@@ -18,10 +19,8 @@ from kvbackends_cassandra.times import seconds
 
 FULL = 128
 """Rows that fill a bucket.  Measured: counting so many takes as long as inserting one."""
-FIRST_PAGE, MOST_ROWS, PAGE_BYTES = 20, 1000, 4 << 20
+FIRST_PAGE, MOST_ROWS, PAGE_BYTES = 40, 1000, 4 << 20
 """Rows of the first page of values, of a later one, and the size that pages aim at."""
-LISTED = 5000
-"""Keys of a page."""
 _SEALS = -1
 _ANY_CLOCK = 60_000_000
 """Microseconds.  A run is discarded with a timestamp that no other host's clock is ahead of."""
@@ -29,7 +28,7 @@ _ANY_CLOCK = 60_000_000
 _STATE = "SELECT DISTINCT barrier, control, version FROM {barriers} WHERE barrier = ?"
 _KEPT = "SELECT DISTINCT barrier, control, version, about, chosen FROM {barriers} WHERE barrier = ?"
 _LOOK = (
-    "SELECT bucket, count(*), count(counted), sum(counted), control, version, TTL(control), "
+    "SELECT bucket, count(*), count(amount), sum(amount), control, version, TTL(control), "
     "TTL(about) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket IN (-1, ?) "
     "GROUP BY barrier, run, bucket"
 )
@@ -44,28 +43,37 @@ _SWAP_ALL = (
     "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, about = ?, chosen = ? "
     "WHERE barrier = ? IF version = ?"
 )
+# One partition, so one mutation.  The value is in a row of its own: who counts does not read it.
 _PUT = (
+    "BEGIN UNLOGGED BATCH "
+    "INSERT INTO {barriers} (barrier, run, bucket, place, member, stamp, amount) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?; "
     "INSERT INTO {barriers} (barrier, run, bucket, place, member, stamp, value) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?"
+    "VALUES (?, ?, -2, ?, ?, ?, ?) USING TTL ?; "
+    "APPLY BATCH"
 )
 _FORGET = (
     "DELETE FROM {barriers} "
-    "WHERE barrier = ? AND run = ? AND bucket = ? AND place = ? AND member = ? AND stamp = ?"
+    "WHERE barrier = ? AND run = ? AND bucket IN (-2, ?) AND place = ? AND member = ? AND stamp = ?"
 )
 _SEAL = (
     "INSERT INTO {barriers} (barrier, run, bucket, place, member, stamp) "
     "VALUES (?, ?, -1, ?, '', 0x) USING TTL ?"
 )
 _COUNTED = (
-    "UPDATE {barriers} USING TTL ? AND TIMESTAMP ? SET counted = ? "
+    "UPDATE {barriers} USING TTL ? AND TIMESTAMP ? SET amount = ? "
     "WHERE barrier = ? AND run = ? AND bucket = -1 AND place = ? AND member = '' AND stamp = 0x"
 )
-_SEALED = "SELECT place, counted FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = -1"
+_SEALED = "SELECT place, amount FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = -1"
 _COUNT = "SELECT count(*) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = ?"
-_LIST = "SELECT place, member, stamp FROM {barriers} WHERE barrier = ? AND run = ? AND bucket >= 0"
+# It asks for the value too: what is listed has a value that every later read of a quorum finds.
+_LIST = (
+    "SELECT place, member, stamp, WRITETIME(value) FROM {barriers} "
+    "WHERE barrier = ? AND run = ? AND bucket = -2"
+)
 _VALUES = (
     "SELECT place, member, stamp, value FROM {barriers} "
-    "WHERE barrier = ? AND run = ? AND bucket >= 0"
+    "WHERE barrier = ? AND run = ? AND bucket = -2"
 )
 _DISCARD = "DELETE FROM {barriers} USING TIMESTAMP ? WHERE barrier = ? AND run = ?"
 
@@ -116,6 +124,8 @@ class Look(NamedTuple):
     """The sum of the counts."""
     here: int = 0
     """Rows of the bucket that was asked for."""
+    kilobytes: int = 0
+    """Of their values together."""
 
 
 class Rows:
@@ -175,8 +185,9 @@ class Rows:
     def put(self, where: Where, part: Part, value: bytes) -> Row:
         """Record a value; every call makes a row of its own, later ones behind earlier ones."""
         stamp = time.time_ns().to_bytes(8, "big") + os.urandom(8)
-        row = (self._barrier, *where, part.place, part.member, stamp, value, self._ttl)
-        self._client.rows(_PUT, row)
+        key = (part.place, part.member, stamp)
+        row = (self._barrier, *where, *key, len(value) >> 10, self._ttl)
+        self._client.rows(_PUT, (*row, self._barrier, where.run, *key, value, self._ttl))
         return Row(where, part, stamp)
 
     def forget(self, row: Row) -> None:
@@ -195,7 +206,7 @@ class Rows:
             if bucket == _SEALS:
                 found = found._replace(seals=count, counts=counts, sealed=total)
             else:
-                found = found._replace(here=count)
+                found = found._replace(here=count, kilobytes=total)
         return found
 
     def seal(self, where: Where) -> None:
@@ -214,16 +225,18 @@ class Rows:
         values = (self._long, max(count, 1), count, self._barrier, where.run, where.bucket)
         self._client.rows(_COUNTED, values)
 
-    def listed(self, run: str) -> Iterator[Key]:
-        """The keys of all rows."""
-        for page in self._client.stream(_LIST, (self._barrier, run), LISTED, lambda _: LISTED):
-            yield from page
+    def listed(self, run: str, look: Look | None = None) -> Iterator[Key]:
+        """The keys of all values."""
+        page = FIRST_PAGE
+        if look is not None and look.here:
+            page = _page(look.kilobytes * 1024 // look.here)
+        for rows in self._client.stream(_LIST, (self._barrier, run), page, lambda _: page):
+            yield from (row[:3] for row in rows)
 
     def values(self, run: str) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """All rows, in pages of a few megabytes if they are alike."""
-        pages = self._client.stream(_VALUES, (self._barrier, run), FIRST_PAGE, _most)
-        for page in pages:
-            yield from page
+        """All values, in pages of a few megabytes if they are alike."""
+        for rows in self._client.stream(_VALUES, (self._barrier, run), FIRST_PAGE, _next_page):
+            yield from rows
 
     def discard(self, run: str) -> None:
         """Remove all rows of a run."""
@@ -232,7 +245,10 @@ class Rows:
         self._client.rows(_DISCARD, (time.time_ns() // 1000 + ahead, self._barrier, run))
 
 
-def _most(page: list[tuple[Any, ...]]) -> int:
-    """How many rows like these make a page."""
-    mean = sum(len(row[3]) for row in page) // max(len(page), 1)
+def _page(mean: int) -> int:
+    """How many values of this size, in bytes, make a page."""
     return max(1, min(MOST_ROWS, PAGE_BYTES // (mean + 100)))
+
+
+def _next_page(rows: list[tuple[Any, ...]]) -> int:
+    return _page(sum(len(row[3]) for row in rows) // max(len(rows), 1))

@@ -250,9 +250,8 @@ class TestBuckets:
 class TestTables:
     def test_beside_celerys_own(self, cassandra_url, client):
         """Celery's table may have the name that `cassandra_table` says, in the same keyspace."""
-        client._session.execute(
-            "CREATE TABLE IF NOT EXISTS kvbackends.tasks (task_id text PRIMARY KEY, status text)"
-        )
+        celerys = "CREATE TABLE IF NOT EXISTS {keyspace}.tasks (task_id text PRIMARY KEY, n int)"
+        client.rows(celerys)
         store = open_store(cassandra_url, {"cassandra_table": "tasks"})
         store.set("key", b"v", 60)
         assert store.get("key").value == b"v"
