@@ -175,3 +175,11 @@ def test_a_task_stores_its_result_in_the_directory(outside, tmp_path):
     (tmp_path / "tasks.py").write_text(textwrap.dedent(application))
     assert outside("tasks.py", cwd=tmp_path) == "144\n"
     assert any((tmp_path / "results").iterdir())
+
+
+def test_a_rule_is_told_where_the_page_is_not(outside, tmp_path):
+    script = """
+        from kvbackends.testing import checks
+        print({check.rule_text.partition(" ")[0] for check in checks() if check.area == "ranks"})
+    """
+    assert outside("-c", textwrap.dedent(script), cwd=tmp_path) == "{'`rank_of(stored'}\n"

@@ -87,8 +87,8 @@ class Waits(Base):
             for _id, meta in self._collect(leaf_ids(result), timeout, interval, on_message, look):
                 if meta["status"] in states.PROPAGATE_STATES and look is not None:
                     look()
-                if not is_set(result):
-                    result._maybe_set_cache(meta)
+                if not is_set(result) and not result._cache:
+                    result._maybe_set_cache(meta)  # its own wait was forgotten meanwhile
         return result.maybe_throw(callback=callback, propagate=propagate)
 
     def wait_for(

@@ -54,6 +54,7 @@ def _failure(failure: Failure, plugins: Sequence[str]) -> dict[str, Any]:
         "check": failure.check.name,
         "summary": failure.check.summary,
         "rule": failure.check.rule,
+        "rule_text": failure.check.rule_text,
         "modes": failure.modes,
         "cases": [each.case for each in failure.runs],
         "message": failure.message,

@@ -103,6 +103,7 @@ def _failure(failure: Failure, marks: Signs) -> Group:
     table.add_column(overflow="fold")
     table.add_row("proves", failure.check.summary)
     table.add_row("rule", Text(failure.check.rule, "cyan underline"))
+    table.add_row("", Text(failure.check.rule_text, "dim"))
     if failure.teller.case not in MODES:
         table.add_row("case", failure.teller.case)
     for frame in failure.where:

@@ -8,10 +8,9 @@ from importlib import import_module
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from kvbackends.records import Feature
+from kvbackends.testing.rules import PAGE, text_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-RULES = "docs/contract.md"
 
 
 class Check(NamedTuple):
@@ -34,6 +33,11 @@ class Check(NamedTuple):
     def method(self) -> str:
         """The name of the check among the methods of a `StoreSuite`."""
         return f"test_{self.name.replace('.', '_')}"
+
+    @property
+    def rule_text(self) -> str:
+        """The rule itself."""
+        return text_of(self.rule)
 
     def is_lacking(self, features: Feature) -> bool:
         """Whether a store with these features is not asked."""
@@ -107,7 +111,7 @@ def _checks_of(area: type[Area]) -> Iterator[Check]:
             yield Check(
                 name=f"{area.area}.{name}",
                 area=area.area,
-                rule=f"{RULES}#{anchor}",
+                rule=f"{PAGE}#{anchor}",
                 summary=_first_sentence(function.__doc__ or ""),
                 quick=getattr(function, "kvbackends_quick", True),
                 requires=getattr(function, "kvbackends_requires", Feature.NONE),

@@ -14,3 +14,11 @@ def test_every_rule_is_written_down():
         page, anchor = link.split("#")
         headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
         assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_rule_has_a_text():
+    """So it is told wherever the page is not at hand."""
+    assert all(len(check.rule_text) > 30 for check in checks())
+    rule = next(check.rule_text for check in checks() if check.name == "ranks.matrix")
+    assert rule.startswith("`rank_of(stored bytes)` is given to `offer`")
+    assert "\n" not in rule

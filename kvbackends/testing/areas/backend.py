@@ -17,7 +17,7 @@ class WholeBackend(Area):
     """What Celery makes of the store, in a worker with two processes."""
 
     area = "backend"
-    rule = "features"
+    rule = "in-celery"
 
     @requires(Feature.SHARED)
     def result(self, job: Job) -> None:
