@@ -266,7 +266,9 @@ class Barriers:
     def _closed(self, barrier: str, ttl: float | None) -> tuple[Run, int] | None:
         """Write the tombstone; the run that it ends, and how many had arrived."""
         while True:
-            look = self._records.read(barrier)
+            look = self._records.seen(barrier)
+            if look is None or look.control is None or look.control.owner is None:
+                look = self._records.read(barrier)
             control = look.control or Control()
             if look.control is not None and control.owner is None and not control.done:
                 return None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from kvbackends_elasticsearch.documents import Document, Source, Version
-from kvbackends_elasticsearch.errors import Unavailable, item_refused
+from kvbackends_elasticsearch.errors import Cause, Unavailable, refused_item
 from kvbackends_elasticsearch.index import Index
 from kvbackends_elasticsearch.requests import Sender
 
@@ -16,16 +16,12 @@ CREATE: Version = (-1, 0)
 """Stands for the version of a document that does not exist."""
 
 
-class _Error(msgspec.Struct):
-    type: str = "unknown error"
-
-
 class _Found(msgspec.Struct):
     id: str = msgspec.field(name="_id", default="")
     seq_no: int = msgspec.field(name="_seq_no", default=-1)
     term: int = msgspec.field(name="_primary_term", default=0)
     source: Source | None = msgspec.field(name="_source", default=None)
-    error: _Error | None = None
+    error: Cause | None = None
 
     def document(self) -> Document | None:
         if self.error and self.error.type != "index_not_found_exception":
@@ -46,7 +42,7 @@ class Item(msgspec.Struct):
     count: int = msgspec.field(name="_version", default=0)
     """How often the document was written since it was created."""
     got: _Found | None = msgspec.field(name="get", default=None)
-    error: _Error | None = None
+    error: Cause | None = None
 
     @property
     def done(self) -> bool:
@@ -153,7 +149,7 @@ class Client:
         items = [item for each in decoded for item in each.values()]
         for item in items:
             if not item.done and item.status not in {404, 409}:
-                raise item_refused(item.status, item.error.type if item.error else "unknown error")
+                raise refused_item(item.status, item.error or Cause())
         return items
 
     def get_many(

@@ -16,8 +16,6 @@ LONGEST_ID = 512
 LARGEST = 75_000_000
 """Bytes.  In base64 they fit into 100 MB, the server's ``http.max_content_length``."""
 _LONGEST_BODY = 100_000_000
-_LONGEST_TEXT = 30_000_000
-"""Bytes of one text: the server's JSON parser refuses texts of 50 million letters."""
 
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     "key": {"type": "keyword", "ignore_above": 512},
@@ -43,7 +41,7 @@ class Source(msgspec.Struct):
     """The fields of a stored document that are read."""
 
     result: Any = None
-    binary: str | list[str] | None = None
+    binary: str | None = None
     expires: float | None = None
     control: Any = None
 
@@ -54,8 +52,7 @@ class Source(msgspec.Struct):
     def value(self) -> bytes:
         """The stored bytes."""
         if self.binary is not None:
-            pieces = [self.binary] if isinstance(self.binary, str) else self.binary
-            return b"".join(map(b64decode, pieces))
+            return b64decode(self.binary)
         if isinstance(self.result, str):
             return self.result.encode()
         return b"" if self.result is None else _from_object(self.result)
@@ -111,14 +108,13 @@ def _held(value: bytes, *, as_text: bool) -> dict[str, Any]:
         found = _as_object(value)
         return _as_binary(value) if found is None else {"result": found}
     try:
-        return {"result": value.decode()} if len(value) < _LONGEST_TEXT else _as_binary(value)
+        return {"result": value.decode()}
     except UnicodeDecodeError:
         return _as_binary(value)
 
 
 def _as_binary(value: bytes) -> dict[str, Any]:
-    pieces = range(0, len(value), _LONGEST_TEXT) or (0,)
-    return {"binary": [b64encode(value[i : i + _LONGEST_TEXT]).decode() for i in pieces]}
+    return {"binary": b64encode(value).decode()}
 
 
 # -- elasticsearch_save_meta_as_text = False ------------------------------------------------------

@@ -9,6 +9,7 @@ import msgspec
 
 from kvbackends import ConfigurationError, StoreError
 from kvbackends_elasticsearch.documents import CELERYS_FIELDS, FIELDS
+from kvbackends_elasticsearch.errors import Unavailable
 from kvbackends_elasticsearch.requests import Sender
 
 PAGE = 5000
@@ -32,6 +33,14 @@ class _Hits(msgspec.Struct):
 
 class _Found(msgspec.Struct):
     hits: _Hits
+
+
+class _Shards(msgspec.Struct):
+    failed: int = 0
+
+
+class _Refreshed(msgspec.Struct):
+    shards: _Shards = msgspec.field(name="_shards", default_factory=_Shards)
 
 
 class _Point(msgspec.Struct):
@@ -114,8 +123,11 @@ class Index:
     def refresh(self) -> None:
         """What was confirmed before is found by searches from here on."""
         answer = self._sender.send("POST", f"{self.path}/_refresh")
-        if answer.status != 404:
-            answer.accepted()
+        if answer.status == 404:
+            return
+        done = msgspec.json.decode(answer.accepted(), type=_Refreshed)
+        if done.shards.failed:
+            raise Unavailable("Elasticsearch could not refresh all copies of the index")
 
     def search(
         self, query: Mapping[str, Any], *, routing: str | None = None, **more: Any

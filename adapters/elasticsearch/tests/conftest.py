@@ -1,0 +1,114 @@
+"""A store whose requests are written down, and a server that only says what it is told to say."""
+
+import contextlib
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+
+import pytest
+from kvbackends_elasticsearch.requests import Sender
+
+from kvbackends import open_store
+
+NO_RETRY = {"result_backend_transport_options": {"retry": False}}
+
+
+@pytest.fixture(scope="session")
+def server_url(request):
+    """The URL of a server, without an index: that of the version that the client is made for."""
+    old = version("elastic-transport").startswith("8.")
+    url = request.getfixturevalue("elasticsearch_url" if old else "elasticsearch9_url")
+    return url.rpartition("/")[0]
+
+
+@pytest.fixture
+def index_url(server_url):
+    """The URL of an index that is not there yet."""
+    return f"{server_url}/own-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def open_one():
+    """Opens stores, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(url, settings=NO_RETRY):
+            store = open_store(url, settings)
+            stack.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+def store(open_one, index_url):
+    """A store whose index is made."""
+    made = open_one(index_url)
+    made.set("made", b"")
+    return made
+
+
+class Requests:
+    """What was sent; one request is one round trip."""
+
+    def __init__(self):
+        self.lines = []
+
+    def of(self, call, *args):
+        """What `call` sends, without the id and what follows it."""
+        del self.lines[:]
+        call(*args)
+        return list(self.lines)
+
+
+@pytest.fixture
+def requests(monkeypatch):
+    seen, send = Requests(), Sender.send
+
+    def noted(self, method, target, body=None):
+        seen.lines.append(f"{method} {target.split('?')[0].split('/')[2]}")
+        return send(self, method, target, body)
+
+    monkeypatch.setattr(Sender, "send", noted)
+    return seen
+
+
+class Recorder:
+    """A server on 127.0.0.1 that keeps what it is asked, and answers with `status` and `body`."""
+
+    def __init__(self):
+        self.status, self.body, self.asked = 200, b"{}", []
+        recorder = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                self.rfile.read(int(self.headers.get("content-length") or 0))
+                recorder.asked.append((self.command, self.path, dict(self.headers)))
+                self.send_response(recorder.status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(recorder.body)))
+                self.end_headers()
+                self.wfile.write(recorder.body)
+
+            do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the base class asks
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.host = f"127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def recorder():
+    with contextlib.closing(Recorder()) as server:
+        yield server

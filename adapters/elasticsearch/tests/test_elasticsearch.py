@@ -1,0 +1,351 @@
+"""What is Elasticsearch's own: its documents, its index, its round trips, its barriers."""
+
+import json
+import threading
+import time
+from multiprocessing import get_context
+
+import elasticsearch
+import pytest
+from celery import Celery
+from celery.backends.elasticsearch import ElasticsearchBackend as Celerys
+from kvbackends_elasticsearch.client import Pace
+
+from kvbackends import SIZE_PLACE, ConfigurationError, Offer, Outcome, Part, Rank, open_store
+
+WAITING, CLAIMED, HELD, CLOSED = Outcome
+TTL = 60
+
+
+def rank_of(value):
+    return Rank(int(value[:1]))
+
+
+def offer(key, rank=Rank.SUCCEEDED, **facets):
+    return Offer(key, b"%d" % rank, rank, TTL, facets)
+
+
+def part(barrier, place, delivery="d"):
+    return Part(barrier, place, f"task-{place}", f"{delivery}-{place}")
+
+
+def begin(store, barrier, size):
+    store.open_barrier(barrier, b"about", TTL)
+    return store.expect(Part(barrier, SIZE_PLACE, "size", "size"), size, TTL)
+
+
+def sender(store):
+    """The connections below all layers."""
+    while hasattr(store, "inner"):
+        store = store.inner
+    return store._client()._sender
+
+
+def document(store, key):
+    """The stored fields."""
+    path = store_path(store)
+    answer = sender(store).read("GET", f"{path}/_doc/{key}")
+    return json.loads(answer.accepted())["_source"]
+
+
+def store_path(store):
+    while hasattr(store, "inner"):
+        store = store.inner
+    return store._client().index.path
+
+
+def make_index(url, open_one, properties):
+    """An index with these fields, made by somebody else."""
+    store = open_one(url)
+    body = json.dumps({"mappings": {"properties": properties}}).encode()
+    sender(store).send("PUT", store_path(store), body).accepted()
+    return store
+
+
+# -- documents ------------------------------------------------------------------------------------
+
+
+def test_a_result_is_celerys_document_with_our_fields_beside(store):
+    store.offer(offer("key", state="SUCCESS")._replace(value=b'3{"\xc3\xa4": 1}'), rank_of)
+    found = document(store, "key")
+    assert found["result"] == '3{"ä": 1}'
+    assert time.strptime(found["@timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ")
+    assert found["facets"] == ["state=SUCCESS"]
+    assert found["expires"] / 1000 == pytest.approx(time.time() + TTL, abs=10)
+
+
+def test_bytes_that_are_no_text_are_kept_beside(store):
+    store.set("key", b"\xff\x00")
+    assert document(store, "key")["binary"] == "/wA="
+    assert store.get("key").value == b"\xff\x00"
+
+
+RECORD = b'{"status": "SUCCESS", "result": {"a": [1.5, null]}, "traceback": null, "children": []}'
+
+
+def test_a_record_may_be_an_object_as_celerys_setting_asks(index_url, open_one):
+    store = open_one(f"{index_url}?save_meta_as_text=0")
+    for key, value in (("record", RECORD), ("other", b"[1, 2]"), ("odd", b'{"result":1 }')):
+        store.set(key, value)
+        assert store.get(key).value == value
+    found = document(store, "record")["result"]
+    assert (found["status"], found["result"]) == ("SUCCESS", '{"a": [1.5, null]}')
+    assert open_one(index_url).get("record").value == RECORD
+
+
+@pytest.mark.filterwarnings("ignore:The 'params' parameter:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The 'body' parameter:DeprecationWarning")
+@pytest.mark.parametrize("as_text", [True, False])
+def test_celerys_own_backend_and_this_one_read_each_other(index_url, open_one, as_text):
+    """Both ways, on an index that Celery's backend has made."""
+    app = Celery(set_as_current=False)
+    app.conf.elasticsearch_save_meta_as_text = as_text
+    theirs = Celerys(url=index_url.replace("elasticsearch", "http", 1), app=app)
+    theirs._server = client_of(index_url)
+    theirs.store_result("theirs", {"a": 1}, "SUCCESS")
+    ours = open_store(index_url, {"elasticsearch_save_meta_as_text": as_text})
+    record = json.loads(ours.get("celery-task-meta-theirs").value)
+    assert (record["status"], record["result"]) == ("SUCCESS", {"a": 1})
+    assert not ours.offer(offer("celery-task-meta-theirs", Rank.FAILED), lambda _: Rank.SUCCEEDED)
+    ours.set("celery-task-meta-ours", json.dumps({**record, "task_id": "ours"}).encode(), TTL)
+    assert theirs.get_result("ours") == {"a": 1}
+    assert sorted(ours.scan("celery-task")) == ["celery-task-meta-ours", "celery-task-meta-theirs"]
+    assert begin(ours, "barrier", 1).outcome is WAITING
+    assert ours.arrive(part("barrier", 0), RECORD, TTL).outcome is CLAIMED
+    assert [value for _, value in ours.parts("barrier")] == [RECORD]
+    ours.close()
+    theirs._server.close()
+
+
+def client_of(url):
+    """The client without the options that client 8 calls outdated."""
+    return elasticsearch.Elasticsearch(url.rpartition("/")[0].replace("elasticsearch", "http", 1))
+
+
+# -- the index ------------------------------------------------------------------------------------
+
+
+def test_concurrent_makers_of_the_index_all_succeed(index_url, open_one):
+    stores = [open_one(index_url) for _ in range(6)]
+    threads = [
+        threading.Thread(target=store.set, args=(f"k{i}", b"v")) for i, store in enumerate(stores)
+    ]
+    for each in (*threads, None):
+        if each:
+            each.start()
+    for each in threads:
+        each.join()
+    assert len(stores[0].get_batch([f"k{i}" for i in range(6)])) == 6
+    assert sorted(stores[0].scan("k")) == [f"k{i}" for i in range(6)]
+
+
+def test_reading_makes_no_index(index_url, open_one, requests):
+    store = open_one(index_url)
+    assert store.get("key") is None
+    assert store.get_batch(["key"]) == {}
+    assert list(store.scan("")) == []
+    assert store.sweep() == 0
+    store.delete("key")
+    assert not any(line.startswith("PUT") for line in requests.lines)
+
+
+def test_a_field_of_another_type_is_refused(index_url, open_one):
+    store = make_index(index_url, open_one, {"expires": {"type": "long"}})
+    with pytest.raises(ConfigurationError, match="a field 'expires' of type long"):
+        store.set("key", b"v")
+
+
+def test_an_index_of_the_other_form_is_refused(index_url, open_one):
+    store = make_index(index_url, open_one, {"result": {"properties": {"a": {"type": "long"}}}})
+    with pytest.raises(ConfigurationError, match="save_meta_as_text to False"):
+        store.set("key", b"v")
+
+
+# -- round trips ----------------------------------------------------------------------------------
+
+
+def test_a_result_is_one_request_and_started_then_success_are_two(store, requests):
+    assert requests.of(store.offer, offer("a"), rank_of) == ["PUT _create"]
+    assert requests.of(store.offer, offer("b", Rank.UNREADY), rank_of) == ["PUT _create"]
+    assert requests.of(store.offer, offer("b"), rank_of) == ["PUT _doc"]
+    assert store.get("b").value == b"3"
+
+
+def test_a_result_over_another_processs_is_three_requests(store, requests, open_one, index_url):
+    open_one(index_url).offer(offer("key", Rank.UNREADY), rank_of)
+    three = ["PUT _create", "GET _doc", "PUT _doc"]
+    assert requests.of(store.offer, offer("key"), rank_of) == three
+    refused = ["PUT _create", "GET _doc"]
+    assert requests.of(store.offer, offer("key", Rank.FAILED), rank_of) == refused
+
+
+def test_what_was_remembered_is_only_a_guess(store, open_one, index_url):
+    """Another process wrote, or deleted, what this one wrote before."""
+    other = open_one(index_url)
+    for key in ("better", "gone", "celerys"):
+        assert store.offer(offer(key, Rank.UNREADY), rank_of)
+    other.offer(offer("better"), rank_of)
+    other.delete("gone")
+    assert not store.offer(offer("better", Rank.FAILED), rank_of)
+    assert store.offer(offer("gone", Rank.FAILED), rank_of)
+    assert other.get("gone").value == b"2"
+
+
+def test_reads_are_one_request(store, requests):
+    for i in range(10):
+        store.set(f"k{i}", b"v")
+    assert requests.of(store.get, "k0") == ["GET _doc"]
+    keys = [f"k{i}" for i in range(1000)]
+    store.get_batch(keys[:10])
+    assert requests.of(store.get_batch, keys) == ["POST _mget"]
+    assert requests.of(store.delete_batch, keys) == ["POST _bulk"]
+
+
+def test_a_chord_is_few_requests_and_each_part_two(store, requests, open_one, index_url):
+    assert requests.of(begin, store, "chord", 3) == ["POST _bulk"] * 2
+    finish = lambda place, by=store: by.finish(  # noqa: E731
+        offer(f"r{place}"), part("chord", place), rank_of, TTL
+    )
+    assert requests.of(finish, 0) == ["POST _bulk", "PUT _create"]
+    other = open_one(index_url)
+    other.set("made", b"")
+    assert requests.of(finish, 1, other) == ["GET _doc", "POST _bulk", "PUT _create"]
+    claim = ["POST _bulk", "POST _refresh", "POST _search", "POST _bulk"]
+    assert requests.of(finish, 2) == claim
+    assert requests.of(lambda: list(store.parts("chord"))) == ["GET _doc", "POST _mget"]
+    assert requests.of(store.renew, part("chord", 2)) == ["GET _doc"]
+    end = (part("chord", 2), TTL, offer("r2"), rank_of)
+    assert requests.of(store.close_barrier, *end) == ["POST _bulk", "PUT _create", "POST _bulk"]
+    assert requests.of(store.arrive, part("chord", 1), b"v", TTL) == ["GET _doc"]
+
+
+def test_large_values_are_read_a_few_at_a_time():
+    pace = Pace()
+    assert pace.size == 32
+    pace.told(32, 32_000_000)
+    assert pace.size == 16
+    pace.told(16, 16_000)
+    assert pace.size == 1000
+    pace = Pace()
+    for expected in (128, 512, 1000):
+        pace.told(0, 1000)
+        assert pace.size == expected
+
+
+# -- barriers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def left(store):
+    """How many documents a store has, whoever they belong to."""
+
+    def count():
+        index = store_path(store)
+        sender(store).send("POST", f"{index}/_refresh").accepted()
+        return json.loads(sender(store).send("GET", f"{index}/_count").accepted())["count"]
+
+    return count
+
+
+def test_a_worker_that_knows_an_earlier_run_finds_the_new_one(store, open_one, index_url):
+    worker = open_one(index_url)
+    begin(store, "chord", 2)
+    assert worker.arrive(part("chord", 0), b"old", TTL).outcome is WAITING
+    begin(store, "chord", 2)
+    assert worker.arrive(part("chord", 1), b"new", TTL).outcome is WAITING
+    assert worker.arrive(part("chord", 0), b"new", TTL).outcome is CLAIMED
+    assert {value for _, value in worker.parts("chord")} == {b"new"}
+
+
+def test_a_worker_that_knows_an_open_run_finds_it_closed(store, open_one, index_url, left):
+    worker = open_one(index_url)
+    begin(store, "chord", 2)
+    worker.arrive(part("chord", 0), b"v", TTL)
+    assert store.arrive(part("chord", 1), b"v", TTL).outcome is CLAIMED
+    assert len(list(store.parts("chord"))) == 2
+    store.close_barrier(part("chord", 1), TTL, None, rank_of)
+    assert worker.arrive(part("chord", 0, "again"), b"v", TTL).outcome is CLOSED
+    assert left() == 2  # the tombstone, and what the fixture stored
+
+
+def test_a_part_between_claim_and_close_leaves_nothing(store, left):
+    begin(store, "chord", 1)
+    assert store.arrive(part("chord", 0), b"v", TTL).outcome is CLAIMED
+    assert store.arrive(part("chord", 7), b"stray", TTL).outcome is HELD
+    store.close_barrier(part("chord", 0), TTL, None, rank_of)
+    assert left() == 2
+
+
+def test_an_arrival_that_is_repeated_claims_nothing_early(store):
+    begin(store, "chord", 3)
+    for _ in range(5):
+        assert store.arrive(part("chord", 0), b"v", TTL).outcome is WAITING
+    assert store.arrive(part("chord", 1), b"v", TTL).outcome is WAITING
+    assert store.arrive(part("chord", 2), b"v", TTL).outcome is CLAIMED
+
+
+def test_what_expired_of_a_barrier_is_swept(store, left):
+    store.open_barrier("chord", b"", 0.05)
+    store.arrive(part("chord", 0), b"v", 0.05)
+    time.sleep(0.1)
+    assert store.sweep() == 2  # the record and the value; the rest is kept for thirty days
+    assert left() == 3
+
+
+def test_a_chord_on_an_index_of_several_shards(index_url, open_one):
+    stores = [open_one(f"{index_url}?number_of_shards=3") for _ in range(3)]
+    for name in ("a", "b", "c", "d"):
+        begin(stores[0], name, 30)
+        told = [stores[i % 3].arrive(part(name, i), b"%d" % i, TTL).outcome for i in range(30)]
+        assert told == [WAITING] * 29 + [CLAIMED]
+        assert len(list(stores[1].parts(name))) == 30
+
+
+def test_of_parts_that_arrive_at_once_one_claims(index_url, open_one):
+    size = 40
+    stores = [open_one(index_url) for _ in range(4)]
+    stores[0].open_barrier("chord", b"", TTL)
+    told = []
+
+    def some(first):
+        store = stores[first]
+        told.extend(
+            store.arrive(part("chord", i), b"v", TTL).outcome for i in range(first, size, 4)
+        )
+        if first == 2:
+            told.append(stores[2].expect(Part("chord", SIZE_PLACE, "s", "s"), size, TTL).outcome)
+
+    threads = [threading.Thread(target=some, args=(i,)) for i in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(told) == size + 1
+    assert told.count(CLAIMED) == 1
+
+
+# -- ranks ----------------------------------------------------------------------------------------
+
+
+def _racer(url, rank, count, barrier):
+    store = open_store(url)
+    store.get("key")
+    for i in range(count):
+        barrier.wait()
+        store.offer(offer(f"race-{i}", rank), rank_of)
+
+
+def test_a_success_is_never_lost_to_a_retry_of_another_process(index_url, store):
+    count, context = 50, get_context("spawn")
+    barrier = context.Barrier(2)
+    racers = [
+        context.Process(target=_racer, args=(index_url, rank, count, barrier))
+        for rank in (Rank.SUCCEEDED, Rank.UNREADY)
+    ]
+    for each in racers:
+        each.start()
+    for each in racers:
+        each.join()
+    found = store.get_batch([f"race-{i}" for i in range(count)])
+    assert set(found.values()) == {b"3"}
+    assert len(found) == count

@@ -1,0 +1,168 @@
+"""What the URL and Celery's settings say, and what the server then sees of it."""
+
+import base64
+import socket
+import time
+
+import pytest
+from elastic_transport import NodeConfig
+from kvbackends_elasticsearch import ElasticsearchOptions
+from kvbackends_elasticsearch.errors import TimedOut, Unavailable
+from kvbackends_elasticsearch.options import index_of, nodes
+
+from kvbackends import ConfigurationError, StoreError, StoreURL, ValueTooLarge
+from kvbackends.options import fill
+
+
+def configured(text, **settings) -> list[NodeConfig]:
+    url = StoreURL.parse(text)
+    return nodes(url, fill(ElasticsearchOptions, url.query, settings))
+
+
+def test_celerys_own_url_names_host_index_and_a_document_type():
+    url = StoreURL.parse("kv+elasticsearch://user:pw@search.example/results/backend")
+    assert index_of(url) == "results"
+    [node] = nodes(url, ElasticsearchOptions())
+    assert (node.scheme, node.host, node.port) == ("http", "search.example", 9200)
+
+
+def test_without_an_index_it_is_celerys_default():
+    assert index_of(StoreURL.parse("elasticsearch://host")) == "celery"
+
+
+def test_several_hosts_are_used():
+    found = configured("elasticsearch://a:1,b,c:3/results")
+    assert [(node.host, node.port) for node in found] == [("a", 1), ("b", 9200), ("c", 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme"),
+    [
+        ("elasticsearch://a", "http"),
+        ("elasticsearch+http://a", "http"),
+        ("elasticsearch+https://a", "https"),
+        ("elasticsearch://a?use_ssl=1", "https"),
+    ],
+)
+def test_the_scheme_or_an_option_asks_for_tls(text, scheme):
+    assert [node.scheme for node in configured(text)] == [scheme]
+
+
+def test_tls_verifies_unless_told_otherwise():
+    assert configured("elasticsearch+https://a")[0].verify_certs
+    assert not configured("elasticsearch+https://a?verify_certs=0")[0].verify_certs
+    pinned = configured("elasticsearch+https://a?ssl_assert_fingerprint=ab12&ca_certs=/ca.pem")
+    assert (pinned[0].ssl_assert_fingerprint, pinned[0].ca_certs) == ("ab12", "/ca.pem")
+
+
+def test_options_of_tls_without_tls_are_refused():
+    with pytest.raises(ConfigurationError, match=r"ca_certs.*elasticsearch\+https"):
+        configured("elasticsearch://a?ca_certs=/ca.pem")
+
+
+def test_two_kinds_of_credentials_are_refused():
+    with pytest.raises(ConfigurationError, match="give one of") as raised:
+        configured("elasticsearch://user:hidden@a?api_key=hidden")
+    assert "hidden" not in str(raised.value)
+
+
+def test_celerys_settings_are_read():
+    settings = {
+        "elasticsearch_timeout": 3,
+        "elasticsearch_max_retries": 2,
+        "elasticsearch_retry_on_timeout": True,
+        "elasticsearch_save_meta_as_text": False,
+    }
+    options = fill(ElasticsearchOptions, {}, settings)
+    assert (options.timeout, options.max_retries) == (3.0, 2)
+    assert options.retry_on_timeout
+    assert not options.save_meta_as_text
+    assert configured("elasticsearch://a", **settings)[0].request_timeout == 3.0
+
+
+ENCODED = base64.b64encode(b"id:secret").decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "header"),
+    [
+        ("elasticsearch://us%2Fer:p%40ss@{}", f"Basic {base64.b64encode(b'us/er:p@ss').decode()}"),
+        ("elasticsearch://{}?api_key=id:secret", f"ApiKey {ENCODED}"),
+        (f"elasticsearch://{{}}?api_key={ENCODED.rstrip('=')}", f"ApiKey {ENCODED.rstrip('=')}"),
+        ("elasticsearch://{}?bearer_auth=secret", "Bearer secret"),
+    ],
+)
+def test_the_server_is_shown_the_credentials(recorder, open_one, url, header):
+    store = open_one(url.format(recorder.host))
+    store.get("key")
+    [(method, path, headers)] = recorder.asked
+    assert (method, path) == ("GET", "/celery/_doc/key")
+    assert headers["authorization"] == header
+    assert headers["accept"] == "application/json"
+    assert "secret" not in repr(store) + repr(vars(store))
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_may_pass_is_transient(recorder, open_one, status):
+    recorder.status = status
+    store = open_one(f"elasticsearch://{recorder.host}")
+    for call in (lambda: store.get("k"), lambda: store.set("k", b"v"), lambda: store.delete("k")):
+        with pytest.raises(Unavailable, match=str(status)):
+            call()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 413])
+def test_what_never_passes_is_not_repeated(recorder, open_one, status):
+    recorder.status = status
+    recorder.body = b'{"error":{"type":"kind","reason":"quotes a secret"},"status":0}'
+    store = open_one(f"elasticsearch://{recorder.host}", {})
+    with pytest.raises(StoreError, match=f"{status} .kind") as raised:
+        store.get("key")
+    assert not isinstance(raised.value, Unavailable)
+    assert isinstance(raised.value, ValueTooLarge) == (status == 413)
+    assert "secret" not in str(raised.value)
+    assert len(recorder.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "limit", "fits"),
+    [(44_000_056, 53_687_091, False), (40_000_000, 53_687_091, True)],
+)
+def test_a_document_that_never_fits_into_the_heap_is_no_passing_trouble(
+    recorder, open_one, operation, limit, fits
+):
+    """What server 9.2 says of 11 MB with a heap of 512 MB."""
+    recorder.status = 429
+    recorder.body = (
+        b'{"error":{"type":"es_rejected_execution_exception","reason":"rejected execution of '
+        b"primary operation [coordinating_and_primary_bytes=11000294, replica_bytes=0, "
+        b"all_bytes=11000294, primary_operation_bytes=%d, max_primary_bytes=%d]"
+        b'"},"status":429}' % (operation, limit)
+    )
+    store = open_one(f"elasticsearch://{recorder.host}")
+    with pytest.raises(Unavailable if fits else ValueTooLarge):
+        store.get("key")
+
+
+def test_reads_are_sent_again_as_often_as_celerys_setting_says(recorder, open_one):
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        dead = gone.getsockname()[1]
+    url = f"elasticsearch://127.0.0.1:{dead},{recorder.host}?max_retries=1"
+    for _ in range(4):  # whichever host comes first
+        assert open_one(url).get("key") is None
+
+
+def test_a_server_that_never_answers_ends_in_time(open_one):
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        store = open_one(f"elasticsearch://127.0.0.1:{hole.getsockname()[1]}?timeout=0.3")
+        began = time.monotonic()
+        with pytest.raises(TimedOut):
+            store.set("key", b"v")
+        assert 0.3 <= time.monotonic() - began < 2
+
+
+def test_a_server_that_is_not_there_is_transient(open_one):
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        open_one(f"elasticsearch://127.0.0.1:{port}").ping()
