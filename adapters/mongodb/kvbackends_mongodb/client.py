@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import pymongo
@@ -56,6 +56,21 @@ def translated(method: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
+        except PyMongoError as error:
+            if may_pass(error):
+                raise Unavailable(str(error)) from error
+            raise
+
+    return call
+
+
+def translated_each(method: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """The same for what is read while it is iterated."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        try:
+            yield from method(*args, **kwargs)
         except PyMongoError as error:
             if may_pass(error):
                 raise Unavailable(str(error)) from error

@@ -1,6 +1,6 @@
 """The store: each operation of the contract in one request, or two where a race was lost."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Self
 
 from kvbackends import (
@@ -17,7 +17,7 @@ from kvbackends import (
 )
 from kvbackends_mongodb import barriers, entries
 from kvbackends_mongodb.barriers import Barriers, Visit
-from kvbackends_mongodb.client import Client, Unavailable, translated
+from kvbackends_mongodb.client import Client, Unavailable, translated, translated_each
 from kvbackends_mongodb.options import MongoDBOptions, Target, target
 
 
@@ -95,13 +95,13 @@ class MongoDBStore(Store):
         """One request; above 18 digits, and over bytes that `set` has stored, some more."""
         return entries.increment(self._client().entries, key, by, ttl)
 
-    @translated
+    @translated_each
     def scan(self, prefix: str) -> Iterator[str]:
         """In order, in batches; keys written meanwhile may be missing."""
         return entries.scan(self._client().entries, prefix)
 
-    @translated
-    def find(self, facets: Mapping[str, str]) -> Iterable[str]:
+    @translated_each
+    def find(self, facets: Mapping[str, str]) -> Iterator[str]:
         """By the index on the facets."""
         return entries.find(self._client().entries, facets)
 

@@ -296,6 +296,17 @@ class TestErrors:
         with pytest.raises(OperationFailure):
             store.set(key, b"w")
 
+    def test_listing_that_breaks_off(self, failing_server, fail, open_one, key):
+        """An error while keys are listed is the transient one, too."""
+        store = open_one(failing_server.url, retryReads=False)
+        for i in range(150):
+            store.set(f"{key}-{i}", b"v")
+        keys = store.scan(key)
+        next(keys)
+        fail(1, failCommands=["getMore"], closeConnection=True)
+        with pytest.raises(Unavailable):
+            list(keys)
+
     def test_without_the_right_to_make_indexes(self, failing_server, fail, open_one, key, caplog):
         """A user who may only read and write does, and is warned."""
         store = open_one(failing_server.url)
