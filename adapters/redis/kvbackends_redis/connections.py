@@ -100,11 +100,18 @@ class Connections:
         self._listening.add(connection)
         return connection
 
-    def close(self) -> None:
-        """Close every connection.  In a forked child: only this process's copies of the files."""
+    def abandon(self) -> None:
+        """Close a forked child's copies of the files; what the parent uses is not touched.
+
+        The plain client's pool does so itself, when it notices.
+        """
         self._free.clear()
         for connection in (*self._alive, *self._listening):
             connection.disconnect()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.abandon()
         if self._client is not None:
             self._client.connection_pool.disconnect()
 

@@ -38,7 +38,7 @@ class RedisStore(Store):
         self._connections = PerProcess(
             lambda: Connections(endpoint.kind, endpoint.arguments, endpoint.most),
             close=Connections.close,
-            abandon=Connections.close,
+            abandon=Connections.abandon,
         )
 
     @classmethod

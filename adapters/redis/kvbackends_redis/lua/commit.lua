@@ -15,10 +15,5 @@ if ttl == '' then
 else
   redis.call('PEXPIRE', key, ttl)
 end
--- A large value is copied into Lua only for who listens.  Where that must not be asked: for all.
-local listeners = redis.pcall('PUBSUB', 'NUMSUB', key)
-local patterns = redis.pcall('PUBSUB', 'NUMPAT')
-if type(patterns) ~= 'number' or listeners.err or listeners[2] > 0 or patterns > 0 then
-  tell(key, redis.call('GET', key))
-end
+if listened(key) then tell(key, redis.call('GET', key)) end -- a copy into Lua, for who wants it
 return 1

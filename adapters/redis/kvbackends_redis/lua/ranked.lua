@@ -51,7 +51,15 @@ local function put(key, value, ttl)
   end
 end
 
--- Celery's clients, in any language, read the result from the message.
+-- False where certainly nobody listens; a user who may not ask is told nothing for sure.
+local function listened(key)
+  local channels = redis.pcall('PUBSUB', 'NUMSUB', key)
+  local patterns = redis.pcall('PUBSUB', 'NUMPAT')
+  return channels.err or type(patterns) ~= 'number' or channels[2] > 0 or patterns > 0
+end
+
+-- Celery's clients, in any language, read the result from the message.  To publish a small one costs
+-- less than to ask who listens.
 local function tell(key, value)
-  redis.call('PUBLISH', key, value)
+  if #value <= 16384 or listened(key) then redis.call('PUBLISH', key, value) end
 end
