@@ -19,8 +19,10 @@ TIMEOUTS = {
 }
 """Milliseconds, where the URL says nothing.  The driver waits 30 s, and for an answer for ever."""
 
-_CELERYS = ("database", "taskmeta_collection", "groupmeta_collection", "user", "password")
-_HOSTS = ("host", "port", "mongo_host")
+_CELERYS = (
+    *("host", "port", "mongo_host", "database", "taskmeta_collection", "groupmeta_collection"),
+    *("user", "password", "max_pool_size", "options"),
+)
 
 
 class MongoDBOptions(Options, frozen=True, kw_only=True):
@@ -72,31 +74,38 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
 
     Raises `InvalidOption` or `ConfigurationError` for what the driver would not accept.
     """
-    settings = dict(options.settings)
+    settings = options.settings
     query = _drivers_query(url, options)
-    given = _checked(query)
-    # Celery: its default, then the URL's options, then `options`, then whatever else is there.
-    told = {"maxPoolSize": settings.pop("max_pool_size", None), **settings.pop("options", {})}
-    told |= {name: settings[name] for name in settings if name not in (*_CELERYS, *_HOSTS)}
-    told = {name: value for name, value in told.items() if value is not None}
-    all_given = {name.lower(): value for name, value in (given | told).items()}
-    arguments = {k: v for k, v in TIMEOUTS.items() if k.lower() not in all_given} | told
-    if "timeoutms" in all_given:  # one for the whole operation; the driver takes it or those
-        arguments = told
-    for name, argument in (("user", "username"), ("password", "password")):
-        if settings.get(name):
-            arguments[argument] = settings[name]
-    if hosts := _hosts(settings):
-        arguments = {**options.driver_options, "host": hosts, **arguments}
+    told = _told(settings)
+    given = {name.lower(): value for name, value in (_checked(query) | told).items()}
     return Target(
         uri=_uri(url, query),
-        arguments=arguments,
+        arguments=_hosts(settings, options) | _timeouts(given) | told,
         database=settings.get("database") or url.path.partition(".")[0] or "celery",
         collection=options.collection
         or f"{settings.get('taskmeta_collection', 'celery_taskmeta')}_kv",
-        concern=_concern(all_given),
-        falls_back=bool(url.path) and "authsource" not in all_given,
+        concern=_concern(given),
+        falls_back=bool(url.path) and "authsource" not in given,
     )
+
+
+def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The driver's options in Celery's settings: `options`, and whatever is left over."""
+    named = {
+        "maxPoolSize": settings.get("max_pool_size"),
+        "username": settings.get("user"),
+        "password": settings.get("password"),
+    }
+    others = {name: value for name, value in settings.items() if name not in _CELERYS}
+    told = named | settings.get("options", {}) | others
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _timeouts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Ours, where the user says nothing; one for the whole operation takes the place of all."""
+    if "timeoutms" in given:
+        return {}
+    return {name: value for name, value in TIMEOUTS.items() if name.lower() not in given}
 
 
 def _drivers_query(url: StoreURL, options: MongoDBOptions) -> str:
@@ -136,16 +145,16 @@ def _uri(url: StoreURL, query: str) -> Secret:
     return Secret(uri)
 
 
-def _hosts(settings: Mapping[str, Any]) -> Any:
+def _hosts(settings: Mapping[str, Any], options: MongoDBOptions) -> dict[str, Any]:
     """Celery: with a host or a port in its settings those of the URL do not count."""
-    if settings.get("mongo_host"):
-        return settings["mongo_host"]
-    if "host" not in settings and "port" not in settings:
-        return None
-    host = settings.get("host", "localhost")
+    host, port = settings.get("host", "localhost"), settings.get("port", 27017)
     if isinstance(host, str) and not host.startswith("mongodb"):
-        return f"mongodb://{host}:{settings.get('port', 27017)}"
-    return host
+        host = f"mongodb://{host}:{port}"
+    if settings.get("mongo_host"):
+        host = settings["mongo_host"]
+    elif "host" not in settings and "port" not in settings:
+        return {}
+    return {**options.driver_options, "host": host}
 
 
 def _concern(given: Mapping[str, Any]) -> WriteConcern:
