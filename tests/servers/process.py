@@ -217,9 +217,12 @@ def ask(port: int, question: bytes) -> bytes:
 
 def receive(connection: socket.socket, size: int) -> bytes:
     """Exactly so many bytes from a connection; OSError when it ends before."""
-    received = connection.recv(size, socket.MSG_WAITALL)
-    if len(received) < size:
-        raise ConnectionResetError("the answer ended too early")
+    received = b""
+    while len(received) < size:  # MSG_WAITALL does not wait where there is a timeout
+        more = connection.recv(size - len(received))
+        if not more:
+            raise ConnectionResetError("the answer ended too early")
+        received += more
     return received
 
 
