@@ -194,7 +194,7 @@ def _arguments(plan: Plan) -> dict[str, Any]:
         "connection_class": _connection_class(),
         # Without it the driver's small packets wait for the server's delayed acknowledgements.
         "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        "reconnection_policy": ExponentialReconnectionPolicy(SHORTEST, LONGEST),
+        "reconnection_policy": ExponentialReconnectionPolicy(SHORTEST, LONGEST, max_attempts=None),
         "protocol_version": PROTOCOL,
         "idle_heartbeat_interval": 10,
     }

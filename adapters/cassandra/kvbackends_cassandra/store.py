@@ -42,8 +42,10 @@ _SCAN = "SELECT key FROM {entries}"
 
 PLAIN = 0
 """Stands for the rank of what was not offered: its bytes tell."""
-TOGETHER = 50
-"""Keys of one ``IN``."""
+FIRST, TOGETHER = 20, 50
+"""Keys of the first ``IN`` of a batch, and of each later one, which are sent together."""
+ANSWER_BYTES = 1 << 20
+"""What a later one aims at."""
 LISTED = 5000
 """Keys of a page of `scan`."""
 
@@ -104,11 +106,18 @@ class CassandraStore(Store):
         return Entry(*rows[0]) if rows and rows[0][0] is not None else None
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """A request for every fifty keys, all at the same time."""
+        """One request for a few keys, then one for every fifty, all at the same time.
+
+        The first ones show how large values are: a server builds its answer in memory.
+        """
         listed = list(keys)
-        batches = [(listed[start : start + TOGETHER],) for start in range(0, len(listed), TOGETHER)]
-        answers = self._client().all_rows(_READ_MANY, batches)
-        return {key: value for rows in answers for key, value in rows if value is not None}
+        found = self._values([listed[:FIRST]])
+        if len(listed) > FIRST:
+            largest = max(map(len, found.values()), default=0)
+            size = max(1, min(TOGETHER, ANSWER_BYTES // (largest + 100)))
+            starts = range(FIRST, len(listed), size)
+            found |= self._values([listed[start : start + size] for start in starts])
+        return found
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """One request."""
@@ -198,6 +207,10 @@ class CassandraStore(Store):
     def close(self) -> None:
         """Close the connections; a later call opens them again."""
         self._client.close()
+
+    def _values(self, batches: list[list[str]]) -> dict[str, bytes]:
+        answers = self._client().all_rows(_READ_MANY, [(keys,) for keys in batches])
+        return {key: value for rows in answers for key, value in rows if value is not None}
 
     def _swap(
         self, key: str, value: bytes, rank: int, version: Hashable | None, ttl: float | None

@@ -98,8 +98,17 @@ class TestRequests:
     def test_many(self, store, requests, key):
         keys = [f"{key}-{i}" for i in range(store.limits.batch_keys)]
         store.set(keys[-1], b"v")
-        assert requests(store.get_batch, keys) == 20, "fifty keys each, all at once"
-        assert requests(store.get_batch, keys[:50]) == 1
+        assert requests(store.get_batch, keys[:20]) == 1
+        assert requests(store.get_batch, keys) == 1 + 20, "fifty keys each, all at once"
+        assert store.get_batch(keys) == {keys[-1]: b"v"}
+
+    def test_many_large_ones(self, store, requests, key):
+        """A server builds an answer in memory: large values are asked for one by one."""
+        keys = [f"{key}-{i}" for i in range(25)]
+        for each in keys:
+            store.set(each, b"x" * 600_000, 60)
+        assert requests(store.get_batch, keys) == 1 + 5
+        store.delete_batch(keys)
 
     def test_a_chord(self, store, requests, key):
         assert requests(store.open_barrier, key, b"about", 60) == 1
