@@ -50,8 +50,9 @@ def test_unready_parents_are_read_in_batches_after_the_first_look(store, tmp_pat
                 result.get(timeout=0.25, interval=0.05)
 
         made.spent(wait)
-        assert made.counter.calls["get"] == 300
-        assert made.counter.calls["get_batch"] <= 60
+        looks = 60  # of the waiter at its own key, alone or with the parents
+        assert 300 <= made.counter.calls["get"] <= 300 + looks
+        assert made.counter.calls["get_batch"] <= looks
 
 
 def test_a_part_costs_the_same_in_a_small_and_in_a_large_header(tmp_path):
