@@ -7,20 +7,28 @@ The driver sends one and waits for its answer; several in one send save round tr
 import select
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
-    MemcacheClientError,
     MemcacheServerError,
     MemcacheUnexpectedCloseError,
+    MemcacheUnknownError,
 )
 
 from kvbackends import Entry, Secret, ValueTooLarge
 
 T = TypeVar("T")
-TOO_LARGE = b"SERVER_ERROR object too large for cache"
-STORED = {b"STORED": True, b"NOT_STORED": False, b"EXISTS": False, b"NOT_FOUND": False}
+DONE = {
+    b"STORED\r\n": True,
+    b"DELETED\r\n": True,
+    b"TOUCHED\r\n": True,
+    b"NOT_STORED\r\n": False,
+    b"EXISTS\r\n": False,
+    b"NOT_FOUND\r\n": False,
+}
+TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
 
 
 class Connection:
@@ -33,53 +41,41 @@ class Connection:
         self.run = (stats[b"pid"], stats[b"time"] - stats[b"uptime"])
         """Names this run of the server: where it ends, so does the connection."""
         self._client = client
-        self._send = client.sock.sendall
         self._file = client.sock.makefile("rb")
-        self._readable = select.poll()
-        self._readable.register(client.sock, select.POLLIN)
+        self._idle = select.poll()
+        self._idle.register(client.sock, select.POLLIN)
+        self.send = client.sock.sendall
+        """Takes commands; the answer to each has to be read."""
 
     def lost(self) -> bool:
         """True if the server has closed it while it was idle."""
-        return bool(self._readable.poll(0))
+        return bool(self._idle.poll(0))
 
     def close(self) -> None:
         """Close it; may be repeated."""
         self._file.close()
         self._client.close()
 
-    def send(self, commands: bytes) -> "Connection":
-        """Send; for each command one answer has to be read."""
-        self._send(commands)
-        return self
-
-    def answer(self) -> bytes:
-        """The next line.  Raises the driver's exceptions."""
-        line: bytes = self._file.readline()
-        if not line.endswith(b"\r\n"):
-            raise MemcacheUnexpectedCloseError
-        answer = line[:-2]
-        if answer == TOO_LARGE:
-            raise ValueTooLarge("memcached refused a value; see the option item_size_max")
-        if answer.startswith(b"SERVER_ERROR"):
-            raise MemcacheServerError(answer.decode("latin-1"))
-        if answer.startswith((b"CLIENT_ERROR", b"ERROR")):
-            raise MemcacheClientError(answer.decode("latin-1"))
-        return answer
-
-    def stored(self) -> bool:
-        """The answer to a storage command."""
-        return STORED[self.answer()]
+    def done(self) -> bool:
+        """The answer to a command that changes something.  Raises the driver's exceptions."""
+        line = self._file.readline()
+        done = DONE.get(line)
+        if done is None:
+            raise _error(line)
+        return done
 
     def entries(self) -> dict[bytes, Entry]:
         """The answer to ``gets``."""
         found = {}
-        while (answer := self.answer()) != b"END":
-            _, key, _, size, unique = answer.split()
+        while (line := self._file.readline()).startswith(b"VALUE "):
+            _, key, _, size, unique = line.split()
             value = self._file.read(int(size))
             if self._file.read(2) != b"\r\n":
                 raise MemcacheUnexpectedCloseError
             # The server counts from the beginning when it starts: the number alone would repeat.
-            found[key] = Entry(value, (self.run, unique.decode()))
+            found[key] = Entry(value, (self.run, unique))
+        if line != b"END\r\n":
+            raise _error(line)
         return found
 
 
@@ -91,18 +87,26 @@ class Server:
         self._idle: deque[Connection] = deque()
         self._closed = False
 
+    def ask(self, commands: bytes, answer: Callable[[Connection], T]) -> T:
+        """Send, and read the answer."""
+
+        def said(connection: Connection) -> T:
+            connection.send(commands)
+            return answer(connection)
+
+        return self.talk(said)
+
     def talk(self, what: Callable[[Connection], T]) -> T:
         """``what(connection)``, on a connection of its own."""
-        connection = self._idle_one() or self._connect()
+        connection = self._from_idle() or self._connect()
         try:
             said = what(connection)
         except BaseException:
             connection.close()  # an answer may be under way
             raise
+        self._idle.append(connection)
         if self._closed:
-            connection.close()
-        else:
-            self._idle.append(connection)
+            self.close()
         return said
 
     def close(self) -> None:
@@ -111,15 +115,14 @@ class Server:
         while self._idle:
             self._idle.pop().close()
 
-    def _idle_one(self) -> Connection | None:
-        while True:
-            try:
+    def _from_idle(self) -> Connection | None:
+        while self._idle:
+            with suppress(IndexError):  # another thread was faster
                 connection = self._idle.pop()
-            except IndexError:
-                return None
-            if not connection.lost():
-                return connection
-            connection.close()
+                if not connection.lost():
+                    return connection
+                connection.close()
+        return None
 
 
 def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Connection:
@@ -130,3 +133,12 @@ def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Con
     except BaseException:
         client.close()
         raise
+
+
+def _error(line: bytes) -> Any:
+    if line == TOO_LARGE:
+        return ValueTooLarge("memcached refused a value; see the option item_size_max")
+    if not line.endswith(b"\r\n"):
+        return MemcacheUnexpectedCloseError()
+    text = line.decode("latin-1").strip()
+    return (MemcacheServerError if text.startswith("SERVER_ERROR") else MemcacheUnknownError)(text)

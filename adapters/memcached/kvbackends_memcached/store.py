@@ -3,9 +3,9 @@
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from pymemcache.client.rendezvous import RendezvousHash
 from pymemcache.exceptions import MemcacheServerError
@@ -25,7 +25,6 @@ from kvbackends import (
 from kvbackends_memcached.client import Connection, Server, connect
 from kvbackends_memcached.options import MemcachedOptions
 
-T = TypeVar("T")
 PORT = 11211
 KEY_BYTES = 250
 ITEM_BYTES = 59 + KEY_BYTES
@@ -56,6 +55,7 @@ class MemcachedStore(Store):
         self._driver = options.for_driver()
         # As pymemcache and Celery spread keys, but for this: who is down keeps its keys.
         self._hash = RendezvousHash(list(addresses))
+        self._only = next(iter(addresses)) if len(addresses) == 1 else None
         self._servers = PerProcess(self._connected, close=_close, abandon=_close)
         self.limits = Limits(
             key_bytes=KEY_BYTES - len(self._prefix),
@@ -86,53 +86,54 @@ class MemcachedStore(Store):
     def get(self, key: str) -> Entry | None:
         """One round trip.  The version is the server's "cas unique"."""
         name = self._name(key)
-        return self._talk(key, lambda c: c.send(b"gets %b\r\n" % name).entries().get(name))
+        return self._server(key).ask(b"gets %b\r\n" % name, Connection.entries).get(name)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """One round trip."""
-        command = self._storing("set", key, value, ttl)
-        self._talk(key, lambda c: c.send(command).stored())
+        self._server(key).ask(self._storing("set", key, value, ttl), Connection.done)
 
     def delete(self, key: str) -> None:
         """One round trip."""
-        command = b"delete %b\r\n" % self._name(key)
-        self._talk(key, lambda c: c.send(command).answer())
+        self._server(key).ask(b"delete %b\r\n" % self._name(key), Connection.done)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Any, ttl: float | None = None
     ) -> bool:
         """One round trip: ``add``, or ``cas``."""
         if version is None:
-            command = self._storing("add", key, value, ttl)
-            return self._talk(key, lambda c: c.send(command).stored())
+            return self._server(key).ask(self._storing("add", key, value, ttl), Connection.done)
         run, unique = version
-        swap = self._storing("cas", key, value, ttl, f" {unique}")
-        return self._talk(key, lambda c: c.run == run and c.send(swap).stored())
+        swap = self._storing("cas", key, value, ttl, b" " + unique)
+
+        def swapped(connection: Connection) -> bool:
+            if connection.run != run:
+                return False
+            connection.send(swap)
+            return connection.done()
+
+        return self._server(key).talk(swapped)
 
     # -- for speed ----------------------------------------------------------------------------
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """One round trip a server."""
-
-        def get(names: list[bytes], c: Connection) -> dict[bytes, Entry]:
-            return c.send(b"gets %b\r\n" % b" ".join(names)).entries()
-
-        found = {name: each.value for some in self._each(keys, get) for name, each in some.items()}
-        return {key: found[name] for key in keys if (name := self._name(key)) in found}
+        found: dict[str, bytes] = {}
+        for server, names in self._by_server(keys).items():
+            command = b"gets %b\r\n" % b" ".join(names)
+            for name, entry in server.ask(command, Connection.entries).items():
+                found[names[name]] = entry.value
+        return found
 
     def delete_batch(self, keys: Collection[str]) -> None:
         """One send a server."""
-
-        def delete(names: list[bytes], c: Connection) -> list[bytes]:
-            c.send(b"".join(b"delete %b\r\n" % name for name in names))
-            return [c.answer() for _ in names]
-
-        list(self._each(keys, delete))
+        for server, names in self._by_server(keys).items():
+            commands = b"".join(b"delete %b\r\n" % name for name in names)
+            server.ask(commands, partial(_all_done, len(names)))
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """One round trip."""
         command = b"touch %b %d\r\n" % (self._name(key), expiry(ttl))
-        return self._talk(key, lambda c: c.send(command).answer() == b"TOUCHED")
+        return self._server(key).ask(command, Connection.done)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         """One round trip where nothing is there or nothing is to be replaced, else two."""
@@ -157,7 +158,7 @@ class MemcachedStore(Store):
     def ping(self) -> None:
         """Asks each server."""
         for server in self._servers().values():
-            server.talk(lambda c: c.send(b"version\r\n").answer())
+            server.ask(b"gets kvbackends-ping\r\n", Connection.entries)
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -170,42 +171,41 @@ class MemcachedStore(Store):
         name = self._name(key)
         get, add = b"gets %b\r\n" % name, self._storing("add", key, value, ttl)
 
-        def both(c: Connection) -> Entry | bool | None:
+        def both(connection: Connection) -> Entry | bool | None:
             if len(value) > AT_ONCE:
-                return c.send(add).stored() or c.send(get).entries().get(name)
-            there = c.send(get + add).entries().get(name)
-            return c.stored() or there
+                connection.send(add)
+                if connection.done():
+                    return True
+                connection.send(get)
+                return connection.entries().get(name)
+            connection.send(get + add)
+            there = connection.entries().get(name)
+            return connection.done() or there
 
-        while (there := self._talk(key, both)) is None:
+        while (there := self._server(key).talk(both)) is None:
             pass  # it came or went in between
         return there if isinstance(there, Entry) else None
 
     def _storing(
-        self, command: str, key: str, value: bytes, ttl: float | None, unique: str = ""
+        self, command: str, key: str, value: bytes, ttl: float | None, unique: bytes = b""
     ) -> bytes:
         # Flags are 0, as Celery's: to some clients others mean that the value is no bytes.
-        line = f"{command} {self._prefix}{key} 0 {expiry(ttl)} {len(value)}{unique}\r\n"
-        return b"%b%b\r\n" % (line.encode(), value)
+        line = f"{command} {self._prefix}{key} 0 {expiry(ttl)} {len(value)}".encode()
+        return b"%b%b\r\n%b\r\n" % (line, unique, value)
 
     def _name(self, key: str) -> bytes:
         return (self._prefix + key).encode()
 
-    def _talk(self, key: str, what: Callable[[Connection], T]) -> T:
-        return self._server(key).talk(what)
-
     def _server(self, key: str) -> Server:
         servers = self._servers()
-        return servers[next(iter(servers)) if len(servers) == 1 else self._hash.get_node(key)]
+        return servers[self._only or self._hash.get_node(key)]
 
-    def _each(
-        self, keys: Collection[str], what: Callable[[list[bytes], Connection], T]
-    ) -> Iterator[T]:
-        """`what` each server says to those of the keys that it has."""
-        theirs: dict[Server, list[bytes]] = {}
+    def _by_server(self, keys: Collection[str]) -> dict[Server, dict[bytes, str]]:
+        """Each server's keys, by the names that it has for them."""
+        theirs: dict[Server, dict[bytes, str]] = {}
         for key in keys:
-            theirs.setdefault(self._server(key), []).append(self._name(key))
-        for server, names in theirs.items():
-            yield server.talk(partial(what, names))
+            theirs.setdefault(self._server(key), {})[self._name(key)] = key
+        return theirs
 
     def _connected(self) -> dict[str, Server]:
         context = self._options.tls_context()
@@ -223,6 +223,11 @@ def expiry(ttl: float | None) -> int:
         return seconds
     moment = math.ceil(time.time()) + seconds
     return moment if moment <= LATEST else 0  # for ever
+
+
+def _all_done(count: int, connection: Connection) -> None:
+    for _ in range(count):
+        connection.done()
 
 
 def _close(servers: Mapping[str, Server]) -> None:
