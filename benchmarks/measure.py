@@ -1,10 +1,11 @@
 """Interleaved rounds, and ratios between contenders of the same round."""
 
+import contextlib
 import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -90,12 +91,28 @@ def percentile(values: Iterable[float], part: float) -> float:
     return listed[min(len(listed) - 1, math.ceil(part * len(listed)) - 1)]
 
 
-def pin(cpu: int | None) -> None:
-    """Keep all threads of this process on one CPU; None: on any."""
+def pin(cpu: int | None, process: int | None = None) -> None:
+    """Keep all threads of a process (None: this one) on one CPU; None: on any."""
     count = os.cpu_count() or 1
     cpus = set(range(count)) if cpu is None else {cpu % count}
-    for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cpus)
+    for thread in Path("/proc", str(process or "self"), "task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), cpus)
+
+
+@contextlib.contextmanager
+def across(process: int) -> Iterator[None]:
+    """This process and another one on CPUs of their own.
+
+    Else the scheduler puts them together and apart, and a round trip has two speeds.
+    """
+    try:
+        pin(0)
+        pin(1, process)
+        yield
+    finally:
+        pin(None)
+        pin(None, process)
 
 
 def seconds(value: float) -> str:

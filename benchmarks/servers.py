@@ -11,7 +11,7 @@ from celery import Celery, chord
 
 from benchmarks.backends import new_id, open_backend
 from benchmarks.helpers import helpers
-from benchmarks.measure import Loop, Run, Spread, interleaved, percentile
+from benchmarks.measure import Loop, Run, Spread, across, interleaved, percentile
 from benchmarks.plan import Plan
 from benchmarks.races import lost_successes
 from benchmarks.rows import Row, at_least, at_most, figure, ratio
@@ -66,7 +66,10 @@ class Stores:
             store_one(open_backend(rivals.ours), "first", "")  # makes what both store in
             place = plan._replace(folder=plan.folder / name)
             place.folder.mkdir()
-            for scenario in (_stored, _read, _waits, _chords, _races):
+            with across(server.pid):
+                yield from _stored(rivals, place)
+                yield from _read(rivals, place)
+            for scenario in (_waits, _chords, _races):
                 yield from scenario(rivals, place)
 
 
