@@ -65,6 +65,8 @@ class Client:
         self._cluster = driver.Cluster(**_arguments(plan))
         try:
             self._session = self._cluster.connect()
+            # The driver's own way to say how long to prepare a statement is closed to profiles.
+            self._session._default_timeout = plan.timeout  # noqa: SLF001
             schema.ensure(self._session, self._cluster, plan.tables)
         except DRIVERS as error:
             self.close()
