@@ -20,7 +20,7 @@ def _script(*names: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-OFFER = _script("ranked", "offer")
+OFFER = _script("first", "ranked", "offer")
 COMMIT = _script("ranked", "commit")
 SWAP = _script("swap")
 ADD = _script("add")
