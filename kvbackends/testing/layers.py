@@ -72,9 +72,10 @@ class Counting(Wrapped):
 class Faults(Wrapped):
     """Fails as told: each call takes one word of the script.
 
-    ``before``: nothing happens, then `Broken`.  ``after``: it happens, then `Broken`.  ``ok``, or
-    the script is at its end: it works.  A callable is run in place of an ``after``'s return, to do
-    what somebody else does meanwhile.
+    ``before``: the call never leaves, then `Broken`.  ``instead``: the store is reached and does
+    not do it, then `Broken`.  ``after``: it happens, then `Broken`.  A callable: it happens, then
+    the callable does what somebody else does meanwhile, then `Broken`.  ``ok``, or the script is at
+    its end: it works.
     """
 
     def __init__(self, inner: Store, script: Iterable[str | Callable[[], object]] = ()) -> None:
@@ -87,7 +88,9 @@ class Faults(Wrapped):
         """Broken, if it is its turn."""
         self.seen.append(name)
         word = self.script.pop(0) if self.script else "ok"
-        if word == "before":
+        if word == "instead":
+            self.inner.ping()
+        if word in {"before", "instead"}:
             raise Broken(name)
         answer = operation()
         if callable(word):

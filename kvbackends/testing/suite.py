@@ -177,6 +177,14 @@ class StoreSuite:
             yield job
 
     @pytest.fixture
+    def app(self, store: Store, store_url: str, mode: str, tmp_path: Path) -> Iterator[Any]:
+        """A Celery application on the same store, without a worker; closed afterwards."""
+        from kvbackends.testing.workers import application
+
+        with application(store_url, mode == DERIVED, dict(self.settings), tmp_path) as app:
+            yield app
+
+    @pytest.fixture
     def barrier(self) -> str:
         """A barrier that no other test uses."""
         return f"kvt-barrier-{uuid.uuid4().hex}"

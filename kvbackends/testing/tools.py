@@ -21,7 +21,8 @@ Opener = Callable[[], Store]
 
 SHORT = 0.08
 """Seconds: a time to live that a check can wait for."""
-TTL = 60.0
+TTL = 1800.0
+"""Seconds: a time to live that no run of the suite outlasts, however slow the store is."""
 SOON = 5.0
 """Seconds that nothing here takes."""
 WAITING, CLAIMED, HELD, CLOSED = Outcome

@@ -46,20 +46,33 @@ class Job(NamedTuple):
 @contextlib.contextmanager
 def working(url: str, derived: bool, settings: dict[str, object], folder: Path) -> Iterator[Job]:
     """A worker with two pool processes on the store at `url`; nothing of it is left afterwards."""
-    module = adapter_for(StoreURL.parse(url).scheme).store.__module__
-    arguments = {
+    process = _start(json.dumps(_arguments(url, derived, settings, folder)), folder)
+    try:
+        with application(url, derived, settings, folder) as app:
+            yield Job(app, folder)
+    finally:
+        _stop(process)
+
+
+@contextlib.contextmanager
+def application(
+    url: str, derived: bool, settings: dict[str, object], folder: Path
+) -> Iterator[Any]:
+    """The application alone, while it is Celery's current one."""
+    with _current(make(**_arguments(url, derived, settings, folder))) as app:
+        yield app
+
+
+def _arguments(
+    url: str, derived: bool, settings: dict[str, object], folder: Path
+) -> dict[str, Any]:
+    return {
         "url": url,
         "derived": derived,
         "settings": settings,
         "folder": str(folder),
-        "module": module,
+        "module": adapter_for(StoreURL.parse(url).scheme).store.__module__,
     }
-    process = _start(json.dumps(arguments), folder)
-    try:
-        with _current(make(**arguments)) as app:  # type: ignore[arg-type]
-            yield Job(app, folder)
-    finally:
-        _stop(process)
 
 
 def _start(configuration: str, folder: Path) -> "subprocess.Popen[bytes]":

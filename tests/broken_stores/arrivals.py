@@ -4,12 +4,13 @@ import itertools
 import random
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kvbackends import Arrival, Offer, Outcome, Part, Rank, RankOf, Store
-from tests.broken_stores.reference import ReferenceStore
+from kvbackends import Arrival, Offer, Outcome, Part, Rank, RankOf, Store, StoreURL
+from tests.broken_stores.reference import FileStore, ReferenceStore
 from tests.broken_stores.registry import caught_by
-from tests.broken_stores.world import Barrier, Identity
+from tests.broken_stores.world import Barrier, Identity, World
 
 
 @dataclass
@@ -106,6 +107,40 @@ class PartsTruncated(ReferenceStore):
 
     def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
         return itertools.islice(super().parts(barrier), 1000)
+
+
+@caught_by("sizes.hundreds")
+class PartsTruncatedEarly(ReferenceStore):
+    """The read of the parts ends with the first page of 256."""
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        return itertools.islice(super().parts(barrier), 256)
+
+
+@caught_by("kills.at_each_step")
+class PartsAreBuffered(FileStore):
+    """A part that does not complete its barrier is sent together with the next call."""
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.buffered: list[tuple[Part, bytes, float | None]] = []
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        with super().world() as world:
+            for part, value, ttl in self.buffered:
+                super().arrived(world, part, value, ttl, None)
+            self.buffered.clear()
+            yield world
+
+    def arrived(
+        self, world: World, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+    ) -> Arrival:
+        barrier = world.barrier(part.barrier)
+        if barrier is None or value is None or barrier.arrived() + 1 >= (barrier.size or 0):
+            return super().arrived(world, part, value, ttl, evict)
+        self.buffered.append((part, value, ttl))
+        return Arrival(Outcome.WAITING)
 
 
 @caught_by("adding.before_the_size")

@@ -1,6 +1,7 @@
 """Batches and counters that differ from single reads."""
 
 import itertools
+import json
 import time
 from collections.abc import Collection, Mapping
 
@@ -73,3 +74,43 @@ class IncrementBinary(ReferenceStore):
             total = int.from_bytes(row.value if row else b"", signed=True) + by
             world.put(key, total.to_bytes(8, signed=True), self.expires(ttl))
             return total
+
+
+@caught_by("methods.delete_batch")
+class DeletesTheFirst(ReferenceStore):
+    """A batch of deletes ends with the first page of ten, and nobody asks for the rest."""
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        super().delete_batch(list(itertools.islice(keys, 10)))
+
+
+@caught_by("pickling.group")
+class BatchInReverse(ReferenceStore):
+    """The values of a batch are joined with its keys in the wrong order."""
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        found = super().get_batch(keys)
+        return dict(zip(found, reversed(list(found.values())), strict=True))
+
+
+@caught_by("members.reads_as_a_list")
+class MembersInLines(ReferenceStore):
+    """A set is kept as text, one member in each line, and a member with two lines becomes two."""
+
+    def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
+        with self.world() as world:
+            row = world.row(key)
+            members = {*(json.loads(row.value) if row else ()), *member.splitlines()}
+            world.put(key, json.dumps(sorted(members)).encode(), self.expires(ttl))
+            return frozenset(members)
+
+
+@caught_by("members.expired_set_begins_anew")
+class ExpiredMembersReturn(ReferenceStore):
+    """Adding to a set that has expired and is not swept brings its members back ($addToSet)."""
+
+    def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
+        with self.world() as world:
+            if key in world.rows:
+                world.prolong(key, self.expires(ttl))
+            return super().add_member(key, member, ttl)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kvbackends import Part
+from kvbackends import SIZE_PLACE, Part
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import Barrier
@@ -77,3 +77,14 @@ class RenewedByPart(ReferenceStore):
     class barrier_type(Barrier):  # noqa: N801
         def held_by(self, part: Part) -> bool:
             return self.owner is not None and self.identity(self.owner) == self.identity(part)
+
+
+@caught_by("faults.retried")
+class OwnSizeIsHeld(ReferenceStore):
+    """A publisher whose answer was lost finds its own claim in its way when it asks again."""
+
+    @dataclass
+    class barrier_type(Barrier):  # noqa: N801
+        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            publisher = part.place == SIZE_PLACE and owner.delivery == part.delivery
+            return not publisher and super().breaks(owner, part, evict, arrives=arrives)

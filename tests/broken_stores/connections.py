@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from kvbackends import Entry, StoreURL
+from kvbackends import Entry, Offer, Options, RankOf, StoreURL
 from kvbackends.process import PerProcess
-from tests.broken_stores.reference import FileStore, Folders, ReferenceStore
+from tests.broken_stores.reference import FileStore, Folders, ReferenceStore, Space
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
 
@@ -118,3 +118,87 @@ class PasswordInRepr(ReferenceStore):
     def __repr__(self) -> str:
         password = self.url.password
         return f"<{type(self).__name__} password={password.reveal() if password else None}>"
+
+
+@caught_by("threads.closing_disturbs_nobody")
+class OnePoolForAll(ReferenceStore):
+    """Connections of one process share a pool, and closing one of them closes it for all."""
+
+    closed_by: ClassVar[object] = None
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        if type(self).closed_by not in {None, self}:
+            raise RuntimeError("the pool is closed")
+        type(self).closed_by = None
+        super().set(key, value, ttl)
+
+    def close(self) -> None:
+        type(self).closed_by = self
+        super().close()
+
+
+class _LeftWhenIdle(_Everybodys):
+    """A child makes its own only if nobody was using the one that it inherited."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.pid = os.getpid()
+        self.calls: list[None] = []
+
+    def __call__(self) -> Folders:
+        if os.getpid() != self.pid and not self.calls:
+            self.pid, self.folders = os.getpid(), None
+        return super().__call__()
+
+
+@caught_by("processes.fork_in_mid_call")
+class SharedInMidCall(FileStore):
+    """A fork in the middle of another thread's call leaves the child with its parent's lock."""
+
+    def open(self, path: Path) -> Any:
+        return _LeftWhenIdle(path)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        self.folders.calls.append(None)
+        try:
+            with super().world() as world:
+                yield world
+                time.sleep(0.002)
+        finally:
+            self.folders.calls.pop()
+
+
+@caught_by("pickling.backend")
+class EachOpeningItsOwn(ReferenceStore):
+    """Each connection opens a store of its own, under the same URL (a private cache)."""
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.space = Space(self.world_type())
+
+
+@caught_by("pickling.other_process")
+class OffersStayHere(FileStore):
+    """Results are kept in the memory of the process that has them, to be written some day."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        with self.space.lock():
+            return self.ranked(self.space.world, offer, rank_of)
+
+    def get(self, key: str) -> Entry | None:
+        with self.space.lock():
+            row = self.space.world.row(key)
+        return super().get(key) if row is None else Entry(row.value, row.version)
+
+
+class _Unpicklable(Options, frozen=True, kw_only=True):
+    def __reduce__(self) -> str:
+        raise TypeError("cannot pickle a lock")
+
+
+@caught_by("pickling.options")
+class OptionsDoNotPickle(ReferenceStore):
+    """The options hold something that cannot be sent to another process."""
+
+    options_type = _Unpicklable

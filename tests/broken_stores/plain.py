@@ -77,3 +77,13 @@ class ValueTruncated(ReferenceStore):
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         super().set(key, value[:65_535], ttl)
+
+
+@caught_by("methods.bare_keys")
+class NoEmptyKey(ReferenceStore):
+    """The empty key is refused by the server (an object's id has at least one letter)."""
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        if not key:
+            raise ValueError("an id is required")
+        super().set(key, value, ttl)

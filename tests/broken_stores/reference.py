@@ -272,7 +272,10 @@ class Folder(MutableMapping[bytes, bytes]):
         return key, value
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        self.file(key).write_bytes(pickle.dumps((key, value)))
+        # Whole or not at all: a process may be killed in the middle of it.
+        draft = self.path.with_suffix(".draft")
+        draft.write_bytes(pickle.dumps((key, value)))
+        draft.replace(self.file(key))
 
     def __delitem__(self, key: bytes) -> None:
         self.file(key).unlink()

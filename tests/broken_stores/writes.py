@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from functools import partial
 
-from tests.broken_stores.reference import ConnectionLost, WireStore
+from tests.broken_stores.reference import ConnectionLost, ReferenceStore, WireStore
 from tests.broken_stores.registry import caught_by
 
 
@@ -58,3 +58,10 @@ class IncrementedTwice(WireStore):
         while True:
             with suppress(ConnectionLost):
                 return self.send("increment", add)
+
+
+@caught_by("faults.declares_exceptions")
+class EverythingIsTransient(ReferenceStore):
+    """Every exception counts as transient, and a programming error is repeated for a minute."""
+
+    transient_errors = (Exception,)

@@ -1,11 +1,15 @@
 """Parts that a running task adds."""
 
+import json
+
 from kvbackends import Store
 from kvbackends.testing.registry import Area
+from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,
     HELD,
+    SHORT,
     TTL,
     WAITING,
     arrive,
@@ -15,6 +19,7 @@ from kvbackends.testing.tools import (
     gathered,
     part,
     publisher,
+    value_at,
 )
 
 
@@ -132,3 +137,21 @@ class Members(Area):
         assert store.add_member(key, "a", TTL) == {"a"}
         assert store.add_member(key, "b", TTL) == {"a", "b"}
         assert store.add_member(key, "a", TTL) == {"a", "b"}
+
+    def reads_as_a_list(self, store: Store, key: str) -> None:
+        """What `add_member` keeps is read as a JSON list, alone and in batches, and removed."""
+        odd = ["", "a:b", 'ключ\n"$.x', "m" * 500]
+        for member in odd:
+            store.add_member(key, member, TTL)
+        assert sorted(json.loads(value_at(store, key))) == sorted(odd)
+        assert sorted(json.loads(store.get_batch([key])[key])) == sorted(odd)
+        store.delete(key)
+        assert store.get(key) is None
+        assert store.add_member(key, "again", TTL) == {"again"}
+
+    def expired_set_begins_anew(self, store: Store, key: str) -> Ripening:
+        """A set that has expired is empty, whether or not the store has removed it yet."""
+        store.add_member(key, "old", SHORT)
+        yield SHORT
+        assert store.add_member(key, "new", TTL) == {"new"}
+        assert json.loads(value_at(store, key)) == ["new"]

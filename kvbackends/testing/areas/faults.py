@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ def _value(store: Store, key: str) -> object:
 
 MOST = 60
 """Store calls that no operation of a small barrier takes."""
+WORDS = ("before", "after", "instead")
 THREADS = 8
 """Cases that are tried at once."""
 
@@ -76,6 +78,10 @@ SCENARIOS = {
     "get_batch": Scenario(
         lambda s, k: list(s.get_batch([k, f"{k}-absent"]).values()), lambda s, k: s.set(k, b"v")
     ),
+    "delete_batch": Scenario(
+        lambda s, k: s.delete_batch([k, f"{k}-absent"]), lambda s, k: s.set(k, b"old")
+    ),
+    "sweep": Scenario(lambda s, _: s.sweep() >= 0, lambda s, k: s.set(k, b"live")),
     "touch": Scenario(lambda s, k: s.touch(k, TTL), lambda s, k: s.set(k, b"old")),
     "offer": Scenario(lambda s, k: s.offer(offer(k, Rank.SUCCEEDED), rank_of)),
     "offer over": Scenario(
@@ -148,17 +154,17 @@ class FaultTolerance(Area):
 
     @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
     def retried(self, store: Store, second: Store, key: str, scenario: Scenario) -> None:
-        """Whichever call breaks, before or after its effect: answer and effect are the same."""
+        """Whichever call breaks, before, after or instead of its effect: the end is the same."""
         whole = Faults(store)
         expected = _outcome(scenario, whole, store, second, f"{key}-whole")
-        assert 0 < len(whole.seen) < MOST, whole.seen
+        assert len(whole.seen) < MOST, whole.seen
 
         def broken(place: int, word: str) -> None:
             faults = Faults(store, [*["ok"] * place, word])
             found = _outcome(scenario, Retry(faults, QUICK), store, second, f"{key}-{place}-{word}")
             assert found == expected, f"call {place + 1} of {faults.seen} broke {word} its effect"
 
-        cases = product(range(len(whole.seen)), ("before", "after"))
+        cases = product(range(len(whole.seen)), WORDS)
         with ThreadPoolExecutor(THREADS) as pool:  # for stores a network away
             list(pool.map(broken, *zip(*cases, strict=True)))
 
@@ -180,19 +186,29 @@ class FaultTolerance(Area):
         assert store.get(key) is None
 
     def lost_race_after_a_lost_answer(self, store: Store, key: str) -> None:
-        """A compare_and_set whose answer was lost, and whose key somebody wrote since, is False."""
-        store.set(key, b"old")
-        read = version_at(store, key)
-        faults = Faults(store, ["before"])
-        store.set(key, b"somebody else's")
-        assert not Retry(faults, QUICK).compare_and_set(key, b"new", read)
-        assert _value(store, key) == b"somebody else's"
+        """A compare_and_set that landed, whose answer was lost, and that was replaced, is False."""
+        for suffix, old in (("absent", None), ("there", b"old")):
+            each = f"{key}-{suffix}"
+            if old is not None:
+                store.set(each, old)
+            entry = store.get(each)
+            faults = Faults(store, [partial(_replace, store, each)])
+            broken = Retry(faults, QUICK)
+            assert not broken.compare_and_set(each, b"new", entry and entry.version)
+            assert faults.seen[:2] == ["compare_and_set", "get"]
+            assert _value(store, each) == b"somebody else's"
 
     def declares_exceptions(self, store: Store) -> None:
         """`transient_errors` are classes of exceptions, and not all of them."""
         for error in store.transient_errors:
             assert issubclass(error, BaseException)
             assert not issubclass(ValueError, error), f"{error} says that nothing is an error"
+
+
+def _replace(store: Store, key: str) -> None:
+    """What somebody else does, who has read what was there."""
+    assert _value(store, key) == b"new"
+    assert store.compare_and_set(key, b"somebody else's", version_at(store, key))
 
 
 def _outcome(

@@ -4,7 +4,7 @@ import pytest
 
 from kvbackends import Rank, Store
 from kvbackends.testing.registry import Area
-from kvbackends.testing.tools import Opener, offer, rank_of, value_at
+from kvbackends.testing.tools import TTL, Opener, offer, rank_of, value_at
 
 ODD_KEYS = {
     "blank": "with blank",
@@ -18,7 +18,10 @@ ODD_KEYS = {
     "dollar": "$where.$gt",
     "long": "long-" * 200,
     "very long": "v" * 70_000,
+    "exactly ten thousand characters": "t" * (10_000 - len(f"kvt-key-{'0' * 32}")),
 }
+BARE_KEYS = ("", ".", "..", "/")
+"""Odd as a whole: these are used as they are, and removed."""
 
 
 class Methods(Area):
@@ -83,6 +86,15 @@ class Methods(Area):
         assert store.offer(offer(odd, Rank.FAILED), rank_of)
         assert value_at(store, odd) == b"2"
 
+    def bare_keys(self, store: Store) -> None:
+        """The empty key and those that mean something in a path are keys like any other."""
+        for bare in BARE_KEYS:
+            store.set(bare, b"value", TTL)
+            assert value_at(store, bare) == b"value"
+            assert store.get_batch([bare]) == {bare: b"value"}
+            store.delete(bare)
+            assert store.get(bare) is None
+
     def keys_are_case_sensitive(self, store: Store, key: str) -> None:
         """Keys that differ in case only are different keys."""
         store.set(key, b"lower")
@@ -98,6 +110,15 @@ class Methods(Area):
     def empty_batch(self, store: Store) -> None:
         """A batch of nothing is nothing."""
         assert store.get_batch([]) == {}
+
+    def delete_batch(self, store: Store, key: str) -> None:
+        """A batch removes the keys that exist, and absent ones are fine; the others stay."""
+        keys = [f"{key}-{i}" for i in range(30)]
+        for each in keys[::2]:
+            store.set(each, b"v")
+        store.delete_batch(keys[:20])
+        store.delete_batch([])
+        assert set(store.get_batch(keys)) == set(keys[20::2])
 
     def second_connection_sees_it(self, opener: Opener, key: str) -> None:
         """What one connection has written another reads, and closing the first changes nothing."""

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kvbackends import Feature, Outcome, Rank, Store
@@ -16,6 +17,8 @@ from kvbackends.testing.tools import (
     value_at,
     version_at,
 )
+
+THREADS, CHILDREN, ADDED = 2, 6, 10
 
 
 class Processes(Area):
@@ -49,6 +52,24 @@ class Processes(Area):
             writer.join()
         assert statuses == [0] * 8
 
+    @requires(Feature.SHARED)
+    def fork_in_mid_call(self, store: Store, key: str) -> None:
+        """A child that is forked in the middle of threads' calls, and lives on, takes nothing.
+
+        Every number that was added, here and there, is in the sum.
+        """
+        stop = threading.Event()
+        with ThreadPoolExecutor(THREADS) as pool:
+            adding = [pool.submit(_add_until, store, key, stop) for _ in range(THREADS)]
+            try:
+                children = [child(partial(_add, store, key)) for _ in range(CHILDREN)]
+                statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+            finally:
+                stop.set()
+        assert statuses == [0] * CHILDREN
+        added = sum(each.result() for each in adding) + CHILDREN * ADDED
+        assert store.increment(key, 0, None) == added
+
     def fork_of_a_fork(self, store: Store, key: str) -> None:
         """A child's child has a store of its own too."""
         store.ping()
@@ -65,6 +86,19 @@ class Processes(Area):
         assert other.increment(claims, 0, None) == 1
         assert other.increment(key, 0, None) == 40
         assert len(list(other.parts(barrier))) == 40
+
+
+def _add_until(store: Store, key: str, stop: threading.Event) -> int:
+    added = 0
+    while not stop.is_set():
+        store.increment(key, 1, None)
+        added += 1
+    return added
+
+
+def _add(store: Store, key: str) -> None:
+    for _ in range(ADDED):
+        store.increment(key, 1, None)
 
 
 def _bring(store: Store, key: str, claims: str, barrier: str, n: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from kvbackends import Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
-from kvbackends.testing.tools import SHORT, Opener, offer, rank_of, value_at, within
+from kvbackends.testing.tools import SHORT, TTL, Opener, offer, rank_of, value_at, within
 
 RANKS = list(Rank)
 
@@ -69,9 +69,9 @@ class Ranks(Area):
 
         def refused(ttl: float) -> tuple[bool, bool]:
             store.delete(key)
-            store.offer(offer(key, Rank.UNREADY, ttl=60), rank_of)
+            store.offer(offer(key, Rank.UNREADY, ttl=TTL), rank_of)
             store.offer(offer(key, Rank.SUCCEEDED, ttl=ttl), rank_of)
-            stored = store.offer(offer(key, Rank.UNREADY, ttl=60), rank_of)
+            stored = store.offer(offer(key, Rank.UNREADY, ttl=TTL), rank_of)
             time.sleep(ttl * 0.3)
             return stored, store.get(key) is None
 

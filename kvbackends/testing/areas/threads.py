@@ -1,16 +1,29 @@
 """Many threads."""
 
 import random
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kvbackends import Arrival, Offer, Outcome, Rank, Store
 from kvbackends.derived.primitives import update
 from kvbackends.testing.registry import Area
-from kvbackends.testing.tools import offer, part, publisher, race, rank_of, together, value_at
+from kvbackends.testing.tools import (
+    Opener,
+    offer,
+    part,
+    publisher,
+    race,
+    rank_of,
+    together,
+    value_at,
+)
 
 THREADS = 8
 ROUNDS = 10
+RANK_ROUNDS = 30
+"""A store that gives up after one lost insert loses a success in one race of ten only."""
 
 
 class Threads(Area):
@@ -40,7 +53,7 @@ class Threads(Area):
     def best_rank_wins(self, store: Store, key: str) -> None:
         """Whatever the order of eight writers, the success stays."""
         ranks = [Rank.SUCCEEDED, Rank.FAILED, *[Rank.UNREADY] * (THREADS - 2)]
-        for i in range(ROUNDS):
+        for i in range(RANK_ROUNDS):
             random.Random(i).shuffle(ranks)
             offers = [offer(f"{key}-{i}", rank, str(n)) for n, rank in enumerate(ranks)]
             stored = together(partial(store.offer, each, rank_of) for each in offers)
@@ -116,6 +129,27 @@ class Threads(Area):
         answers = race(THREADS, lambda n: store.arrive(part(barrier, n), None, 60, holder.delivery))
         assert [each.outcome for each in answers].count(Outcome.CLAIMED) == 1
         assert {each.outcome for each in answers} == {Outcome.CLAIMED, Outcome.HELD}
+
+    def closing_disturbs_nobody(self, opener: Opener, key: str) -> None:
+        """A connection that is closed, again and again, while another one is in use."""
+        first, second = opener(), opener()
+        stop = threading.Event()
+
+        def use() -> None:
+            while not stop.is_set():
+                second.set(key, b"v")
+
+        with ThreadPoolExecutor(1) as pool:
+            user = pool.submit(use)
+            try:
+                for _ in range(5):
+                    first.set(f"{key}-first", b"w")
+                    first.close()
+            finally:
+                stop.set()
+            user.result()
+        second.set(key, b"last")
+        assert value_at(first, key) == b"last"
 
     def members_are_not_lost(self, store: Store, key: str) -> None:
         """Eight who add to one set at once lose nothing."""

@@ -11,6 +11,7 @@ from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
     SHORT,
+    TTL,
     offer,
     outlive,
     part,
@@ -82,25 +83,25 @@ class TimeToLive(Area):
 
     def last_write_counts(self, store: Store, key: str) -> Ripening:
         """The ttl is the last write's."""
-        store.set(key, b"v", 60)
+        store.set(key, b"v", TTL)
         store.set(key, b"v", SHORT)
         yield SHORT
         assert store.get(key) is None
 
     def compare_and_set_gives_its_own(self, store: Store, key: str) -> Ripening:
         """A compare_and_set brings its ttl, also where it stores the same bytes."""
-        store.set(key, b"v", 60)
+        store.set(key, b"v", TTL)
         assert store.compare_and_set(key, b"v", version_at(store, key), SHORT)
         yield SHORT
         assert store.get(key) is None
 
     def touch(self, store: Store, key: str) -> Ripening:
         """`touch` prolongs, shortens and takes away, and keeps the value."""
-        cases = {"longer": (True, 60), "shorter": (False, SHORT), "for ever": (True, None)}
+        cases = {"longer": (True, TTL), "shorter": (False, SHORT), "for ever": (True, None)}
 
         def touched(ttl: float) -> list[bool]:
             for suffix, (short, _) in cases.items():
-                store.set(f"{key}-{suffix}", b"v", ttl if short else 60)
+                store.set(f"{key}-{suffix}", b"v", ttl if short else TTL)
             return [store.touch(f"{key}-{name}", to) for name, (_, to) in cases.items()]
 
         answers, ttl = within(store, touched, calls=8)
@@ -128,7 +129,7 @@ class Sweeping(Area):
 
     def bounded(self, store: Store, key: str) -> None:
         """Sweeping removes at most so many expired keys at a time, and leaves live ones."""
-        store.set(f"{key}-live", b"v", 60)
+        store.set(f"{key}-live", b"v", TTL)
         _expire(store, key)
         assert 0 <= store.sweep(3) <= 3
         store.sweep()
@@ -147,7 +148,7 @@ class Sweeping(Area):
     def nothing_to_sweep(self, store: Store, key: str) -> None:
         """Live keys are never swept, whatever was written over or deleted."""
         store.set(key, b"v", SHORT)
-        store.set(key, b"v", 60)
+        store.set(key, b"v", TTL)
         store.set(f"{key}-2", b"v", SHORT)
         store.delete(f"{key}-2")
         store.set(f"{key}-2", b"v")

@@ -1,0 +1,121 @@
+"""Processes that are killed at each step of a chord."""
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from kvbackends import Feature, Rank, Store
+from kvbackends.testing.layers import Counting, Wrapped
+from kvbackends.testing.registry import Area, requires, thorough
+from kvbackends.testing.tools import (
+    CLAIMED,
+    CLOSED,
+    TTL,
+    WAITING,
+    arrive,
+    begin,
+    child,
+    gathered,
+    offer,
+    part,
+    rank_of,
+    value_at,
+    value_of,
+)
+
+T = TypeVar("T")
+
+
+class Deadly(Wrapped):
+    """The process dies before a call: the one of this number, counted from 0."""
+
+    def __init__(self, inner: Store, number: int) -> None:
+        self._left = number
+        super().__init__(inner)
+
+    def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
+        """The call, or the end."""
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._left -= 1
+        return operation()
+
+
+class Kills(Area):
+    """What was confirmed to a process that died at the next moment counts; the rest is repeated."""
+
+    area = "kills"
+    rule = "claims"
+
+    @requires(Feature.SHARED)
+    @thorough
+    def at_each_step(self, store: Store, second: Store, barrier: str) -> None:
+        """Whichever call of a chord of two parts a process dies before, another ends the chord.
+
+        It is told of what was confirmed, as a broker is, and repeats what was not.
+        """
+        counting = Counting(store)
+        _chord(counting, f"{barrier}-whole", 0, lambda: None)
+        for number in range(counting.calls.total() + 1):
+            name = f"{barrier}-{number}"
+            confirmed = _killed(Deadly(store, number), name)
+            _chord(second, name, confirmed, lambda: None)
+            _ended(second, name)
+
+
+def _killed(deadly: Store, name: str) -> int:
+    """How many steps were confirmed to a process before it died."""
+    read, write = os.pipe()
+    pid = child(partial(_chord, deadly, name, 0, lambda: os.write(write, b".")))
+    os.close(write)
+    with os.fdopen(read, "rb") as told:
+        confirmed = len(told.read())
+    os.waitpid(pid, 0)
+    return confirmed
+
+
+def _chord(store: Store, name: str, skipped: int, confirm: Callable[[], object]) -> None:
+    """A chord from the first step that was not confirmed; each repeats what the first part did."""
+    steps: list[Callable[[Store, str], None]] = [_begin, _first, _last]
+    for step in steps[skipped:]:
+        step(store, name)
+        confirm()
+
+
+def _begin(store: Store, name: str) -> None:
+    begin(store, name, 2)
+
+
+def _first(store: Store, name: str) -> None:
+    each = part(name, 0)
+    result = offer(f"{name}-0", Rank.SUCCEEDED)
+    outcome = store.finish(
+        result._replace(value=value_of(each)), each, lambda _: Rank.UNREADY, TTL
+    ).outcome
+    assert outcome is WAITING, outcome
+
+
+def _last(store: Store, name: str) -> None:
+    """Brings the last part, and dispatches unless that has been done."""
+    last, result = part(name, 1), offer(f"{name}-1", Rank.SUCCEEDED)
+    answer = arrive(store, last)
+    if answer.outcome is CLOSED:
+        store.offer(result, rank_of)
+        return
+    assert answer.outcome is CLAIMED, answer
+    assert answer.parts == 2
+    expected = {(p.place, p.member): value_of(p) for p in (part(name, 0), last)}
+    assert gathered(store, name) == expected
+    store.set(f"{name}-dispatched", b"yes", TTL)
+    assert store.renew(last)
+    store.close_barrier(last, TTL, result, rank_of)
+
+
+def _ended(store: Store, name: str) -> None:
+    assert value_at(store, f"{name}-dispatched") == b"yes"
+    assert value_at(store, f"{name}-0") == value_of(part(name, 0))
+    assert value_at(store, f"{name}-1") == offer("", Rank.SUCCEEDED).value
+    assert arrive(store, part(name, 0)).outcome is CLOSED
+    assert gathered(store, name) == {}

@@ -1,0 +1,43 @@
+"""What the area of broken connections tries."""
+
+import pytest
+
+from kvbackends.layers.retry import NEVER_REPEATED
+from kvbackends.store import ACCELERABLE
+from kvbackends.testing.areas.faults import SCENARIOS
+from kvbackends.testing.layers import Broken, Faults
+from tests.support.dict_store import DictStore
+
+PRIMITIVES = {"set", "delete", "create", "update"}
+
+
+def test_every_operation_is_tried():
+    """Each operation that a store may override breaks in some scenario, or is never repeated."""
+    tried = {name.partition(",")[0].partition(" ")[0] for name in SCENARIOS}
+    assert tried - PRIMITIVES == set(ACCELERABLE) - NEVER_REPEATED
+    assert tried >= PRIMITIVES
+
+
+@pytest.mark.parametrize(
+    ("word", "stored"), [("before", False), ("instead", False), ("after", True)]
+)
+def test_words(word, stored):
+    """Before and instead of the effect nothing is stored, after it all is."""
+    inner = DictStore()
+    asked = []
+    inner.ping = lambda: asked.append("ping")
+    faults = Faults(inner, [word])
+    with pytest.raises(Broken):
+        faults.set("k", b"v")
+    assert (inner.get("k") is not None) is (word == "after")
+    assert asked == ["ping"] * (word == "instead")
+    faults.set("k", b"v")
+
+
+def test_somebody_else():
+    """A callable comes after the effect, and before the error."""
+    inner = DictStore()
+    faults = Faults(inner, [lambda: inner.set("k", inner.get("k").value + b", and more")])
+    with pytest.raises(Broken):
+        faults.set("k", b"v")
+    assert inner.get("k").value == b"v, and more"
