@@ -20,7 +20,8 @@ FIRST_TOKEN = -(2**63) + 1
 # As root it would lock its whole heap in memory.
 UNLOCKED = ["prlimit", "--memlock=65536:65536"]
 WITHOUT_LOCKING = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
-MEMORY = ["-Xms256m", "-Xmx256m", "-Xss256k", "-XX:+UseSerialGC"]
+# The quick compiler alone: starting takes 7 seconds of a processor with it, and 11 without.
+MACHINE = ["-Xms256m", "-Xmx256m", "-Xss256k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 PROPERTIES = {
     "java.net.preferIPv4Stack": "true",
     "cassandra-foreground": "yes",
@@ -95,7 +96,7 @@ class CassandraServer(Server):
         jars = libraries()
         agent = next(jars.glob("jamm-*.jar"))
         properties = [f"-D{name}={value}" for name, value in self._properties().items()]
-        options = [f"@{CONFIGURATION / 'cassandra-jvm.options'}", *MEMORY, f"-javaagent:{agent}"]
+        options = [f"@{CONFIGURATION / 'cassandra-jvm.options'}", *MACHINE, f"-javaagent:{agent}"]
         daemon = ["-cp", f"{jars}/*", "org.apache.cassandra.service.CassandraDaemon"]
         limits = [*(WITHOUT_LOCKING if os.geteuid() == 0 else []), *UNLOCKED]
         return [*limits, JAVA, *options, *properties, *daemon]
