@@ -1,6 +1,8 @@
 """A store whose requests are written down, and a server that only says what it is told to say."""
 
 import contextlib
+import ssl
+import subprocess
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -74,10 +76,17 @@ def requests(monkeypatch):
     return seen
 
 
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of clients that do not trust it."""
+
+    def handle_error(self, request, client_address):
+        pass
+
+
 class Recorder:
     """A server on 127.0.0.1 that keeps what it is asked, and answers with `status` and `body`."""
 
-    def __init__(self):
+    def __init__(self, context=None):
         self.status, self.body, self.asked = 200, b"{}", []
         recorder = self
 
@@ -98,8 +107,10 @@ class Recorder:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.host = f"127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -111,4 +122,29 @@ class Recorder:
 @pytest.fixture
 def recorder():
     with contextlib.closing(Recorder()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=test", "-out", files[0], "-keyout", files[1]),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return files
+
+
+@pytest.fixture
+def tls_recorder(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with contextlib.closing(Recorder(context)) as server:
         yield server

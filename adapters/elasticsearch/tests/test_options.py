@@ -1,7 +1,9 @@
 """What the URL and Celery's settings say, and what the server then sees of it."""
 
 import base64
+import hashlib
 import socket
+import ssl
 import time
 
 import pytest
@@ -166,3 +168,22 @@ def test_a_server_that_is_not_there_is_transient(open_one):
         port = gone.getsockname()[1]
     with pytest.raises(Unavailable, match="cannot be reached"):
         open_one(f"elasticsearch://127.0.0.1:{port}").ping()
+
+
+def test_a_certificate_is_trusted_by_its_authority_or_its_fingerprint(
+    tls_recorder, certificate, open_one
+):
+    file = certificate[0]
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read_text())).hexdigest()
+    for option in (f"ca_certs={file}", f"ssl_assert_fingerprint={fingerprint}", "verify_certs=0"):
+        store = open_one(f"elasticsearch+https://{tls_recorder.host}?{option}")
+        assert store.get("key") is None
+    assert len(tls_recorder.asked) == 3
+
+
+@pytest.mark.parametrize("option", ["", f"?ssl_assert_fingerprint={'ab' * 32}"])
+def test_a_certificate_that_is_not_trusted_is_no_passing_trouble(tls_recorder, open_one, option):
+    store = open_one(f"elasticsearch+https://{tls_recorder.host}{option}", {})
+    with pytest.raises(ConfigurationError, match="not trusted"):
+        store.get("key")
+    assert tls_recorder.asked == []
