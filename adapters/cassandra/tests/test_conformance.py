@@ -1,4 +1,4 @@
-"""The contract, on a real server."""
+"""The shared suite on a real Cassandra."""
 
 import pytest
 
@@ -6,9 +6,10 @@ from kvbackends.testing import StoreSuite
 
 
 class TestCassandra(StoreSuite):
-    """Native and derived."""
+    """One node."""
 
-    @pytest.fixture(scope="session")
-    def store_url(self, cassandra_url: str) -> str:
-        """The session's server."""
+    @classmethod
+    @pytest.fixture(scope="class")
+    def store_url(cls, cassandra_url: str) -> str:
+        """A server that this session has started."""
         return cassandra_url
