@@ -4,6 +4,7 @@ Each has a test that fails when the name is gone (`tests/backend/test_compat.py`
 """
 
 from collections.abc import Callable, Mapping
+from json import JSONDecoder
 from typing import Any
 
 from celery._state import get_current_task
@@ -21,7 +22,9 @@ from celery.exceptions import (
     TimeoutError as ResultTimeout,
 )
 from celery.utils import functional
+from kombu import serialization
 from kombu.exceptions import EncodeError
+from kombu.utils import json as kombu_json
 
 LazyTasks = functional._regen
 """A header that was given as a generator: looking at it would exhaust it."""
@@ -41,6 +44,8 @@ __all__ = [
     "SoftTimeLimitExceeded",
     "current_request",
     "current_task",
+    "from_json",
+    "kombu_reads_json",
     "publish",
     "request_of_signature",
 ]
@@ -48,6 +53,16 @@ __all__ = [
 
 FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 """Celery 5.7 itself fails what is chained after a chord that failed."""
+
+
+from_json = JSONDecoder(object_hook=kombu_json.object_hook).decode
+"""What kombu's decoder does once it has found out that it is asked for JSON in UTF-8."""
+
+
+def kombu_reads_json() -> bool:
+    """True while nobody has registered another decoder for JSON."""
+    decoder = serialization.registry._decoders.get("application/json")
+    return decoder is not None and decoder is kombu_json.loads
 
 
 def current_task() -> Any:

@@ -41,7 +41,9 @@ NAMES = {
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
     "celery.utils.functional": ["_regen"],
     "kombu.exceptions": ["EncodeError"],
-    "kombu.serialization": ["dumps", "loads", "prepare_accept_content"],
+    "kombu.serialization": ["dumps", "loads", "prepare_accept_content", "registry"],
+    "kombu.serialization:registry": ["_decoders"],
+    "kombu.utils.json": ["loads", "object_hook"],
 }
 
 
