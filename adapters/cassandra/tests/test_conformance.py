@@ -8,8 +8,8 @@ from kvbackends.testing import StoreSuite
 class TestCassandra(StoreSuite):
     """One node."""
 
-    @classmethod
     @pytest.fixture(scope="class")
+    @classmethod
     def store_url(cls, cassandra_url: str) -> str:
         """A server that this session has started."""
         return cassandra_url
