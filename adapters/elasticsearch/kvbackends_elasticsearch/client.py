@@ -101,6 +101,10 @@ def writing(id: str, body: bytes, condition: Version | None) -> Action:  # noqa:
     return Action("index", id, body, condition)
 
 
+ABSENT = 40
+"""Bytes at least of what `_mget` says of a document, beside its id and the index."""
+
+
 class Client:
     """Documents by their ids: every confirmed write is seen at once."""
 
@@ -163,7 +167,8 @@ class Client:
             answer = self._sender.read("POST", target, {"ids": batch})
             docs = [] if answer.status == 404 else _decode_several(answer.accepted()).docs
             found = [each.document() for each in docs]
-            self._pace.told(len(docs) - found.count(None), len(answer.data))
+            names = sum(len(each) + len(self.index.path) + ABSENT for each in batch)
+            self._pace.told(len(docs) - found.count(None), len(answer.data) - names)
             yield from ((one.id, it.source) for one, it in zip(docs, found, strict=True) if it)
 
     def _address(self, api: str, id: str) -> str:  # noqa: A002
@@ -185,7 +190,7 @@ class Pace:
     def __init__(self) -> None:
         self.size = self.FIRST
 
-    def told(self, found: int, answer: int) -> None:
-        """An answer of so many bytes had so many documents."""
-        fitting = self.ANSWER * found // answer if found else self.size * 4
+    def told(self, found: int, size: int) -> None:
+        """So many documents were found, of so many bytes together."""
+        fitting = self.ANSWER * found // max(size, 1) if found else self.size * 4
         self.size = max(1, min(fitting, self.MOST))

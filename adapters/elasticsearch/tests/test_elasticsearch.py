@@ -219,12 +219,22 @@ def test_a_chord_is_few_requests_and_each_part_two(store, requests, open_one, in
     assert requests.of(store.arrive, part("chord", 1), b"v", TTL) == ["GET _doc"]
 
 
+def test_polling_many_absent_keys_and_some_that_are_there_is_one_request(store, requests):
+    keys = [f"pending-{i}" for i in range(1000)]
+    store.set("pending-7", b"v")
+    store.get_batch(keys)
+    for _ in range(2):
+        assert requests.of(store.get_batch, keys) == ["POST _mget"]
+
+
 def test_large_values_are_read_a_few_at_a_time():
     pace = Pace()
     assert pace.size == 32
     pace.told(32, 32_000_000)
     assert pace.size == 16
     pace.told(16, 16_000)
+    assert pace.size == 1000
+    pace.told(1, -100)
     assert pace.size == 1000
     pace = Pace()
     for expected in (128, 512, 1000):
