@@ -7,6 +7,7 @@ found, so nothing that arrives or is added later changes what `parts` yields.
 
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -65,7 +66,8 @@ class Memory:
             self._opened[barrier] = opened
         for each in (self._where, self._opened):
             if len(each) > REMEMBERED:
-                each.pop(next(iter(each), barrier), None)
+                with suppress(RuntimeError):  # another thread has changed it just now
+                    each.pop(next(iter(each)), None)
 
     def forget(self, barrier: str) -> None:
         """The barrier is closed."""
