@@ -8,8 +8,8 @@ from kvbackends.testing import StoreSuite
 class TestMongoDB(StoreSuite):
     """A replica set of one server."""
 
-    @classmethod
     @pytest.fixture(scope="class")
+    @classmethod
     def store_url(cls, mongodb_url: str) -> str:
         """A server that this session has started."""
         return mongodb_url
