@@ -7,7 +7,7 @@ from tests.servers.process import HOST, Server, ask
 
 
 class MemcachedServer(Server):
-    """A `memcached` with 64 MB.
+    """A `memcached` with 256 MB: with less, the values of one test may displace those of another.
 
     Args:
         arguments: Of the command line, after our own.
@@ -35,7 +35,7 @@ class MemcachedServer(Server):
     def command(self) -> list[str]:
         """It refuses to run as root unless it is told to."""
         network = ["-l", HOST, "-p", str(self.port), "-U", "0"]
-        return ["memcached", "-u", getpass.getuser(), *network, "-m", "64", *self._arguments]
+        return ["memcached", "-u", getpass.getuser(), *network, "-m", "256", *self._arguments]
 
     def answers(self) -> bool:
         """Its process id tells it from somebody else's server on the same port."""

@@ -6,6 +6,10 @@ from kvbackends.testing import StoreSuite
 
 
 class TestMemcached(StoreSuite):
-    @pytest.fixture
-    def store_url(self, memcached_url):
+    """Debian's memcached."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, memcached_url: str) -> str:
+        """A server that this session has started."""
         return memcached_url
