@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers import SERVERS, Server, ServerFailed, rabbitmq_server, redis_server
+from tests.servers import (
+    SERVERS,
+    Server,
+    ServerFailed,
+    fixtures,
+    rabbitmq_server,
+    redis_server,
+)
 from tests.servers.process import HOST, PORTS, PortTaken, eventually, free_ports
 from tests.servers.redis import RedisServer
 from tests.servers.round_trips import CLIENTS
@@ -142,6 +149,11 @@ def test_nothing_is_left_when_the_keeper_is_killed(kind):
     with SERVERS[kind]() as server:
         os.kill(server._keeper.pid, signal.SIGKILL)
         assert eventually(lambda: gone({server.pid}))
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_it_has_a_fixture_for_the_session(name):
+    assert hasattr(fixtures, f"{name.replace('.', '')}_url")
 
 
 def test_nothing_is_left_after_a_failure_in_the_middle():
