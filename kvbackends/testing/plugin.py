@@ -100,7 +100,7 @@ def _expect_deviation(item: Any, check: "Check") -> None:
     from kvbackends.testing.suite import deviation_for
 
     mode = item.callspec.params.get("mode", "")
-    deviation = deviation_for(item.cls, check, mode)
+    deviation = deviation_for(item.cls, check, mode, item.callspec.id)
     if deviation is not None:
         item.add_marker(
             pytest.mark.xfail(raises=deviation.raises, reason=deviation.reason, strict=True)

@@ -35,7 +35,8 @@ AGAIN = 10.0
 class Deviation(NamedTuple):
     """A check that this store fails, why, and how: a strict expected failure.
 
-    `check` is the check's name; with ``[native]`` or ``[derived]`` behind it, of that run only.
+    `check` is the check's name; with ``[native]`` or ``[derived]`` behind it, of that run only;
+    with all that pytest shows in brackets, ``[native-blank]``, of that case only.
     """
 
     check: str
@@ -228,9 +229,9 @@ def suite_for(url: str, name: str = "", **attributes: object) -> type[StoreSuite
     return type(name or f"Test{scheme}", (StoreSuite,), {"url": url, **attributes})
 
 
-def deviation_for(suite: type[StoreSuite], check: Check, mode: str) -> Deviation | None:
+def deviation_for(suite: type[StoreSuite], check: Check, mode: str, case: str) -> Deviation | None:
     """The deviation that was declared for this run of the check."""
-    names = {check.name, f"{check.name}[{mode}]"}
+    names = {check.name, f"{check.name}[{mode}]", f"{check.name}[{case}]"}
     return next((each for each in suite.deviations if each.check in names), None)
 
 
@@ -240,7 +241,7 @@ def _condition(check: Check) -> str:
 
 
 def _refuse_unfit(suite: str, deviation: Deviation) -> None:
-    if re.sub(r"\[(native|derived)\]$", "", deviation.check) not in BY_NAME:
+    if re.sub(r"\[(native|derived)(-.*)?\]$", "", deviation.check) not in BY_NAME:
         raise TypeError(f"{suite} deviates from {deviation.check!r}, which is no check")
     raises: object = deviation.raises
     if not (isinstance(raises, type) and issubclass(raises, Exception)) or raises is Exception:

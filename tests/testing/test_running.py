@@ -87,7 +87,7 @@ class TestWhole(StoreSuite):
 def test_quick_suite(pytester, words, collected):
     """A suite may leave out the checks that take their time; an option of a run is stronger."""
     pytester.makepyfile(SUITES)
-    done = pytester.runpytest_subprocess(
+    done = pytester.runpytest(
         "--collect-only", "-q", "--store-check=model.agrees_always", *words
     )
     names = {line.split("::")[1] for line in done.outlines if "::" in line}
