@@ -1,4 +1,4 @@
-"""The fault proxy does what it says, before an echo and before a real Redis."""
+"""The fault proxy does what it says, before a server that sends back what it gets."""
 
 import contextlib
 import os
@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import redis
 
 from tests.servers.process import HOST, eventually, free_ports, receive
 from tests.servers.proxy import TO_CLIENT, TO_SERVER, Counts, FaultProxy
@@ -308,46 +307,3 @@ def test_its_url_is_the_servers_at_another_place(url, through):
     assert proxy.url_of(url) == through
     with pytest.raises(ValueError, match="7000"):
         proxy.url_of("redis://127.0.0.1:6379")
-
-
-@pytest.fixture
-def before_redis(redis_url: str) -> Iterator[tuple[FaultProxy, redis.Redis]]:
-    host, port = redis_url.removeprefix("redis://").removesuffix("/0").split(":")
-    with FaultProxy(host, int(port)) as proxy:
-        url = proxy.url_of(redis_url)
-        with redis.Redis.from_url(url, retry=None, socket_timeout=0.3) as client:
-            client.ping()
-            yield proxy, client
-
-
-def test_a_pipeline_of_redis_is_one_round_trip(before_redis):
-    proxy, client = before_redis
-    before = proxy.counts
-    client.get("key")
-    client.get("key")
-    assert (proxy.counts - before).round_trips == 2
-    before = proxy.counts
-    with client.pipeline(transaction=False) as pipeline:
-        for _ in range(100):
-            pipeline.get("key")
-        pipeline.execute()
-    assert (proxy.counts - before).round_trips == 1
-    assert proxy.counts.connections == 1
-
-
-def test_redis_has_done_what_was_not_answered(before_redis):
-    proxy, client = before_redis
-    client.delete("counter")
-    proxy.cut_after(0)
-    with pytest.raises(redis.ConnectionError):
-        client.incr("counter")
-    assert client.get("counter") == b"1"
-
-
-def test_a_redis_that_keeps_silent_times_out(before_redis):
-    proxy, client = before_redis
-    proxy.pause()
-    with pytest.raises(redis.TimeoutError):
-        client.ping()
-    proxy.resume()
-    assert client.ping()
