@@ -1,12 +1,8 @@
 """The shared suite on the real Elasticsearch server that the installed client is made for."""
 
-from importlib.metadata import version
-
 import pytest
 
 from kvbackends.testing import StoreSuite
-
-CLIENT = int(version("elastic-transport").partition(".")[0])
 
 
 class TestElasticsearch(StoreSuite):
@@ -14,7 +10,6 @@ class TestElasticsearch(StoreSuite):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def store_url(cls, request: pytest.FixtureRequest) -> str:
+    def store_url(cls, matching_url: str) -> str:
         """A server that this session has started."""
-        name = "elasticsearch_url" if CLIENT < 9 else "elasticsearch9_url"
-        return str(request.getfixturevalue(name))
+        return matching_url
