@@ -91,6 +91,7 @@ test-all: test celery-suite  ## `test`, the slow tests and the whole of Celery's
 
 .PHONY: test-core
 test-core: .venv/.ready .venv-suite/.ready debian-packages
+	.venv/bin/python -m tests.servers --download
 	.venv/bin/python $(pytest)
 
 .PHONY: test-celery56

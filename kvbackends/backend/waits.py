@@ -14,12 +14,16 @@ from kvbackends.backend.base import Base, text
 from kvbackends.backend.compat import ResultTimeout
 from kvbackends.backend.results import PENDING, prefetched
 from kvbackends.derived.primitives import get_many
+from kvbackends.errors import StoreUnavailable
+from kvbackends.layers.retry import at_most
 from kvbackends.process import PerProcess
 from kvbackends.protocol.waiting import Hub, Wait
 
 Meta = dict[str, Any]
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
+SHORTEST_RETRIES = 1.0
+"""Seconds that a store which is away is asked again, also by who does not want to wait."""
 Callback = Callable[..., Any] | None
 
 
@@ -170,14 +174,24 @@ class Waits(Base):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         keys = {self.key_of(each): each for each in dict.fromkeys(ids)}
-        found = [(k, v) for k, v in get_many(self.store, keys) if self.ranks.is_final(v)]
-        yield from self._decoded(keys, found, on_message)
+        yield from self._decoded(keys, self._first_look(keys, timeout), on_message)
         if not keys:
             return
         if timeout is not None and timeout <= 0:
             raise ResultTimeout("The operation timed out.")
         with self.hub().wait_for(keys) as wait:
             yield from self._await(wait, keys, deadline, interval, on_message, on_interval)
+
+    def _first_look(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
+        """What is final already; a store that is away is asked again no longer than the wait is."""
+        seconds = None if timeout is None else max(timeout, SHORTEST_RETRIES)
+        try:
+            with at_most(seconds=seconds):
+                return [(k, v) for k, v in get_many(self.store, keys) if self.ranks.is_final(v)]
+        except StoreUnavailable as error:
+            if timeout is None:
+                raise
+            raise ResultTimeout(f"The operation timed out: {error}") from error
 
     def _await(
         self,

@@ -1,11 +1,12 @@
 """The outermost layer and the only retry policy: what an unknown outcome means is decided here."""
 
+import math
 import random
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.layer import Layer
@@ -19,17 +20,34 @@ NEVER_REPEATED = frozenset({"increment", "subscribe", "scan", "find"})
 """Repeating an increment after an unknown outcome would count twice.  The others answer with
 something that is read later, by an owner that begins again itself."""
 
-_limit: ContextVar[float | None] = ContextVar("kvbackends_retry_limit", default=None)
+
+class Bound(NamedTuple):
+    """What a caller allows: repetitions, and seconds for them."""
+
+    attempts: float = math.inf
+    seconds: float = math.inf
+
+
+_bound: ContextVar[Bound] = ContextVar("kvbackends_retry_bound", default=Bound())  # noqa: B039
 
 
 @contextmanager
-def at_most(attempts: float | None) -> Iterator[None]:
-    """Operations in this context are repeated at most this often; None changes nothing."""
-    token = _limit.set(_limit.get() if attempts is None else attempts)
+def at_most(attempts: float | None = None, *, seconds: float | None = None) -> Iterator[None]:
+    """Operations in this context are repeated at most this often, and for so long.
+
+    None changes nothing.
+    """
+    before = _bound.get()
+    token = _bound.set(
+        Bound(
+            before.attempts if attempts is None else attempts,
+            before.seconds if seconds is None else seconds,
+        )
+    )
     try:
         yield
     finally:
-        _limit.reset(token)
+        _bound.reset(token)
 
 
 class Retry(Layer):
@@ -113,22 +131,22 @@ class Retry(Layer):
                 return call()
             except self.transient_errors as latest:
                 error = latest
+        seconds = min(_bound.get().seconds, self._options.retry_timeout)
         raise StoreUnavailable(
-            f"the store did not answer within {self._options.retry_timeout:g} seconds of retries "
+            f"the store did not answer within {seconds:g} seconds of retries "
             f"({type(error).__name__})"
         ) from error
 
     def _pauses(self, started: float) -> Iterator[float]:
         """Seconds to sleep before each repetition, until time or attempts are spent."""
-        options, done = self._options, 0
-        limit = _limit.get()
-        attempts = options.retry_attempts if limit is None else min(limit, options.retry_attempts)
-        while done < attempts:
+        options, bound, done = self._options, _bound.get(), 0
+        seconds = min(bound.seconds, options.retry_timeout)
+        while done < min(bound.attempts, options.retry_attempts):
             ceiling = (
                 min(options.retry_first_ms * 2 ** min(done, 30), options.retry_longest_ms) / 1000
             )
             pause = random.uniform(ceiling / 2, ceiling)
-            if time.monotonic() + pause - started > options.retry_timeout:
+            if time.monotonic() + pause - started > seconds:
                 return
             yield pause
             done += 1

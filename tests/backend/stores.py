@@ -2,10 +2,10 @@
 
 import importlib.util
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from kvbackends import Adapter, Feature, Limits, StoreURL, hookimpl, register
+from kvbackends import Adapter, Entry, Feature, Limits, StoreURL, hookimpl, register
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.plugins import Layering
 from kvbackends.stores import memory
@@ -30,8 +30,21 @@ class KeptStore(memory.MemoryStore):
     promises = Feature.AUTOEXPIRE | Feature.DURABLE
 
 
+class AwayStore(memory.MemoryStore):
+    """Cannot be reached."""
+
+    transient_errors = (ConnectionError,)
+
+    def get(self, key: str) -> Entry | None:
+        raise ConnectionError
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        raise ConnectionError
+
+
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
+    yield Adapter(schemes=("away",), store=AwayStore, summary="away", example="away://")
     yield Adapter(schemes=("small",), store=SmallStore, summary="small values", example="small://")
     yield Adapter(schemes=("kept",), store=KeptStore, summary="durable", example="kept://")
 

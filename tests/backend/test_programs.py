@@ -15,6 +15,7 @@ from celery.exceptions import ImproperlyConfigured
 
 import kvbackends
 from kvbackends import BaseKeyValueStoreBackend
+from kvbackends.plugins import registry
 from kvbackends.stores.memory import MemoryStore
 from tests.backend.tasks import Boom
 from tests.backend.versions import CELERY
@@ -313,7 +314,9 @@ class TestBadInput:
     def test_a_scheme_that_nobody_knows(self, refused):
         assert "Installed: " in refused("xyzzy://user:hunter2@host")
 
-    def test_a_known_adapter_that_is_not_installed(self, refused):
+    def test_a_known_adapter_that_is_not_installed(self, refused, monkeypatch):
+        monkeypatch.setattr(registry, "entry_points", lambda **_: [])
+        monkeypatch.setattr(registry, "_adapters", {})
         assert 'pip install "kvbackends[cassandra]"' in refused("cassandra://user:hunter2@host")
 
     def test_an_option_that_is_nearly_one(self, refused):

@@ -62,6 +62,15 @@ class TestOne:
             app.AsyncResult("never").get(timeout=timeout)
         assert time.monotonic() - started < timeout + 0.5
 
+    @pytest.mark.parametrize("timeout", [0, 1.5])
+    def test_a_wait_ends_at_its_timeout_if_the_store_is_away(self, make_app, timeout):
+        """The store's own retries, of 30 s, are not waited for."""
+        app = make_app(url="away://")
+        started = time.monotonic()
+        with pytest.raises(ResultTimeout, match="did not answer within 1"):
+            app.AsyncResult("t").get(timeout=timeout)
+        assert time.monotonic() - started < 10
+
     def test_a_timeout_of_none_waits(self, app, done):
         later(0.1, done, "t")
         assert app.AsyncResult("t").get() == "t"
