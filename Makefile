@@ -28,6 +28,8 @@ typed := kvbackends tests/servers $(wildcard adapters/*/kvbackends_* examples be
 backend_tests = $(wildcard tests/backend)
 portable_tests = $(wildcard tests/contract tests/backend)
 pytest = -m pytest -m "not slow" $(PYTEST_ARGS)
+# The conformance suite is run in full on one version of each server.
+store_quick = --store-quick
 url = $(if $(URL),--url '$(URL)')
 broker = $(if $(BROKER),--broker '$(BROKER)')
 project := pyproject.toml kvbackends/_version.py tools/make_env $(wildcard adapters/*/pyproject.toml)
@@ -83,10 +85,11 @@ bench: .venv/.ready  ## side by side with Celery's own backends  [ARGS=...]
 # ------------------------------------------------------------------------------------- to prove
 
 .PHONY: test
-test: test-core test-celery56 test-pythons  ## all that proves the project; may install Debian packages, needs root for it
+test: test-core test-celery56 test-elasticsearch9 test-pythons  ## all that proves the project; may install Debian packages, needs root for it
 
 .PHONY: test-all
-test-all: pytest = -m pytest $(PYTEST_ARGS)
+test-all: pytest = -m pytest --store-full $(PYTEST_ARGS)
+test-all: store_quick =
 test-all: test celery-suite  ## `test`, the slow tests and the whole of Celery's own suite
 
 .PHONY: test-core
@@ -98,6 +101,10 @@ test-core: .venv/.ready .venv-suite/.ready debian-packages
 test-celery56: .venv-celery56/.ready debian-packages
 	@$(if $(backend_tests),,echo "test: there is no tests/backend yet: nothing run with Celery 5.6")
 	$(if $(backend_tests),.venv-celery56/bin/python $(pytest) $(backend_tests))
+
+.PHONY: test-elasticsearch9
+test-elasticsearch9: .venv-elasticsearch9/.ready debian-packages
+	.venv-elasticsearch9/bin/python $(pytest) $(store_quick) adapters/elasticsearch/tests
 
 .PHONY: test-pythons
 test-pythons: debian-packages

@@ -13,3 +13,39 @@ class TestRedis(StoreSuite):
     def store_url(cls, redis_url: str) -> str:
         """A server that this session has started."""
         return redis_url
+
+
+class TestRedis62(StoreSuite):
+    """The oldest version that is supported."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis62_url: str) -> str:
+        """A server that this session has started."""
+        return redis62_url
+
+
+class TestRedis8(StoreSuite):
+    """The newest version."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis8_url: str) -> str:
+        """A server that this session has started."""
+        return redis8_url
+
+
+class TestValkey(StoreSuite):
+    """What grew out of Redis 7."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, valkey_url: str) -> str:
+        """A server that this session has started."""
+        return valkey_url
