@@ -29,6 +29,10 @@ class Wrapped(Layer):
         """The native operation, through `call`."""
         return lambda *args: self.call(name, lambda: operation(*args))
 
+    def ping(self) -> None:
+        """Through `call`."""
+        self.call("ping", self.inner.ping)
+
     def get(self, key: str) -> Entry | None:
         """Through `call`."""
         return self.call("get", lambda: self.inner.get(key), key)

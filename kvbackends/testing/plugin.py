@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 URLS = "KVBACKENDS_STORE_URLS"
 """The environment variable that hands URLs over, as JSON: they may hold passwords."""
 
+# Before anything imports them.
+pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
+
 _given: list[str] = []
 _limits: dict[str, float] = {}
 _has_failed = pytest.StashKey[bool]()

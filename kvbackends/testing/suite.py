@@ -16,11 +16,9 @@ from kvbackends.testing.connections import Connections
 if TYPE_CHECKING:
     from kvbackends.testing.workers import Job
 
-pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
-
-from kvbackends.testing.registry import Check, checks  # noqa: E402 - after the line above
-from kvbackends.testing.ripening import Orchard, ripens  # noqa: E402
-from kvbackends.testing.tools import Opener  # noqa: E402
+from kvbackends.testing.registry import Check, checks
+from kvbackends.testing.ripening import Orchard, ripens
+from kvbackends.testing.tools import Opener
 
 NATIVE, DERIVED = "native", "derived"
 LACKING = "lacking: "

@@ -1,55 +1,31 @@
 """Stores behind the layers that are tested here."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from typing import Any, ClassVar
 
-from kvbackends import Adapter, Limits, Store, StoreError, hookimpl, open_store, register
+from kvbackends import Adapter, Limits, Store, StoreError, StoreURL, hookimpl, register
 from kvbackends.layers.chunks import Chunks
 from kvbackends.layers.codec import Codec
 from kvbackends.layers.guard import Guard
-from kvbackends.layers.retry import Retry
-from kvbackends.options import CoreOptions
 from kvbackends.stores import memory, sqlite
 from kvbackends.stores.sqlite.store import SQLiteStore
-from tests.support.dict_store import DictStore
+from tests.support.dict_store import NamedDictStore
 
 LIMIT = 1000
 """Bytes that the limited stores take."""
-
-_names = itertools.count()
-Opener = Callable[[], Store]
 
 
 class LimitedMemory(memory.MemoryStore):
     limits = Limits(value_bytes=LIMIT)
 
 
-class LimitedDict(DictStore):
+class LimitedDict(NamedDictStore):
     limits = Limits(value_bytes=LIMIT)
 
 
 class LimitedSQLite(SQLiteStore):
     limits = Limits(value_bytes=LIMIT)
-
-
-@hookimpl
-def kvbackends_adapters() -> Iterable[Adapter]:
-    yield Adapter(
-        schemes=("limited",), store=LimitedMemory, summary="small values", example="limited://"
-    )
-    yield Adapter(
-        schemes=("limited-sqlite",), store=LimitedSQLite, summary="small values", example=""
-    )
-
-
-class LimitedStores:
-    kvbackends_adapters = staticmethod(kvbackends_adapters)
-
-
-for _plugin in (LimitedStores, memory, sqlite):
-    register(_plugin)
 
 
 class Scrambled(Codec):
@@ -77,35 +53,69 @@ class Crumbs(Chunks):
         return len(value) > 3
 
 
-def _around_memory(layer: Callable[[Store], Store]) -> Callable[[Path], Opener]:
-    def opener(folder: Path) -> Opener:
-        name = f"layers-{next(_names)}"
-        return lambda: Retry(layer(Guard(LimitedMemory(name))), CoreOptions())
+class Layered:
+    """Opens a store by its URL, behind a layer that is tested."""
 
-    return opener
+    layer: ClassVar[Callable[[Store], Store]]
 
-
-def _around_dict(layer: Callable[[Store], Store]) -> Callable[[Path], Opener]:
-    def opener(folder: Path) -> Opener:
-        shared = LimitedDict()
-        return lambda: Retry(layer(Guard(shared)), CoreOptions())
-
-    return opener
+    @classmethod
+    def from_url(cls, url: StoreURL, options: Any) -> Store:
+        return cls.layer(Guard(super().from_url(url, options)))  # type: ignore[misc]
 
 
-def _around_sqlite(layer: Callable[[Store], Store]) -> Callable[[Path], Opener]:
-    def opener(folder: Path) -> Opener:
-        url = f"limited-sqlite:///{folder}/results.db"
-        return lambda: Retry(layer(open_store(f"{url}?retry=0")), CoreOptions())
-
-    return opener
+def _scrambled_chunks(inner: Store) -> Store:
+    return Scrambled(Chunks(inner))
 
 
-STORES = {
-    "crumbs-memory": _around_memory(Crumbs),
-    "crumbs-five": _around_dict(Crumbs),
-    "crumbs-sqlite": _around_sqlite(Crumbs),
-    "scrambled-memory": _around_memory(lambda inner: Scrambled(Chunks(inner))),
-    "scrambled-five": _around_dict(lambda inner: Scrambled(Chunks(inner))),
-    "scrambled-crumbs-sqlite": _around_sqlite(lambda inner: Scrambled(Crumbs(inner))),
+def _scrambled_crumbs(inner: Store) -> Store:
+    return Scrambled(Crumbs(inner))
+
+
+class CrumbsMemory(Layered, LimitedMemory):
+    layer = Crumbs
+
+
+class CrumbsDict(Layered, LimitedDict):
+    layer = Crumbs
+
+
+class CrumbsSQLite(Layered, LimitedSQLite):
+    layer = Crumbs
+
+
+class ScrambledMemory(Layered, LimitedMemory):
+    layer = staticmethod(_scrambled_chunks)
+
+
+class ScrambledDict(Layered, LimitedDict):
+    layer = staticmethod(_scrambled_chunks)
+
+
+class ScrambledSQLite(Layered, LimitedSQLite):
+    layer = staticmethod(_scrambled_crumbs)
+
+
+SCHEMES: dict[str, type[Store]] = {
+    "limited": LimitedMemory,
+    "limited-sqlite": LimitedSQLite,
+    "crumbs-memory": CrumbsMemory,
+    "crumbs-dict": CrumbsDict,
+    "crumbs-sqlite": CrumbsSQLite,
+    "scrambled-memory": ScrambledMemory,
+    "scrambled-dict": ScrambledDict,
+    "scrambled-sqlite": ScrambledSQLite,
 }
+
+
+class LayeredStores:
+    """The plugin that makes them known."""
+
+    @staticmethod
+    @hookimpl
+    def kvbackends_adapters() -> Iterable[Adapter]:
+        for scheme, store in SCHEMES.items():
+            yield Adapter(schemes=(scheme,), store=store, summary="for tests", example=scheme)
+
+
+for _plugin in (LayeredStores, memory, sqlite):
+    register(_plugin)

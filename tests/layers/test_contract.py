@@ -1,35 +1,43 @@
 """The contract holds behind layers that change bytes: the same checks, on the stores of here."""
 
-from tests.contract.test_barriers import (
-    TestAdding,
-    TestArriving,
-    TestClaiming,
-    TestClosing,
-    TestFinishing,
-    TestMembers,
-    TestReopening,
-)
-from tests.contract.test_concurrency import TestThreads
-from tests.contract.test_five_methods import TestCompareAndSet, TestFiveMethods, TestTimeToLive
-from tests.contract.test_housekeeping import TestIncrement, TestScan
-from tests.contract.test_ranks import TestOffer
-from tests.contract.test_subscriptions import TestSubscription, subscription
+import pytest
 
-__all__ = [
-    "TestAdding",
-    "TestArriving",
-    "TestClaiming",
-    "TestClosing",
-    "TestCompareAndSet",
-    "TestFinishing",
-    "TestFiveMethods",
-    "TestIncrement",
-    "TestMembers",
-    "TestOffer",
-    "TestReopening",
-    "TestScan",
-    "TestSubscription",
-    "TestThreads",
-    "TestTimeToLive",
-    "subscription",
-]
+from kvbackends.testing import StoreSuite, suite_for
+from tests.layers import stores
+from tests.support.suites import FiveMethods
+
+
+class OnSQLite(StoreSuite):
+    quick = True
+    scheme = ""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, tmp_path_factory):
+        return f"{cls.scheme}:///{tmp_path_factory.mktemp(cls.scheme)}/results.db"
+
+
+class TestCrumbsSQLite(OnSQLite):
+    scheme = "crumbs-sqlite"
+
+
+class TestScrambledSQLite(OnSQLite):
+    scheme = "scrambled-sqlite"
+
+
+class TestCrumbsDict(FiveMethods):
+    url = "crumbs-dict://contract"
+
+
+class TestScrambledDict(FiveMethods):
+    url = "scrambled-dict://contract"
+
+
+TestCrumbsMemory = suite_for("crumbs-memory://contract", quick=True)
+TestScrambledMemory = suite_for("scrambled-memory://contract", quick=True)
+
+
+def test_stores_are_behind_their_layers():
+    """Else nothing is proven here."""
+    for scheme, store in stores.SCHEMES.items():
+        assert scheme.startswith("limited") or issubclass(store, stores.Layered)

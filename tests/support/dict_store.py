@@ -3,10 +3,10 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, ClassVar, NamedTuple, Self
 
-from kvbackends import Entry, Feature, Store, StoreURL
+from kvbackends import Adapter, Entry, Feature, Store, StoreURL, hookimpl
 from kvbackends.process import PerProcess
 
 
@@ -60,3 +60,20 @@ class DictStore(Store):
     def _put(self, key: str, value: bytes, ttl: float | None) -> None:
         expires = float("inf") if ttl is None else self.clock() + ttl
         self.rows[key] = Row(value, next(self._versions), expires)
+
+
+class NamedDictStore(DictStore):
+    """``dict://name``: those of one name are one store."""
+
+    _named: ClassVar[dict[str, Self]] = {}
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: Any) -> Self:
+        return cls._named.setdefault(f"{cls.__name__} {url}", cls())
+
+
+@hookimpl
+def kvbackends_adapters() -> Iterable[Adapter]:
+    yield Adapter(
+        schemes=("dict",), store=NamedDictStore, summary="a dictionary", example="dict://name"
+    )

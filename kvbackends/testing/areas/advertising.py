@@ -9,7 +9,7 @@ from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.options import fill
 from kvbackends.store import ACCELERABLE
-from kvbackends.testing.registry import Area
+from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.tools import offer, part, rank_of, value_at
 
 PASSWORD = "kvt-s3cr3t-passw0rd"  # noqa: S105 - what must not show up
@@ -84,6 +84,7 @@ class Limits(Area):
                 write()
         assert value_at(other, key) == largest
 
+    @thorough
     def large_value(self, store: Store, other: Store, key: str) -> None:
         """Where the limit is far, eight megabytes are stored as they are."""
         if (store.limits.value_bytes or TESTABLE + 1) <= TESTABLE:
