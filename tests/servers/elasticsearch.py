@@ -139,6 +139,8 @@ class ElasticsearchServer(Server):
             # A disk that is nearly full is no reason to refuse a test's writes.
             "cluster.routing.allocation.disk.threshold_enabled": "false",
             "node.store.allow_mmap": "false",
+            # Of a heap this small, the usual tenth is less than one large value of the tests.
+            "indexing_pressure.memory.limit": "40%",
             "discovery.type": "single-node",
             "xpack.security.enabled": "false",
         }

@@ -12,24 +12,16 @@ import pytest
 from kvbackends_elasticsearch.requests import Sender
 
 from kvbackends import open_store
-from tests.servers import elasticsearch_server
 
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}
-
-
-ROOM = {"indexing_pressure.memory.limit": "40%"}
-"""Server 9.2 counts a document five times, and takes no more than a tenth of its heap otherwise:
-less than the suite's 8 MB in base64, with a test server's heap of 256 MB."""
 
 
 @pytest.fixture(scope="session")
 def matching_url(request):
     """The URL of a server of the version that the installed client is made for."""
     if version("elastic-transport").startswith("8."):
-        yield request.getfixturevalue("elasticsearch_url")
-    else:
-        with elasticsearch_server("9.2", **ROOM) as server:
-            yield server.url
+        return request.getfixturevalue("elasticsearch_url")
+    return request.getfixturevalue("elasticsearch9_url")
 
 
 @pytest.fixture(scope="session")
