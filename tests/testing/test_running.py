@@ -87,8 +87,6 @@ class TestWhole(StoreSuite):
 def test_quick_suite(pytester, words, collected):
     """A suite may leave out the checks that take their time; an option of a run is stronger."""
     pytester.makepyfile(SUITES)
-    done = pytester.runpytest(
-        "--collect-only", "-q", "--store-check=model.agrees_always", *words
-    )
+    done = pytester.runpytest("--collect-only", "-q", "--store-check=model.agrees_always", *words)
     names = {line.split("::")[1] for line in done.outlines if "::" in line}
     assert names == collected
