@@ -1,11 +1,11 @@
 """Celery's asynchronous result API over `kvbackends.protocol.waiting`."""
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from celery import states
 from celery.result import ResultSet
@@ -43,7 +43,9 @@ class Waits(Base):
     ) -> Any:
         """Remember, weakly, who asks for this id.  No I/O and no thread."""
         by_id = self._pending_results.weak
-        by_id.setdefault(result.id, WeakValueDictionary())[id(result)] = result
+        # A `WeakValueDictionary` for each result costs as much as decoding it.
+        forget = partial(_forget, by_id, result.id, id(result))
+        by_id.setdefault(result.id, {})[id(result)] = ref(result, forget)
         return result
 
     def add_pending_results(self, results: Iterable[Any], weak: bool = False) -> Any:
@@ -52,11 +54,7 @@ class Waits(Base):
 
     def remove_pending_result(self, result: Any) -> Any:
         """Forget who asked.  Called by finalisers: no I/O, no lock."""
-        asking = self._pending_results.weak.get(result.id)
-        if asking is not None:
-            asking.pop(id(result), None)
-            if not asking:
-                self._pending_results.weak.pop(result.id, None)
+        _forget(self._pending_results.weak, result.id, id(result))
         return result
 
     def on_result_fulfilled(self, result: Any) -> None:
@@ -64,8 +62,10 @@ class Waits(Base):
 
     def _deliver(self, task_id: str, meta: Meta) -> None:
         self._cache[task_id] = meta
-        for result in list(self._pending_results.weak.get(task_id, {}).values()):
-            result._maybe_set_cache(meta)
+        for asking in list(self._pending_results.weak.get(task_id, {}).values()):
+            result = asking()
+            if result is not None:
+                result._maybe_set_cache(meta)
 
     # -- waiting --------------------------------------------------------------------------------
 
@@ -87,12 +87,12 @@ class Waits(Base):
         `interval` and once more before a failed record is returned.
         """
         self._ensure_not_eager()
-        with self._parents_at_hand(result, on_interval) as look:
-            for _id, meta in self._collect(leaf_ids(result), timeout, interval, on_message, look):
-                if meta["status"] in states.PROPAGATE_STATES and look is not None:
-                    look()
-                if not is_set(result) and not result._cache:
-                    result._maybe_set_cache(meta)  # its own wait was forgotten meanwhile
+        look = self._parents_at_hand(result, on_interval)
+        for _id, meta in self._collect(leaf_ids(result), timeout, interval, on_message, look):
+            if meta["status"] in states.PROPAGATE_STATES and look is not None:
+                look()
+            if not is_set(result) and not result._cache:
+                result._maybe_set_cache(meta)  # its own wait was forgotten meanwhile
         return result.maybe_throw(callback=callback, propagate=propagate)
 
     def wait_for(
@@ -235,15 +235,13 @@ class Waits(Base):
                 on_message(meta)
             yield task_id, meta
 
-    @contextlib.contextmanager
-    def _parents_at_hand(self, result: Any, on_interval: Callback) -> Iterator[Callback]:
+    def _parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
         """`on_interval`, with the unready parents read in one batch just before.
 
         Celery's own code asks for each parent; a chord's parents are its whole header.
         """
         if on_interval is None or getattr(result, "parent", None) is None:
-            yield on_interval
-            return
+            return on_interval
 
         def look() -> None:
             leaves = (leaf for node in parents(result) for leaf in leaf_results(node))
@@ -254,7 +252,7 @@ class Waits(Base):
             finally:
                 prefetched.reset(token)
 
-        yield look
+        return look
 
     def _records(self, ids: Iterable[str]) -> dict[str, Meta]:
         keys = {self.key_of(each): each for each in ids}
@@ -263,6 +261,14 @@ class Waits(Base):
             each: self.decode_result(found[each]) if each in found else dict(PENDING)
             for each in keys.values()
         }
+
+
+def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any) -> None:
+    asking = by_id.get(task_id)
+    if asking is not None:
+        asking.pop(number, None)
+        if not asking:
+            by_id.pop(task_id, None)
 
 
 def is_set(result: Any) -> bool:
