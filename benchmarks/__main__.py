@@ -40,6 +40,14 @@ SCENARIOS: dict[str, Scenario] = {
     "store-calls": calls.store_calls,
 }
 
+MODES = {
+    (False, False): "full",
+    (False, True): "quick",
+    (True, False): "stores",
+    (True, True): "stores-quick",
+}
+"""What the report is named, with and without ``--stores`` and ``--quick``."""
+
 
 def arguments() -> argparse.Namespace:
     """What was asked for on the command line."""
@@ -79,8 +87,7 @@ def main() -> int:
     asked = arguments()
     asked.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    size = "quick" if asked.quick else "full"
-    facts = report.about(f"stores-{size}" if asked.stores else size)
+    facts = report.about(MODES[asked.stores, asked.quick])
     real = servers.Stores()
     scenarios = real.scenarios() if asked.stores else SCENARIOS
     if asked.only:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from benchmarks.helpers import helpers
 from benchmarks.measure import Loop, Run, Spread, across, interleaved, percentile
 from benchmarks.plan import Plan
 from benchmarks.races import lost_successes
+from benchmarks.raw import storing
 from benchmarks.rows import Row, at_least, at_most, figure, ratio
 from benchmarks.stores import many_results, one_result, start_and_end, store_one, stored
 from benchmarks.waits import PLACES, latencies_of
@@ -68,9 +70,11 @@ class Stores:
             place.folder.mkdir()
             with across(server.pid):
                 yield from _stored(rivals, place)
+                yield _above_the_driver(name, server.url, rivals, place)
                 yield from _read(rivals, place)
             for scenario in (_waits, _chords, _races):
                 yield from scenario(rivals, place)
+            gc.collect()  # results of Celery's Redis backend take their leave of the server
 
 
 def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
@@ -81,6 +85,18 @@ def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     }
     for what, step in steps.items():
         yield from _beside(what, rivals, plan, functools.partial(_storing, plan, step))
+
+
+def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Row:
+    """Beside the driver's own call; below 1 is what ranks, notices and Celery's record cost."""
+    value, raw = "x" * 200, f"raw {name}"
+    step = functools.partial(store_one, value=value)
+    runs: dict[str, Run] = {
+        rivals.names[0]: _storing(plan, step, rivals.ours),
+        raw: Loop(storing(name, url, value), plan.run, new_id),
+    }
+    what = "store a result, 200 B"
+    return ratio(what, interleaved(runs, plan.rounds), rivals.names[0], raw)
 
 
 def _storing(plan: Plan, step: Callable[[Any, str], object], url: str) -> Run:
@@ -163,7 +179,7 @@ def _races(rivals: Rivals, plan: Plan) -> Iterator[Row]:
 def _beside(what: str, rivals: Rivals, plan: Plan, making: Making) -> Iterator[Row]:
     """How many times faster ours is; how long it takes where Celery's own cannot do it."""
     ours, theirs = rivals.names
-    runs = {ours: making(rivals.ours)}
+    runs: dict[str, Run] = {ours: making(rivals.ours)}
     try:
         runs[theirs] = making(rivals.theirs)
         runs[theirs]()
