@@ -127,6 +127,8 @@ def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
         show(screen, digest, request.plugins, sum(each.seconds for each in digest.results))
     if len(digests) > 1:
         show_verdicts(screen, digests)
+    if report.problem:
+        screen.print(Text(f"stopped: {_reason(report.problem)}", "red"))
     status = PASSED if all(each.passed for each in digests) else FAILED
     _write(request, digests, status, "")
     return status

@@ -126,6 +126,36 @@ def test_no_secret(tmp_path):
     assert "hunter2" not in "".join([done.stdout, done.stderr, down.stderr, *written])
 
 
+DYING = """
+import os
+
+from kvbackends import Adapter, hookimpl
+from tests.broken_stores.reference import ReferenceStore
+
+
+class Dying(ReferenceStore):
+    def offer(self, offer, rank_of):
+        os._exit(3)
+
+
+@hookimpl
+def kvbackends_adapters():
+    yield Adapter(schemes=("dying",), store=Dying, summary="dies", example="dying://x")
+"""
+
+
+def test_process_that_dies(tmp_path):
+    """A store that takes the process with it fails the check, and the run says where it ended."""
+    (tmp_path / "dying.py").write_text(DYING)
+    done = conformance(
+        "dying://x", "--plugin=dying", "--area=ranks", PYTHONPATH=f"{tmp_path}:{ROOT}"
+    )
+    assert done.returncode == 1, done.stderr
+    assert "✘ ranks.matrix   native, 1 of 1 run" in done.stdout
+    assert "`rank_of(stored bytes)` is given to `offer`" in done.stdout
+    assert done.stdout.endswith("stopped: the process ended with status 3 in this check\n")
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
