@@ -21,7 +21,6 @@ URLS = "KVBACKENDS_STORE_URLS"
 pytest.register_assert_rewrite("kvbackends.testing.areas", "kvbackends.testing.tools")
 
 _given: list[str] = []
-_limits: dict[str, float] = {}
 _has_failed = pytest.StashKey[bool]()
 
 
@@ -30,9 +29,10 @@ def urls() -> list[str]:
     return [*_given, *json.loads(os.environ.get(URLS, "[]"))]
 
 
-def limits() -> dict[str, float]:
-    """What this run was told about time, as attributes of its suites."""
-    return dict(_limits)
+def longest(item: Any) -> float:
+    """Seconds after which a check fails because it does not end."""
+    told: float | None = item.config.getoption("--store-longest")
+    return item.cls.longest if told is None else told
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,8 +49,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Keeps the URLs for `kvbackends.testing.test_store`."""
     _given[:] = config.getoption("--store-url")
-    if (longest := config.getoption("--store-longest")) is not None:
-        _limits["longest"] = longest
     if wanted := config.getoption("--store-check"):
         from kvbackends.testing.registry import unknown
 
@@ -137,7 +135,7 @@ class _Reporter:
     def pytest_runtest_protocol(self, item: Any) -> None:
         """Who listens knows which check it was, should it never end."""
         if check_of(item) is not None:
-            self._tell("began", item, longest=item.cls.longest, seconds=0.0)
+            self._tell("began", item, longest=longest(item), seconds=0.0)
 
     def pytest_runtest_logfinish(self) -> None:
         self._write(event="ended")

@@ -16,6 +16,7 @@ from kvbackends.testing.connections import Connections
 if TYPE_CHECKING:
     from kvbackends.testing.workers import Job
 
+from kvbackends.testing.plugin import longest
 from kvbackends.testing.registry import Check, checks
 from kvbackends.testing.ripening import Orchard, ripens
 from kvbackends.testing.tools import Opener
@@ -51,7 +52,7 @@ class StoreSuite:
     quick: ClassVar[bool] = False
     """Leave out the checks that take their time, unless ``--store-full`` is given."""
     longest: ClassVar[float] = LONGEST
-    """Seconds after which a check fails because it does not end."""
+    """Seconds after which a check that does not end fails; ``--store-longest`` is stronger."""
     store_index: ClassVar[int] = 0
     """Its place among the URLs of a run without a file."""
 
@@ -126,16 +127,18 @@ class StoreSuite:
         return _kept.second(store_url, mode == DERIVED)
 
     @pytest.fixture(autouse=True)
-    def _ends(self) -> Iterator[None]:
+    def _ends(self, request: pytest.FixtureRequest) -> Iterator[None]:
         """A check that hangs fails."""
-        before = signal.signal(signal.SIGALRM, self._too_long)
-        signal.setitimer(signal.ITIMER_REAL, self.longest, AGAIN)
+        seconds = longest(request.node)
+
+        def too_long(*_: object) -> None:
+            raise TimeoutError(f"the check took more than {seconds:g} seconds")
+
+        before = signal.signal(signal.SIGALRM, too_long)
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
         yield
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-    def _too_long(self, *_: object) -> None:
-        raise TimeoutError(f"the check took more than {self.longest:g} seconds")
 
     @pytest.fixture(autouse=True)
     def _applies(self, request: pytest.FixtureRequest, store: Store) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from kvbackends import open_store
-from kvbackends.testing.plugin import limits, urls
+from kvbackends.testing.plugin import urls
 from kvbackends.testing.suite import StoreSuite, suite_for
 
 
@@ -12,7 +12,7 @@ def suites() -> dict[str, type[StoreSuite]]:
     made: dict[str, type[StoreSuite]] = {}
     for index, url in enumerate(urls()):
         open_store(url).close()  # a URL that is wrong is one error, not one of each check
-        suite = suite_for(url, store_index=index, **limits())
+        suite = suite_for(url, store_index=index)
         name = suite.__name__ if suite.__name__ not in made else f"{suite.__name__}{index + 1}"
         suite.__name__ = suite.__qualname__ = name
         suite.__module__ = __name__
