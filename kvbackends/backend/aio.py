@@ -3,7 +3,7 @@
 from typing import Any
 
 from kvbackends.backend.compat import ResultTimeout
-from kvbackends.backend.waits import leaf_results
+from kvbackends.backend.members import leaf_results
 
 
 async def aget(result: Any, timeout: float | None = None, propagate: bool = True) -> Any:
@@ -43,8 +43,7 @@ async def _ready(loop: Any, backend: Any, pending: list[Any], timeout: float | N
                 while keys:
                     await news.wait()
                     news.clear()
-                    for _ in backend._decoded(keys, wait.take(0), None):
-                        pass
+                    backend._deliver_all(keys, wait.take(0))
         except TimeoutError:
             raise ResultTimeout("The operation timed out.") from None
 

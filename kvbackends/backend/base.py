@@ -1,5 +1,6 @@
 """What the parts of the backend share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from kvbackends.backend.compat import CeleryBackend
@@ -22,6 +23,14 @@ class Base(CeleryBackend):
     def key_of(self, task_id: str | bytes) -> str:
         """What Celery's `get_key_for_task` returns, as the store takes it."""
         return self.task_prefix + text(task_id) if task_id else text(self.get_key_for_task(task_id))
+
+    def keys_of(self, task_ids: Iterable[Any]) -> dict[str, Any]:
+        """The ids by their keys, each once."""
+        prefix = self.task_prefix
+        return {
+            prefix + each if type(each) is str and each else self.key_of(each): each
+            for each in task_ids
+        }
 
 
 def text(key: str | bytes) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 
 from celery._state import get_current_task
 from celery.app.task import Context
+from celery.app.utils import Settings
 from celery.backends.base import BaseKeyValueStoreBackend as CeleryBackend
+from celery.backends.base import _nulldict as NoCache  # noqa: N812 - a class
 from celery.exceptions import (
     BackendGetMetaError,
     BackendStoreError,
@@ -39,13 +41,15 @@ __all__ = [
     "EncodeError",
     "ImproperlyConfigured",
     "LazyTasks",
+    "NoCache",
     "Reject",
     "ResultTimeout",
     "SoftTimeLimitExceeded",
     "current_request",
     "current_task",
-    "from_json",
+    "json_object",
     "kombu_reads_json",
+    "may_be_eager",
     "publish",
     "request_of_signature",
 ]
@@ -55,14 +59,46 @@ FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 """Celery 5.7 itself fails what is chained after a chord that failed."""
 
 
-from_json = JSONDecoder(object_hook=kombu_json.object_hook).decode
-"""What kombu's decoder does once it has found out that it is asked for JSON in UTF-8."""
+_decoder: Any = JSONDecoder(object_hook=kombu_json.object_hook)
+_scan = _decoder.scan_once
+"""What kombu's decoder does once it has found out that it is asked for JSON."""
+
+
+def json_object(payload: Any) -> Any:
+    """What kombu makes of an object in JSON and UTF-8; None where kombu has to say it itself."""
+    if type(payload) is not bytes or not payload.startswith(b"{"):
+        return None
+    try:
+        text = payload.decode()
+        value, end = _scan(text, 0)
+    except Exception:  # noqa: BLE001 - kombu says what is wrong
+        return None
+    return value if end == len(text) else None
 
 
 def kombu_reads_json() -> bool:
     """True while nobody has registered another decoder for JSON."""
     decoder = serialization.registry._decoders.get("application/json")
     return decoder is not None and decoder is kombu_json.loads
+
+
+def may_be_eager(conf: Any) -> Callable[[], bool]:
+    """Tells whether some of the settings say ``task_always_eager``, or it cannot be told.
+
+    Celery's own look-up of a setting costs as much as decoding two records.
+    """
+    if not isinstance(conf, Settings) or conf.key_t is not None:
+        return lambda: True
+    maps, names = conf.maps, conf._to_keys("task_always_eager")
+
+    def told() -> bool:
+        for values in maps:
+            for name in names:
+                if values.get(name):
+                    return True
+        return False
+
+    return told
 
 
 def current_task() -> Any:

@@ -17,6 +17,9 @@ _RANKS = {
 HEAD = 64
 """Bytes that tell the state: Celery's records begin with it in JSON, pickle and msgpack."""
 
+FINAL_JSON = tuple(b'{"status": "%s"' % state.encode() for state in _RANKS)
+"""How nearly every final record begins."""
+
 _STATE = re.compile(
     rb"""
       \{"status":\ ?"(?P<json>[^"\\]+)"                             # JSON
@@ -61,6 +64,8 @@ class Ranks:
 
     def is_final(self, payload: bytes) -> bool:
         """True if a wait for it is over; whoever decodes a broken record learns what is wrong."""
+        if payload.startswith(FINAL_JSON):
+            return True
         state = self._state(payload)
         return state is None or rank_of_state(state) is not Rank.UNREADY
 

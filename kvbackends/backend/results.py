@@ -14,8 +14,9 @@ from kvbackends.backend.compat import (
     BackendGetMetaError,
     BackendStoreError,
     EncodeError,
-    from_json,
+    json_object,
     kombu_reads_json,
+    may_be_eager,
 )
 from kvbackends.backend.records import facets, rank_of_state
 from kvbackends.errors import StoreUnavailable, ValueTooLarge
@@ -42,6 +43,8 @@ class ResultTooLarge(EncodeError, ValueTooLarge):
 
 class Results(Base):
     """How a record is written and read."""
+
+    _eagerness: tuple[Any, Callable[[], bool]] = (None, lambda: True)
 
     def _store_result(
         self,
@@ -118,10 +121,23 @@ class Results(Base):
 
     def decode(self, payload: Any) -> Any:
         """As Celery does; JSON is decoded at once, since what leads there costs as much again."""
-        if type(payload) is bytes and payload.startswith(b"{") and self._reads_json():
-            with suppress(Exception):  # Celery says what is wrong
-                return from_json(payload.decode())
-        return super().decode(payload)
+        value = json_object(payload) if self._reads_json() else None
+        return super().decode(payload) if value is None else value
+
+    def _decoder(self) -> Callable[[bytes], Any]:
+        """`decode_result` for many records: what the settings say is found out once."""
+        slowly: Callable[[bytes], Any] = self.decode_result
+        if not self._reads_json():
+            return slowly
+        exceptions = self.EXCEPTION_STATES
+
+        def decoded(payload: bytes) -> Any:
+            meta = json_object(payload)
+            if meta is None:
+                return slowly(payload)
+            return self.meta_from_decoded(meta) if meta["status"] in exceptions else meta
+
+        return decoded
 
     def _reads_json(self) -> bool:
         accept = self.accept
@@ -132,6 +148,16 @@ class Results(Base):
             and self.content_type in accept
             and kombu_reads_json()
         )
+
+    def _ensure_not_eager(self) -> None:
+        """Warn as Celery does, which looks up the setting each time."""
+        conf = self.app.conf
+        known, may_be = self._eagerness
+        if known is not conf:
+            may_be = may_be_eager(conf)
+            self._eagerness = conf, may_be
+        if may_be():
+            super()._ensure_not_eager()
 
     def _get_task_meta_for(self, task_id: str) -> Any:
         known = prefetched.get()

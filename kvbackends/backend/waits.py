@@ -2,16 +2,18 @@
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from weakref import ref
 
 from celery import states
-from celery.result import ResultSet
 
 from kvbackends.backend.base import Base, text
-from kvbackends.backend.compat import ResultTimeout
+from kvbackends.backend.compat import NoCache, ResultTimeout
+from kvbackends.backend.members import is_set, leaf_ids, leaf_results, parents
+from kvbackends.backend.records import FINAL_JSON
 from kvbackends.backend.results import PENDING, prefetched
 from kvbackends.derived.primitives import get_many
 from kvbackends.errors import StoreUnavailable
@@ -25,6 +27,7 @@ SHORTEST_INTERVAL = 0.01
 SHORTEST_RETRIES = 1.0
 """Seconds that a store which is away is asked again, also by who does not want to wait."""
 Callback = Callable[..., Any] | None
+NOBODY: Mapping[str, list[Any]] = {}
 
 
 class Waits(Base):
@@ -66,6 +69,12 @@ class Waits(Base):
             result = asking()
             if result is not None:
                 result._maybe_set_cache(meta)
+
+    def _deliver_all(self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]) -> None:
+        """Deliver those of `keys` that are found; they are asked for no longer."""
+        for key, value in found:
+            if key in keys:
+                self._deliver(keys.pop(key), self.decode_result(value))
 
     # -- waiting --------------------------------------------------------------------------------
 
@@ -119,15 +128,12 @@ class Waits(Base):
         READY_STATES: Collection[str] = states.READY_STATES,  # noqa: N803 - Celery's name
     ) -> Iterator[tuple[str, Meta]]:
         """Records as they become final; with ``max_iterations=1`` those that are, without sleep."""
-        ids = [text(task_id) for task_id in task_ids]
-        if max_iterations is not None:
-            timeout = (max_iterations - 1) * (interval or 0.5)
-        found = self._collect(ids, timeout, interval or 0.5, on_message, on_interval)
-        try:
-            yield from found
-        except ResultTimeout:
-            if max_iterations is None:
-                raise
+        ids = [each if type(each) is str else text(each) for each in task_ids]
+        interval = interval or 0.5
+        if max_iterations is None:
+            return self._collect(ids, timeout, interval, on_message, on_interval)
+        timeout = (max_iterations - 1) * interval
+        return _until_timeout(self._collect(ids, timeout, interval, on_message, on_interval))
 
     def iter_native(
         self,
@@ -144,16 +150,17 @@ class Waits(Base):
         members = leaf_results(result)
         nested = {node.id: (node, set(leaf_ids(node))) for node in result.results if is_set(node)}
         single = {node.id for node in result.results if not is_set(node)}
-        for leaf in members:  # so that joining a nested set finds them in hand
-            self.add_pending_result(leaf, weak=True)
         known = {leaf.id: leaf._cache for leaf in members if leaf._cache}
-        asked = [leaf.id for leaf in members if leaf.id not in known]
-        collected = self._collect(asked, timeout, interval, on_message, on_interval)
+        asked: dict[str, list[Any]] = {}
+        for leaf in members:
+            if leaf.id not in known:
+                asked.setdefault(leaf.id, []).append(leaf)
+        collected = self._collect(asked, timeout, interval, on_message, on_interval, asked)
         # Nobody's id comes first, so that empty sets are yielded before anything is waited for.
         for task_id, meta in itertools.chain([("", {})], known.items(), collected):
             if task_id in single:
                 yield task_id, meta
-            for node, leaves in list(nested.values()):
+            for node, leaves in list(nested.values()) if nested else ():
                 leaves.discard(task_id)
                 if not leaves:
                     yield node.id, nested.pop(node.id)[0].results
@@ -167,31 +174,65 @@ class Waits(Base):
         interval: float,
         on_message: Callback,
         on_interval: Callback,
+        owners: Mapping[str, list[Any]] = NOBODY,
     ) -> Iterator[tuple[str, Meta]]:
         """Yield each id with its final record.  Reads first; subscribes only if some are missing.
 
-        `celery.exceptions.TimeoutError` after `timeout` seconds; 0 looks once.
+        `celery.exceptions.TimeoutError` after `timeout` seconds; 0 looks once.  `owners` are told
+        too, though they have not registered.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        keys = {self.key_of(each): each for each in dict.fromkeys(ids)}
-        yield from self._decoded(keys, self._first_look(keys, timeout), on_message)
+        keys = self.keys_of(ids)
+        first = self._first_look(keys, timeout)
+        decoded, registered = self._decoder(), self._pending_results.weak
+        caches = not isinstance(self._cache, NoCache)
+        # One generator for all: each further one costs a call for each record.
+        for found in itertools.chain(
+            (first,), self._later_looks(keys, timeout, deadline, interval, on_interval)
+        ):
+            for key, value in found:
+                if key not in keys:
+                    continue
+                task_id = keys.pop(key)
+                meta = decoded(value)
+                if caches or task_id in registered:
+                    self._deliver(task_id, meta)
+                for owner in owners.get(task_id, ()):
+                    if not owner._cache:
+                        owner._maybe_set_cache(meta)
+                if on_message is not None:
+                    on_message(meta)
+                yield task_id, meta
+
+    def _first_look(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
+        """What is final already; a store that is away is asked again no longer than the wait is."""
+        if timeout is None:
+            return self._final(keys)
+        try:
+            with at_most(seconds=max(timeout, SHORTEST_RETRIES)):
+                return self._final(keys)
+        except StoreUnavailable as error:
+            raise ResultTimeout(f"The operation timed out: {error}") from error
+
+    def _final(self, keys: Collection[str]) -> list[tuple[str, bytes]]:
+        found, is_final = get_many(self.store, keys), self.ranks.is_final
+        return [each for each in found if each[1].startswith(FINAL_JSON) or is_final(each[1])]
+
+    def _later_looks(
+        self,
+        keys: dict[str, str],
+        timeout: float | None,
+        deadline: float | None,
+        interval: float,
+        on_interval: Callback,
+    ) -> Iterator[list[tuple[str, bytes]]]:
+        """What becomes final until nothing is left in `keys`; whoever takes it removes it there."""
         if not keys:
             return
         if timeout is not None and timeout <= 0:
             raise ResultTimeout("The operation timed out.")
         with self.hub().wait_for(keys) as wait:
-            yield from self._await(wait, keys, deadline, interval, on_message, on_interval)
-
-    def _first_look(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
-        """What is final already; a store that is away is asked again no longer than the wait is."""
-        seconds = None if timeout is None else max(timeout, SHORTEST_RETRIES)
-        try:
-            with at_most(seconds=seconds):
-                return [(k, v) for k, v in get_many(self.store, keys) if self.ranks.is_final(v)]
-        except StoreUnavailable as error:
-            if timeout is None:
-                raise
-            raise ResultTimeout(f"The operation timed out: {error}") from error
+            yield from self._await(wait, keys, deadline, interval, on_interval)
 
     def _await(
         self,
@@ -199,9 +240,8 @@ class Waits(Base):
         keys: dict[str, str],
         deadline: float | None,
         interval: float,
-        on_message: Callback,
         on_interval: Callback,
-    ) -> Iterator[tuple[str, Meta]]:
+    ) -> Iterator[list[tuple[str, bytes]]]:
         interval = max(interval, SHORTEST_INTERVAL)
         next_interval = time.monotonic() + interval
         while keys:
@@ -209,31 +249,13 @@ class Waits(Base):
             until = min(
                 each for each in (deadline, on_interval and next_interval, now + 3600) if each
             )
-            taken = wait.take(max(until - now, 0.0))
-            yield from self._decoded(keys, taken, on_message)
+            yield wait.take(max(until - now, 0.0))
             now = time.monotonic()
             if keys and deadline is not None and now >= deadline:
                 raise ResultTimeout("The operation timed out.")
             if keys and on_interval is not None and now >= next_interval:
                 on_interval()
                 next_interval = time.monotonic() + interval
-
-    def _decoded(
-        self,
-        keys: dict[str, str],
-        found: Iterable[tuple[str, bytes]],
-        on_message: Callback,
-    ) -> Iterator[tuple[str, Meta]]:
-        """Decode, deliver and yield; a key is asked for no longer."""
-        for key, value in found:
-            if key not in keys:
-                continue
-            task_id = keys.pop(key)
-            meta = self.decode_result(value)
-            self._deliver(task_id, meta)
-            if on_message is not None:
-                on_message(meta)
-            yield task_id, meta
 
     def _parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
         """`on_interval`, with the unready parents read in one batch just before.
@@ -255,12 +277,16 @@ class Waits(Base):
         return look
 
     def _records(self, ids: Iterable[str]) -> dict[str, Meta]:
-        keys = {self.key_of(each): each for each in ids}
+        keys, decoded = self.keys_of(ids), self._decoder()
         found = {keys[key]: value for key, value in get_many(self.store, keys)}
         return {
-            each: self.decode_result(found[each]) if each in found else dict(PENDING)
-            for each in keys.values()
+            each: decoded(found[each]) if each in found else dict(PENDING) for each in keys.values()
         }
+
+
+def _until_timeout(found: Iterator[tuple[str, Meta]]) -> Iterator[tuple[str, Meta]]:
+    with suppress(ResultTimeout):
+        yield from found
 
 
 def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any) -> None:
@@ -269,28 +295,3 @@ def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any
         asking.pop(number, None)
         if not asking:
             by_id.pop(task_id, None)
-
-
-def is_set(result: Any) -> bool:
-    """True for a group's result."""
-    return isinstance(result, ResultSet)
-
-
-def leaf_results(result: Any) -> list[Any]:
-    """The results of single tasks that a result consists of."""
-    if not is_set(result):
-        return [result]
-    return [leaf for child in result.results for leaf in leaf_results(child)]
-
-
-def leaf_ids(result: Any) -> list[str]:
-    """The ids of `leaf_results`, each once."""
-    return list(dict.fromkeys(leaf.id for leaf in leaf_results(result)))
-
-
-def parents(result: Any) -> Iterator[Any]:
-    """The results that led to this one, nearest first."""
-    node = result.parent
-    while node is not None:
-        yield node
-        node = node.parent

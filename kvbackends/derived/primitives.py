@@ -1,6 +1,7 @@
 """The five methods, as the derived operations see them, and the loop they share."""
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from kvbackends.errors import StoreError
@@ -98,7 +99,7 @@ def update(
         races.count(version)
 
 
-def get_many(store: Operations, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
+def get_many(store: Operations, keys: Collection[str]) -> Iterable[tuple[str, bytes]]:
     """The keys that exist, with their values, read in batches of at most ``limits.batch_keys``.
 
     One key is read as one: on every store that is the cheapest way.
@@ -106,11 +107,9 @@ def get_many(store: Operations, keys: Collection[str]) -> Iterator[tuple[str, by
     if len(keys) == 1:
         (key,) = keys
         entry = store.get(key)
-        if entry is not None:
-            yield key, entry.value
-        return
-    for batch in _batches(store, keys):
-        yield from store.get_batch(batch).items()
+        return () if entry is None else ((key, entry.value),)
+    batches = (store.get_batch(batch).items() for batch in _batches(store, keys))
+    return itertools.chain.from_iterable(batches)
 
 
 def delete_many(store: Operations, keys: Collection[str]) -> None:

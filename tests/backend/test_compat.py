@@ -8,8 +8,10 @@ import pytest
 NAMES = {
     "celery._state": ["get_current_task"],
     "celery.app.task": ["Context"],
+    "celery.app.utils": ["Settings"],
     "celery.app.trace": ["build_tracer"],
-    "celery.backends.base": ["BaseKeyValueStoreBackend"],
+    "celery.app.utils:Settings": ["_to_keys"],
+    "celery.backends.base": ["BaseKeyValueStoreBackend", "_nulldict"],
     "celery.backends.base:BaseKeyValueStoreBackend": [
         "_call_task_errbacks",
         "_ensure_not_eager",

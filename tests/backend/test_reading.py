@@ -1,0 +1,204 @@
+"""Reading many results costs few calls for each, and says what Celery's own backend says."""
+
+import gc
+import json
+import math
+import sys
+
+import pytest
+from celery import Celery, states
+from celery.backends.base import BaseKeyValueStoreBackend
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu.exceptions import ContentDisallowed, DecodeError
+
+from kvbackends.backend.compat import json_object
+from kvbackends.backend.records import FINAL_JSON, Ranks
+from tests.backend.test_decoding import PLAIN, SPECIAL
+
+MANY = 200
+
+
+def python_calls(work):
+    """How often Python calls a function of its own; a resumed generator counts too."""
+    count = 0
+
+    def note(_frame, event, _argument):
+        nonlocal count
+        count += event == "call"
+
+    work()  # what is looked up once is found
+    gc.disable()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return count
+
+
+@pytest.fixture
+def stored(memory_app):
+    ids = [f"t{number}" for number in range(MANY)]
+    for each in ids:
+        memory_app.backend.mark_as_done(each, "x" * 200)
+    return ids
+
+
+def group_of(app, ids):
+    return app.GroupResult("g", [app.AsyncResult(each) for each in ids])
+
+
+class TestCalls:
+    """Celery's Redis backend makes 32 for each result of `get_many`, 114 of a join, 315 of a get.
+
+    The memory store's own are among ours.
+    """
+
+    def per_result(self, ids, work):
+        small, large = (python_calls(lambda n=n: work(ids[:n])) for n in (10, MANY))
+        return (large - small) / (MANY - 10)
+
+    def test_get_many(self, memory_app, stored):
+        assert self.per_result(stored, lambda ids: list(memory_app.backend.get_many(ids))) <= 6
+
+    def test_a_join(self, memory_app, stored):
+        groups = iter([group_of(memory_app, stored[:n]) for n in (10, 10, MANY, MANY)])
+        assert self.per_result(stored, lambda _: next(groups).join_native()) <= 20
+
+    def test_a_get(self, memory_app, stored):
+        results = iter([memory_app.AsyncResult(stored[0]) for _ in range(2)])
+        assert python_calls(lambda: next(results).get()) <= 60
+
+
+class TestDecoding:
+    @given(st.lists(PLAIN | st.sampled_from(SPECIAL), min_size=1, max_size=10))
+    def test_many_values_are_what_celery_makes_of_each(self, values):
+        backend = Celery(backend="kv+memory://", set_as_current=False).backend
+        decoded = backend._decoder()
+        for value in values:
+            meta = {"status": states.SUCCESS, "result": value}
+            payload = backend.encode(meta).encode()
+            expected = BaseKeyValueStoreBackend.decode_result(backend, payload)
+            assert decoded(payload) == backend.decode_result(payload) == expected
+            assert type(decoded(payload)["result"]) is type(expected["result"])
+
+    @given(st.binary(max_size=30) | st.text('{}[]":,1 \\u00e\n\ufeff', max_size=30))
+    def test_any_bytes(self, data):
+        """What we take at once is what kombu takes, and is the same."""
+        payload = data if isinstance(data, bytes) else data.encode()
+        backend = Celery(backend="kv+memory://", set_as_current=False).backend
+        for each in (payload, b"{%s}" % payload, b'{"a":%s}' % payload):
+            value = json_object(each)
+            if value is not None:
+                assert value == BaseKeyValueStoreBackend.decode(backend, each)
+
+    @pytest.mark.parametrize(
+        "payload",
+        [b'{"a": 1} {"b": 2}', b'{"a": 1},', b' {"a": 1}', b"[1]", b"", b'{"a": "\xff"}', "{}"],
+    )
+    def test_what_is_left_to_kombu(self, payload):
+        assert json_object(payload) is None
+
+    def test_no_number_and_large_numbers(self):
+        value = json_object(b'{"a": NaN, "b": -Infinity, "c": 1%s}' % (b"0" * 400))
+        assert (math.isnan(value["a"]), value["b"], value["c"]) == (True, -math.inf, 10**400)
+
+    def test_depth(self, memory_app):
+        payload = b'{"status": "SUCCESS", "result": %s1%s}' % (b"[" * 100_000, b"]" * 100_000)
+        with pytest.raises((DecodeError, RecursionError)):
+            memory_app.backend._decoder()(payload)
+
+    def test_failures_are_exceptions(self, memory_app):
+        backend = memory_app.backend
+        backend.mark_as_done("a", 1)
+        backend.mark_as_failure("b", KeyError("k"))
+        found = dict(backend.get_many(["a", "b"]))
+        assert (found["a"]["result"], type(found["b"]["result"])) == (1, KeyError)
+
+    def test_json_that_is_not_accepted(self, memory_app, stored):
+        memory_app.backend.accept = {"application/x-yaml"}
+        with pytest.raises(ContentDisallowed):
+            list(memory_app.backend.get_many(stored))
+
+    def test_those_before_a_broken_record_are_told(self, memory_app, stored):
+        """Celery reads a batch, and tells of nothing where one is broken."""
+        backend = memory_app.backend
+        backend.store.set(backend.key_of("broken"), b'{"status": "SUCCESS", ', 60)
+        told = []
+        with pytest.raises(DecodeError):
+            list(backend.get_many([*stored[:3], "broken"], on_message=told.append))
+        assert [each["task_id"] for each in told] == stored[:3]
+
+
+class TestFinal:
+    @pytest.mark.parametrize("state", sorted(states.ALL_STATES | {"SUCCESSFUL", "MINE"}))
+    def test_the_head_says_what_the_record_says(self, state):
+        payload = json.dumps({"status": state, "result": None}).encode()
+        final = state in states.READY_STATES
+        assert payload.startswith(FINAL_JSON) is final
+        assert Ranks(json.loads).is_final(payload) is final
+
+
+class TestDelivery:
+    def test_members_of_a_join_know_before_on_message(self, memory_app, stored):
+        group = group_of(memory_app, stored[:5])
+        known = []
+        group.get(on_message=lambda _: known.append(sum(bool(each._cache) for each in group)))
+        assert known == [1, 2, 3, 4, 5]
+
+    def test_several_members_of_one_id(self, memory_app, stored):
+        group = group_of(memory_app, [stored[0], stored[0]])
+        group.get()
+        assert [bool(each._cache) for each in group] == [True, True]
+
+    def test_who_asked_elsewhere_learns_of_a_join(self, memory_app, stored):
+        told = []
+        other = memory_app.AsyncResult(stored[0])
+        other.then(told.append)
+        group_of(memory_app, stored[:2]).get()
+        assert told == [other]
+
+    def test_a_callback_of_a_member_is_called_once(self, memory_app, stored):
+        told = []
+        group = group_of(memory_app, stored[:2])
+        group[0].then(told.append)
+        group.get()
+        assert told == [group[0]]
+
+    def test_celerys_cache_is_filled_where_it_is_on(self, make_app):
+        app = make_app("memory", result_cache_max=10)
+        app.backend.mark_as_done("t", 1)
+        list(app.backend.get_many(["t"]))
+        assert app.backend._cache["t"]["result"] == 1
+
+
+class TestEager:
+    @pytest.mark.parametrize("name", ["task_always_eager", "CELERY_ALWAYS_EAGER"])
+    def test_a_setting_of_later_is_seen(self, make_app, name):
+        app = make_app("memory")
+        app.backend.mark_as_done("t", 1)
+        assert app.AsyncResult("t").get() == 1
+        app.conf[name] = True
+        with pytest.warns(RuntimeWarning, match="task_always_eager"):
+            app.AsyncResult("t").get()
+        app.conf[name] = False
+        assert app.AsyncResult("t").get() == 1
+
+    def test_a_setting_with_a_prefix_is_seen(self):
+        app = Celery(set_as_current=False)
+        app.config_from_object(
+            {"CELERY_RESULT_BACKEND": "kv+memory://eager", "CELERY_TASK_ALWAYS_EAGER": True},
+            namespace="CELERY",
+        )
+        with pytest.warns(RuntimeWarning, match="task_always_eager"):
+            app.backend.get_task_meta("t")
+
+    def test_settings_that_are_replaced(self, make_app):
+        app = make_app("memory")
+        app.backend.get_task_meta("t")
+        app.conf = app.conf.copy()
+        app.conf.task_always_eager = True
+        with pytest.warns(RuntimeWarning, match="task_always_eager"):
+            app.backend.get_task_meta("t")
