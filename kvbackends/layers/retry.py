@@ -22,10 +22,11 @@ something that is read later, by an owner that begins again itself."""
 
 
 class Bound(NamedTuple):
-    """What a caller allows: repetitions, and seconds for them."""
+    """What a caller allows: repetitions, and seconds for all, which end at `until`."""
 
     attempts: float = math.inf
     seconds: float = math.inf
+    until: float = math.inf
 
 
 _bound: ContextVar[Bound] = ContextVar("kvbackends_retry_bound", default=Bound())  # noqa: B039
@@ -33,17 +34,16 @@ _bound: ContextVar[Bound] = ContextVar("kvbackends_retry_bound", default=Bound()
 
 @contextmanager
 def at_most(attempts: float | None = None, *, seconds: float | None = None) -> Iterator[None]:
-    """Operations in this context are repeated at most this often, and for so long.
+    """Operations in this context are repeated at most this often, and for so long from now.
 
-    None changes nothing.
+    None changes nothing.  The first try counts, too: where it has taken the time, it was the last.
     """
-    before = _bound.get()
-    token = _bound.set(
-        Bound(
-            before.attempts if attempts is None else attempts,
-            before.seconds if seconds is None else seconds,
-        )
-    )
+    bound = _bound.get()
+    if attempts is not None:
+        bound = bound._replace(attempts=attempts)
+    if seconds is not None:
+        bound = bound._replace(seconds=seconds, until=time.monotonic() + seconds)
+    token = _bound.set(bound)
     try:
         yield
     finally:
@@ -140,13 +140,13 @@ class Retry(Layer):
     def _pauses(self, started: float) -> Iterator[float]:
         """Seconds to sleep before each repetition, until time or attempts are spent."""
         options, bound, done = self._options, _bound.get(), 0
-        seconds = min(bound.seconds, options.retry_timeout)
+        until = min(bound.until, started + options.retry_timeout)
         while done < min(bound.attempts, options.retry_attempts):
             ceiling = (
                 min(options.retry_first_ms * 2 ** min(done, 30), options.retry_longest_ms) / 1000
             )
             pause = random.uniform(ceiling / 2, ceiling)
-            if time.monotonic() + pause - started > seconds:
+            if time.monotonic() + pause > until:
                 return
             yield pause
             done += 1
