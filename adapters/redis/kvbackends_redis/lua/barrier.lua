@@ -18,8 +18,8 @@ local function look()
   }
 end
 
--- No part dies before `ttl` milliseconds from now.  An eighth more is given, so that not every part
--- has to write it: the parts never outlive the other two.
+-- No part dies before `ttl` milliseconds from now, and none outlives the other two.  An eighth more is
+-- given, so that not every part has to write it.
 local function renew(b, ttl)
   if b.kept then return end
   if ttl == '' then
@@ -32,8 +32,11 @@ local function renew(b, ttl)
   local given = least < 10000 and least or least + math.floor(least / 8)
   for _, key in ipairs({parts, control, extra}) do
     local left = redis.call('PTTL', key)
-    if key == parts and left >= least then return end
-    if left == -1 or (left >= 0 and left < least) then redis.call('PEXPIRE', key, given) end
+    if left == -1 or (left >= 0 and left < least) then
+      left = math.max(given, least)
+      redis.call('PEXPIRE', key, left)
+    end
+    if key == parts then least = math.max(least, left) end
   end
 end
 
@@ -64,11 +67,17 @@ local function record(b, place, member, value)
   for _, slot in ipairs(slots) do fill(b, slot, part) end
 end
 
+-- How many parts of the header there are, if nothing is missing.
+local function complete(b)
+  if not b.size or b.unfilled > 0 then return nil end
+  local header = redis.call('HLEN', parts) - b.others
+  return header >= b.size and header or nil
+end
+
 -- `brings`: a visit that brings a part, or the size, breaks a claim of its own part.
 local function claim(b, place, member, delivery, evict, brings, ttl)
-  if not b.size or b.unfilled > 0 then return {WAITING} end
-  local header = redis.call('HLEN', parts) - b.others
-  if header < b.size then return {WAITING} end
+  local header = complete(b)
+  if not header then return {WAITING} end
   local part, holder = place .. ':' .. member, b.delivery
   if holder and holder ~= delivery and holder ~= evict and not (brings and b.owner == part) then
     return {HELD, holder}
@@ -85,7 +94,8 @@ local function arrive(place, member, delivery, evict, ttl, value)
   local b = look()
   if b.done then return {CLOSED} end
   if value then
-    record(b, place, member, value)
+    -- Who holds the claim reads the parts in steps: what comes too late must not get among them.
+    if not (b.delivery and complete(b)) then record(b, place, member, value) end
     renew(b, ttl)
   end
   return claim(b, place, member, delivery, evict, value, ttl)
