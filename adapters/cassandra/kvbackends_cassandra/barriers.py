@@ -154,7 +154,8 @@ class _Turns:
         self._visit = visit
         self._row: Row | None = None
         self._told = visit.size is None
-        self._state = memory.opened(visit.part.barrier)
+        # Remembered, not read: good for a transaction, which compares it, and for no answer.
+        self._state = None if self._told else memory.opened(visit.part.barrier)
         self._where = memory.where(visit.part.barrier) or Where(self._known().control.run)
 
     def turn(self) -> Arrival | None:
