@@ -48,7 +48,9 @@ __all__ = [
     "current_request",
     "current_task",
     "json_object",
+    "json_text",
     "kombu_reads_json",
+    "kombu_writes_json",
     "may_be_eager",
     "publish",
     "request_of_signature",
@@ -80,6 +82,16 @@ def kombu_reads_json() -> bool:
     """True while nobody has registered another decoder for JSON."""
     decoder = serialization.registry._decoders.get("application/json")
     return decoder is not None and decoder is kombu_json.loads
+
+
+json_text: Callable[[Any], str] = kombu_json.JSONEncoder().encode
+"""What kombu's encoder does once it has found out that it is asked for JSON."""
+
+
+def kombu_writes_json() -> bool:
+    """True while nobody has registered another encoder for JSON."""
+    codec = serialization.registry._encoders.get("json")
+    return codec is not None and codec.encoder is kombu_json.dumps
 
 
 def may_be_eager(conf: Any) -> Callable[[], bool]:

@@ -15,7 +15,9 @@ from kvbackends.backend.compat import (
     BackendStoreError,
     EncodeError,
     json_object,
+    json_text,
     kombu_reads_json,
+    kombu_writes_json,
     may_be_eager,
 )
 from kvbackends.backend.records import facets, rank_of_state
@@ -118,6 +120,14 @@ class Results(Base):
     def _payload(self, meta: dict[str, Any]) -> bytes:
         encoded = self.encode(meta)
         return encoded.encode() if isinstance(encoded, str) else bytes(encoded)
+
+    def encode(self, data: Any) -> Any:
+        """As Celery does; JSON is encoded at once."""
+        compressed = getattr(self, "compression", None)  # Celery 5.6 has none
+        if self.serializer == "json" and not compressed and kombu_writes_json():
+            with suppress(Exception):  # Celery says what is wrong
+                return json_text(data)
+        return super().encode(data)
 
     def decode(self, payload: Any) -> Any:
         """As Celery does; JSON is decoded at once, since what leads there costs as much again."""

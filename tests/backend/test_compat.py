@@ -44,8 +44,8 @@ NAMES = {
     "celery.utils.functional": ["_regen"],
     "kombu.exceptions": ["EncodeError"],
     "kombu.serialization": ["dumps", "loads", "prepare_accept_content", "registry"],
-    "kombu.serialization:registry": ["_decoders"],
-    "kombu.utils.json": ["loads", "object_hook"],
+    "kombu.serialization:registry": ["_decoders", "_encoders"],
+    "kombu.utils.json": ["JSONEncoder", "dumps", "loads", "object_hook"],
 }
 
 

@@ -1,0 +1,112 @@
+"""Records are encoded at once where they are JSON: the bytes are those that Celery writes."""
+
+import datetime as dt
+import decimal
+import enum
+import math
+import uuid
+
+import pytest
+from celery import Celery
+from celery.backends.base import BaseKeyValueStoreBackend
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu import serialization
+from kombu.exceptions import EncodeError
+from kombu.utils import json as kombu_json
+
+from tests.backend.test_decoding import PLAIN, SPECIAL
+
+
+class Own:
+    """Says itself how it is written."""
+
+    def __json__(self):
+        return {"own": 1}
+
+    def __repr__(self):
+        return "own"
+
+
+class Colour(enum.IntEnum):
+    RED = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+MORE = [
+    *SPECIAL,
+    Own(),
+    Colour.RED,
+    Text("x"),
+    dt.time(1, 2),
+    math.nan,
+    -math.inf,
+    (1, 2),
+    {1: 2, None: 3, False: 4, 1.5: 5},
+    b"abc",
+    [uuid.UUID(int=1), {"a": decimal.Decimal("NaN")}],
+    '</script>"\\\x00\x7f',
+]
+
+
+def as_celery_does(backend, data):
+    return BaseKeyValueStoreBackend.encode(backend, data)
+
+
+@pytest.mark.parametrize("value", MORE, ids=repr)
+def test_every_type_that_kombu_knows(memory_app, value):
+    data = {"status": "SUCCESS", "result": value}
+    encoded = memory_app.backend.encode(data)
+    assert encoded == as_celery_does(memory_app.backend, data)
+    assert type(encoded) is str
+
+
+@given(PLAIN | st.floats() | st.binary() | st.datetimes() | st.uuids() | st.decimals())
+def test_any_value(value):
+    backend = Celery(backend="kv+memory://", set_as_current=False).backend
+    assert backend.encode({"result": value}) == as_celery_does(backend, {"result": value})
+
+
+def circular():
+    value = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize("value", [object(), {object(): 1}, circular()], ids=["object", "key", "o"])
+def test_what_cannot_be_encoded_is_said_as_celery_says_it(memory_app, value):
+    with pytest.raises(EncodeError) as ours:
+        memory_app.backend.encode({"result": value})
+    with pytest.raises(EncodeError) as theirs:
+        as_celery_does(memory_app.backend, {"result": value})
+    assert type(ours.value) is type(theirs.value)
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "yaml"])
+def test_other_serializers(make_app, serializer):
+    app = make_app("memory", result_serializer=serializer, accept_content=[serializer])
+    assert app.backend.encode({"a": 1}) == as_celery_does(app.backend, {"a": 1})
+
+
+def test_compressed_results(make_app):
+    app = make_app("memory", result_compression="zlib")
+    if getattr(app.backend, "compression", None):
+        data = {"result": "x" * 10_000}
+        assert app.backend.encode(data) == as_celery_does(app.backend, data)
+        assert len(app.backend.encode(data)) < 1000
+
+
+def test_an_encoder_that_the_application_has_registered(memory_app):
+    try:
+        serialization.register(
+            "json", lambda _: "mine", kombu_json.loads, "application/json", "utf-8"
+        )
+        assert memory_app.backend.encode({"a": 1}) == "mine"
+    finally:
+        serialization.register(
+            "json", kombu_json.dumps, kombu_json.loads, "application/json", "utf-8"
+        )
+    assert memory_app.backend.encode({"a": 1}) == '{"a": 1}'
