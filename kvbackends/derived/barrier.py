@@ -58,20 +58,21 @@ def arrive(
 
 def parts(store: Operations, barrier: str) -> Iterator[tuple[Part, bytes]]:
     """The recorded parts, in no order; one for each added slot.  Expired ones are left out."""
-    entry = store.get(_control(barrier))
-    control = decode(entry and entry.value)
+    control = _now(store, barrier)
     run = Run(barrier, control.run)
     listed = pages.members(store, run, control.pages)
-    keys = {run.value(*each): each for each in control.chosen(listed) or listed}
+    chosen = control.chosen(listed)
+    if chosen and control.surpasses(chosen):
+        chosen = _now(store, barrier).chosen(listed)  # whatever is listed was added before
+    keys = {run.value(*each): each for each in chosen or listed}
     for key, value in get_many(store, keys):
         yield Part(barrier, *keys[key], ""), value
 
 
 def renew(store: Primitives, part: Part) -> bool:
     """True if this delivery still holds the claim."""
-    entry = store.get(_control(part.barrier))
-    control = decode(entry and entry.value)
-    return control.owner is not None and control.owner.delivery == part.delivery
+    owner = _now(store, part.barrier).owner
+    return owner is not None and owner.delivery == part.delivery
 
 
 def close_barrier(
@@ -190,6 +191,11 @@ def _looks(store: Primitives, barrier: str) -> Iterator[_Look]:
         control, version = (None, None) if entry is None else entry
         yield _Look(decode(control), version)
         races.count(version)
+
+
+def _now(store: Primitives, barrier: str) -> Control:
+    entry = store.get(_control(barrier))
+    return decode(entry and entry.value)
 
 
 def _control(barrier: str) -> str:

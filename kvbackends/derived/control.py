@@ -1,6 +1,6 @@
 """The control record of a barrier: what is expected, what is counted, who holds the claim."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 import msgspec
 
@@ -67,6 +67,10 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     def may_be_full(self) -> bool:
         """False if parts are certainly missing.  `full` decides."""
         return self.size is not None and sum(self.pages.values()) >= self.size + len(self.extra)
+
+    def surpasses(self, chosen: Sized) -> bool:
+        """True if more was chosen than a claim chooses: strays that came after this was read."""
+        return len(chosen) > (self.size or 0) + len(self.extra)
 
     def chosen(self, members: Iterable[tuple[int, str]]) -> list[tuple[int, str]] | None:
         """The parts that make the barrier complete, one for each slot; None if it is not."""

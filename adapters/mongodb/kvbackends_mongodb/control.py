@@ -1,6 +1,6 @@
 """The control document of a barrier: what is expected, counted and claimed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any, NamedTuple, Self
 
 from bson import ObjectId
@@ -99,6 +99,10 @@ class Control(NamedTuple):
         names = {member for _, member in chosen}
         slots = [(slot, sorted(ids, key=lambda i: i not in names)) for slot, ids in self.slots]
         return {"owner": [part.place, part.member, part.delivery], "slots": slots}
+
+    def surpasses(self, chosen: Sized) -> bool:
+        """True if more was chosen than a claim chooses: strays that came after this was read."""
+        return len(chosen) > (self.size or 0) + len(self.slots)
 
     def chosen(self, listed: Iterable[tuple[int, str]]) -> list[tuple[int, str]] | None:
         """The parts that make the barrier complete, one for each slot; None if it is not."""

@@ -1,0 +1,37 @@
+"""What arrives while the values of a claimed barrier are read."""
+
+from uuid import uuid4
+
+import pytest
+from kvbackends_mongodb import barriers
+
+from kvbackends import SIZE_PLACE, Outcome, Part, open_store
+
+
+def part(barrier, place, member=None):
+    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+
+
+@pytest.fixture
+def store(mongodb_url):
+    opened = open_store(mongodb_url, {"result_backend_transport_options": {"retry": False}})
+    yield opened
+    opened.close()
+
+
+def test_a_stray_between_look_and_list(store, monkeypatch):
+    """A second run of an adder adds a part and it arrives, after the claim and before the list."""
+    barrier, look = uuid4().hex, barriers.look
+    store.open_barrier(barrier, b"", 60)
+    store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
+    assert store.arrive(part(barrier, 0), b"value", 60).outcome is Outcome.CLAIMED
+
+    def then_a_stray(chords, name):
+        monkeypatch.undo()
+        seen = look(chords, name)
+        store.expect_more(part(barrier, 0), 0, "late", 60)
+        assert store.arrive(part(barrier, 0, "late"), b"late", 60).outcome is Outcome.HELD
+        return seen
+
+    monkeypatch.setattr(barriers, "look", then_a_stray)
+    assert [value for _, value in store.parts(barrier)] == [b"value"]
