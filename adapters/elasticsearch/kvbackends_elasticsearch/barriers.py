@@ -27,8 +27,6 @@ from kvbackends_elasticsearch.records import Look, Records, Run, id_of_record, r
 
 KEPT = 30 * 86400.0
 """Seconds.  What parts do not renew outlives chords that run for weeks."""
-RENEWED_BELOW = 0.75
-"""Who arrives renews the control record when less than this share of the ttl is left."""
 DELETED_AT_ONCE = 1000
 
 _WAITING = Arrival(Outcome.WAITING)
@@ -121,7 +119,10 @@ class Barriers:
         run = Run(barrier, control.run)
         known = self._lists.get(_claim_of(run, control.owner.delivery)) if control.owner else None
         listed = self._list(run) if known is None else known[1]
-        ids = {run.value(*each): each for each in control.chosen(listed) or listed}
+        chosen = control.chosen(listed)
+        if chosen and control.surpasses(chosen) and (now := self._records.read(barrier).control):
+            chosen = now.chosen(listed)  # whatever is listed was added before
+        ids = {run.value(*each): each for each in chosen or listed}
         for name, source in self._client().get_many(ids, routing_of(barrier)):
             if source.is_alive():
                 yield Part(barrier, *ids[name], ""), source.value()
@@ -230,7 +231,7 @@ class Barriers:
 
     def _renew_record(self, visit: Visit, look: Look, control: Control) -> None:
         part, ttl = visit.part, visit.ttl
-        if visit.arrives and look.ends_within(ttl and ttl * RENEWED_BELOW):
+        if visit.arrives and look.ends_within(ttl):
             self._records.replace(part.barrier, look, control, ttl)
 
     # -- parts --------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 It is written when the chord is begun, sized, added to, claimed and closed, never by a part.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 import msgspec
 
@@ -72,6 +72,10 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     def may_be_full(self, count: int) -> bool:
         """False if parts are certainly missing where `count` arrived.  `chosen` decides."""
         return self.size is not None and count >= self.size + len(self.extra)
+
+    def surpasses(self, chosen: Sized) -> bool:
+        """True if more was chosen than a claim chooses: strays that came after this was read."""
+        return len(chosen) > (self.size or 0) + len(self.extra)
 
     def chosen(self, listed: Iterable[Listed]) -> list[Listed] | None:
         """The parts that make the barrier complete, one for each slot; None if it is not."""

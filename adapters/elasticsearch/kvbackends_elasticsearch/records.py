@@ -13,6 +13,10 @@ from kvbackends_elasticsearch.control import Control
 from kvbackends_elasticsearch.documents import Document, Version, expiry, id_of
 from kvbackends_elasticsearch.recent import Recent
 
+LONGER = 4 / 3
+"""Control records live so many times the ttl: not each part has to renew them, and none ends before
+the ttl of a part that has just arrived."""
+
 
 def routing_of(barrier: str) -> str:
     """All documents of a barrier are on one shard."""
@@ -100,7 +104,7 @@ class Records:
         after: Sequence[Action] = (),
     ) -> Replaced | None:
         """Write `control` unless the record has changed since `look`; None if it has."""
-        expires = expiry(ttl)
+        expires = expiry(ttl if control.done else ttl and ttl * LONGER)
         body = msgspec.json.encode({"control": control, "run": control.run, "expires": expires})
         write = writing(id_of_record(barrier), body, look.version)
         items = self._client().bulk([*before, write, *after], routing_of(barrier))
