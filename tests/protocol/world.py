@@ -152,9 +152,15 @@ CLOCK = Clock()
 class World:
     """See the module."""
 
+    failing = frozenset({"set", "compare_and_set", "delete"})
+    """Where a call may fail: reads that fail are only asked again."""
+    failures: Sequence[str] = ("before", "after", "late")
+
     def __init__(self, plan: Plan, pick: Callable[[int], int | None]) -> None:
         self.plan = plan
         self.pick = pick
+        self.barrier = BARRIER
+        self.results = "result"
         self.now = 0.0
         self.store = Watched(lambda: self.now)
         self.store.lost = self._claim_broken
@@ -194,18 +200,18 @@ class World:
 
     def begin(self) -> None:
         """What the client does before any header task is sent."""
-        self.store.open_barrier(BARRIER, b"about", TERMS.ttl)
+        self.store.open_barrier(self.barrier, b"about", TERMS.ttl)
         for place in range(self.plan.parts):
             self._send(f"task-{place}", partial(self._header, place))
         self._send("size", self._publisher)
 
     def _send(self, name: str, body: Callable[[Delivery, Store], None]) -> None:
         if all(each.name != name for each in self.messages):
-            result = "" if name == "size" else f"result-{name}"
+            result = "" if name == "size" else f"{self.results}-{name}"
             self.messages.append(Message(name, body, result))
 
     def _header(self, place: int, delivery: Delivery, store: Store) -> None:
-        me = Part(BARRIER, place, f"task-{place}", delivery.name)
+        me = Part(self.barrier, place, f"task-{place}", delivery.name)
         for slot in range(self.plan.adds if place == 0 else 0):
             member = f"added-{slot}-{delivery.name}"
             store.expect_more(me, slot, member, TERMS.ttl)
@@ -218,13 +224,13 @@ class World:
         fails = self.plan.fails and place == self.plan.parts - 1
         rank = Rank.FAILED if fails else Rank.SUCCEEDED
         value = b"%d %s" % (rank, delivery.name.encode())
-        offer = Offer(f"result-{member}", value, rank)
-        me = Part(BARRIER, place, member, delivery.name)
+        offer = Offer(f"{self.results}-{member}", value, rank)
+        me = Part(self.barrier, place, member, delivery.name)
         chord = self._chord(store, me, delivery, offer)
         self._settle(delivery, chord, store.finish(offer, me, rank_of, TERMS.ttl))
 
     def _publisher(self, delivery: Delivery, store: Store) -> None:
-        me = Part(BARRIER, SIZE_PLACE, "size", delivery.name)
+        me = Part(self.barrier, SIZE_PLACE, "size", delivery.name)
         chord = self._chord(store, me, delivery, None)
         self._settle(delivery, chord, store.expect(me, self.plan.parts, TERMS.ttl))
 
@@ -307,12 +313,12 @@ class World:
         awake = [each for each in self.live if each.wakes <= self.now]
         if self.left["crash"]:
             moves += [(f"{e.name} CRASHES at {e.at}", partial(self._crash, e)) for e in self.live]
-        writing = [e for e in awake if e.at in {"set", "compare_and_set", "delete"}]
+        writing = [e for e in awake if e.at in self.failing]
         if self.left["fault"]:
             moves += [
                 (f"{each.name} {each.at} FAILS {how}", partial(self._fault, each, how))
                 for each in writing
-                for how in ("before", "after", "late")
+                for how in self.failures
             ]
         if self.left["soft"]:
             settling = [e for e in awake if e.settling and e.at not in {"publish", "ack"}]
@@ -327,11 +333,15 @@ class World:
         message.owed -= 1
         message.sent += 1
         name = f"{message.name}.{message.sent}"
-        store = Retry(Switching(self.store, self), PATIENT)
         delivery = Delivery(message, name, None)
+        store = self._way_of(delivery)
         delivery.work = greenlet(lambda: self._work(delivery, store))
         self.live.append(delivery)
         self._resume(delivery)
+
+    def _way_of(self, delivery: Delivery) -> Store:
+        """The store as `delivery` reaches it."""
+        return Retry(Switching(self.store, self), PATIENT)
 
     def _work(self, delivery: Delivery, store: Store) -> None:
         if not self._is_success(delivery.message):
@@ -424,11 +434,15 @@ class World:
         if not self._closed():
             raise Violated("P5 no tombstone")
         results = {each.result for each in self.messages if each.result}
-        if missing := results - self.store.rows.keys():
+        if missing := {key for key in results if self.store.get(key) is None}:
             raise Violated(f"results were never stored: {sorted(missing)}")
-        left = self.store.rows.keys() - results - {CONTROL}
+        left = self._left() - results
         if left and not self._disturbed():
             raise Violated(f"P5 garbage without any fault: {sorted(left)}")
+
+    def _left(self) -> set[str]:
+        """What is stored, but for the tombstone."""
+        return self.store.rows.keys() - {CONTROL}
 
     def _disturbed(self) -> bool:
         words = ("CRASHES", "FAILS", "SOFT")
