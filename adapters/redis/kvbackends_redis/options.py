@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from kvbackends import ConfigurationError, InvalidOption, Options, StoreURL, option
 
-TIMEOUT = 8.0
+TIMEOUT = 5.0
 """Seconds that an answer may take, where nobody has said otherwise."""
 
 CELERYS_TIMEOUT = 120.0

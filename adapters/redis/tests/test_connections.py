@@ -59,7 +59,7 @@ class Provider(redis.CredentialProvider):
             {"redis_username": "u", "redis_password": "pw"},
             {"username": "u", "password": "pw"},
         ),
-        ("redis://h", {"redis_socket_timeout": 120.0}, {"socket_timeout": 8.0}),
+        ("redis://h", {"redis_socket_timeout": 120.0}, {"socket_timeout": 5.0}),
         ("redis://h", {"redis_socket_timeout": 3}, {"socket_timeout": 3.0}),
         ("redis://h?socket_timeout=120", {}, {"socket_timeout": 120.0}),
         ("redis://h", {"redis_socket_connect_timeout": 2}, {"socket_connect_timeout": 2.0}),
