@@ -162,11 +162,12 @@ class Barriers:
             return replaced and Counted(replaced.look, replaced.after[0].count)
         brings = visit.value is not None and not again
         first = self._recording(visit, run) if brings else [reading(run.counter)]
-        *before, counter, record = self._client().bulk(
-            [*first, reading(id_of_record(run.barrier))], routing_of(run.barrier)
-        )
-        if before and not before[0].done:
-            self._revive(first[0], run)
+        routing, record_now = routing_of(run.barrier), reading(id_of_record(run.barrier))
+        *before, counter, record = self._client().bulk([*first, record_now], routing)
+        if before and not before[0].done and self._is_gone(first[0], routing):
+            # Expired, or discarded while this came late: only what is read after it tells.
+            anew = [first[0]._replace(kind="index"), reading(run.counter), record_now]
+            _, counter, record = self._client().bulk(anew, routing)
         return Counted(self._records.found(run.barrier, record.document()), counter.count)
 
     def _recording(self, visit: Visit, run: Run) -> list[Action]:
@@ -184,12 +185,10 @@ class Barriers:
             Action("index", run.counter, count),
         ]
 
-    def _revive(self, value: Action, run: Run) -> None:
-        """The part's first value stays, unless it has expired."""
-        routing = routing_of(run.barrier)
+    def _is_gone(self, value: Action, routing: str) -> bool:
+        """The part's first value stays, unless it is there no more."""
         document = self._client().get(value.id, routing)
-        if document is None or not document.source.is_alive():
-            self._client().bulk([Action("index", value.id, value.body)], routing)
+        return document is None or not document.source.is_alive()
 
     def _answer(self, visit: Visit, run: Run, counted: Counted) -> Arrival | None:
         """What the arrival finds; None if it has to look again."""
