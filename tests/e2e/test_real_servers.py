@@ -26,7 +26,12 @@ STORES = {
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(scope="module", params=STORES)
+# Their servers take long to come back; `make test-all` has them.
+SLOW = {"elasticsearch", "cassandra"}
+PARAMS = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in STORES]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def server(request):
     with STORES[request.param]() as started:
         yield started
