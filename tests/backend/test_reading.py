@@ -15,6 +15,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from kvbackends.backend.compat import json_object
 from kvbackends.backend.records import FINAL_JSON, Ranks
 from tests.backend.test_decoding import PLAIN, SPECIAL
+from tests.backend.versions import needs_57
 
 MANY = 200
 
@@ -175,7 +176,10 @@ class TestDelivery:
 
 
 class TestEager:
-    @pytest.mark.parametrize("name", ["task_always_eager", "CELERY_ALWAYS_EAGER"])
+    # Celery 5.6 does not see an old name that is set late, nor can its settings be copied.
+    @pytest.mark.parametrize(
+        "name", ["task_always_eager", pytest.param("CELERY_ALWAYS_EAGER", marks=needs_57)]
+    )
     def test_a_setting_of_later_is_seen(self, make_app, name):
         app = make_app("memory")
         app.backend.mark_as_done("t", 1)
@@ -195,6 +199,7 @@ class TestEager:
         with pytest.warns(RuntimeWarning, match="task_always_eager"):
             app.backend.get_task_meta("t")
 
+    @needs_57
     def test_settings_that_are_replaced(self, make_app):
         app = make_app("memory")
         app.backend.get_task_meta("t")
