@@ -187,6 +187,24 @@ class AddsAfterTheClaim(ReferenceStore):
             self.owner = owner
 
 
+@caught_by("adding.while_parts_are_read")
+class ListsInSteps(ReferenceStore):
+    """The parts are read in pages, and what is no part of the header is asked for only once."""
+
+    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+        wanted = {(part.place, part.member) for part, _ in super().parts(barrier)}
+        seen = set(self.recorded(barrier)) - wanted
+        while page := {each: v for each, v in self.recorded(barrier).items() if each not in seen}:
+            for each, value in list(page.items())[:50]:
+                seen.add(each)
+                yield Part(barrier, *each, ""), value
+
+    def recorded(self, barrier: str) -> dict[Identity, bytes]:
+        with self.world() as world:
+            found = world.barrier(barrier)
+            return dict(found.parts) if found else {}
+
+
 @caught_by("reopening.nothing_earlier_counts")
 class OldPartsCount(ReferenceStore):
     """Opening a barrier again keeps the parts of its last run."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kvbackends import Offer, Part, RankOf
+from kvbackends import Arrival, Offer, Outcome, Part, RankOf, StoreURL
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import Barrier
@@ -84,3 +84,24 @@ class ClosingTwiceRaises(ReferenceStore):
         if barrier is not None and barrier.done:
             raise RuntimeError("not found")
         super().close_barrier(part, ttl, offer, rank_of)
+
+
+@caught_by("closing.by_another_connection")
+class AnswersFromMemory(ReferenceStore):
+    """Who waited when this connection looked last is told to wait on, whatever others did since."""
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.waiting: set[str] = set()
+
+    def arrive(
+        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
+    ) -> Arrival:
+        if value is None and part.barrier in self.waiting:
+            return Arrival(Outcome.WAITING)
+        answer = super().arrive(part, value, ttl, evict)
+        if answer.outcome is Outcome.WAITING and value is not None:
+            self.waiting.add(part.barrier)
+        else:
+            self.waiting.discard(part.barrier)
+        return answer

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
+from tests.broken_stores.world import Barrier, World
 
 
 @caught_by("ttl.lives_as_long_as_told")
@@ -21,6 +22,18 @@ class ZeroIsForEver(ReferenceStore):
 
     def expires(self, ttl: float | None) -> float:
         return super().expires((ttl and int(ttl)) or None)
+
+
+@caught_by("ttl.part_keeps_its_barrier")
+class BarrierKeepsItsFirst(ReferenceStore):
+    """A part has its own time to live, and the record that counts it has the one it began with."""
+
+    def begun(self, world: World, name: str, ttl: float | None) -> Barrier:
+        known = world.barrier(name)
+        first = known.expires if known else None
+        barrier = super().begun(world, name, ttl)
+        barrier.expires = barrier.expires if first is None else first
+        return barrier
 
 
 @caught_by("ttl.compare_and_set_gives_its_own")

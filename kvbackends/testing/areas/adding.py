@@ -3,7 +3,8 @@
 import json
 
 from kvbackends import Store
-from kvbackends.testing.registry import Area
+from kvbackends.layers.layer import innermost
+from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
     CLAIMED,
@@ -17,10 +18,14 @@ from kvbackends.testing.tools import (
     close,
     complete,
     gathered,
+    latency,
     part,
     publisher,
     value_at,
 )
+
+FAST = 0.001
+"""Seconds: a store whose calls are no slower is asked for more parts than it reads at once."""
 
 
 class Adding(Area):
@@ -118,6 +123,20 @@ class Adding(Area):
         assert gathered(store, barrier) == before
         assert arrive(store, part(barrier, holder.place)).parts == len(before)
         assert gathered(store, barrier) == before
+
+    @thorough
+    def while_parts_are_read(self, store: Store, barrier: str) -> None:
+        """What is added, and arrives, while the claimer reads the parts does not get among them."""
+        size = 1_100 if latency(store) < FAST else 60
+        complete(store, barrier, size)
+        # Without the layer that repeats a read, and has it end before the first part is seen.
+        reading = (innermost(store) if "parts" in store.native else store).parts(barrier)
+        listed = [next(reading)[0].member]
+        for slot in range(30):
+            store.expect_more(part(barrier, 0), slot, f"too late {slot}", TTL)
+            arrive(store, part(barrier, 0, f"too late {slot}"))
+        listed += [each.member for each, _ in reading]
+        assert sorted(listed) == sorted(f"task-{place}" for place in range(size))
 
     def after_closing(self, store: Store, barrier: str) -> None:
         """Adding to a closed barrier changes nothing."""

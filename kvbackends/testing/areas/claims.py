@@ -124,6 +124,16 @@ class Closing(Area):
         assert gathered(store, barrier) == {}
         assert not store.renew(holder)
 
+    def by_another_connection(self, store: Store, other: Store, barrier: str) -> None:
+        """What one connection has closed is closed to another that knew it open."""
+        store.open_barrier(barrier, b"", TTL)
+        assert arrive(store, part(barrier, 0)).outcome is WAITING
+        holder = publisher(barrier)
+        assert other.expect(holder, 1, TTL).outcome is CLAIMED
+        close(other, holder)
+        assert store.arrive(part(barrier, 0), None, TTL).outcome is CLOSED
+        assert gathered(store, barrier) == {}
+
     def again(self, store: Store, barrier: str) -> None:
         """Closing twice is fine: the first answer may have been lost."""
         holder = complete(store, barrier)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kvbackends import Feature, Rank, Store
+from kvbackends import Feature, Outcome, Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
@@ -51,6 +51,19 @@ class TimeToLive(Area):
             with pytest.raises(ValueError, match="time to live"):
                 write()
         assert store.get(key) is None
+
+    def part_keeps_its_barrier(self, store: Store, barrier: str) -> None:
+        """What was told of a barrier lives as long as the part that has just arrived."""
+
+        def late(ttl: float) -> Outcome:
+            store.open_barrier(barrier, b"", ttl / 2)
+            store.expect(publisher(barrier), 2, ttl / 2)
+            store.arrive(part(barrier, 0), b"v", ttl)
+            time.sleep(0.6 * ttl)
+            return store.arrive(part(barrier, 1), b"v", ttl).outcome
+
+        outcome, _ = within(store, late)
+        assert outcome is Outcome.CLAIMED
 
     def lives_as_long_as_told(self, store: Store, key: str) -> None:
         """A key is there before its time is over, whole and fractional seconds alike."""
