@@ -2,6 +2,8 @@
 
     with redis_server() as server:
         client = redis.Redis.from_url(server.url)
+    with redis_cluster() as cluster:
+        cluster.primary_of("key").kill()
 
 None outlives the process that started it, however that process ends. `python -m tests.servers
 redis rabbitmq` starts servers for a person.
@@ -9,18 +11,27 @@ redis rabbitmq` starts servers for a person.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from tests.servers.cassandra import cassandra_server
 from tests.servers.elasticsearch import elasticsearch_server
 from tests.servers.failure import ServerFailed
+from tests.servers.group import Group
 from tests.servers.memcached import memcached_server
 from tests.servers.mongodb import mongodb_server
 from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server, valkey_server
+from tests.servers.redis_cluster import RedisCluster, redis_cluster
+from tests.servers.redis_sentinel import RedisSentinel, redis_sentinel
 
 __all__ = [
+    "ALL",
+    "GROUPS",
     "SERVERS",
+    "Group",
+    "RedisCluster",
+    "RedisSentinel",
     "Server",
     "ServerFailed",
     "cassandra_server",
@@ -28,11 +39,13 @@ __all__ = [
     "memcached_server",
     "mongodb_server",
     "rabbitmq_server",
+    "redis_cluster",
+    "redis_sentinel",
     "redis_server",
     "valkey_server",
 ]
 
-#: Every server that can be started, by the name that the command line knows it by.
+#: Every single server that can be started, by the name that the command line knows it by.
 SERVERS: dict[str, Callable[[], Server]] = {
     "redis": redis_server,
     "redis6.2": partial(redis_server, version="6.2"),
@@ -45,3 +58,11 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "elasticsearch": elasticsearch_server,
     "elasticsearch9": partial(elasticsearch_server, version="9.2"),
 }
+
+#: Every group of servers, likewise.
+GROUPS: dict[str, Callable[[], Group[Any]]] = {
+    "redis-cluster": redis_cluster,
+    "redis-sentinel": redis_sentinel,
+}
+
+ALL: dict[str, Callable[[], Server | Group[Any]]] = {**SERVERS, **GROUPS}

@@ -10,7 +10,7 @@ import contextlib
 import signal
 import sys
 
-from tests.servers import SERVERS, ServerFailed
+from tests.servers import ALL, ServerFailed
 
 ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -21,11 +21,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a server to start")
     parser.add_argument("--download", action="store_true", help="download only")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(SERVERS):
+    if unknown := set(arguments.names) - set(ALL):
         parser.error(f"no such server: {' '.join(sorted(unknown))}; {listing()}")
     try:
         if arguments.download:
-            download(arguments.names or list(SERVERS))
+            download(arguments.names or list(ALL))
         elif arguments.names:
             run(arguments.names)
         else:
@@ -36,13 +36,13 @@ def main() -> None:
 
 def listing() -> str:
     """All names, in one line."""
-    return f"names: {' '.join(SERVERS)}"
+    return f"names: {' '.join(ALL)}"
 
 
 def download(names: list[str]) -> None:
     """Fill the cache, so that no test has to wait for it."""
     for name in names:
-        SERVERS[name]().download()
+        ALL[name]().download()
 
 
 def run(names: list[str]) -> None:
@@ -51,8 +51,10 @@ def run(names: list[str]) -> None:
         signal.signal(ending, lambda *_: sys.exit(0))
     with contextlib.ExitStack() as running:
         for name in names:
-            server = running.enter_context(SERVERS[name]())
-            print(f"{name} {server.version}  {server.url}  pid {server.pid}", flush=True)
+            server = ALL[name]()
+            running.enter_context(server)
+            pids = ",".join(map(str, server.pids))
+            print(f"{name} {server.version}  {server.url}  pid {pids}", flush=True)
         print("ready; Ctrl-C stops them", flush=True)
         signal.pause()
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import SERVERS
+from tests.servers import ALL
 
 
 def _url_of(name: str) -> Iterator[str]:
-    with SERVERS[name]() as server:
+    with ALL[name]() as server:
         yield server.url
 
 
@@ -38,6 +38,18 @@ def redis8_url() -> Iterator[str]:
 def valkey_url() -> Iterator[str]:
     """The URL of a Valkey 9."""
     yield from _url_of("valkey")
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """The URL of a Redis Cluster of version 7.0, three primaries and three replicas."""
+    yield from _url_of("redis-cluster")
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel_url() -> Iterator[str]:
+    """The URL of three Sentinels, with a primary and a replica of Redis 7.0."""
+    yield from _url_of("redis-sentinel")
 
 
 @pytest.fixture(scope="session")

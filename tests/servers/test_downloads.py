@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ServerFailed, downloads
-from tests.servers.redis import VALKEY
+from tests.servers.redis import WHEELS
 
 ROOT = Path(__file__).parents[2]
+VALKEY = WHEELS["valkey"]
 
 
 @pytest.fixture(autouse=True)

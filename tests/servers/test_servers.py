@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from tests.servers import (
+    ALL,
     SERVERS,
     Server,
     ServerFailed,
@@ -151,9 +152,9 @@ def test_nothing_is_left_when_the_keeper_is_killed(kind):
         assert eventually(lambda: gone({server.pid}))
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", ALL)
 def test_it_has_a_fixture_for_the_session(name):
-    assert hasattr(fixtures, f"{name.replace('.', '')}_url")
+    assert hasattr(fixtures, f"{name.replace('.', '').replace('-', '_')}_url")
 
 
 def test_nothing_is_left_after_a_failure_in_the_middle():

@@ -1,0 +1,124 @@
+"""A Redis primary and its replica, watched by three Sentinels; all want passwords. 3 s to start."""
+
+import contextlib
+import re
+
+from tests.servers.downloads import Wheel
+from tests.servers.failure import ServerFailed
+from tests.servers.group import Group, start_all
+from tests.servers.process import HOST, eventually
+from tests.servers.redis import DEBIAN, RedisServer, wheel_of
+
+PRIMARY_NAME = "kv"
+PASSWORD = "of-the-data"
+SENTINELS_PASSWORD = "of-the-sentinels"
+
+
+class Replicated(RedisServer):
+    """A server whose role stands in a file, where the Sentinels change it."""
+
+    name = "redis-replicated"
+
+    def __init__(self, *arguments: str, wheel: Wheel | None) -> None:
+        super().__init__(*arguments, wheel=wheel, password=PASSWORD)
+        self.follows: RedisServer | None = None
+
+    def prepare(self) -> None:
+        """The role that it starts with."""
+        role = f"replicaof {HOST} {self.follows.port}\n" if self.follows else ""
+        (self.folder / "redis.conf").write_text(f"masterauth {PASSWORD}\n{role}")
+
+    def command(self) -> list[str]:
+        """The file comes before the other arguments."""
+        program, *arguments = super().command()
+        return [program, "redis.conf", *arguments]
+
+
+class Sentinel(RedisServer):
+    """One Sentinel; what it knows survives `kill` and `restart`."""
+
+    name = "redis-sentinel"
+
+    def __init__(self, watched: RedisServer, wheel: Wheel | None) -> None:
+        super().__init__(wheel=wheel, password=SENTINELS_PASSWORD)
+        self._watched = watched
+
+    def prepare(self) -> None:
+        """It wants a file of its own that it can write."""
+        lines = (
+            f"port {self.port}",
+            f"bind {HOST}",
+            f"requirepass {self.password}",
+            f"sentinel sentinel-pass {self.password}",
+            f"sentinel monitor {PRIMARY_NAME} {HOST} {self._watched.port} 2",
+            f"sentinel auth-pass {PRIMARY_NAME} {self._watched.password}",
+            f"sentinel down-after-milliseconds {PRIMARY_NAME} 1000",
+            f"sentinel failover-timeout {PRIMARY_NAME} 3000",
+        )
+        (self.folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def command(self) -> list[str]:
+        """All that it is told stands in its file."""
+        return [self.program(), "sentinel.conf", "--sentinel"]
+
+
+class RedisSentinel(Group[RedisServer]):
+    """A primary, its replica and three Sentinels, which promote the replica 2 s after a kill.
+
+    Args:
+        arguments: Of the command lines of primary and replica, after our own.
+        wheel: Where the program is from; None means Debian's.
+    """
+
+    name = "redis-sentinel"
+
+    def __init__(self, *arguments: str, wheel: Wheel | None = None) -> None:
+        first, second = (Replicated(*arguments, wheel=wheel) for _ in range(2))
+        second.follows = first
+        self.data = [first, second]
+        self.sentinels = [Sentinel(first, wheel) for _ in range(3)]
+        super().__init__([*self.data, *self.sentinels])
+
+    @property
+    def url(self) -> str:
+        """The URL that names every Sentinel."""
+        places = ";".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        options = f"master_name={PRIMARY_NAME}&sentinel_password={SENTINELS_PASSWORD}"
+        return f"sentinel://:{PASSWORD}@{places}/0?{options}"
+
+    def put_together(self) -> None:
+        """Sentinels come last: who misses the replica looks again only ten seconds later."""
+        for server in self.data:
+            server.start()
+        eventually(lambda: "state=online" in self.data[0].run("INFO replication"), self.patience)
+        start_all(self.sentinels)
+
+    def serves(self) -> bool:
+        """Whether the replica has all, and each Sentinel knows the replica and the others."""
+        whole = "status=ok,.*,slaves=1,sentinels=3"
+        known = all(re.search(whole, each.run("INFO sentinel")) for each in self.sentinels)
+        replica = self.replica_of().run("INFO replication")
+        return known and "role:slave" in replica and "master_link_status:up" in replica
+
+    def primary_of(self, key: str = "") -> RedisServer:
+        """The server that the Sentinels name now; it has all keys."""
+        for sentinel in self.sentinels:
+            with contextlib.suppress(OSError):
+                answer = sentinel.run(f"SENTINEL GET-MASTER-ADDR-BY-NAME {PRIMARY_NAME}")
+                return next(each for each in self.data if f"\r\n{each.port}\r\n" in answer)
+        raise ServerFailed(f"{self.name}: no Sentinel answers")
+
+    def replica_of(self, key: str = "") -> RedisServer:
+        """The other one, whether it runs or not."""
+        primary = self.primary_of(key)
+        return next(each for each in self.data if each is not primary)
+
+
+def redis_sentinel(*arguments: str, version: str = DEBIAN) -> RedisSentinel:
+    """A primary, a replica and three Sentinels, all with passwords.
+
+    Args:
+        arguments: Of the command lines of primary and replica.
+        version: "7.0", "6.2", "8" or "valkey".
+    """
+    return RedisSentinel(*arguments, wheel=wheel_of(version))
