@@ -22,6 +22,7 @@ from tests.servers.mongodb import mongodb_server
 from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server, valkey_server
+from tests.servers.redis_access import redis_acl_server, redis_socket_server, redis_tls_server
 from tests.servers.redis_cluster import RedisCluster, redis_cluster
 from tests.servers.redis_sentinel import RedisSentinel, redis_sentinel
 
@@ -39,9 +40,12 @@ __all__ = [
     "memcached_server",
     "mongodb_server",
     "rabbitmq_server",
+    "redis_acl_server",
     "redis_cluster",
     "redis_sentinel",
     "redis_server",
+    "redis_socket_server",
+    "redis_tls_server",
     "valkey_server",
 ]
 
@@ -51,6 +55,10 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "redis6.2": partial(redis_server, version="6.2"),
     "redis8": partial(redis_server, version="8"),
     "valkey": valkey_server,
+    "redis-appendonly": partial(redis_server, "--appendonly", "yes", "--appendfsync", "always"),
+    "redis-tls": redis_tls_server,
+    "redis-socket": redis_socket_server,
+    "redis-acl": redis_acl_server,
     "memcached": memcached_server,
     "mongodb": mongodb_server,
     "rabbitmq": rabbitmq_server,

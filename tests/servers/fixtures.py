@@ -41,6 +41,30 @@ def valkey_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def redis_appendonly_url() -> Iterator[str]:
+    """The URL of a Redis 7.0 that confirms nothing before it is on disk."""
+    yield from _url_of("redis-appendonly")
+
+
+@pytest.fixture(scope="session")
+def redis_tls_url() -> Iterator[str]:
+    """The URL of a Redis 7.0 with TLS, with a client's certificate."""
+    yield from _url_of("redis-tls")
+
+
+@pytest.fixture(scope="session")
+def redis_socket_url() -> Iterator[str]:
+    """The URL of the Unix socket of a Redis 7.0."""
+    yield from _url_of("redis-socket")
+
+
+@pytest.fixture(scope="session")
+def redis_acl_url() -> Iterator[str]:
+    """The URL of a Redis 7.0, for a user with few rights."""
+    yield from _url_of("redis-acl")
+
+
+@pytest.fixture(scope="session")
 def redis_cluster_url() -> Iterator[str]:
     """The URL of a Redis Cluster of version 7.0, three primaries and three replicas."""
     yield from _url_of("redis-cluster")

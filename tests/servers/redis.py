@@ -74,8 +74,11 @@ class RedisServer(Server):
     def command(self) -> list[str]:
         """Later arguments win, so a test's own come last."""
         own = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
-        password = ["--requirepass", self.password] if self.password else []
-        return [self.program(), *own, *password, *self._arguments]
+        return [self.program(), *own, *self.settings(), *self._arguments]
+
+    def settings(self) -> list[str]:
+        """What a kind of server adds to its command line."""
+        return ["--requirepass", self.password] if self.password else []
 
     def program(self) -> str:
         """The program, of whichever version."""

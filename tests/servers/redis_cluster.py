@@ -30,11 +30,11 @@ class ClusterNode(RedisServer):
                     if bound(held, port + BUS):
                         return [port, port + BUS]
 
-    def command(self) -> list[str]:
+    def settings(self) -> list[str]:
         """It is missed after two seconds."""
         cluster = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
         timing = ["--cluster-node-timeout", "2000", "--cluster-announce-ip", HOST]
-        return [*super().command(), *cluster, *timing, *self._arguments]
+        return [*cluster, *timing]
 
     @property
     def id(self) -> str:

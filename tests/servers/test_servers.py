@@ -34,6 +34,7 @@ VERSIONS = {
     "redis6.2": "6.2.",
     "redis8": "8.2.",
     "valkey": "9.1.",
+    **dict.fromkeys(("redis-appendonly", "redis-tls", "redis-socket", "redis-acl"), "7.0."),
     "memcached": "1.6.",
     "mongodb": "6.0.",
     "elasticsearch": "8.19.",
