@@ -1,4 +1,4 @@
-"""The shared suite on a real Redis."""
+"""The shared suite on real servers: each version, each way in, each shape."""
 
 import pytest
 
@@ -49,3 +49,39 @@ class TestValkey(StoreSuite):
     def store_url(cls, valkey_url: str) -> str:
         """A server that this session has started."""
         return valkey_url
+
+
+class TestTLS(StoreSuite):
+    """A server that wants a certificate of its clients."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_tls_url: str) -> str:
+        """A server that this session has started."""
+        return redis_tls_url
+
+
+class TestSocket(StoreSuite):
+    """A server without a port."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_socket_url: str) -> str:
+        """A server that this session has started."""
+        return redis_socket_url
+
+
+class TestACL(StoreSuite):
+    """A user who may call nothing but the commands that the adapter names in its README."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_acl_url: str) -> str:
+        """A server that this session has started."""
+        return redis_acl_url
