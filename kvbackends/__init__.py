@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from kvbackends.options import Options, option
     from kvbackends.plugins import Adapter, hookimpl, open_store, register, unregister
-    from kvbackends.process import Doorbell, PerProcess
+    from kvbackends.process import Doorbell, PerProcess, Recent
     from kvbackends.records import (
         SIZE_PLACE,
         Arrival,
@@ -61,6 +61,7 @@ __all__ = [
     "PerProcess",
     "Rank",
     "RankOf",
+    "Recent",
     "Secret",
     "Store",
     "StoreError",
@@ -94,7 +95,7 @@ _HOMES = {
         "ValueTooLarge",
     ),
     "options": ("Options", "option"),
-    "process": ("Doorbell", "PerProcess"),
+    "process": ("Doorbell", "PerProcess", "Recent"),
     "plugins": ("Adapter", "hookimpl", "open_store", "register", "unregister"),
     "records": (
         "SIZE_PLACE",

@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-from kvbackends.derived import barrier as barriers
+from kvbackends.barriers import Barrier, Visit
 from kvbackends.derived import offer as offers
 from kvbackends.derived import pages, polling, small
+from kvbackends.derived.barrier import Paged
 from kvbackends.errors import NotSupported
 from kvbackends.options import Options
 from kvbackends.records import (
@@ -32,7 +33,10 @@ BARRIER = (
     "renew",
     "close_barrier",
 )
-"""Overridden together or not at all: half a barrier would keep its parts in two places."""
+"""Overridden together or not at all: half a barrier would keep its parts in two places.
+
+A class that overrides `Store.barrier` has overridden all.
+"""
 
 ACCELERABLE = (
     *BARRIER,
@@ -84,7 +88,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = [name for name in BARRIER if getattr(cls, name) is not getattr(Store, name)]
+        own = [name for name in BARRIER if _overrides(cls, name)]
         fused = cls.finish is not Store.finish
         if (own or fused) and len(own) < len(BARRIER):
             missing = ", ".join(sorted(set(BARRIER) - set(own)))
@@ -165,19 +169,26 @@ class Store(ABC):
             self.offer(offer, rank_of)
         return arrival
 
+    def barrier(self, name: str, ttl: float | None) -> Barrier:
+        """The requests of the seven operations that follow, for one of them at a time.
+
+        This is what to override for a barrier of the store's own; derived: pages of parts.
+        """
+        return Paged(self, name, ttl)
+
     def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
         """Begin a new run: nothing that arrived before counts.
 
         `about` is handed to the delivery that claims the barrier.
         """
-        barriers.open_barrier(self, barrier, about, ttl)
+        self.barrier(barrier, ttl).open(about)
 
     def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
         """How many parts the header has; may complete the barrier, like any arrival.
 
         `part` names the publisher: its place is `SIZE_PLACE`.
         """
-        return barriers.expect(self, part, size, ttl)
+        return self.barrier(part.barrier, ttl).visit(Visit(part, size=size))
 
     def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
         """Expect one part more, which `member` fills.
@@ -185,7 +196,7 @@ class Store(ABC):
         `(part, slot)` is the identity: when the adder runs again it names another member of the
         same slot, and any one of them fills it.
         """
-        barriers.expect_more(self, part, slot, member, ttl)
+        self.barrier(part.barrier, ttl).add(part, slot, member)
 
     def arrive(
         self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
@@ -196,15 +207,15 @@ class Store(ABC):
         a claim of an earlier delivery of its own at once; any other claim is broken only if its
         holder is `evict`.
         """
-        return barriers.arrive(self, part, value, ttl, evict)
+        return self.barrier(part.barrier, ttl).visit(Visit(part, value, evict))
 
     def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
         """The parts of the header, and one for each added slot, in no order."""
-        return barriers.parts(self, barrier)
+        return self.barrier(barrier, None).parts()
 
     def renew(self, part: Part) -> bool:
         """True if this delivery still holds the claim: asked just before the publish."""
-        return barriers.renew(self, part)
+        return self.barrier(part.barrier, None).renew(part)
 
     def close_barrier(
         self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
@@ -214,7 +225,7 @@ class Store(ABC):
         Writes the tombstone, whoever holds the claim by now; then stores `offer`, the completing
         result; then drops the parts.
         """
-        barriers.close_barrier(self, part, ttl, offer, rank_of)
+        self.barrier(part.barrier, ttl).close(lambda: offer and self.offer(offer, rank_of))
 
     def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
         """Put `member` into the small set at `key`, once; all its members now.
@@ -260,8 +271,7 @@ class Store(ABC):
     @property
     def native(self) -> frozenset[str]:
         """Names of the derived operations that this class overrides."""
-        mine = type(self)
-        return frozenset(n for n in ACCELERABLE if getattr(mine, n) is not getattr(Store, n))
+        return frozenset(name for name in ACCELERABLE if _overrides(type(self), name))
 
     @property
     def features(self) -> Feature:
@@ -270,3 +280,8 @@ class Store(ABC):
         for name in self.native & _SHOWN_BY.keys():
             flags |= _SHOWN_BY[name]
         return flags
+
+
+def _overrides(cls: type[Store], name: str) -> bool:
+    whole = name in BARRIER and cls.barrier is not Store.barrier
+    return whole or getattr(cls, name) is not getattr(Store, name)

@@ -1,202 +1,99 @@
-"""The chord's barrier over five methods: one turn of the protocol, without waiting.
+"""The chord's barrier over five methods: a control record, and pages of parts.
 
-`docs/protocol.md` has the rules.  Two kinds of keys: the control record, and pages of parts.
-Arrive first and look afterwards: the control record is written after the part is recorded, in a
-`compare_and_set` on the version that was looked at, so the last writer sees every part.
+The parts are counted in the control record, page by page, by a `compare_and_set` on the version
+that was looked at before they were recorded: so the last writer sees every part.
 """
 
 import uuid
-from collections.abc import Hashable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
-import msgspec
-
+from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
 from kvbackends.derived import pages
-from kvbackends.derived.control import Control, Owner, decode
 from kvbackends.derived.pages import Run
-from kvbackends.derived.primitives import LostRaces, Operations, Primitives, get_many, update
-from kvbackends.records import Arrival, Offer, Outcome, Part, RankOf
-
-ABOUT_TTL = 30 * 86400.0
-"""Seconds.  `about` is not renewed by arrivals, so it outlives chords that run for weeks."""
-
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
+from kvbackends.derived.primitives import LostRaces, Operations, get_many
+from kvbackends.records import Part
 
 
-def open_barrier(store: Primitives, barrier: str, about: bytes, ttl: float | None) -> None:
-    """A new run: other keys for its parts, so nothing of an earlier run counts."""
-    run = Run(barrier, uuid.uuid4().hex[:12])
-    fresh = Control(run=run.run).encode()
-    store.set(run.about, about, None if ttl is None else max(ttl, ABOUT_TTL))
-    if not store.compare_and_set(_control(barrier), fresh, None, ttl):
-        update(store, _control(barrier), lambda _: fresh, ttl)
+class Paged(Barrier):
+    """The barrier of a store that has none of its own."""
 
+    def __init__(self, store: Operations, name: str, ttl: float | None = None) -> None:
+        super().__init__(name, ttl)
+        self._store = store
+        self._key = f"{name}.c"
+        self._races = LostRaces()
+        self._recorded: tuple[Run, Part] | None = None
+        self._count = 0
 
-def expect(store: Operations, part: Part, size: int, ttl: float | None) -> Arrival:
-    """Write the size, keep the rest, then look like any arrival."""
-    return _turn(store, _Visit(part, ttl, size=size))
+    def open(self, about: bytes) -> None:
+        """Two calls: what is kept, under the new run's name, and the record."""
+        run = self._run(Control(run=uuid.uuid4().hex[:12]))
+        life = None if self.ttl is None else max(self.ttl, ABOUT_TTL)
+        self._store.set(run.about, about, life)
+        look = NOTHING
+        while not self.swap(look, Control(run=run.run)):
+            look = self.look()
 
+    def look(self) -> Look:
+        """One call.  Between two looks the record has to change."""
+        value, version = self._store.get(self._key) or (None, None)
+        self._races.count(version)
+        control = Control.decode(value)
+        return Look(control, version, sum(control.pages.values()))
 
-def expect_more(store: Primitives, part: Part, slot: int, member: str, ttl: float | None) -> None:
-    """One part more.  A run of the adder that comes again adds another member to the same slot."""
+    def swap(self, look: Look, control: Control) -> bool:
+        """One call."""
+        return self._store.compare_and_set(self._key, control.encode(), look.version, self.ttl)
 
-    def with_member(old: bytes | None) -> bytes | None:
-        control = decode(old)
-        changed = control.added(f"{part.place}:{part.member}:{slot}", member)
-        return None if changed == control else changed.encode()
+    def tell(self, visit: Visit) -> Look | None:
+        """A look, the part, its count: then a look again, unless parts are missing for sure."""
+        look = self.look()
+        if look.control.done:
+            return look
+        records = self._record(visit, self._run(look.control))
+        told = look.control if visit.size is None else look.control.sized(visit.size)
+        if self._recorded is not None:
+            told = told.counted(pages.page_of(visit.part), self._count)
+        if told == look.control:
+            return None if records else look
+        waits = self.swap(look, told) and not told.may_be_full(sum(told.pages.values()))
+        return NOTHING if waits else None
 
-    update(store, _control(part.barrier), with_member, ttl)
+    def listed(self, look: Look) -> list[Listed]:
+        """The pages, in batches."""
+        return pages.members(self._store, self._run(look.control), look.control.pages)
 
+    def about(self, look: Look) -> bytes:
+        """One call."""
+        entry = self._store.get(self._run(look.control).about)
+        return entry.value if entry else b""
 
-def arrive(
-    store: Operations, part: Part, value: bytes | None, ttl: float | None, evict: str | None
-) -> Arrival:
-    """Record the part (None: it is recorded), count it, and claim the barrier if it is complete."""
-    return _turn(store, _Visit(part, ttl, value, evict))
+    def parts(self) -> Iterator[tuple[Part, bytes]]:
+        """The pages and the values, in batches."""
+        look = self.look()
+        run = self._run(look.control)
+        keys = {run.value(*each): each for each in self.fixed(look, self.listed(look))}
+        for key, value in get_many(self._store, keys):
+            yield Part(self.name, *keys[key], ""), value
 
+    def forget(self) -> None:
+        """What came back to life after the removal goes again."""
+        if self._recorded is not None:
+            pages.forget(self._store, *self._recorded)
 
-def parts(store: Operations, barrier: str) -> Iterator[tuple[Part, bytes]]:
-    """The recorded parts, in no order; one for each added slot.  Expired ones are left out."""
-    control = _now(store, barrier)
-    run = Run(barrier, control.run)
-    listed = pages.members(store, run, control.pages)
-    chosen = control.chosen(listed)
-    if chosen and control.surpasses(chosen):
-        chosen = _now(store, barrier).chosen(listed)  # whatever is listed was added before
-    keys = {run.value(*each): each for each in chosen or listed}
-    for key, value in get_many(store, keys):
-        yield Part(barrier, *keys[key], ""), value
+    def discard(self, look: Look) -> None:
+        """The pages and the values, in batches; one call for what was kept."""
+        run = self._run(look.control)
+        pages.discard(self._store, run, look.control.pages)
+        self._store.delete(run.about)
 
+    def _run(self, control: Control) -> Run:
+        return Run(self.name, control.run)
 
-def renew(store: Primitives, part: Part) -> bool:
-    """True if this delivery still holds the claim."""
-    owner = _now(store, part.barrier).owner
-    return owner is not None and owner.delivery == part.delivery
-
-
-def close_barrier(
-    store: Operations, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-) -> None:
-    """Tombstone first, whoever owns the claim by now; then the result; then the parts.
-
-    The result does not wait for the discard, which takes longer the more parts there are: with
-    early acknowledgement a process lost in between is taken for one that failed.  A run that
-    nobody has claimed began after the one that was dispatched, and is left alone.
-    """
-    before: Control | None = None
-
-    def tombstone(old: bytes | None) -> bytes | None:
-        nonlocal before
-        control = decode(old)
-        later = old is not None and not control.owner and not control.done
-        before = None if later else control
-        return None if later else Control(run=control.run, done=True).encode()
-
-    update(store, _control(part.barrier), tombstone, ttl)
-    if offer is not None:
-        store.offer(offer, rank_of)
-    if before is not None:
-        run = Run(part.barrier, before.run)
-        pages.discard(store, run, before.pages)
-        store.delete(run.about)
-
-
-class _Look(NamedTuple):
-    control: Control
-    version: Hashable | None
-
-
-class _Visit(NamedTuple):
-    """What comes to a barrier: a part with its value, the size, or somebody who looks."""
-
-    part: Part
-    ttl: float | None
-    value: bytes | None = None
-    evict: str | None = None
-    size: int | None = None
-
-    def may_break(self, owner: Owner) -> bool:
-        """True if a claim of `owner` gives way to this visit.
-
-        A part that arrives breaks a claim of its own at once: its earlier delivery is lost.  Who
-        only looks does not, or two deliveries that both live would take it from each other for
-        ever.
-        """
-        arrives = self.value is not None or self.size is not None
-        return owner.delivery == self.evict or (arrives and owner.is_part(self.part))
-
-    def told(self, control: Control, count: int | None) -> Control:
-        """The record with what this visit knows: the size, and the members on its part's page."""
-        if self.size is not None:
-            control = msgspec.structs.replace(control, size=self.size)
-        return control if count is None else control.counted(pages.page_of(self.part), count)
-
-
-def _turn(store: Operations, visit: _Visit) -> Arrival:
-    part = visit.part
-    recorded: tuple[Run, int] | None = None
-    looks = _looks(store, part.barrier)
-    while True:
-        control, version = next(looks)
-        if control.done:
-            if recorded is not None:
-                pages.forget(store, recorded[0], part)  # what came back to life after the discard
-            return _CLOSED
-        run = Run(part.barrier, control.run)
-        arrives = visit.value is not None and (recorded is None or recorded[0] != run)
-        if arrives:
-            recorded = run, pages.record(store, run, part, visit.value or b"", visit.ttl)
-        changed = visit.told(control, recorded and recorded[1])
-        if changed != control:
-            stored = store.compare_and_set(
-                _control(part.barrier), changed.encode(), version, visit.ttl
-            )
-            if stored and not changed.may_be_full():
-                return _WAITING
-        if changed != control or arrives:
-            continue  # look again: arrive first, look afterwards
-        if not control.may_be_full():
-            return _WAITING
-        answer = _claim(store, visit, _Look(control, version))
-        if answer is not None:
-            return answer
-
-
-def _claim(store: Operations, visit: _Visit, look: _Look) -> Arrival | None:
-    """Claim what was looked at; None if it has changed meanwhile."""
-    part, control, owner = visit.part, look.control, look.control.owner
-    held = owner is not None and owner.delivery == part.delivery
-    if owner is not None and not held and not visit.may_break(owner):
-        return Arrival(Outcome.HELD, holder=owner.delivery)
-    # Read before the claim; the read decides.  Nothing is discarded before the version changes.
-    run = Run(part.barrier, control.run)
-    chosen = control.chosen(pages.members(store, run, control.pages))
-    if chosen is None:
-        return _WAITING
-    if not held:
-        mine = Owner(part.place, part.member, part.delivery)
-        claimed = control.claimed(mine, chosen).encode()
-        if not store.compare_and_set(_control(part.barrier), claimed, look.version, visit.ttl):
-            return None
-    about = store.get(run.about)
-    return Arrival(Outcome.CLAIMED, parts=len(chosen), about=about.value if about else b"")
-
-
-def _looks(store: Primitives, barrier: str) -> Iterator[_Look]:
-    """The record, again and again; it has to change in between."""
-    races, key = LostRaces(), _control(barrier)
-    while True:
-        entry = store.get(key)
-        control, version = (None, None) if entry is None else entry
-        yield _Look(decode(control), version)
-        races.count(version)
-
-
-def _now(store: Primitives, barrier: str) -> Control:
-    entry = store.get(_control(barrier))
-    return decode(entry and entry.value)
-
-
-def _control(barrier: str) -> str:
-    return f"{barrier}.c"
+    def _record(self, visit: Visit, run: Run) -> bool:
+        """Record the part, once in each run; True if that was done."""
+        if visit.value is None or (self._recorded and self._recorded[0] == run):
+            return False
+        self._recorded = run, visit.part
+        self._count = pages.record(self._store, run, visit.part, visit.value, self.ttl)
+        return True

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import NamedTuple
 
-from kvbackends.derived.barrier import ABOUT_TTL
+from kvbackends.barriers import ABOUT_TTL
 from kvbackends.derived.primitives import get_many
 from kvbackends.layers.guard import valid_ttl
 from kvbackends.layers.layer import Layer

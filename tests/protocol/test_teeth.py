@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from kvbackends import Arrival, Outcome, Rank, Store
-from kvbackends.derived import barrier, pages
-from kvbackends.derived.control import Control
+from kvbackends.barriers import Control, Visit
+from kvbackends.derived import pages
 from kvbackends.protocol.chord import Chord
 from tests.protocol.test_chord import seeded
 from tests.protocol.world import CONTROL, DictStore, Plan, Watched, explore
@@ -84,12 +84,12 @@ def listing_not_read(patch: Patch) -> None:
 def no_tombstone(patch: Patch) -> None:
     """Closing removes the parts and the record."""
 
-    def close(store, part, ttl, offer, rank_of):
-        store.delete(CONTROL)
+    def close(self, part, ttl, offer, rank_of):
+        self.delete(CONTROL)
         if offer is not None:
-            store.offer(offer, rank_of)
+            self.offer(offer, rank_of)
 
-    patch.setattr(barrier, "close_barrier", close)
+    patch.setattr(Store, "close_barrier", close)
 
 
 def late_arrivals_stay(patch: Patch) -> None:
@@ -110,7 +110,7 @@ def late_arrival_removes_its_page_only(patch: Patch) -> None:
 def looks_take_over(patch: Patch) -> None:
     """Who lost the claim to another delivery of its part takes it back at once."""
     patch.setattr(
-        barrier._Visit,
+        Visit,
         "may_break",
         lambda self, owner: owner.delivery == self.evict or owner.is_part(self.part),
     )
@@ -118,9 +118,7 @@ def looks_take_over(patch: Patch) -> None:
 
 def choice_not_fixed(patch: Patch) -> None:
     """The claim does not remember which member of a slot it chose."""
-    patch.setattr(
-        Control, "claimed", lambda self, owner, _: msgspec.structs.replace(self, owner=owner)
-    )
+    patch.setattr(Control, "claimed", lambda self, part, chosen: self.owned(part, len(chosen)))
 
 
 def strays_count(patch: Patch) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from greenlet import greenlet
 
 from kvbackends import SIZE_PLACE, Arrival, Offer, Part, Rank, Store
-from kvbackends.derived.control import decode
+from kvbackends.barriers import Control
 from kvbackends.layers.retry import Retry
 from kvbackends.options import CoreOptions
 from kvbackends.protocol.chord import Chord, Gathered, Terms
@@ -128,7 +128,7 @@ class Watched(DictStore):
     def _put(self, key: str, value: bytes, ttl: float | None) -> None:
         if key == CONTROL:
             row = self._row(key)
-            old, new = decode(row and row.value).owner, decode(value).owner
+            old, new = Control.decode(row and row.value).owner, Control.decode(value).owner
             if old and new and old.delivery != new.delivery:
                 self.lost(old.delivery, new.delivery)
         super()._put(key, value, ttl)
@@ -426,7 +426,7 @@ class World:
 
     def _closed(self) -> bool:
         entry = self.store.get(CONTROL)
-        return entry is not None and decode(entry.value).done
+        return entry is not None and Control.decode(entry.value).done
 
     def _judge_end(self) -> None:
         if not self.published:

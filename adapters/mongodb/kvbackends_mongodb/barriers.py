@@ -1,4 +1,4 @@
-"""The chord's barrier: the meaning of `kvbackends.derived.barrier`, in two requests a part.
+"""The requests of a chord's barrier: two for a part, with its result.
 
 A barrier is a control document and one document a part, whose `_id` is its identity, so the first
 value stays.  An arrival is one request with three steps in order: the part is recorded; then it is
@@ -11,258 +11,195 @@ opened once, so its run is taken to be 0; the count is made in that run only, an
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from bson import Binary, ObjectId
 from pymongo import DeleteMany, DeleteOne, ReturnDocument
 
-from kvbackends import Arrival, Outcome, Part
-from kvbackends_mongodb.client import Document, Documents
+from kvbackends import Part, Recent
+from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
+from kvbackends_mongodb.client import Document, Documents, translated, translated_each
 from kvbackends_mongodb.control import (
     LIVE,
     QUIET,
-    Control,
     begun,
     changed,
     closed,
+    fields_of,
     live_or_begun,
+    look_at,
 )
 from kvbackends_mongodb.entries import ALIVE, expiry
 
-ABOUT_TTL = 30 * 86400.0
-"""Seconds.  What the publisher kept is not renewed by arrivals, so it outlives long chords."""
 
-RUNS = 10_000
-"""Barriers that were opened more than once, whose runs a process keeps in mind."""
+class MongoDBBarrier(Barrier):
+    """Documents of one collection."""
 
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
+    def __init__(
+        self, chords: Documents, runs: Recent[int], name: str, ttl: float | None = None
+    ) -> None:
+        super().__init__(name, ttl)
+        self._chords = chords
+        self._runs = runs
+        """Of barriers that were opened more than once."""
+        self._run = runs.get(name) or 0
+        self._recorded: Document | None = None
+        self._told = False
+        self._abouts: dict[ObjectId | None, bytes] = {None: b""}
 
+    @translated
+    def open(self, about: bytes) -> None:
+        """One request.  A new run has another number, so nothing of an earlier one counts."""
+        kept = ObjectId()
+        life = None if self.ttl is None else max(self.ttl, ABOUT_TTL)
+        document = {"_id": "$_id", "about": Binary(about), "expires": expiry(life)}
+        run = [{"$replaceWith": {**begun(self.ttl, 0), "about": kept}}, QUIET]
+        self._chords.update(
+            {"q": self._about_id(kept), "u": [{"$replaceWith": document}], "upsert": True},
+            {"q": self._control_id(), "u": run, "upsert": True},
+        )
 
-class Visit(NamedTuple):
-    """What comes to a barrier: a part with its value, the size, or somebody who looks."""
+    @translated
+    def tell(self, visit: Visit) -> Look | None:
+        """One request while parts are missing; a second one, to look, where they may not be."""
+        if visit.size is not None and not self._told:
+            self._told = True
+            return self._changed(
+                live_or_begun(self.ttl), changed(self.ttl, {"size": {"$literal": visit.size}})
+            )
+        if visit.value is None:
+            return self.look()
+        mine = self._part_id(visit.part)
+        if self._recorded != mine:
+            self._recorded = mine
+            if self._record(visit.value):
+                return NOTHING
+        look = self.look()
+        if look.version is None:
+            self._recorded = None  # it has expired since: begin again
+        elif not look.control.done and look.control.run != str(self._run):
+            self._run = int(look.control.run)
+            self._runs.put(self.name, self._run)
+        else:
+            return look
+        return None
 
-    part: Part
-    ttl: float | None
-    value: bytes | None = None
-    evict: str | None = None
-    size: int | None = None
+    @translated
+    def look(self) -> Look:
+        """One request."""
+        found = self._chords.first({**self._control_id(), "$expr": LIVE})
+        return NOTHING if found is None else look_at(found)
 
-    def gives_way(self, control: Control) -> bool:
-        """True if nobody's claim stands against this visit's.
+    @translated
+    def swap(self, look: Look, control: Control) -> bool:
+        """One request; where nothing is, a run is begun first."""
+        if look.version is None:
+            self._changed(live_or_begun(self.ttl))
+            return False
+        return self._set(look, fields_of(control))
 
-        A part that arrives breaks a claim of its own at once: its earlier delivery is lost.  Who
-        only looks does not, or two deliveries that both live would take it from each other.
+    @translated
+    def listed(self, look: Look) -> list[Listed]:
+        """One request, which also finds what the publisher kept.
+
+        Who was counted when the control document was read is on the list, or has expired: where
+        too few are, the count is put right.
         """
-        owner, part = control.owner, self.part
-        arrives = self.value is not None or self.size is not None
-        return (
-            owner is None
-            or owner.delivery in (part.delivery, self.evict)
-            or (arrives and owner[:2] == (part.place, part.member))
-        )
+        kept = look.version.about
+        ours = [{"_id": self._of_run(look)}, *([] if kept is None else [self._about_id(kept)])]
+        found = self._chords.collection.find({"$or": ours}, {"about": 1}, batch_size=100_000)
+        listed = []
+        for each in found:
+            if "about" in each:
+                self._abouts[kept] = each["about"]
+            else:
+                listed.append((each["_id"]["p"], each["_id"]["m"]))
+        if look.arrived > len(listed) and look.control.chosen(listed) is None:
+            self._set(look, {"counted": len(listed)})
+        return listed
 
+    @translated
+    def about(self, look: Look) -> bytes:
+        """One request, where the parts were not listed."""
+        kept = look.version.about
+        if kept not in self._abouts:
+            found = self._chords.first(self._about_id(kept))
+            self._abouts[kept] = found["about"] if found else b""
+        return self._abouts[kept]
 
-class Barriers:
-    """The barriers in one collection."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, int] = {}
-
-    def arrive(self, chords: Documents, visit: Visit) -> Arrival:
-        """One request while parts are missing; then look, list and claim."""
-        name = visit.part.barrier
-        recorded: int | None = None
-        run = self._runs.get(name, 0)
-        while True:
-            if visit.value is not None and recorded != run:
-                recorded = run
-                if _record(chords, visit, run):
-                    return _WAITING
-            control = look(chords, name)
-            if control is None and visit.value is None:
-                return _WAITING
-            if control is None:
-                recorded = None  # it has expired since: begin again
-            elif control.done:
-                if recorded is not None:
-                    chords.collection.delete_one({"_id": _part_id(visit.part, recorded)})
-                return _CLOSED
-            elif visit.value is not None and control.run != run:
-                run = self._remembered(name, control.run)
-            elif answer := _claim(chords, visit, control):
-                return answer
-
-    def expect(self, chords: Documents, visit: Visit) -> Arrival:
-        """One request while parts are missing."""
-        told = [
-            live_or_begun(visit.ttl),
-            changed(visit.ttl, {"size": {"$literal": visit.size}}),
-            QUIET,
-        ]
-        control = _changed(chords, visit.part.barrier, told)
-        if control.done:
-            return _CLOSED
-        answer = _WAITING if control.quiet else _claim(chords, visit, control)
-        return answer or self.arrive(chords, visit)
-
-    def _remembered(self, name: str, run: int) -> int:
-        if len(self._runs) >= RUNS:
-            self._runs.clear()
-        self._runs[name] = run
-        return run
-
-
-def open_barrier(chords: Documents, barrier: str, about: bytes, ttl: float | None) -> None:
-    """One request.  A new run has another number, so nothing of an earlier one counts."""
-    kept = ObjectId()
-    life = None if ttl is None else max(ttl, ABOUT_TTL)
-    document = {"_id": "$_id", "about": Binary(about), "expires": expiry(life)}
-    run = [{"$replaceWith": {**begun(ttl, 0), "about": kept}}, QUIET]
-    chords.update(
-        {"q": _about_id(barrier, kept), "u": [{"$replaceWith": document}], "upsert": True},
-        {"q": _control_id(barrier), "u": run, "upsert": True},
-    )
-
-
-def expect_more(chords: Documents, part: Part, slot: int, member: str, ttl: float | None) -> None:
-    """Two requests."""
-    while True:
-        control = look(chords, part.barrier) or _changed(
-            chords, part.barrier, [live_or_begun(ttl), QUIET]
-        )
-        fields = control.added(f"{part.place}:{part.member}:{slot}", member)
-        if fields is None or _compare_and_change(chords, part.barrier, control, fields, ttl):
+    @translated_each
+    def parts(self) -> Iterator[tuple[Part, bytes]]:
+        """Two requests, and more for each 1,000 parts or 16 MB."""
+        look = self.look()
+        if not look.open:
             return
+        wanted = {"_id": self._of_run(look), "$expr": ALIVE}
+        found = self._chords.collection.find(wanted, {"value": 1}).batch_size(1000)
+        values = {(each["_id"]["p"], each["_id"]["m"]): each["value"] for each in found}
+        for each in self.fixed(look, values):
+            yield Part(self.name, *each, ""), values[each]
 
+    @translated
+    def forget(self) -> None:
+        """One request."""
+        if self._recorded is not None:
+            self._chords.collection.delete_one({"_id": self._recorded})
 
-def parts(chords: Documents, barrier: str) -> Iterator[tuple[Part, bytes]]:
-    """Two requests, and more for each 1,000 parts or 16 MB.  Expired parts are left out."""
-    control = look(chords, barrier)
-    if control is None or control.done:
-        return
-    found = chords.collection.find(
-        {"_id": _of_run(barrier, control.run), "$expr": ALIVE}, {"value": 1}
-    )
-    values = {
-        (each["_id"]["p"], each["_id"]["m"]): each["value"] for each in found.batch_size(1000)
-    }
-    chosen = control.chosen(values)
-    if chosen and control.surpasses(chosen) and (now := look(chords, barrier)):
-        chosen = now.chosen(values)  # whatever is listed was added before
-    for place, member in chosen or values:
-        yield Part(barrier, place, member, ""), values[place, member]
+    @translated
+    def end(self) -> Look | None:
+        """One request."""
+        look = self._changed(*closed(self.ttl))
+        return look if look.control.done else None
 
+    @translated
+    def discard(self, look: Look) -> None:
+        """One request, for what this run and those before it have left."""
+        earlier = {"$gt": {"b": self.name}, "$lt": {"b": self.name, "r": int(look.control.run) + 1}}
+        removed: list[Any] = [DeleteMany({"_id": earlier})]
+        if look.version.about is not None:
+            removed.append(DeleteOne(self._about_id(look.version.about)))
+        self._chords.collection.bulk_write(removed)
 
-def renew(chords: Documents, part: Part) -> bool:
-    """One request: is the claim still this delivery's?"""
-    control = look(chords, part.barrier)
-    owner = None if control is None or control.done else control.owner
-    return owner is not None and owner.delivery == part.delivery
+    def _record(self, value: bytes) -> bool:
+        """Record and count a part; True if parts are certainly missing."""
+        run, ttl, barrier = self._run, self.ttl, self._control_id()
+        document = {"_id": "$_id", "value": Binary(value), "expires": expiry(ttl)}
+        record = [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", document]}}]
+        counted = {"$cond": [{"$eq": ["$run", run]}, {"$add": ["$counted", 1]}, "$counted"]}
+        count = [live_or_begun(ttl, run), changed(ttl, {"counted": counted}), QUIET]
+        found, _ = self._chords.update(
+            {"q": {"_id": self._recorded}, "u": record, "upsert": True},
+            {"q": barrier, "u": count, "upsert": True},
+            {"q": {**barrier, "quiet": run}, "u": {"$set": {"quiet": run}}},  # changes nothing
+        )
+        return found == 3
 
+    def _changed(self, *pipeline: Document) -> Look:
+        after: Any = self._chords.collection.find_one_and_update(
+            self._control_id(),
+            [*pipeline, QUIET],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return look_at(after)
 
-def close(chords: Documents, barrier: str, ttl: float | None) -> Control:
-    """The tombstone, in one request; not over a run that nobody has claimed."""
-    return _changed(chords, barrier, closed(ttl))
+    def _set(self, look: Look, fields: Document) -> bool:
+        """Change these fields of what was looked at; False if it has changed meanwhile."""
+        literal = {name: {"$literal": value} for name, value in fields.items()}
+        same = {**self._control_id(), "version": look.version.id, "$expr": LIVE}
+        return self._chords.update({"q": same, "u": [changed(self.ttl, literal), QUIET]})[0] > 0
 
+    # Documents as `_id` are compared field by field, in this order: a run's parts lie together.
 
-def discard(chords: Documents, barrier: str, control: Control) -> None:
-    """What a closed run and those before it have left, in one request."""
-    earlier = {"$gt": {"b": barrier}, "$lt": {"b": barrier, "r": control.run + 1}}
-    removed: list[Any] = [DeleteMany({"_id": earlier})]
-    if control.about is not None:
-        removed.append(DeleteOne(_about_id(barrier, control.about)))
-    chords.collection.bulk_write(removed)
+    def _control_id(self) -> Document:
+        return {"_id": {"b": self.name}}
 
+    def _about_id(self, kept: ObjectId) -> Document:
+        return {"_id": {"b": self.name, "a": kept}}
 
-def look(chords: Documents, barrier: str) -> Control | None:
-    """The control document, if it is there and has not expired."""
-    found = chords.first({**_control_id(barrier), "$expr": LIVE})
-    return None if found is None else Control.of(found)
+    def _part_id(self, part: Part) -> Document:
+        return {"b": self.name, "r": self._run, "p": part.place, "m": part.member}
 
-
-def _record(chords: Documents, visit: Visit, run: int) -> bool:
-    """Record and count a part in `run`; True if parts are certainly missing."""
-    value = {"_id": "$_id", "value": Binary(visit.value or b""), "expires": expiry(visit.ttl)}
-    barrier = _control_id(visit.part.barrier)
-    counted = {"$cond": [{"$eq": ["$run", run]}, {"$add": ["$counted", 1]}, "$counted"]}
-    count = [live_or_begun(visit.ttl, run), changed(visit.ttl, {"counted": counted}), QUIET]
-    record = [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", value]}}]
-    asked = {"$set": {"quiet": run}}  # changes nothing
-    found, _ = chords.update(
-        {"q": {"_id": _part_id(visit.part, run)}, "u": record, "upsert": True},
-        {"q": barrier, "u": count, "upsert": True},
-        {"q": {**barrier, "quiet": run}, "u": asked},
-    )
-    return found == 3
-
-
-def _claim(chords: Documents, visit: Visit, control: Control) -> Arrival | None:
-    """Claim what was looked at; None if it has changed meanwhile."""
-    part, owner = visit.part, control.owner
-    if control.quiet:
-        return _WAITING
-    if owner is not None and not visit.gives_way(control):
-        return Arrival(Outcome.HELD, holder=owner.delivery)
-    # Listed before the claim; the list decides.
-    listed, about = _listed(chords, part.barrier, control)
-    chosen = control.chosen(listed)
-    if chosen is None:
-        # Who was counted when the control document was read is on the list, or has expired.
-        if control.counted > len(listed):
-            fields = {"counted": len(listed)}
-            _compare_and_change(chords, part.barrier, control, fields, visit.ttl)
-        return _WAITING
-    if owner is None or owner.delivery != part.delivery:
-        fields = control.claimed(part, chosen)
-        if not _compare_and_change(chords, part.barrier, control, fields, visit.ttl):
-            return None
-    return Arrival(Outcome.CLAIMED, parts=len(chosen), about=about)
-
-
-def _listed(
-    chords: Documents, barrier: str, control: Control
-) -> tuple[list[tuple[int, str]], bytes]:
-    """The parts of the run, and what its publisher kept."""
-    ours: list[Document] = [{"_id": _of_run(barrier, control.run)}]
-    if control.about is not None:
-        ours.append(_about_id(barrier, control.about))
-    found = list(chords.collection.find({"$or": ours}, {"about": 1}, batch_size=100_000))
-    about = next((each["about"] for each in found if "about" in each), b"")
-    ids = (each["_id"] for each in found if "about" not in each)
-    return [(each["p"], each["m"]) for each in ids], about
-
-
-def _changed(chords: Documents, barrier: str, pipeline: list[Document]) -> Control:
-    after: Any = chords.collection.find_one_and_update(
-        _control_id(barrier), pipeline, upsert=True, return_document=ReturnDocument.AFTER
-    )
-    return Control.of(after)
-
-
-def _compare_and_change(
-    chords: Documents, barrier: str, control: Control, fields: Document, ttl: float | None
-) -> bool:
-    """Change these fields of what was looked at; False if it has changed meanwhile."""
-    literal = {name: {"$literal": value} for name, value in fields.items()}
-    same = {**_control_id(barrier), "version": control.version, "$expr": LIVE}
-    return chords.update({"q": same, "u": [changed(ttl, literal), QUIET]})[0] > 0
-
-
-# Documents as `_id` are compared field by field, in this order: a run's parts lie together.
-
-
-def _control_id(barrier: str) -> Document:
-    return {"_id": {"b": barrier}}
-
-
-def _about_id(barrier: str, kept: ObjectId) -> Document:
-    return {"_id": {"b": barrier, "a": kept}}
-
-
-def _part_id(part: Part, run: int) -> Document:
-    return {"b": part.barrier, "r": run, "p": part.place, "m": part.member}
-
-
-def _of_run(barrier: str, run: int) -> Document:
-    return {"$gt": {"b": barrier, "r": run}, "$lt": {"b": barrier, "r": run + 1}}
+    def _of_run(self, look: Look) -> Document:
+        run = int(look.control.run)
+        return {"$gt": {"b": self.name, "r": run}, "$lt": {"b": self.name, "r": run + 1}}

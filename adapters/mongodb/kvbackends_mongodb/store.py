@@ -4,19 +4,18 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Self
 
 from kvbackends import (
-    Arrival,
     Entry,
     Feature,
     Limits,
     Offer,
-    Part,
     PerProcess,
     RankOf,
+    Recent,
     Store,
     StoreURL,
 )
-from kvbackends_mongodb import barriers, entries
-from kvbackends_mongodb.barriers import Barriers, Visit
+from kvbackends_mongodb import entries
+from kvbackends_mongodb.barriers import MongoDBBarrier
 from kvbackends_mongodb.client import Client, Unavailable, translated, translated_each
 from kvbackends_mongodb.options import MongoDBOptions, Target, target
 
@@ -33,7 +32,7 @@ class MongoDBStore(Store):
     def __init__(self, target: Target) -> None:
         if not target.durable:
             self.promises = self.promises & ~Feature.DURABLE
-        self._barriers = Barriers()
+        self._runs: Recent[int] = Recent()
         self._client = PerProcess(lambda: Client.opened(target), close=Client.close)
 
     @classmethod
@@ -105,51 +104,10 @@ class MongoDBStore(Store):
         """By the index on the facets."""
         return entries.find(self._client().entries, facets)
 
-    # -- barriers -----------------------------------------------------------------------------
-
     @translated
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """One request."""
-        barriers.open_barrier(self._client().chords, barrier, about, ttl)
-
-    @translated
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        """One request while parts are missing."""
-        return self._barriers.expect(self._client().chords, Visit(part, ttl, size=size))
-
-    @translated
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """Two requests."""
-        barriers.expect_more(self._client().chords, part, slot, member, ttl)
-
-    @translated
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        """One request while parts are missing; four where it claims."""
-        return self._barriers.arrive(self._client().chords, Visit(part, ttl, value, evict))
-
-    @translated
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
-        """Two requests, and one for each 1,000 parts or 16 MB more."""
-        return iter(list(barriers.parts(self._client().chords, barrier)))
-
-    @translated
-    def renew(self, part: Part) -> bool:
-        """One request."""
-        return barriers.renew(self._client().chords, part)
-
-    @translated
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """Three requests: the tombstone, the result, and the removal of the parts."""
-        client = self._client()
-        control = barriers.close(client.chords, part.barrier, ttl)
-        if offer is not None:
-            entries.offer(client.entries, offer, rank_of)
-        if control.done:
-            barriers.discard(client.chords, part.barrier, control)
+    def barrier(self, name: str, ttl: float | None) -> MongoDBBarrier:
+        """A part is one request while others are missing; four where it claims."""
+        return MongoDBBarrier(self._client().chords, self._runs, name, ttl)
 
     # -- the rest -----------------------------------------------------------------------------
 

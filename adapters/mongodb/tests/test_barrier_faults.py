@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 import pytest
-from kvbackends_mongodb import barriers
+from kvbackends_mongodb.barriers import MongoDBBarrier
 
 from kvbackends import SIZE_PLACE, Outcome, Part, open_store
 
@@ -21,17 +21,17 @@ def store(mongodb_url):
 
 def test_a_stray_between_look_and_list(store, monkeypatch):
     """A second run of an adder adds a part and it arrives, after the claim and before the list."""
-    barrier, look = uuid4().hex, barriers.look
+    barrier, look = uuid4().hex, MongoDBBarrier.look
     store.open_barrier(barrier, b"", 60)
     store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
     assert store.arrive(part(barrier, 0), b"value", 60).outcome is Outcome.CLAIMED
 
-    def then_a_stray(chords, name):
+    def then_a_stray(self):
         monkeypatch.undo()
-        seen = look(chords, name)
+        seen = look(self)
         store.expect_more(part(barrier, 0), 0, "late", 60)
         assert store.arrive(part(barrier, 0, "late"), b"late", 60).outcome is Outcome.HELD
         return seen
 
-    monkeypatch.setattr(barriers, "look", then_a_stray)
+    monkeypatch.setattr(MongoDBBarrier, "look", then_a_stray)
     assert [value for _, value in store.parts(barrier)] == [b"value"]

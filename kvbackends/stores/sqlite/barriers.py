@@ -1,4 +1,4 @@
-"""The chord's barrier in transactions: the meaning of `kvbackends.derived.barrier`, by counters.
+"""The chord's barrier in transactions: the meaning of `kvbackends.barriers`, by counters.
 
 Whether a barrier is complete is read off its row: an arrival changes one row of `part` and that
 one, however many parts there are.
