@@ -6,6 +6,7 @@ import ssl
 from redis import exceptions
 
 from kvbackends import StoreError
+from kvbackends_redis.advice import advised
 
 
 class Unavailable(exceptions.RedisError):
@@ -22,6 +23,10 @@ class Refused(StoreError):
     Repeating does not help; a person has to.  Nothing was changed, but where only the notice to
     waiters is forbidden: the result is stored before it.
     """
+
+
+class Redirected(Refused):
+    """Another node of the cluster has to be asked; `__cause__` says which.  Nothing was done."""
 
 
 _FOR_A_PERSON = (
@@ -54,11 +59,17 @@ def translated(error: Exception) -> Exception:
     """What the adapter raises in place of the driver's `error`."""
     if isinstance(error, exceptions.NoScriptError):
         return UnknownScript(str(error))
+    if isinstance(error, exceptions.AskError):  # MOVED, too
+        return Redirected(_refusal(error))
     if isinstance(error, exceptions.ResponseError):
         passes = isinstance(error, _OWN_CLASSES) or _PASSING.search(str(error))
-        return Unavailable(str(error)) if passes else Refused(f"Redis refuses: {error}")
+        return Unavailable(str(error)) if passes else Refused(_refusal(error))
     if isinstance(error, _FOR_A_PERSON):
-        return Refused(f"Redis refuses the connection: {error}")
+        return Refused(_refusal(error))
     if isinstance(error.__context__, ssl.SSLCertVerificationError):
         return Refused(f"the server's certificate is not trusted: {error}")
     return Unavailable(str(error))
+
+
+def _refusal(error: Exception) -> str:
+    return f"Redis refuses: {advised(str(error))}"
