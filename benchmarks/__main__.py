@@ -20,6 +20,7 @@ from benchmarks import (
     workers,
     writers,
 )
+from benchmarks.redis import run
 from benchmarks.rows import Row
 
 Scenario = Callable[[plan.Plan], Iterator[Row]]
@@ -40,14 +41,6 @@ SCENARIOS: dict[str, Scenario] = {
     "store-calls": calls.store_calls,
 }
 
-MODES = {
-    (False, False): "full",
-    (False, True): "quick",
-    (True, False): "stores",
-    (True, True): "stores-quick",
-}
-"""What the report is named, with and without ``--stores`` and ``--quick``."""
-
 
 def arguments() -> argparse.Namespace:
     """What was asked for on the command line."""
@@ -59,7 +52,10 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="each store on its real server beside Celery's own backend, instead of SQLite",
     )
-    names = [*SCENARIOS, *servers.DRIVERS]
+    parser.add_argument(
+        "--redis", action="store_true", help="Redis alone, at length, in both placements"
+    )
+    names = [*SCENARIOS, *servers.DRIVERS, *run.SCENARIOS]
     parser.add_argument(
         "--only", action="append", choices=names, help="a scenario or a store; writes no report"
     )
@@ -70,6 +66,28 @@ def arguments() -> argparse.Namespace:
         help="where files are stored; on a disk, not in memory",
     )
     return parser.parse_args()
+
+
+def mode(asked: argparse.Namespace) -> str:
+    """What the report is named."""
+    kind = "redis" if asked.redis else "stores" if asked.stores else ""
+    if asked.quick:
+        return f"{kind}-quick".strip("-")
+    return kind or "full"
+
+
+def amount(asked: argparse.Namespace) -> Callable[[Path], plan.Plan]:
+    """How much is measured."""
+    if asked.quick:
+        return plan.quick_redis if asked.redis else plan.quick
+    return plan.full
+
+
+def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, Scenario]:
+    """By name; `versions` gets what runs find out about servers."""
+    if asked.redis:
+        return run.scenarios(versions)
+    return servers.scenarios(versions) if asked.stores else SCENARIOS
 
 
 def measure(scenarios: Mapping[str, Scenario], sizes: plan.Plan) -> Iterator[Row]:
@@ -87,18 +105,18 @@ def main() -> int:
     asked = arguments()
     asked.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    facts = report.about(MODES[asked.stores, asked.quick])
-    real = servers.Stores()
-    scenarios = real.scenarios() if asked.stores else SCENARIOS
+    facts = report.about(mode(asked))
+    versions: dict[str, str] = {}
+    scenarios = chosen(asked, versions)
     if asked.only:
         scenarios = {name: scenarios[name] for name in asked.only}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
-        sizes = (plan.quick if asked.quick else plan.full)(Path(folder))
+        sizes = amount(asked)(Path(folder))
         rows = list(measure(scenarios, sizes))
     if not asked.only:
         facts["seconds"] = f"{time.monotonic() - started:.0f}"
         facts["load after"] = report.load()
-        facts |= real.versions
+        facts |= versions
         print(report.write(rows, facts))
     print(report.summary(rows))
     return int(asked.gate and any(row.passed is False for row in rows))

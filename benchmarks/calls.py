@@ -70,8 +70,8 @@ def python_calls(plan: Plan) -> Iterator[Row]:
             continue
         backend = open_backend(url)
         ids = [new_id(), new_id()]
-        store = _called(partial(_store, backend), ids)
-        read = _called(partial(backend.get_task_meta, cache=False), ids)
+        store = called(partial(_store, backend), ids)
+        read = called(partial(backend.get_task_meta, cache=False), ids)
         yield figure("Python calls of one store", name, store, "calls")
         yield figure("Python calls of one read", name, read, "calls")
 
@@ -122,7 +122,7 @@ def _store(backend: Any, task_id: str) -> None:
     backend.mark_as_done(task_id, "x" * 200, request=REQUEST)
 
 
-def _called(work: Callable[[str], object], ids: list[str]) -> int:
+def called(work: Callable[[str], object], ids: list[str]) -> int:
     """The calls for the last id: those before it find what is looked up once."""
     count = 0
 

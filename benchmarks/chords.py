@@ -46,22 +46,23 @@ class Chord:
     def __init__(self, app: Celery, size: int) -> None:
         self._backend: Any = app.backend
         self._body: Any = app.tasks["benchmarks.body"]
-        self._group = new_id()
+        self.group = new_id()
         self.left = size
         ids = [new_id() for _ in range(size)]
         results = [AsyncResult(each, backend=self._backend, app=app) for each in ids]
         self._signature = self._body.s()
-        self._ids = iter(enumerate(ids))
-        self._backend.apply_chord((self._group, results), self._signature)
-        self._backend.set_chord_size(self._group, size)
+        self.ids = ids
+        self._backend.apply_chord((self.group, results), self._signature)
+        self._backend.set_chord_size(self.group, size)
 
     def part(self) -> None:
         """The next header task ends."""
-        index, task_id = next(self._ids)
+        index = len(self.ids) - self.left
+        task_id = self.ids[index]
         self.left -= 1
         request = Context(
             id=task_id,
-            group=self._group,
+            group=self.group,
             group_index=index,
             chord=self._signature,
             task="benchmarks.part",
@@ -89,7 +90,7 @@ class Chord:
 def parts(plan: Plan) -> Iterator[Row]:
     """Whether a part costs the same in a header of 10 and of 10,000."""
     for name, app in apps(plan.folder / "parts"):
-        fillers = {size: _Filling(app, size, plan.rounds) for size in plan.chords}
+        fillers = {size: Filling(app, size, plan.rounds) for size in plan.chords}
         runs: dict[str, Callable[[], float]] = {str(n): fill for n, fill in fillers.items()}
         costs = interleaved(runs, plan.rounds)
         base = seconds(Spread.of(costs[str(BASE)]).median)
@@ -119,7 +120,7 @@ def completion(plan: Plan) -> Iterator[Row]:
             yield Row(what, name, "", "ms", published, gate, detail)
 
 
-class _Filling:
+class Filling:
     """Times slices of headers of one size; long headers are filled evenly through the rounds."""
 
     def __init__(self, app: Celery, size: int, rounds: int) -> None:
@@ -153,13 +154,14 @@ def apps(folder: Path) -> Iterator[tuple[str, Celery]]:
     """An app whose store is native, and one whose store has five methods only."""
     folder.mkdir()
     for name, number in zip((NATIVE, FIVE), itertools.count(), strict=False):
-        app = Celery(
-            "benchmarks",
-            backend=f"kv+sqlite:///{folder}/{number}.db",
-            broker="memory://",
-            set_as_current=False,
-        )
-        app.task(_body, name="benchmarks.body", base=Published, moments=[], shared=False)
+        app = chord_app(f"kv+sqlite:///{folder}/{number}.db")
         if name == FIVE:
             app.backend.store = OnlyFive(app.backend.store)
         yield name, app
+
+
+def chord_app(url: str) -> Celery:
+    """An app that keeps results at `url`, and has a task that chords can publish."""
+    app = Celery("benchmarks", backend=url, broker="memory://", set_as_current=False)
+    app.task(_body, name="benchmarks.body", base=Published, moments=[], shared=False)
+    return app

@@ -12,6 +12,9 @@ from typing import NamedTuple, Self
 SLOW = 1.0
 """Seconds."""
 
+PLACES = {"cross": (0, 1), "same": (0, 0)}
+"""CPUs of the one side, a client or who waits, and of the other: a server, or who stores."""
+
 Run = Callable[[], float]
 """Runs a contender once; seconds (or another cost) for one operation."""
 
@@ -101,14 +104,15 @@ def pin(cpu: int | None, process: int | None = None) -> None:
 
 
 @contextlib.contextmanager
-def across(process: int) -> Iterator[None]:
-    """This process and another one on CPUs of their own.
+def placed(process: int, place: str = "cross") -> Iterator[None]:
+    """This process and another one, each on its CPU of `PLACES`.
 
     Else the scheduler puts them together and apart, and a round trip has two speeds.
     """
+    here, there = PLACES[place]
     try:
-        pin(0)
-        pin(1, process)
+        pin(here)
+        pin(there, process)
         yield
     finally:
         pin(None)

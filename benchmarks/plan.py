@@ -26,6 +26,8 @@ class Plan(NamedTuple):
     chords_end_to_end: int
     processes: int
     """Fresh interpreters for each figure about importing."""
+    operations: int
+    """Operations for each figure of a server's or a worker's time."""
 
 
 def quick(folder: Path) -> Plan:
@@ -43,7 +45,13 @@ def quick(folder: Path) -> Plan:
         stall=0.7,
         chords_end_to_end=1,
         processes=1,
+        operations=50,
     )
+
+
+def quick_redis(folder: Path) -> Plan:
+    """The same for ``--redis``, which measures more."""
+    return quick(folder)._replace(rounds=1, waits=20, chords=(10, 100))
 
 
 def full(folder: Path) -> Plan:
@@ -61,4 +69,5 @@ def full(folder: Path) -> Plan:
         stall=2.0,
         chords_end_to_end=4,
         processes=5,
+        operations=300,
     )

@@ -1,4 +1,7 @@
-"""The floor: each driver's own call that stores a record, without a rank and without a notice."""
+"""The floor: a record made by `json.dumps`, and each driver's own call that stores it.
+
+Without a rank, and without a notice.
+"""
 
 # Some of the drivers are published without types.
 # mypy: disable-error-code="import-untyped,no-untyped-call"
@@ -9,48 +12,62 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 DAY = 86_400
-Storing = Callable[[str], object]
+Storing = Callable[[str, bytes], object]
 
 
-def storing(name: str, url: str, value: str) -> Storing:
+def raw_store(name: str, url: str, value: str) -> Callable[[str], object]:
     """A function that stores a record under an id, with the driver of the store `name`."""
-    record = json.dumps(
-        {"status": "SUCCESS", "result": value, "traceback": None, "children": []}
-    ).encode()
-    return MAKING[name](url, record)
+    store = DRIVERS[name](url)
+    return lambda task_id: store(task_id, record_of(task_id, value))
 
 
-def _redis(url: str, record: bytes) -> Storing:
+def record_of(task_id: str, value: str) -> bytes:
+    """What Celery stores for a task that has succeeded."""
+    record: dict[str, object] = {
+        "status": "SUCCESS",
+        "result": value,
+        "traceback": None,
+        "children": [],
+        "date_done": "2026-01-01T00:00:00.000000+00:00",
+        "task_id": task_id,
+    }
+    return json.dumps(record).encode()
+
+
+def _redis(url: str) -> Storing:
     import redis
 
     client = redis.Redis.from_url(url)
-    return lambda task_id: client.set(f"raw-{task_id}", record, ex=DAY)
+    return lambda task_id, record: client.set(f"raw-{task_id}", record, ex=DAY)
 
 
-def _memcached(url: str, record: bytes) -> Storing:
+def _memcached(url: str) -> Storing:
     import pymemcache
 
     client = pymemcache.Client(urlsplit(url).netloc, default_noreply=False, no_delay=True)
-    return lambda task_id: client.set(f"raw-{task_id}", record, expire=DAY)
+    return lambda task_id, record: client.set(f"raw-{task_id}", record, expire=DAY)
 
 
-def _mongodb(url: str, record: bytes) -> Storing:
+def _mongodb(url: str) -> Storing:
     import pymongo
 
     client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(url)
     raw = client.get_default_database().get_collection("raw")
-    return lambda task_id: raw.replace_one({"_id": task_id}, {"value": record}, upsert=True)
+    return lambda task_id, record: raw.replace_one({"_id": task_id}, {"value": record}, upsert=True)
 
 
-def _elasticsearch(url: str, record: bytes) -> Storing:
+def _elasticsearch(url: str) -> Storing:
     import elasticsearch
 
     client = elasticsearch.Elasticsearch(f"http://{urlsplit(url).netloc}")
-    text = record.decode()
-    return lambda task_id: client.index(index="raw", id=task_id, document={"result": text})
+
+    def store(task_id: str, record: bytes) -> None:
+        client.index(index="raw", id=task_id, document={"result": record.decode()})
+
+    return store
 
 
-def _cassandra(url: str, record: bytes) -> Storing:
+def _cassandra(url: str) -> Storing:
     with warnings.catch_warnings(action="ignore"):  # the driver imports eventlet where it is
         from cassandra.cluster import Cluster
 
@@ -58,10 +75,10 @@ def _cassandra(url: str, record: bytes) -> Storing:
     session = Cluster([place.hostname], port=place.port).connect(place.path.strip("/"))
     session.execute("CREATE TABLE raw (id text PRIMARY KEY, value blob)")
     insert = session.prepare("INSERT INTO raw (id, value) VALUES (?, ?) USING TTL ?")
-    return lambda task_id: session.execute(insert, (task_id, record, DAY))
+    return lambda task_id, record: session.execute(insert, (task_id, record, DAY))
 
 
-MAKING: dict[str, Callable[[str, bytes], Storing]] = {
+DRIVERS: dict[str, Callable[[str], Storing]] = {
     "redis": _redis,
     "memcached": _memcached,
     "mongodb": _mongodb,

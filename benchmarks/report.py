@@ -15,8 +15,8 @@ from benchmarks.rows import Row
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
-_HEAD = """| what | ours | beside | measured | min … max | gate | | |
-|---|---|---|---:|---:|---:|---|---|
+_HEAD = """| what | ours | beside | measured | min … max | gate | | stretch | |
+|---|---|---|---:|---:|---:|---|---:|---|
 """
 
 
@@ -58,9 +58,10 @@ def line(row: Row) -> str:
     apart = row.measured.low != row.measured.high
     spread = f"{_short(row.measured.low)} … {_short(row.measured.high)}" if apart else ""
     mark = {None: "", True: "pass", False: "**miss**"}[row.passed]
-    gate = str(row.gate or "")
+    hoped = f"{row.stretch or ''}{' reached' if row.stretched else ''}"
     cells = [row.what, row.ours, row.theirs, f"{_short(row.measured.median)}{unit}"]
-    return f"| {' | '.join([*cells, spread, gate, mark, row.detail.replace('|', '/')])} |"
+    cells += [spread, str(row.gate or ""), mark, hoped, row.detail.replace("|", "/")]
+    return f"| {' | '.join(cells)} |"
 
 
 def summary(rows: Iterable[Row]) -> str:
@@ -71,12 +72,13 @@ def summary(rows: Iterable[Row]) -> str:
 
 
 def _as_json(row: Row) -> dict[str, Any]:
-    gate = None if row.gate is None else row.gate._asdict()
+    gates = {"gate": row.gate, "stretch": row.stretch}
     return {
         **row._asdict(),
         "measured": row.measured._asdict(),
-        "gate": gate,
+        **{name: each and each._asdict() for name, each in gates.items()},
         "passed": row.passed,
+        "stretched": row.stretched,
     }
 
 

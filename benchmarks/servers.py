@@ -12,13 +12,22 @@ from celery import Celery, chord
 
 from benchmarks.backends import new_id, open_backend
 from benchmarks.helpers import helpers
-from benchmarks.measure import Loop, Run, Spread, across, interleaved, percentile
+from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, percentile, placed
 from benchmarks.plan import Plan
 from benchmarks.races import lost_successes
-from benchmarks.raw import storing
+from benchmarks.raw import raw_store
 from benchmarks.rows import Row, at_least, at_most, figure, ratio
-from benchmarks.stores import many_results, one_result, start_and_end, store_one, stored
-from benchmarks.waits import PLACES, latencies_of
+from benchmarks.stores import (
+    Asking,
+    many_results,
+    one_result,
+    reading,
+    start_and_end,
+    store_one,
+    stored,
+    storing,
+)
+from benchmarks.waits import latencies_of
 from benchmarks.workers import running_worker
 from tests.servers import SERVERS
 
@@ -49,35 +58,30 @@ class Rivals(NamedTuple):
         return self.ours.partition(":")[0], self.theirs.partition(":")[0]
 
 
-class Stores:
-    """The scenarios, one for each store, and what was measured with them."""
+def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[Row]]]:
+    """What is measured on a store, by its name; `versions` then has what it was measured on."""
+    return {name: functools.partial(_on, name, versions) for name in DRIVERS}
 
-    def __init__(self) -> None:
-        self.versions: dict[str, str] = {}
 
-    def scenarios(self) -> dict[str, Callable[[Plan], Iterator[Row]]]:
-        """What is measured on a store, by its name."""
-        return {name: functools.partial(self._on, name) for name in DRIVERS}
-
-    def _on(self, name: str, plan: Plan) -> Iterator[Row]:
-        with SERVERS[name]() as server:
-            driver = DRIVERS[name]
-            self.versions[name] = f"{server.version}, {driver} {version(driver)}"
-            cached = "cache+" if name == "memcached" else ""
-            rivals = Rivals(f"kv+{server.url}", f"{cached}{server.url}")
-            store_one(open_backend(rivals.ours), "first", "")  # makes what both store in
-            place = plan._replace(folder=plan.folder / name)
-            place.folder.mkdir()
-            # Both sides may be the driver's for the most part: many short rounds tell them apart.
-            fine = place._replace(rounds=3 * plan.rounds, run=plan.run / 3)
-            with across(server.pid):
-                yield from _stored(rivals, fine)
-                yield _above_the_driver(name, server.url, rivals, fine)
-                yield from _read_one(rivals, fine)
-                yield from _read_many(rivals, place)
-            for scenario in (_waits, _chords, _races):
-                yield from scenario(rivals, place)
-            gc.collect()  # results of Celery's Redis backend take their leave of the server
+def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
+    with SERVERS[name]() as server:
+        driver = DRIVERS[name]
+        versions[name] = f"{server.version}, {driver} {version(driver)}"
+        cached = "cache+" if name == "memcached" else ""
+        rivals = Rivals(f"kv+{server.url}", f"{cached}{server.url}")
+        store_one(open_backend(rivals.ours), "first", "")  # makes what both store in
+        place = plan._replace(folder=plan.folder / name)
+        place.folder.mkdir()
+        # Both sides may be the driver's for the most part: many short rounds tell them apart.
+        fine = place._replace(rounds=3 * plan.rounds, run=plan.run / 3)
+        with placed(server.pid):
+            yield from _stored(rivals, fine)
+            yield _above_the_driver(name, server.url, rivals, fine)
+            yield from _read_one(rivals, fine)
+            yield from _read_many(rivals, place)
+        for scenario in (_waits, _chords, _races):
+            yield from scenario(rivals, place)
+        gc.collect()  # results of Celery's Redis backend take their leave of the server
 
 
 def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
@@ -87,7 +91,7 @@ def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
         "STARTED, then SUCCESS": start_and_end,
     }
     for what, step in steps.items():
-        yield from _beside(what, rivals, plan, functools.partial(_storing, plan, step))
+        yield from _beside(what, rivals, plan, functools.partial(storing, step, plan.run))
 
 
 def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Row:
@@ -95,19 +99,15 @@ def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Row:
     value, raw = "x" * 200, f"raw {name}"
     step = functools.partial(store_one, value=value)
     runs: dict[str, Run] = {
-        rivals.names[0]: _storing(plan, step, rivals.ours),
-        raw: Loop(storing(name, url, value), plan.run, new_id),
+        rivals.names[0]: storing(step, plan.run, rivals.ours),
+        raw: Loop(raw_store(name, url, value), plan.run, new_id),
     }
     what = "store a result, 200 B"
     return ratio(what, interleaved(runs, plan.rounds), rivals.names[0], raw)
 
 
-def _storing(plan: Plan, step: Callable[[Any, str], object], url: str) -> Run:
-    return Loop(functools.partial(step, open_backend(url)), plan.run, new_id)
-
-
 def _read_one(rivals: Rivals, plan: Plan) -> Iterator[Row]:
-    making = functools.partial(_reading, plan, one_result, 1)
+    making = _reading(plan, one_result, 1)
     yield from _beside("get of a ready result", rivals, plan, making)
 
 
@@ -115,16 +115,13 @@ def _read_many(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     for size in plan.sets:
         # Some of Celery's backends take seconds for 1,000, and the ratios are large.
         rounds = 2 * plan.rounds if size <= 100 else -(-plan.rounds // 2)
-        making = functools.partial(_reading, plan, _all, size)
+        making = _reading(plan, _all, size)
         what = f"get_many of {size:,} ready results"
         yield from _beside(what, rivals, plan._replace(rounds=rounds), making)
 
 
-def _reading(
-    plan: Plan, asking: Callable[[Any, list[str]], Callable[[], object]], size: int, url: str
-) -> Run:
-    ask = functools.partial(asking, open_backend(url), stored(url, max(plan.sets))[:size])
-    return Loop(lambda reading: reading(), plan.run, ask)
+def _reading(plan: Plan, asking: Asking, size: int) -> Making:
+    return lambda url: reading(asking, plan.run, url, stored(url, max(plan.sets))[:size])
 
 
 def _all(backend: Any, ids: list[str]) -> Callable[[], object]:

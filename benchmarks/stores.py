@@ -20,6 +20,8 @@ RAW_NORMAL = "raw sqlite3 NORMAL"
 RAW_FULL = "raw sqlite3 FULL"
 LOG_IS_FULL = 600
 """Stores after which SQLite writes its log from the beginning again: 1,000 pages."""
+Asking = Callable[[Any, list[str]], Callable[[], object]]
+"""From a backend and ids to what reads the results."""
 REQUEST = Context(task="benchmarks.task", hostname="worker@host", args=[], kwargs={})
 
 
@@ -54,26 +56,29 @@ def read(plan: Plan) -> Iterator[Row]:
     yield from _read("get of a ready result", plan, 1, one_result)
     for size in plan.sets:
         yield from _read(f"get_many of {size:,} ready results", plan, size, many_results)
-        yield from _read(f"join of {size:,} ready results", plan, size, _group)
+        yield from _read(f"join of {size:,} ready results", plan, size, joined)
 
 
-def _read(
-    what: str, plan: Plan, size: int, asking: Callable[[Any, list[str]], Callable[[], object]]
-) -> Iterator[Row]:
+def _read(what: str, plan: Plan, size: int, asking: Asking) -> Iterator[Row]:
     runs = {}
     for name, url in urls(plan.folder / "read").items():
-        backend = open_backend(url)
-        if name != FULL and (asking is not many_results or hasattr(backend, "get_many")):
-            ids = stored(url, max(plan.sets))[:size]
-            runs[name] = Loop(_call, plan.run, functools.partial(asking, backend, ids))
+        if name != FULL and (asking is not many_results or hasattr(open_backend(url), "get_many")):
+            runs[name] = reading(asking, plan.run, url, stored(url, max(plan.sets))[:size])
     costs = interleaved(runs, plan.rounds)
     if DATABASE in costs:
         yield ratio(what, costs, NORMAL, DATABASE, at_least(100))
     yield ratio(what, costs, NORMAL, FILES)
 
 
-def _call(reading: Callable[[], object]) -> object:
-    return reading()
+def storing(step: Callable[[Any, str], object], seconds: float, url: str) -> Loop:
+    """Stores results at `url`."""
+    return Loop(functools.partial(step, open_backend(url)), seconds, new_id)
+
+
+def reading(asking: Asking, seconds: float, url: str, ids: list[str]) -> Loop:
+    """Reads these results at `url`; what is asked is made before the clock runs."""
+    ask = functools.partial(asking, open_backend(url), ids)
+    return Loop(lambda read: read(), seconds, ask)
 
 
 @functools.cache
@@ -124,7 +129,8 @@ def many_results(backend: Any, ids: list[str]) -> Callable[[], object]:
     return lambda: list(backend.get_many(ids))
 
 
-def _group(backend: Any, ids: list[str]) -> Callable[[], object]:
+def joined(backend: Any, ids: list[str]) -> Callable[[], object]:
+    """Asks a group for all."""
     results = [AsyncResult(each, backend=backend, app=backend.app) for each in ids]
     read: Callable[[], object] = GroupResult("group", results, app=backend.app).get
     return read

@@ -8,13 +8,10 @@ from celery.result import AsyncResult
 
 from benchmarks.backends import DATABASE, FILES, NORMAL, new_id, open_backend, urls
 from benchmarks.helpers import Helper, helpers
-from benchmarks.measure import Spread, percentile
+from benchmarks.measure import PLACES, Spread, percentile
 from benchmarks.plan import Plan
 from benchmarks.rows import Gate, Row, at_least, at_most, figure
 from benchmarks.stores import REQUEST
-
-PLACES = {"same": (0, 0), "cross": (0, 1)}
-"""CPUs of the waiting and of the storing process."""
 
 
 def wait_for(url: str, task_id: str) -> float:

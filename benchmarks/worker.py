@@ -15,24 +15,31 @@ BACKEND = "BENCHMARKS_BACKEND"
 BROKER = "BENCHMARKS_BROKER"
 
 
-def make_app(backend: str, broker: Path) -> Celery:
-    """An app on the filesystem broker."""
-    messages = broker / "messages"
-    messages.mkdir(parents=True, exist_ok=True)
-    made = Celery("benchmarks.worker", backend=backend, broker=URL)
+def make_app(backend: str, broker: str) -> Celery:
+    """An app on a broker's URL, or on the filesystem broker in a folder."""
+    is_url = "://" in broker
+    made = Celery("benchmarks.worker", backend=backend, broker=broker if is_url else URL)
     made.conf.update(
-        broker_transport_options={
-            "data_folder_in": str(messages),
-            "data_folder_out": str(messages),
-            "control_folder": str(broker / "control"),
-        },
+        broker_transport_options={} if is_url else _in_files(Path(broker)),
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         **settings_of(backend),
     )
     made.task(part, name="benchmarks.part", shared=False)
     made.task(body, name="benchmarks.body", bind=True, shared=False)
+    made.task(nothing, name="benchmarks.nothing", shared=False)
+    made.task(tell, name="benchmarks.tell", shared=False)
     return made
+
+
+def _in_files(folder: Path) -> dict[str, str]:
+    messages = folder / "messages"
+    messages.mkdir(parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(messages),
+        "data_folder_out": str(messages),
+        "control_folder": str(folder / "control"),
+    }
 
 
 def part() -> float:
@@ -45,6 +52,18 @@ def body(self: Any, ended: list[float]) -> dict[str, float]:
     return {"ended": max(ended), "published": self.request.published, "began": time.monotonic()}
 
 
+def nothing() -> None:
+    """Only the worker and the backend take time."""
+
+
+def tell(url: str, key: str) -> None:
+    """Push the time onto a list of Redis."""
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.rpush(key, time.monotonic())
+
+
 @before_task_publish.connect
 def note_publish(headers: dict[str, Any], **_: Any) -> None:
     """Each message carries when it was sent."""
@@ -52,4 +71,4 @@ def note_publish(headers: dict[str, Any], **_: Any) -> None:
 
 
 if BACKEND in os.environ:
-    app = make_app(os.environ[BACKEND], Path(os.environ[BROKER]))
+    app = make_app(os.environ[BACKEND], os.environ[BROKER])

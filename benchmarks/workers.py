@@ -60,19 +60,29 @@ def _chord(app: Celery, seen: list[dict[str, float]]) -> Callable[[], float]:
 @contextlib.contextmanager
 def running_worker(url: str, folder: Path) -> Iterator[Celery]:
     """A client of a worker that has answered; both keep results at `url`, messages in `folder`."""
-    app = make_app(url, folder)
+    app = make_app(url, str(folder))
+    with worker_process(url, str(folder), folder, "-c", "2"):
+        app.tasks["benchmarks.part"].delay().get(timeout=READY)
+        yield app
+
+
+@contextlib.contextmanager
+def worker_process(
+    url: str, broker: str, folder: Path, *arguments: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker with results at `url` and messages at `broker`; it may not be ready yet."""
+    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.worker", "worker"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
     with (folder / "worker.out").open("wb") as output:
         process = subprocess.Popen(
-            [*command, "-c", "2", *quiet],
-            env={**os.environ, BACKEND: url, BROKER: str(folder)},
+            [*command, *arguments, *quiet],
+            env={**os.environ, BACKEND: url, BROKER: broker},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
-            app.tasks["benchmarks.part"].delay().get(timeout=READY)
-            yield app
+            yield process
         finally:
             process.terminate()
             _ended(process)
