@@ -1,4 +1,4 @@
-"""The chord's barrier in documents: a part is one bulk request.
+"""The requests of a chord's barrier: a part is one bulk request.
 
 A barrier's documents have one routing, so they are on one shard, which does the items of a request
 one after the other, on the primary.  Those of a run are: the **values**, each created once; the
@@ -11,238 +11,250 @@ repeated counts twice.  So a count that is high enough only says that it is wort
 values, after a refresh; and the list decides.
 """
 
+import time
 import uuid
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from kvbackends import Arrival, Outcome, Part, PerProcess
-from kvbackends_elasticsearch.client import CREATE, Action, Client, reading
-from kvbackends_elasticsearch.control import Control, Listed, Owner
-from kvbackends_elasticsearch.documents import Document, encode, expiry
+from kvbackends import Part, Recent
+from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
+from kvbackends_elasticsearch.client import CREATE, Action, Client, Item, reading, writing
+from kvbackends_elasticsearch.documents import Document, Version, encode, expiry, id_of
 from kvbackends_elasticsearch.index import PAGE
-from kvbackends_elasticsearch.recent import Recent
-from kvbackends_elasticsearch.records import Look, Records, Run, id_of_record, routing_of
 
-KEPT = 30 * 86400.0
-"""Seconds.  What parts do not renew outlives chords that run for weeks."""
 DELETED_AT_ONCE = 1000
-
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
-
-
-class Visit(NamedTuple):
-    """What comes to a barrier: a part with its value, the size, or somebody who looks."""
-
-    part: Part
-    ttl: float | None
-    value: bytes | None = None
-    evict: str | None = None
-    size: int | None = None
-
-    @property
-    def arrives(self) -> bool:
-        """False for who only looks."""
-        return self.value is not None or self.size is not None
-
-    def may_break(self, owner: Owner) -> bool:
-        """True if a claim of `owner` gives way; who only looks does not break that of its part."""
-        return owner.delivery == self.evict or (self.arrives and owner.is_part(self.part))
+LONGER = 4 / 3
+"""Control records live so many times the ttl: not each part has to renew them, and none ends before
+the ttl of a part that has just arrived."""
 
 
-class Counted(NamedTuple):
-    """The control record, and how many have arrived at least."""
+class Stored(NamedTuple):
+    """A control record's version, and when it expires, in milliseconds since the epoch."""
+
+    version: Version
+    expires: float | None
+
+    def ends_within(self, ttl: float | None) -> bool:
+        """True if it will expire, and before the end of this ttl."""
+        if self.expires is None:
+            return False
+        return ttl is None or self.expires < (time.time() + ttl) * 1000
+
+
+class Replaced(NamedTuple):
+    """A control record as it was written, and what was read right after it."""
 
     look: Look
-    arrived: int
+    read: Item
 
 
-class Barriers:
-    """All barriers of one index."""
+class Memory:
+    """What a process remembers of the barriers of one index."""
 
-    def __init__(self, client: PerProcess[Client], *, as_text: bool) -> None:
+    def __init__(self) -> None:
+        self.looks: Recent[Look] = Recent()
+        """What was read or written last, if it may still be so: it tells the run."""
+        self.lists: Recent[tuple[int, list[Listed]]] = Recent(100)
+        """By run and delivery of a claim made here: the count, and the parts listed then."""
+
+
+class ElasticsearchBarrier(Barrier):
+    """Documents of one index."""
+
+    def __init__(
+        self,
+        client: Client,
+        memory: Memory,
+        name: str,
+        ttl: float | None = None,
+        *,
+        as_text: bool = True,
+    ) -> None:
+        super().__init__(name, ttl)
         self._client = client
+        self._memory = memory
         self._as_text = as_text
-        self._records = Records(client)
-        self._lists: Recent[tuple[int, list[Listed]]] = Recent(100)
-        """By a delivery that claimed, in this process: the count, and the parts listed then."""
+        self._routing = f"{zlib.crc32(name.encode()):x}"
+        self._record = self._id("c")
+        self._over = CREATE
+        """The version of a record that has expired."""
+        self._last = memory.looks.get(name)
+        self._written: list[str] = []
+        self._list: list[Listed] = []
 
-    # -- operations ---------------------------------------------------------------------------
+    def open(self, about: bytes) -> None:
+        """One request where no record is; another run has other ids for its documents."""
+        control = Control(run=_new_run())
+        life = self.ttl and max(self.ttl, ABOUT_TTL)
+        body = encode(about, life, run=control.run, as_text=self._as_text)
+        look, before = NOTHING, [Action("index", self._about(control), body)]
+        while not self._replace(look, control, before=before):
+            look, before = self.look(), []
 
-    def open(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """A new run: other ids for its documents, so nothing of an earlier one counts."""
-        run = Run(barrier, _new_run())
-        body = encode(about, ttl and max(ttl, KEPT), as_text=self._as_text, run=run.run)
-        before = [Action("index", run.about, body)]
-        look, control = Look(None, CREATE), Control(run=run.run)
-        while not self._records.replace(barrier, look, control, ttl, before=before):
-            look, before = self._records.read(barrier), []
+    def tell(self, visit: Visit) -> Look | None:
+        """One request; a second one before it where this process sees the barrier first."""
+        look = self._last_seen()
+        control = look.control
+        if control.done or (look.version is None and not visit.arrives):
+            return look
+        if look.version is None:
+            self.swap(look, control)  # begin a run
+            return None
+        if visit.size is None or visit.size == control.size:
+            return self._arrive(visit, control)
+        sized = self._replace(look, control.sized(visit.size), reading(self._counter(control)))
+        return sized and sized.look._replace(arrived=sized.read.count)
 
-    def visit(self, visit: Visit) -> Arrival:
-        """One turn of the protocol, without waiting."""
-        barrier, recorded = visit.part.barrier, ""
-        look = self._records.seen(barrier)
-        while True:
-            look = look or self._records.read(barrier)
-            if look.control is None:
-                if not visit.arrives:
-                    return _WAITING
-                begun = self._records.replace(barrier, look, Control(run=_new_run()), visit.ttl)
-                look = begun and begun.look
-                continue
-            if look.control.done:
-                return _CLOSED
-            run = Run(barrier, look.control.run)
-            counted = self._told(visit, run, look, again=recorded == run.run)
-            recorded, look = run.run, None
-            answer = counted and self._answer(visit, run, counted)
-            if answer:
-                return answer
+    def look(self) -> Look:
+        """One request."""
+        return self._found(self._client.get(self._record, self._routing))
 
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """One part more; nothing has to look afterwards, for the adder has not arrived yet."""
-        name = f"{part.place}:{part.member}:{slot}"
-        while True:
-            look = self._records.read(part.barrier)
-            control = look.control or Control(run=_new_run())
-            changed = control.added(name, member)
-            if changed == control or self._records.replace(part.barrier, look, changed, ttl):
-                return
+    def swap(self, look: Look, control: Control) -> bool:
+        """One request."""
+        return self._replace(look, control) is not None
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
-        """The values; those that have expired are left out."""
-        control = self._records.read(barrier).control
-        if control is None or control.done:
+    def listed(self, look: Look) -> list[Listed]:
+        """A refresh and a search, which see every confirmed write; none for a claim made here."""
+        known = self._memory.lists.get(_claim(look.control))
+        self._list = self._search(look.control) if known is None else known[1]
+        return self._list
+
+    def about(self, look: Look) -> bytes:
+        """One request."""
+        return _value(self._client.get(self._about(look.control), self._routing))
+
+    def claim(self, look: Look, control: Control) -> bytes | None:
+        """One request."""
+        if look.control.owner is None:
+            self._memory.lists.put(_claim(control), (look.arrived, self._list))
+        replaced = self._replace(look, control, reading(self._about(control)))
+        return None if replaced is None else _value(replaced.read.document())
+
+    def parts(self) -> Iterator[tuple[Part, bytes]]:
+        """Two requests, where this process holds the claim and the values are small."""
+        look = self.look()
+        if not look.open:
             return
-        run = Run(barrier, control.run)
-        known = self._lists.get(_claim_of(run, control.owner.delivery)) if control.owner else None
-        listed = self._list(run) if known is None else known[1]
-        chosen = control.chosen(listed)
-        if chosen and control.surpasses(chosen) and (now := self._records.read(barrier).control):
-            chosen = now.chosen(listed)  # whatever is listed was added before
-        ids = {run.value(*each): each for each in chosen or listed}
-        for name, source in self._client().get_many(ids, routing_of(barrier)):
+        chosen = self.fixed(look, self.listed(look))
+        ids = {self._value(look.control, *each): each for each in chosen}
+        for name, source in self._client.get_many(ids, self._routing):
             if source.is_alive():
-                yield Part(barrier, *ids[name], ""), source.value()
+                yield Part(self.name, *ids[name], ""), source.value()
 
-    def renew(self, part: Part) -> bool:
-        """True if this delivery still holds the claim."""
-        control = self._records.read(part.barrier).control
-        owner = control.owner if control else None
-        return owner is not None and owner.delivery == part.delivery
+    def forget(self) -> None:
+        """One request."""
+        written, self._written = self._written, []
+        if written:
+            self._delete(written)
 
-    def close(self, part: Part, ttl: float | None, store_result: Callable[[], object]) -> None:
-        """The tombstone, whoever holds the claim by now; the result; then the parts go.
+    def end(self) -> Look | None:
+        """One request, which reads the counter too, where this process has seen the claim."""
+        if self._last is not None and self._last.control.owner is None:
+            self._last = None
+        while True:
+            look = self._last_seen()
+            control = look.control
+            if look.open and control.owner is None:
+                return None
+            closed = self._replace(look, control.closed(), reading(self._counter(control)))
+            if closed is not None:
+                return look._replace(arrived=closed.read.count)
 
-        A run that nobody has claimed began after the one that was dispatched, and is left alone.
-        """
-        closed = self._closed(part.barrier, ttl)
-        store_result()
-        if closed is not None:
-            run, count = closed
-            known = self._lists.pop(_claim_of(run, part.delivery))
-            # Nothing was counted since: what was listed is all there is.
-            self._discard(run, known[1] if known and known[0] == count else self._list(run))
+    def discard(self, look: Look) -> None:
+        """One request for each thousand; if nothing was counted since, the claim's list is all."""
+        control = look.control
+        known = self._memory.lists.pop(_claim(control))
+        listed = known[1] if known and known[0] == look.arrived else self._search(control)
+        ids = [self._value(control, *each) for each in listed]
+        ids += [self._counter(control), self._about(control)]
+        for start in range(0, len(ids), DELETED_AT_ONCE):
+            self._delete(ids[start : start + DELETED_AT_ONCE])
 
-    # -- one turn -----------------------------------------------------------------------------
+    def _last_seen(self) -> Look:
+        """What was seen last, once; the record of now where that is not known, or did not do."""
+        last, self._last = self._last, None
+        return last or self.look()
 
-    def _told(self, visit: Visit, run: Run, look: Look, *, again: bool) -> Counted | None:
-        """Tell what this visit brings, and look afterwards; None if the record has changed."""
-        control = look.control or Control()
-        if visit.size is not None and visit.size != control.size:
-            replaced = self._records.replace(
-                run.barrier,
-                look,
-                control.sized(visit.size),
-                visit.ttl,
-                after=[reading(run.counter)],
-            )
-            return replaced and Counted(replaced.look, replaced.after[0].count)
-        brings = visit.value is not None and not again
-        first = self._recording(visit, run) if brings else [reading(run.counter)]
-        routing, record_now = routing_of(run.barrier), reading(id_of_record(run.barrier))
-        *before, counter, record = self._client().bulk([*first, record_now], routing)
-        if before and not before[0].done and self._is_gone(first[0], routing):
+    def _found(self, document: Document | None) -> Look:
+        if document is None or not document.source.is_alive():
+            self._over = document.version if document else CREATE
+            return self._noted(NOTHING)
+        source, version = document
+        control = msgspec.convert(source.control, Control)
+        return self._noted(Look(control, Stored(version, source.expires)))
+
+    def _noted(self, look: Look) -> Look:
+        if look.open:
+            self._memory.looks.put(self.name, look)
+        else:
+            self._memory.looks.pop(self.name)
+        return look
+
+    def _replace(
+        self, look: Look, control: Control, *after: Action, before: Sequence[Action] = ()
+    ) -> Replaced | None:
+        """Write `control` if the record is unchanged; None if it has changed."""
+        if not control.run:
+            control = msgspec.structs.replace(control, run=_new_run())
+        expires = expiry(self.ttl if control.done else self.ttl and self.ttl * LONGER)
+        body = msgspec.json.encode({"control": control, "run": control.run, "expires": expires})
+        version = self._over if look.version is None else look.version.version
+        write = writing(self._record, body, version)
+        items = self._client.bulk([*before, write, *after], self._routing)
+        written = items[len(before)]
+        if not written.done:
+            self._memory.looks.pop(self.name)
+            return None
+        self._last = self._noted(Look(control, Stored(written.version, expires)))
+        return Replaced(self._last, items[-1])
+
+    def _arrive(self, visit: Visit, control: Control) -> Look | None:
+        """Record, count and look in a run, which was seen before and may be over."""
+        counter, record = reading(self._counter(control)), reading(self._record)
+        items = self._recorded(visit, control, record) or self._do([counter, record])
+        look = self._found(items[-1].document())._replace(arrived=items[-2].count)
+        if not look.control.done and look.control.run != control.run:
+            self.forget()
+            return None
+        if look.open and visit.arrives and look.version.ends_within(self.ttl):
+            renewed = self._replace(look, look.control)
+            return renewed and renewed.look._replace(arrived=look.arrived)
+        return look
+
+    def _recorded(self, visit: Visit, control: Control, record: Action) -> list[Item]:
+        """Create the value, count it, look; nothing where that was done before."""
+        value = self._value(control, visit.part.place, visit.part.member)
+        if visit.value is None or value in self._written:
+            return []
+        part = f"{visit.part.place}:{visit.part.member}"
+        body = encode(visit.value, self.ttl, run=control.run, part=part, as_text=self._as_text)
+        lives = expiry(self.ttl and max(self.ttl, ABOUT_TTL))
+        number = msgspec.json.encode({"run": control.run, "expires": lives})
+        count = Action("index", self._counter(control), number)
+        self._written = [value, count.id]
+        items = self._do([Action("create", value, body), count, record])
+        if not items[0].done and self._is_gone(value):
             # Expired, or discarded while this came late: only what is read after it tells.
-            anew = [first[0]._replace(kind="index"), reading(run.counter), record_now]
-            _, counter, record = self._client().bulk(anew, routing)
-        return Counted(self._records.found(run.barrier, record.document()), counter.count)
+            items = self._do([Action("index", value, body), reading(count.id), record])
+        return items
 
-    def _recording(self, visit: Visit, run: Run) -> list[Action]:
-        part, ttl = visit.part, visit.ttl
-        value = encode(
-            visit.value or b"",
-            ttl,
-            as_text=self._as_text,
-            run=run.run,
-            part=f"{part.place}:{part.member}",
-        )
-        count = msgspec.json.encode({"run": run.run, "expires": expiry(ttl and max(ttl, KEPT))})
-        return [
-            Action("create", run.value(part.place, part.member), value),
-            Action("index", run.counter, count),
-        ]
-
-    def _is_gone(self, value: Action, routing: str) -> bool:
+    def _is_gone(self, value: str) -> bool:
         """The part's first value stays, unless it is there no more."""
-        document = self._client().get(value.id, routing)
+        document = self._client.get(value, self._routing)
         return document is None or not document.source.is_alive()
 
-    def _answer(self, visit: Visit, run: Run, counted: Counted) -> Arrival | None:
-        """What the arrival finds; None if it has to look again."""
-        control = counted.look.control
-        if control is None or control.done or control.run != run.run:
-            self._forget(visit, run)
-            return _CLOSED if control and control.done else None
-        part, owner = visit.part, control.owner
-        if owner is None:
-            return self._claimed(visit, run, counted, control)
-        if owner.delivery == part.delivery:
-            about = self._client().get(run.about, routing_of(run.barrier))
-            return _claimed(owner.parts, about)
-        if not visit.may_break(owner):
-            return Arrival(Outcome.HELD, holder=owner.delivery)
-        return self._owned(visit, run, counted.look, control.owned(part, owner.parts))
-
-    def _claimed(
-        self, visit: Visit, run: Run, counted: Counted, control: Control
-    ) -> Arrival | None:
-        chosen = None
-        if control.may_be_full(counted.arrived):
-            listed = self._list(run)
-            chosen = control.chosen(listed)
-        if chosen is None:
-            self._renew_record(visit, counted.look, control)
-            return _WAITING
-        self._lists.put(_claim_of(run, visit.part.delivery), (counted.arrived, listed))
-        mine = control.fixed(chosen).owned(visit.part, len(chosen))
-        return self._owned(visit, run, counted.look, mine)
-
-    def _owned(self, visit: Visit, run: Run, look: Look, control: Control) -> Arrival | None:
-        """Claim on condition of what was looked at; nothing was discarded before it changes."""
-        after = [reading(run.about)]
-        replaced = self._records.replace(run.barrier, look, control, visit.ttl, after=after)
-        if replaced is None or control.owner is None:
-            return None
-        return _claimed(control.owner.parts, replaced.after[0].document())
-
-    def _renew_record(self, visit: Visit, look: Look, control: Control) -> None:
-        part, ttl = visit.part, visit.ttl
-        if visit.arrives and look.ends_within(ttl):
-            self._records.replace(part.barrier, look, control, ttl)
-
-    # -- parts --------------------------------------------------------------------------------
-
-    def _list(self, run: Run) -> list[Listed]:
+    def _search(self, control: Control) -> list[Listed]:
         """All parts that were confirmed before this call."""
-        index = self._client().index
+        index = self._client.index
         index.refresh()
-        query = {"bool": {"filter": [{"term": {"run": run.run}}, {"exists": {"field": "part"}}]}}
+        parts = [{"term": {"run": control.run}}, {"exists": {"field": "part"}}]
+        query = {"bool": {"filter": parts}}
         listed: list[str] = []
         more: dict[str, object] = {"sort": ["part"], "stored_fields": "_none_"}
-        while hits := index.search(query, routing=routing_of(run.barrier), **more):
+        while hits := index.search(query, routing=self._routing, **more):
             listed += (hit.sort[0] for hit in hits)
             if len(hits) < PAGE:
                 break
@@ -250,41 +262,32 @@ class Barriers:
         split = (text.partition(":") for text in listed)
         return [(int(place), member) for place, _, member in split]
 
-    def _forget(self, visit: Visit, run: Run) -> None:
-        """Undo the recording of a part that came too late."""
-        if visit.value is not None:
-            self._delete(run, [run.value(visit.part.place, visit.part.member), run.counter])
+    def _delete(self, ids: list[str]) -> None:
+        self._do([Action("delete", each) for each in ids])
 
-    def _discard(self, run: Run, listed: list[Listed]) -> None:
-        ids = [run.value(*each) for each in listed] + [run.counter, run.about]
-        for start in range(0, len(ids), DELETED_AT_ONCE):
-            self._delete(run, ids[start : start + DELETED_AT_ONCE])
+    def _do(self, actions: list[Action]) -> list[Item]:
+        return self._client.bulk(actions, self._routing)
 
-    def _delete(self, run: Run, ids: list[str]) -> None:
-        self._client().bulk([Action("delete", each) for each in ids], routing_of(run.barrier))
+    def _id(self, name: str) -> str:
+        return id_of(f"{self.name}.{name}")
 
-    def _closed(self, barrier: str, ttl: float | None) -> tuple[Run, int] | None:
-        """Write the tombstone; the run that it ends, and how many had arrived."""
-        while True:
-            look = self._records.seen(barrier)
-            if look is None or look.control is None or look.control.owner is None:
-                look = self._records.read(barrier)
-            control = look.control or Control()
-            if look.control is not None and control.owner is None and not control.done:
-                return None
-            run, after = Run(barrier, control.run), [reading(Run(barrier, control.run).counter)]
-            replaced = self._records.replace(barrier, look, control.closed(), ttl, after=after)
-            if replaced is not None:
-                return run, replaced.after[0].count
+    def _counter(self, control: Control) -> str:
+        return self._id(f"{control.run}.n")
+
+    def _about(self, control: Control) -> str:
+        return self._id(f"{control.run}.a")
+
+    def _value(self, control: Control, place: int, member: str) -> str:
+        return self._id(f"{control.run}.v{place}:{member}")
 
 
-def _claimed(parts: int, about: Document | None) -> Arrival:
-    kept = about.source.value() if about and about.source.is_alive() else b""
-    return Arrival(Outcome.CLAIMED, parts=parts, about=kept)
+def _claim(control: Control) -> str:
+    return f"{control.run} {control.owner.delivery}" if control.owner else ""
 
 
-def _claim_of(run: Run, delivery: str) -> str:
-    return f"{run.run} {delivery}"
+def _value(document: Document | None) -> bytes:
+    """What the publisher kept."""
+    return document.source.value() if document and document.source.is_alive() else b""
 
 
 def _new_run() -> str:

@@ -4,19 +4,18 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, NamedTuple, Self, cast
 
 from kvbackends import (
-    Arrival,
     Entry,
     Feature,
     Limits,
     Offer,
-    Part,
     PerProcess,
     Rank,
     RankOf,
+    Recent,
     Store,
     StoreURL,
 )
-from kvbackends_elasticsearch.barriers import Barriers, Visit
+from kvbackends_elasticsearch.barriers import ElasticsearchBarrier, Memory
 from kvbackends_elasticsearch.client import CREATE, Action, Client
 from kvbackends_elasticsearch.documents import (
     LARGEST,
@@ -31,7 +30,6 @@ from kvbackends_elasticsearch.documents import (
 from kvbackends_elasticsearch.errors import Unavailable
 from kvbackends_elasticsearch.index import PAGE, Index
 from kvbackends_elasticsearch.options import ElasticsearchOptions, index_of, nodes
-from kvbackends_elasticsearch.recent import Recent
 from kvbackends_elasticsearch.requests import Resending, Sender
 
 _EXPIRED = {"range": {"expires": {"lte": "now"}}}
@@ -70,7 +68,7 @@ class ElasticsearchStore(Store):
             return Client(sender, Index(sender, index, shards, as_text=self._as_text))
 
         self._client = PerProcess(connected, close=lambda client: client.close())
-        self._barriers = Barriers(self._client, as_text=self._as_text)
+        self._memory = Memory()
         self._written: Recent[_Written] = Recent()
 
     @classmethod
@@ -134,39 +132,9 @@ class ElasticsearchStore(Store):
             self._written.put(offer.key, _Written(version, offer.rank))
         return version is not None
 
-    # -- barriers -----------------------------------------------------------------------------
-
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """One request."""
-        self._barriers.open(barrier, about, ttl)
-
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        """One request in the process that opened the barrier."""
-        return self._barriers.visit(Visit(part, ttl, size=size))
-
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """Two requests."""
-        self._barriers.expect_more(part, slot, member, ttl)
-
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        """One request; a second one before it where this process sees the barrier first."""
-        return self._barriers.visit(Visit(part, ttl, value, evict))
-
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
-        """Two requests where this process holds the claim, and the values are small."""
-        return self._barriers.parts(barrier)
-
-    def renew(self, part: Part) -> bool:
-        """One request."""
-        return self._barriers.renew(part)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """Three requests, and the offer."""
-        self._barriers.close(part, ttl, lambda: offer and self.offer(offer, rank_of))
+    def barrier(self, name: str, ttl: float | None) -> ElasticsearchBarrier:
+        """A part is one request, and one before it where this process sees the barrier first."""
+        return ElasticsearchBarrier(self._client(), self._memory, name, ttl, as_text=self._as_text)
 
     # -- the rest -----------------------------------------------------------------------------
 

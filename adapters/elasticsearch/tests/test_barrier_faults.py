@@ -3,7 +3,7 @@
 import time
 from uuid import uuid4
 
-from kvbackends_elasticsearch.records import Records
+from kvbackends_elasticsearch.barriers import ElasticsearchBarrier
 
 from kvbackends import SIZE_PLACE, Outcome, Part
 
@@ -14,20 +14,20 @@ def part(barrier, place, member=None):
 
 def test_a_stray_between_look_and_list(open_one, store, index_url, monkeypatch):
     """A second run of an adder adds a part and it arrives, after the claim and before the list."""
-    barrier, read = uuid4().hex, Records.read
+    barrier, read = uuid4().hex, ElasticsearchBarrier.look
     store.open_barrier(barrier, b"", 60)
     store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
     assert store.arrive(part(barrier, 0), b"value", 60).outcome is Outcome.CLAIMED
 
-    def then_a_stray(self, name):
+    def then_a_stray(self):
         monkeypatch.undo()
-        seen = read(self, name)
+        seen = read(self)
         store.expect_more(part(barrier, 0), 0, "late", 60)
         assert store.arrive(part(barrier, 0, "late"), b"late", 60).outcome is Outcome.HELD
         return seen
 
     breaker = open_one(index_url)  # which knows no list of its own
-    monkeypatch.setattr(Records, "read", then_a_stray)
+    monkeypatch.setattr(ElasticsearchBarrier, "look", then_a_stray)
     assert [value for _, value in breaker.parts(barrier)] == [b"value"]
 
 
