@@ -22,6 +22,8 @@ class Base(CeleryBackend):
 
     def key_of(self, task_id: str | bytes) -> str:
         """What Celery's `get_key_for_task` returns, as the store takes it."""
+        if type(task_id) is str and task_id:
+            return self.task_prefix + task_id
         return self.task_prefix + text(task_id) if task_id else text(self.get_key_for_task(task_id))
 
     def keys_of(self, task_ids: Iterable[Any]) -> dict[str, Any]:

@@ -111,8 +111,11 @@ class Chords(Base):
         state: str = states.SUCCESS,
     ) -> None:
         """Store a success; for a header task the same step records its part."""
-        with_part = super().mark_as_done
-        self._end(request, lambda: with_part(task_id, result, request, store_result, state))
+        store = super().mark_as_done
+        if not (request and request.chord):
+            store(task_id, result, request, store_result, state)
+        else:
+            self._end(request, lambda: store(task_id, result, request, store_result, state))
 
     def mark_as_revoked(
         self,

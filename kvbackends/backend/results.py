@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 from celery import states
@@ -60,7 +61,10 @@ class Results(Base):
         """Called by Celery's `store_result` with an encoded result."""
         meta = self._meta(task_id, result, state, traceback, request)
         try:
-            self._fitting(meta, lambda fitting: self._write(fitting, request))
+            try:
+                self._write(meta, request)
+            except (ValueTooLarge, EncodeError) as error:
+                self._refitted(meta, lambda fitting: self._write(fitting, request), error)
         except StoreUnavailable as error:
             raise BackendStoreError(str(error), state=state, task_id=task_id) from error
         return result
@@ -82,21 +86,33 @@ class Results(Base):
                 "result": result,
                 "traceback": traceback,
                 "children": self.current_task_children(request),
-                "date_done": datetime.now(self.app.timezone).isoformat() if ready else None,
+                "date_done": datetime.now(self._timezone).isoformat() if ready else None,
             }
-            for name, attribute in (("group_id", "group"), ("parent_id", "parent_id")):
-                if value := getattr(request, attribute, None):
-                    meta[name] = value
-        meta["task_id"] = text(task_id)
+            if group := getattr(request, "group", None):
+                meta["group_id"] = group
+            if parent := getattr(request, "parent_id", None):
+                meta["parent_id"] = parent
+        meta["task_id"] = task_id if type(task_id) is str else text(task_id)
         return meta
+
+    @cached_property
+    def _timezone(self) -> Any:
+        """The app's, which looks it up each time."""
+        return self.app.timezone
 
     def _fitting(self, meta: dict[str, Any], use: Callable[[dict[str, Any]], T]) -> T:
         """What `use` makes of the record; that of a failure is shortened where it does not fit."""
         try:
             return use(meta)
         except (ValueTooLarge, EncodeError) as error:
-            if rank_of_state(meta["status"]) is not Rank.FAILED:
-                raise as_encode_error(error) from error
+            return self._refitted(meta, use, error)
+
+    def _refitted(
+        self, meta: dict[str, Any], use: Callable[[dict[str, Any]], T], error: Exception
+    ) -> T:
+        """The record was refused with this error."""
+        if rank_of_state(meta["status"]) is not Rank.FAILED:
+            raise as_encode_error(error) from error
         for longest in _SHORTER[:-1]:
             with suppress(ValueTooLarge):
                 return use(shortened(meta, longest))
@@ -125,8 +141,10 @@ class Results(Base):
         """As Celery does; JSON is encoded at once."""
         compressed = getattr(self, "compression", None)  # Celery 5.6 has none
         if self.serializer == "json" and not compressed and kombu_writes_json():
-            with suppress(Exception):  # Celery says what is wrong
+            try:
                 return json_text(data)
+            except Exception:  # noqa: BLE001 - Celery says what is wrong
+                return super().encode(data)
         return super().encode(data)
 
     def decode(self, payload: Any) -> Any:

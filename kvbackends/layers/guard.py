@@ -153,10 +153,12 @@ class Guard(Layer):
         return inner if self._key is _as_it_is else _Translated(inner, self._key)
 
     def _offer(self, offer: Offer) -> Offer:
-        self._fits(offer.value)
+        if self._largest is not None and len(offer.value) > self._largest:
+            self._fits(offer.value)
         valid_ttl(offer.ttl)
-        key = self._key(offer.key)
-        return offer if key is offer.key else offer._replace(key=key)
+        if self._key is _as_it_is:
+            return offer
+        return offer._replace(key=self._key(offer.key))
 
     def _part(self, part: Part) -> Part:
         key = self._key(part.barrier)
@@ -199,7 +201,7 @@ class _Translated:
 
 def valid_ttl(ttl: float | None) -> float | None:
     """The ttl, if it is None or a number of seconds above zero; else `ValueError`."""
-    if ttl is None or (ttl > 0 and math.isfinite(ttl)):
+    if ttl is None or 0 < ttl < math.inf:
         return ttl
     raise ValueError(f"a time to live is None or a number of seconds above 0, not {ttl!r}")
 

@@ -74,7 +74,7 @@ def finish(
     name, *who = part
     keys = (*keys_of(name), offer.key)
     first = (*who, evict or "", milliseconds(ttl))
-    result = offer.value, offer.rank.value, milliseconds(offer.ttl)
+    result = offer.value, +offer.rank, milliseconds(offer.ttl)
 
     def attempt(seen: Seen) -> object:
         return connections.run(scripts.FINISH, keys, *first, *result, *seen)
@@ -90,7 +90,7 @@ def close_barrier(
     if offer is None:
         connections.run(scripts.CLOSE, keys, milliseconds(ttl))
         return
-    result = offer.value, offer.rank.value, milliseconds(offer.ttl)
+    result = offer.value, +offer.rank, milliseconds(offer.ttl)
 
     def attempt(seen: Seen) -> object:
         return connections.run(scripts.CLOSE, (*keys, offer.key), milliseconds(ttl), *result, *seen)

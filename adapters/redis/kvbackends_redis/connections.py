@@ -1,9 +1,10 @@
 """Connections of redis-py, used directly: each is taken for one exchange and given back.
 
-The driver makes them, with its TLS, authentication and handshake, and packs and parses; its pool,
-pipeline and command objects are not in the way of each call.
+The driver makes them, with its TLS, authentication and handshake; its pool, pipeline and command
+objects are not in the way of each call.
 """
 
+import logging
 import threading
 import time
 import weakref
@@ -14,10 +15,14 @@ from typing import Any
 
 import redis
 from hiredis import pack_command
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
+from kvbackends import StoreError
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.scripts import Script
+from kvbackends_redis.wire import MOST_OWED, Settle, Wire
+
+logger = logging.getLogger(__name__)
 
 Command = tuple[Any, ...]
 
@@ -36,9 +41,9 @@ class Connections:
         self._options = options
         self._most = most
         self._patience = options["socket_timeout"]
-        self._free: deque[Any] = deque()
+        self._free: deque[Wire] = deque()
         # Weakly: a connection that an exception has torn from its call frees its place.
-        self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._alive: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._listening: weakref.WeakSet[Any] = weakref.WeakSet()
         self._given_back = threading.Condition()
         self._waiting = 0
@@ -56,36 +61,54 @@ class Connections:
 
     def call(self, *command: Any) -> Any:
         """Send one command; its answer."""
-        connection = self._take()
+        packed = pack_command(command)
+        wire = self._take()
         try:
-            connection.send_packed_command([pack_command(command)])
-            answer = connection.read_response()
-        except ResponseError as error:  # read to its end: the connection is in order
-            self._give_back(connection)
-            raise translated(error) from error
-        except RedisError as error:
-            self._lost(connection)
-            raise translated(error) from error
-        except BaseException:  # half sent or half read: the next answer would be another's
-            self._disconnected(connection)
+            wire.send(packed)
+            if wire.owed:
+                wire.collect()
+            answer = wire.answer()
+        except BaseException as error:
+            self._broken(wire, error)
             raise
-        self._give_back(connection)
+        self._give_back(wire)
+        if isinstance(answer, Exception):
+            raise self._refused(answer) from answer
         return answer
 
     def send(self, *commands: Command) -> list[Any]:
         """Send several commands in one go; their answers, which may be errors."""
-        connection = self._take()
+        packed = _packed(commands)
+        wire = self._take()
         try:
-            connection.send_packed_command(_packed(commands))
-            answers = [_answer(connection) for _ in commands]
-        except RedisError as error:
-            self._lost(connection)
-            raise translated(error) from error
-        except BaseException:
-            self._disconnected(connection)
+            wire.send(*packed)
+            wire.collect()
+            answers = [wire.answer() for _ in commands]
+        except BaseException as error:
+            self._broken(wire, error)
             raise
-        self._give_back(connection)
+        self._give_back(wire)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                self._refused(answer)
         return answers
+
+    def post(self, settle: Settle, *command: Any) -> None:
+        """Send one command without waiting; `settle` is told its answer when that has come.
+
+        That is after the next exchange of this connection, by the thread which makes that, or in
+        `close`.  It is told nothing if the connection is lost before.
+        """
+        packed = pack_command(command)
+        wire = self._take()
+        try:
+            wire.send(packed)
+            wire.owed.append(settle)
+            wire.collect(MOST_OWED)
+        except BaseException as error:
+            self._broken(wire, error)
+            raise
+        self._give_back(wire)
 
     def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Run a script that the server most likely knows."""
@@ -93,6 +116,10 @@ class Connections:
             return self.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except UnknownScript:  # a new server, a failover, SCRIPT FLUSH: EVAL makes it known
             return self.call("EVAL", script.text, len(keys), *keys, *arguments)
+
+    def spelled(self, script: Script) -> Script:
+        """The script as this server is to run it."""
+        return script
 
     def for_listening(self) -> Any:
         """A connection for the caller alone, which counts for nothing; nothing is sent yet."""
@@ -110,44 +137,78 @@ class Connections:
             connection.disconnect()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what was sent on the idle ones has been received by then."""
+        for _ in range(len(self._free)):
+            with suppress(IndexError):
+                self._drain(self._free.popleft())
         self.abandon()
         if self._client is not None:
             self._client.connection_pool.disconnect()
 
-    def _take(self) -> Any:
+    def _drain(self, wire: Wire) -> None:
+        try:
+            wire.collect()
+        except (RedisError, OSError):
+            self._lost(wire)
+        else:
+            self._give_back(wire)
+
+    def _take(self) -> Wire:
         try:
             return self._free.pop()
         except IndexError:
             return self._new() or self._wait_for_one()
 
-    def _new(self) -> Any | None:
+    def _new(self) -> Wire | None:
         with self._given_back:
             if len(self._alive) >= self._most:
                 return None
-            connection = self._kind(**self._options)
-            self._alive.add(connection)
-            return connection
+            wire = Wire(self._kind(**self._options))
+            self._alive.add(wire)
+            return wire
 
-    def _give_back(self, connection: Any) -> None:
-        self._free.append(connection)
+    def _give_back(self, wire: Wire) -> None:
+        come = wire.come
+        if come:
+            wire.come = []
+        self._free.append(wire)
         if self._waiting:
             with self._given_back:
                 self._given_back.notify()
+        for settle, answer in come:
+            _tell(settle, answer)
 
-    def _disconnected(self, connection: Any) -> None:
+    def _broken(self, wire: Wire, error: BaseException) -> None:
+        """Half sent or half read: the next answer on this connection would be another's."""
+        if isinstance(error, RedisError | OSError):
+            self._lost(wire)
+            raise translated(error) from error
+        self._disconnected(wire)
+
+    def _disconnected(self, wire: Wire) -> None:
         """It connects again when it is used."""
-        connection.disconnect()
-        self._give_back(connection)
+        wire.disconnect()
+        self._give_back(wire)
 
-    def _lost(self, connection: Any) -> None:
+    def _refused(self, answer: Exception) -> Exception:
+        """What to raise.  Where another attempt is worth it, it may be another server's by now."""
+        error = translated(answer)
+        if isinstance(error, Unavailable):
+            self._forget()
+        return error
+
+    def _lost(self, wire: Wire) -> None:
         """The idle ones have lost the same server: the next call must not meet them."""
+        self._forget()
+        self._disconnected(wire)
+
+    def _forget(self) -> None:
+        """Connect anew wherever nobody is waiting for an answer."""
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._disconnected(self._free.popleft())
-        self._disconnected(connection)
 
-    def _wait_for_one(self) -> Any:
+    def _wait_for_one(self) -> Wire:
         until = time.monotonic() + self._patience
         with self._given_back:
             self._waiting += 1
@@ -156,8 +217,8 @@ class Connections:
                     self._given_back.wait(TURN)
                     with suppress(IndexError):
                         return self._free.pop()
-                    if (connection := self._new()) is not None:
-                        return connection
+                    if (wire := self._new()) is not None:
+                        return wire
             finally:
                 self._waiting -= 1
         raise Unavailable(f"all {self._most} connections are in use (option max_connections)")
@@ -177,8 +238,9 @@ def _packed(commands: Sequence[Command]) -> list[bytes]:
     return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
 
 
-def _answer(connection: Any) -> Any:
+def _tell(settle: Settle, answer: Any) -> None:
+    """What goes wrong here is not the fault of the command that is under way."""
     try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
+        settle(answer)
+    except (RedisError, StoreError) as error:
+        logger.warning("what nobody waited for was not stored: %s", error)

@@ -14,6 +14,8 @@ from kvbackends_redis.scripts import milliseconds
 Seen = tuple[str, int]
 """The SHA-1 of a stored record that the client has ranked, and its rank."""
 
+UNSEEN: Seen = ("", 0)
+
 INLINE = 16_384
 """Bytes.  A larger value does not go through Lua, which copies it twice: see `_commit`."""
 
@@ -31,8 +33,11 @@ def is_staged(key: bytes) -> bool:
 
 def offer(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
     """Store a ranked record, and tell who listens: one round trip."""
-    step = _store if len(offer.value) <= INLINE else _commit
-    return ranked(lambda seen: step(connections, offer, seen), rank_of) == 1
+    step = _store if len(offer.value) <= INLINE or not _has_room(offer.key) else _commit
+    answer = step(connections, offer, UNSEEN)
+    while type(answer) is bytes:
+        answer = step(connections, offer, seen(answer, rank_of))
+    return answer == 1
 
 
 def ranked(attempt: Callable[[Seen], object], rank_of: RankOf) -> object:
@@ -40,24 +45,27 @@ def ranked(attempt: Callable[[Seen], object], rank_of: RankOf) -> object:
 
     It asks with the record itself, having changed nothing, and is called again with its digest.
     """
-    answer = attempt(("", 0))
+    answer = attempt(UNSEEN)
     while isinstance(answer, bytes):
-        digest = hashlib.sha1(answer, usedforsecurity=False).hexdigest()
-        answer = attempt((digest, rank_of(answer).value))
+        answer = attempt(seen(answer, rank_of))
     return answer
 
 
+def seen(record: bytes, rank_of: RankOf) -> Seen:
+    """What the client tells the script of the record that it was asked about."""
+    return hashlib.sha1(record, usedforsecurity=False).hexdigest(), int(rank_of(record))
+
+
 def _store(connections: Connections, offer: Offer, seen: Seen) -> object:
-    result = offer.value, offer.rank.value, milliseconds(offer.ttl)
-    return connections.run(scripts.OFFER, (offer.key,), *result, *seen)
+    key, value, rank, ttl, _ = offer
+    return connections.run(scripts.OFFER, (key,), value, +rank, milliseconds(ttl), *seen)
 
 
 def _commit(connections: Connections, offer: Offer, seen: Seen) -> object:
     """The value crosses the wire once, and is renamed when the rank allows it."""
-    # It begins like the key, so that whom an ACL allows the one is allowed the other.
-    staged = f"{offer.key}{_STAGED}{uuid.uuid4().hex}"
-    script = scripts.COMMIT
-    rest = 2, offer.key, staged, offer.rank.value, milliseconds(offer.ttl), *seen
+    staged = f"{_beside(offer.key)}{_STAGED}{uuid.uuid4().hex}"
+    script = connections.spelled(scripts.COMMIT)
+    rest = 2, offer.key, staged, +offer.rank, milliseconds(offer.ttl), *seen
     put, answer = connections.send(
         ("SET", staged, offer.value, "PX", STAGED_FOR), ("EVALSHA", script.digest, *rest)
     )
@@ -66,3 +74,13 @@ def _commit(connections: Connections, offer: Offer, seen: Seen) -> object:
         return checked([answer])[0]
     except UnknownScript:
         return connections.call("EVAL", script.text, *rest)
+
+
+def _beside(key: str) -> str:
+    """What begins like the key, for whom an ACL allows the one and the other, and has its slot."""
+    return key if "{" in key else f"{key}.{{{key}}}"
+
+
+def _has_room(key: str) -> bool:
+    """Whether there can be such a key: not where a brace stands alone, or nothing in a pair."""
+    return "}" not in key if "{" not in key else key.find("}", key.find("{")) > key.find("{") + 1

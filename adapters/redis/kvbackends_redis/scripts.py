@@ -1,5 +1,6 @@
 """The steps that the server does at once, in its own language."""
 
+import functools
 import hashlib
 from importlib.resources import files
 from typing import NamedTuple
@@ -14,9 +15,20 @@ class Script(NamedTuple):
     digest: str
 
 
+@functools.lru_cache(64)
+def sharded(script: Script) -> Script:
+    """The same with messages to the listeners of one shard, which has the key and the channel."""
+    text = script.text.replace("'PUBLISH'", "'SPUBLISH'").replace("'NUMSUB'", "'SHARDNUMSUB'")
+    return _of(text)
+
+
 def _script(*names: str) -> Script:
     folder = files(__package__) / "lua"
     text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+    return _of(text)
+
+
+def _of(text: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -37,6 +49,7 @@ _CLOSED = Arrival(Outcome.CLOSED)
 _FOREVER = 10**15
 
 
+@functools.lru_cache(64)
 def milliseconds(ttl: float | None) -> int | str:
     """A ttl as the server takes it: rounded up, so that no key dies early; '' is for ever."""
     return "" if ttl is None else min(-int(-ttl * 1000 // 1), _FOREVER)
