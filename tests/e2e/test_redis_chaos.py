@@ -1,0 +1,58 @@
+"""Redis behind a network that fails, then standing still, then killed: nothing lost, none early."""
+
+import time
+
+import pytest
+import redis
+
+from tests.e2e.flood import Flood
+from tests.e2e.site import Site
+from tests.servers import redis_server
+from tests.servers.proxy import FaultProxy
+
+TASKS, CHORDS = 2_000, 50
+MORE_TASKS, MORE_CHORDS = 300, 10
+
+
+@pytest.fixture
+def server():
+    """What it confirmed is on the disk; it is killed as by a power cut."""
+    with redis_server("--appendonly", "yes", "--appendfsync", "always") as started:
+        yield started
+
+
+@pytest.fixture
+def proxy(server):
+    with FaultProxy("127.0.0.1", server.port) as started:
+        yield started
+
+
+@pytest.fixture
+def site(make_site, server, proxy) -> Site:
+    """Its broker is another server, to which the way is good."""
+    site = make_site("redis", url=proxy.url_of(server.url), query="retry_timeout=60")
+    site.worker("-c", "2", "-I", "tests.e2e.reports")
+    return site
+
+
+def test_nothing_is_lost_nothing_is_early_and_nobody_hangs(site, server, proxy):
+    """Every result is waited for by a thread, and each chord's body is watched."""
+    with Flood(site) as flood, redis.Redis.from_url(server.url) as client:
+        proxy.cut_every(0.05)
+        flood.send(TASKS, CHORDS)
+        flood.settles()
+        proxy.cut_every(None)
+        assert proxy.counts.connections > 200
+        flood.send(MORE_TASKS, MORE_CHORDS)
+        flood.is_at_work()
+        server.pause()
+        time.sleep(2)
+        server.resume()
+        flood.settles()
+        flood.send(MORE_TASKS, MORE_CHORDS)
+        flood.is_at_work()
+        server.kill()
+        server.restart()
+        flood.settles()
+        flood.nothing_is_lost(client)
+        flood.nothing_is_early()
