@@ -31,14 +31,22 @@ def page() -> str:
     for adapter in adapters():
         options_type = adapter.store.options_type
         if msgspec.structs.fields(options_type):
-            sections.append(options_section(f"Options of {name_of(adapter)}", options_type))
+            sections.append(options_section(f"Options of {names_of(adapter)}", options_type))
     return "\n".join(sections)
 
 
 def adapters() -> list[Adapter]:
     """Each installed adapter once, by name."""
     found = {adapter.schemes[0]: adapter for adapter in map(adapter_for, installed())}
-    return [found[scheme] for scheme in sorted(found)]
+    return [found[scheme] for scheme in sorted(found, key=family)]
+
+
+def family(scheme: str) -> tuple[str, str]:
+    """Who has the options of another comes behind it."""
+    base = adapter_for(scheme).store.options_type.__bases__[0]
+    if not issubclass(base, Options) or base is Options:
+        return scheme, ""
+    return adapter_of(base).schemes[0], scheme
 
 
 def name_of(adapter: Adapter) -> str:
@@ -46,10 +54,18 @@ def name_of(adapter: Adapter) -> str:
     return f"`{adapter.schemes[0]}://`"
 
 
+def names_of(adapter: Adapter) -> str:
+    """All its schemes, as a heading calls them."""
+    return ", ".join(f"`{scheme}://`" for scheme in adapter.schemes)
+
+
 def options_section(title: str, options_type: type[Options]) -> str:
-    """One table of options."""
+    """One table of options; what a family of stores has in common is told once."""
     fields = {field.name: field for field in msgspec.structs.fields(options_type)}
-    rows = (
+    base = options_type.__bases__[0]
+    shared = {field.name for field in msgspec.structs.fields(base)}
+    note = f"Those of {names_of(adapter_of(base))}, above.\n\n" if shared else ""
+    rows = [
         (
             f"`{each.name}`",
             type_name(each.type),
@@ -58,8 +74,17 @@ def options_section(title: str, options_type: type[Options]) -> str:
             each.help,
         )
         for each in declared(options_type)
-    )
-    return f"## {title}\n\n{table(('option', 'type', 'default', 'setting', 'meaning'), rows)}"
+        if each.name not in shared
+    ]
+    if rows:
+        note += table(("option", "type", "default", "setting", "meaning"), rows)
+    return f"## {title}\n\n{note.rstrip()}\n"
+
+
+def adapter_of(options_type: type[Options]) -> Adapter:
+    """The adapter that others have their options from."""
+    every = map(adapter_for, installed())
+    return next(each for each in every if each.store.options_type is options_type)
 
 
 def features_section() -> str:

@@ -3,18 +3,38 @@
 from collections.abc import Iterable
 
 from kvbackends import Adapter, hookimpl
-from kvbackends_redis.options import RedisOptions
-from kvbackends_redis.store import RedisStore
+from kvbackends_redis.cluster_store import ClusterStore
+from kvbackends_redis.options import ClusterOptions, RedisOptions, SentinelOptions
+from kvbackends_redis.store import RedisStore, SentinelStore
 
-__all__ = ["RedisOptions", "RedisStore"]
+__all__ = [
+    "ClusterOptions",
+    "ClusterStore",
+    "RedisOptions",
+    "RedisStore",
+    "SentinelOptions",
+    "SentinelStore",
+]
 
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
-    """This store."""
+    """These stores."""
     yield Adapter(
         schemes=("redis", "rediss", "redis+socket", "unix"),
         store=RedisStore,
         summary="Redis and Valkey: everything in one round trip, and waiters are told",
         example="redis://localhost:6379/0",
+    )
+    yield Adapter(
+        schemes=("sentinel",),
+        store=SentinelStore,
+        summary="The same on the primary that Redis Sentinels name",
+        example="sentinel://localhost:26379/0?master_name=mymaster",
+    )
+    yield Adapter(
+        schemes=("redis+cluster", "rediss+cluster"),
+        store=ClusterStore,
+        summary="The same on a Redis or Valkey Cluster; a chord's part and its result take two",
+        example="redis+cluster://localhost:6379,localhost:6380",
     )

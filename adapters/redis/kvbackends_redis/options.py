@@ -1,15 +1,10 @@
-"""What a Redis URL accepts, and what of it goes to the driver."""
+"""What the URLs of the Redis family accept; `kvbackends_redis.endpoints` gives it to the driver."""
 
-import importlib
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from kvbackends import ConfigurationError, InvalidOption, Options, StoreURL, option
+from kvbackends import Options, option
 
 TIMEOUT = 5.0
 """Seconds that an answer may take, where nobody has said otherwise."""
@@ -18,6 +13,8 @@ CELERYS_TIMEOUT = 120.0
 """Celery's default of `redis_socket_timeout`; two minutes of silence are not what anybody chose."""
 
 _POSITIVE = msgspec.Meta(gt=0)
+_NOT_NEGATIVE = msgspec.Meta(ge=0)
+_FOR_THE_CLIENT = "Of backend.client, redis-py's own; the store speaks RESP2 and bytes."
 
 
 class RedisOptions(Options, frozen=True, kw_only=True):
@@ -26,7 +23,10 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     host: Annotated[str, option("Server, where the URL names none.", setting="redis_host")] = (
         "localhost"
     )
-    port: Annotated[int, option("Port, where the URL names none.", setting="redis_port")] = 6379
+    port: Annotated[
+        int | None,
+        option("Port, where the URL names none: 6379 (Sentinels 26379).", setting="redis_port"),
+    ] = None
     db: Annotated[
         int | None,
         option("Number of the database; the URL's path comes first.", setting="redis_db"),
@@ -67,6 +67,9 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     socket_keepalive: Annotated[
         bool, option("TCP keepalive.", setting="redis_socket_keepalive")
     ] = True
+    socket_read_size: Annotated[
+        int | None, _POSITIVE, option("Bytes that backend.client reads at once.")
+    ] = None
     retry_on_timeout: Annotated[
         bool,
         option(
@@ -74,17 +77,32 @@ class RedisOptions(Options, frozen=True, kw_only=True):
             setting="redis_retry_on_timeout",
         ),
     ] = False
+    retry_on_error: Annotated[
+        Any, option("Accepted, as retry_on_timeout: see additional_connection_errors.")
+    ] = None
+    additional_connection_errors: Annotated[
+        Any,
+        option(
+            "Exception classes, or their dotted names, after which an operation is repeated: what "
+            "a credential provider raises, for example."
+        ),
+    ] = ()
     max_connections: Annotated[
         int,
         _POSITIVE,
         option(
-            "Most connections of a process; more calls at once wait for one.",
+            "Most connections of a process to a server; more calls at once wait for one.",
             setting="redis_max_connections",
         ),
     ] = 100
+    timeout: Annotated[
+        float | None,
+        _POSITIVE,
+        option("Seconds to wait for a connection; as long as for an answer by default."),
+    ] = None
     health_check_interval: Annotated[
         float,
-        msgspec.Meta(ge=0),
+        _NOT_NEGATIVE,
         option(
             "Seconds after which an idle connection is tried before it is used; 0: never.",
             setting="redis_backend_health_check_interval",
@@ -93,10 +111,31 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     client_name: Annotated[
         str | None, option("Name in CLIENT LIST.", setting="redis_client_name")
     ] = None
+    lib_name: Annotated[str | None, option("Name of the library in CLIENT LIST.")] = None
+    lib_version: Annotated[str | None, option("Version of the library in CLIENT LIST.")] = None
+    wait_replicas: Annotated[
+        int,
+        _NOT_NEGATIVE,
+        option(
+            "Replicas that must confirm a write (WAIT) before it counts as done; with fewer it is "
+            "repeated, and fails in the end."
+        ),
+    ] = 0
+    wait_timeout: Annotated[
+        float, _POSITIVE, option("Seconds that they may take; below socket_timeout.")
+    ] = 1.0
+    result_chord_ordered: Annotated[
+        bool, option("Accepted: the body's values are always in the header's order.")
+    ] = True
+    protocol: Annotated[Literal[2, 3] | None, option(_FOR_THE_CLIENT)] = None
+    legacy_responses: Annotated[bool | None, option(_FOR_THE_CLIENT)] = None
+    decode_responses: Annotated[bool | None, option(_FOR_THE_CLIENT)] = None
+    encoding: Annotated[str | None, option(_FOR_THE_CLIENT)] = None
+    encoding_errors: Annotated[str | None, option(_FOR_THE_CLIENT)] = None
     ssl: Annotated[
         dict[str, Any] | bool | None,
         option(
-            "TLS on a redis:// URL too: a dictionary of the ssl_ options below.",
+            "TLS whatever the URL's scheme: a dictionary of the ssl_ options below.",
             setting="redis_backend_use_ssl",
         ),
     ] = None
@@ -110,150 +149,49 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     ssl_keyfile: Annotated[str | None, option("File of the client's key.")] = None
     ssl_password: Annotated[str | None, option("Password of the client's key.", secret=True)] = None
     ssl_check_hostname: Annotated[
-        bool | None, option("Whether the certificate must be for the host.")
+        bool | None, option("Whether the certificate must be for the host; yes by default.")
+    ] = None
+    ssl_min_version: Annotated[
+        int | None, option("Lowest version, as Python's ssl.TLSVersion numbers them: 771 is 1.2.")
     ] = None
     ssl_ciphers: Annotated[str | None, option("Ciphers, as OpenSSL writes them.")] = None
+    ssl_include_verify_flags: Annotated[
+        str | None, option("More of ssl.VerifyFlags, by name, with commas.")
+    ] = None
+    ssl_exclude_verify_flags: Annotated[
+        str | None, option("Fewer of ssl.VerifyFlags, by name, with commas.")
+    ] = None
+    ssl_validate_ocsp: Annotated[bool | None, option("Ask the authority (OCSP).")] = None
+    ssl_validate_ocsp_stapled: Annotated[
+        bool | None, option("Want the authority's answer stapled to the certificate.")
+    ] = None
 
     def __repr__(self) -> str:
-        return "RedisOptions(…)"  # several of them are secrets
+        return f"{type(self).__name__}(…)"  # several of them are secrets
 
 
-class Endpoint(msgspec.Struct):
-    """Which class of redis-py's connects, with which arguments."""
+class SentinelOptions(RedisOptions, frozen=True, kw_only=True):
+    """What a URL of Sentinels accepts besides; the other options are for the data servers."""
 
-    kind: type[Any]
-    arguments: dict[str, Any]
-    most: int
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.kind.__name__})"
-
-
-def endpoint(url: StoreURL, options: RedisOptions) -> Endpoint:
-    """What the URL and the options ask for; `ConfigurationError` where that cannot be."""
-    arguments: dict[str, Any] = {
-        **_common(url, options),
-        **_credentials(url, options),
-    }
-    if url.scheme in ("unix", "redis+socket"):
-        kind: type[Any] = redis.UnixDomainSocketConnection
-        arguments["path"] = _socket_path(url)
-    else:
-        tls = _tls(url, options)
-        kind = redis.Connection if tls is None else redis.SSLConnection
-        arguments.update(_server(url, options), **(tls or {}))
-    return Endpoint(kind, arguments, options.max_connections)
+    master_name: Annotated[str, option("What the Sentinels call the primary.")] = "mymaster"
+    min_other_sentinels: Annotated[
+        int,
+        _NOT_NEGATIVE,
+        option("How many others a Sentinel has to know, so that it is believed."),
+    ] = 0
+    sentinel_kwargs: Annotated[
+        dict[str, Any] | str | None,
+        option(
+            "redis-py's arguments for the connections to the Sentinels (password, ssl …); as JSON "
+            "in a URL.",
+            secret=True,
+        ),
+    ] = None
+    sentinel_username: Annotated[str | None, option("User of the Sentinels.")] = None
+    sentinel_password: Annotated[
+        str | None, option("Password of the Sentinels; the URL's is the servers'.", secret=True)
+    ] = None
 
 
-def _common(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
-    timeout = options.socket_timeout
-    if timeout == CELERYS_TIMEOUT and "socket_timeout" not in url.query:
-        timeout = TIMEOUT
-    return {
-        "db": _database(url, options),
-        "socket_timeout": timeout,
-        "socket_connect_timeout": options.socket_connect_timeout,
-        "health_check_interval": options.health_check_interval,
-        "client_name": options.client_name,
-        "protocol": 2,  # messages and answers in one shape, on every version
-        # The only retries are the core's: the driver does not know what may be repeated.
-        "retry": Retry(NoBackoff(), 0),
-    }
-
-
-def _database(url: StoreURL, options: RedisOptions) -> int:
-    """As Celery: the setting `redis_db` counts for sockets only, which have no other place."""
-    is_socket = url.scheme in ("unix", "redis+socket")
-    path = "" if is_socket else url.path.strip("/")
-    asked = options.db if is_socket or "db" in url.query else None
-    text = path or options.virtual_host or str(asked or 0)
-    if not text.strip("/").isdigit():
-        raise ConfigurationError(
-            f"a Redis database is a number, as in redis://localhost/0, not {text!r}"
-        )
-    return int(text.strip("/"))
-
-
-def _credentials(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
-    provider = options.credential_provider
-    if provider is not None:
-        return {"credential_provider": _provider(provider)}
-    password = options.password if url.password is None else url.password.reveal()
-    return {"username": url.username or options.username, "password": password}
-
-
-def _provider(named: Any) -> redis.CredentialProvider:
-    made = _symbol(named)() if isinstance(named, str) else named
-    if not isinstance(made, redis.CredentialProvider):
-        raise InvalidOption("option 'credential_provider': expected a redis.CredentialProvider")
-    return made
-
-
-def _symbol(name: str) -> Any:
-    module, _, attribute = name.replace(":", ".").rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidOption(f"option 'credential_provider': cannot import {name!r}") from error
-
-
-def _socket_path(url: StoreURL) -> str:
-    if url.hosts or not url.path:
-        raise ConfigurationError(
-            f"a socket is named by its whole path: {url.scheme}:///run/redis/redis.sock"
-        )
-    return f"/{url.path}"
-
-
-def _server(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
-    if len(url.hosts) > 1:
-        raise ConfigurationError(f"{url.scheme}:// names one server; several need another scheme")
-    host = url.hosts[0] if url.hosts else None
-    return {
-        "host": host.name if host else options.host,
-        "port": options.port if host is None or host.port is None else host.port,
-        "socket_keepalive": options.socket_keepalive,
-    }
-
-
-_TLS = (
-    "ssl_cert_reqs",
-    "ssl_ca_certs",
-    "ssl_ca_path",
-    "ssl_ca_data",
-    "ssl_certfile",
-    "ssl_keyfile",
-    "ssl_password",
-    "ssl_check_hostname",
-    "ssl_ciphers",
-)
-
-
-def _tls(url: StoreURL, options: RedisOptions) -> dict[str, Any] | None:
-    """The arguments for TLS, None without.  A certificate is verified unless that is refused."""
-    named = {name: getattr(options, name) for name in _TLS}
-    given = {name: value for name, value in named.items() if value is not None}
-    if url.scheme != "rediss" and not options.ssl:
-        if given:
-            raise InvalidOption(f"option {next(iter(given))!r} is for rediss:// URLs")
-        return None
-    asked: Mapping[str, Any] = options.ssl if isinstance(options.ssl, dict) else {}
-    arguments = {**asked, **given}
-    arguments["ssl_cert_reqs"] = _verification(arguments.get("ssl_cert_reqs", "required"))
-    if arguments["ssl_cert_reqs"] == "none":
-        arguments["ssl_check_hostname"] = False
-    return arguments
-
-
-_VERIFICATIONS = ("none", "optional", "required")
-
-
-def _verification(asked: Any) -> str:
-    """redis-py's word; Celery's are the names of Python's constants, or the constants."""
-    word = _VERIFICATIONS[asked] if asked in (0, 1, 2) else str(asked)
-    word = word.removeprefix("CERT_").lower()
-    if word not in _VERIFICATIONS:
-        raise InvalidOption(
-            "option 'ssl_cert_reqs': expected required, optional or none (CERT_REQUIRED …)"
-        )
-    return word
+class ClusterOptions(RedisOptions, frozen=True, kw_only=True):
+    """The options of a Cluster's URL: those of a server's, and no other database than 0."""

@@ -1,9 +1,7 @@
 """The store: each operation of the contract, in one round trip."""
 
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from typing import Self
-
-import redis
+from typing import Any, Self
 
 from kvbackends import (
     Arrival,
@@ -19,9 +17,11 @@ from kvbackends import (
 )
 from kvbackends_redis import barriers, plain, ranked
 from kvbackends_redis.connections import Connections
+from kvbackends_redis.endpoints import Endpoint, of_sentinels, of_server, plain_client
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.options import Endpoint, RedisOptions, endpoint
-from kvbackends_redis.subscription import PubSub
+from kvbackends_redis.listening import Listener
+from kvbackends_redis.options import RedisOptions, SentinelOptions
+from kvbackends_redis.subscription import OneListener, PubSub
 
 
 class RedisStore(Store):
@@ -35,21 +35,28 @@ class RedisStore(Store):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._connections = PerProcess(
-            lambda: Connections(endpoint.kind, endpoint.arguments, endpoint.most),
-            close=Connections.close,
-            abandon=Connections.abandon,
+        self._connections: PerProcess[Any] = PerProcess(
+            self._connect,
+            close=lambda connections: connections.close(),
+            abandon=lambda connections: connections.abandon(),
+        )
+        self._client: PerProcess[Any] = PerProcess(
+            lambda: plain_client(endpoint), close=lambda client: client.close()
         )
 
     @classmethod
     def from_url(cls, url: StoreURL, options: RedisOptions) -> Self:
         """The store of a ``redis://``, ``rediss://``, ``redis+socket://`` or ``unix://`` URL."""
-        return cls(endpoint(url, options))
+        return cls(of_server(url, options))
+
+    def _connect(self) -> Any:
+        endpoint = self._endpoint
+        return Connections(endpoint.kind, endpoint.arguments, endpoint.most)
 
     @property
-    def client(self) -> redis.Redis:
+    def client(self) -> Any:
         """redis-py's own client, for what the contract does not have."""
-        return self._connections().client
+        return self._client()
 
     # -- plain and ranked keys ----------------------------------------------------------------
 
@@ -149,12 +156,8 @@ class RedisStore(Store):
 
     def subscribe(self) -> PubSub:
         """A connection of its own that listens; it is opened when the first key is watched."""
-        arguments = self._endpoint.arguments
-        return PubSub(
-            self._connections().for_listening(),
-            arguments["health_check_interval"],
-            arguments["socket_timeout"],
-        )
+        connection = self._connections().for_listening()
+        return PubSub(OneListener(Listener(connection, *self._endpoint.listening)))
 
     def ping(self) -> None:
         """One command."""
@@ -163,3 +166,15 @@ class RedisStore(Store):
     def close(self) -> None:
         """Close the connections; a later call opens them again."""
         self._connections.close()
+        self._client.close()
+
+
+class SentinelStore(RedisStore):
+    """The server that the Sentinels name as the primary, whichever that is."""
+
+    options_type = SentinelOptions
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: Any) -> Self:
+        """The store of a ``sentinel://`` URL."""
+        return cls(of_sentinels(url, options))

@@ -15,8 +15,8 @@ import redis
 from celery import Celery
 from celery.exceptions import TimeoutError as WaitedTooLong
 from kvbackends_redis import RedisStore
+from kvbackends_redis.endpoints import of_server
 from kvbackends_redis.errors import Refused, Unavailable
-from kvbackends_redis.options import endpoint
 
 from kvbackends import (
     ConfigurationError,
@@ -35,7 +35,7 @@ PLAIN = Offer("key", b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)
 
 def arguments(url: str, **settings: object) -> dict[str, object]:
     parsed = StoreURL.parse(url)
-    made = endpoint(parsed, fill(RedisStore.options_type, parsed.query, settings))
+    made = of_server(parsed, fill(RedisStore.options_type, parsed.query, settings))
     return {"kind": made.kind.__name__, "most": made.most, **made.arguments}
 
 

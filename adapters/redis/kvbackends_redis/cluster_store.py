@@ -1,0 +1,79 @@
+"""The store on a cluster: what does not fit into one slot is divided."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Self
+
+from kvbackends import Arrival, Offer, Part, RankOf, Store, StoreURL
+from kvbackends_redis import barriers, plain
+from kvbackends_redis.cluster import ClusterConnections
+from kvbackends_redis.connections import Connections
+from kvbackends_redis.endpoints import of_cluster
+from kvbackends_redis.options import ClusterOptions
+from kvbackends_redis.sentinel import Address
+from kvbackends_redis.shards import NodeListeners
+from kvbackends_redis.store import RedisStore
+from kvbackends_redis.subscription import PubSub
+
+
+class ClusterStore(RedisStore):
+    """A Redis or Valkey Cluster."""
+
+    options_type = ClusterOptions
+
+    @classmethod
+    def from_url(cls, url: StoreURL, options: Any) -> Self:
+        """The store of a ``redis+cluster://`` or ``rediss+cluster://`` URL."""
+        return cls(of_cluster(url, options))
+
+    def _connect(self) -> ClusterConnections:
+        endpoint = self._endpoint
+
+        def at(address: Address) -> Connections:
+            return Connections(endpoint.kind, endpoint.at(address), endpoint.most)
+
+        return ClusterConnections(endpoint.seeds, at)
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """One send to each node that has some of the keys."""
+        found = self._connections().send_all({key: ("GET", key) for key in keys})
+        return {key: value for key, value in found.items() if value is not None}
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """One send to each node that has some of the keys."""
+        self._connections().send_all({key: ("UNLINK", key) for key in keys})
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """One node after the other; keys that change nodes meanwhile may be missing, or twice."""
+        for node in self._connections().primaries():
+            yield from plain.scan(node, prefix)
+
+    def finish(
+        self,
+        offer: Offer,
+        part: Part,
+        rank_of: RankOf,
+        ttl: float | None,
+        evict: str | None = None,
+    ) -> Arrival:
+        """Two scripts, one after the other: the part and the result are in different slots."""
+        return Store.finish(self, offer, part, rank_of, ttl, evict)
+
+    def close_barrier(
+        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+    ) -> None:
+        """One script for the tombstone and the removal, then one for the result.
+
+        Who dies in between is delivered again, is told CLOSED, and offers the result itself.
+        """
+        barriers.close_barrier(self._connections(), part, ttl, None, rank_of)
+        if offer is not None:
+            self.offer(offer, rank_of)
+
+    def subscribe(self) -> PubSub:
+        """A connection to each node that serves a watched key; Redis 6.2: one to any node."""
+        return PubSub(NodeListeners(self._connections().slots, *self._endpoint.listening))
+
+    def ping(self) -> None:
+        """One command to each primary."""
+        for node in self._connections().primaries():
+            node.call("PING")

@@ -1,0 +1,237 @@
+"""What a URL and its options ask of the driver."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
+from redis.retry import Retry
+
+from kvbackends import ConfigurationError, InvalidOption, StoreURL
+from kvbackends_redis import tls
+from kvbackends_redis.options import CELERYS_TIMEOUT, TIMEOUT, RedisOptions, SentinelOptions
+from kvbackends_redis.sentinel import Address, PrimaryConnection, Sentinels, SSLPrimaryConnection
+from kvbackends_redis.symbols import instance
+
+PORT, SENTINELS_PORT = 6379, 26_379
+SOCKETS = ("unix", "redis+socket")
+
+_FOR_THE_CLIENT = (
+    "protocol",
+    "legacy_responses",
+    "decode_responses",
+    "encoding",
+    "encoding_errors",
+    "socket_read_size",
+)
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Which class of redis-py's connects, with which arguments."""
+
+    kind: type[Any]
+    arguments: dict[str, Any]
+    most: int
+    patience: float
+    """Seconds to wait for a connection."""
+    seeds: tuple[Address, ...] = ()
+    """Nodes of a cluster; `arguments` has no address then."""
+    for_the_client: dict[str, Any] = {}
+    """More arguments, for redis-py's own client only."""
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.kind.__name__})"
+
+    @property
+    def listening(self) -> tuple[float, float]:
+        """Seconds of silence before a listener asks whether the server is there, and to answer."""
+        return self.arguments["health_check_interval"], self.arguments["socket_timeout"]
+
+    def at(self, address: Address) -> dict[str, Any]:
+        """The arguments for one node of the cluster."""
+        host, port = address
+        return {**self.arguments, "host": host, "port": port}
+
+
+def of_server(url: StoreURL, options: RedisOptions) -> Endpoint:
+    """One server, or a socket; `ConfigurationError` where that cannot be."""
+    if url.scheme in SOCKETS:
+        socket = {"path": _socket_path(url)}
+        return _endpoint(redis.UnixDomainSocketConnection, url, options, socket)
+    if len(url.hosts) > 1:
+        raise ConfigurationError(f"{url.scheme}:// names one server; several need another scheme")
+    [(host, port)] = _addresses(url, options, PORT)
+    secured = tls.arguments(url, options)
+    kind = redis.Connection if secured is None else redis.SSLConnection
+    place = {
+        "host": host,
+        "port": port,
+        "socket_keepalive": options.socket_keepalive,
+    }
+    return _endpoint(kind, url, options, {**place, **(secured or {})})
+
+
+def of_sentinels(url: StoreURL, options: SentinelOptions) -> Endpoint:
+    """The primary that the Sentinels name."""
+    sentinels = Sentinels(
+        _addresses(url, options, SENTINELS_PORT),
+        options.master_name,
+        options.min_other_sentinels,
+        _for_sentinels(url, options),
+    )
+    secured = tls.arguments(url, options, asked_by_any=True)
+    kind = PrimaryConnection if secured is None else SSLPrimaryConnection
+    place = {"sentinels": sentinels, "socket_keepalive": options.socket_keepalive}
+    return _endpoint(kind, url, options, {**place, **(secured or {})})
+
+
+def of_cluster(url: StoreURL, options: RedisOptions) -> Endpoint:
+    """Any of the nodes named, which know the others."""
+    if _database(url, options):
+        raise ConfigurationError("a Redis Cluster has no database but 0")
+    secured = tls.arguments(url, options)
+    kind = redis.Connection if secured is None else redis.SSLConnection
+    place = {"socket_keepalive": options.socket_keepalive, **(secured or {})}
+    return _endpoint(kind, url, options, place, tuple(_addresses(url, options, PORT)))
+
+
+def plain_client(endpoint: Endpoint) -> redis.Redis | redis.RedisCluster:
+    """redis-py's own client to the same servers, with connections of its own.
+
+    That of a cluster asks for the nodes at once.
+    """
+    arguments = {**endpoint.arguments, **endpoint.for_the_client}
+    if not endpoint.seeds:
+        pool: Any = redis.ConnectionPool(
+            connection_class=endpoint.kind, max_connections=endpoint.most, **arguments
+        )
+        return redis.Redis.from_pool(pool)
+    for name in ("db", "retry"):
+        del arguments[name]
+    if issubclass(endpoint.kind, redis.SSLConnection):
+        arguments["ssl"] = True
+    node: Any = ClusterNode  # it has no types
+    nodes = [node(*address) for address in endpoint.seeds]
+    return redis.RedisCluster(startup_nodes=nodes, max_connections=endpoint.most, **arguments)
+
+
+def _endpoint(
+    kind: type[Any],
+    url: StoreURL,
+    options: RedisOptions,
+    place: Mapping[str, Any],
+    seeds: tuple[Address, ...] = (),
+) -> Endpoint:
+    timeout = _timeout(url, options)
+    arguments = {**_common(url, options), **_credentials(url, options), **place}
+    more = {name: getattr(options, name) for name in _FOR_THE_CLIENT}
+    made = Endpoint(
+        kind,
+        arguments,
+        options.max_connections,
+        options.timeout or timeout,
+        seeds,
+        {name: value for name, value in more.items() if value is not None},
+    )
+    if options.wait_replicas and options.wait_timeout >= timeout:
+        raise InvalidOption("option 'wait_timeout': expected less than socket_timeout")
+    _try(kind, arguments, "ssl")
+    return made
+
+
+def _try(kind: type[Any], arguments: Mapping[str, Any], option: str) -> None:
+    """The driver is asked at once what it does not know; it connects later."""
+    try:
+        kind(**arguments)
+    except TypeError as error:
+        raise InvalidOption(f"option {option!r}: redis-py does not take it: {error}") from None
+
+
+def _timeout(url: StoreURL, options: RedisOptions) -> float:
+    celerys = options.socket_timeout == CELERYS_TIMEOUT and "socket_timeout" not in url.query
+    return TIMEOUT if celerys else options.socket_timeout
+
+
+def _common(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
+    named = {name: getattr(options, name) for name in ("lib_name", "lib_version")}
+    return {
+        "db": _database(url, options),
+        "socket_timeout": _timeout(url, options),
+        "socket_connect_timeout": options.socket_connect_timeout,
+        "health_check_interval": options.health_check_interval,
+        "client_name": options.client_name,
+        "protocol": 2,  # messages and answers in one shape, on every version
+        "retry": _never_again(),
+        **{name: value for name, value in named.items() if value is not None},
+    }
+
+
+def _never_again() -> Retry:
+    """The only retries are the core's: the driver does not know what may be repeated."""
+    return Retry(NoBackoff(), 0)
+
+
+def _database(url: StoreURL, options: RedisOptions) -> int:
+    """As Celery: the setting `redis_db` counts for sockets only, which have no other place."""
+    is_socket = url.scheme in SOCKETS
+    path = "" if is_socket else url.path.strip("/")
+    asked = options.db if is_socket or "db" in url.query else None
+    text = path or options.virtual_host or str(asked or 0)
+    if not text.strip("/").isdigit():
+        raise ConfigurationError(
+            f"a Redis database is a number, as in redis://localhost/0, not {text!r}"
+        )
+    return int(text.strip("/"))
+
+
+def _credentials(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
+    provider = options.credential_provider
+    if provider is not None:
+        kind = redis.CredentialProvider
+        return {"credential_provider": instance("credential_provider", provider, kind)}
+    password = options.password if url.password is None else url.password.reveal()
+    return {"username": url.username or options.username, "password": password}
+
+
+def _socket_path(url: StoreURL) -> str:
+    if url.hosts or not url.path:
+        raise ConfigurationError(
+            f"a socket is named by its whole path: {url.scheme}:///run/redis/redis.sock"
+        )
+    return f"/{url.path}"
+
+
+def _addresses(url: StoreURL, options: RedisOptions, port: int) -> list[Address]:
+    port = options.port or port
+    named = [(host.name or options.host, host.port or port) for host in url.hosts]
+    return named or [(options.host, port)]
+
+
+def _for_sentinels(url: StoreURL, options: SentinelOptions) -> dict[str, Any]:
+    """Celery's `sentinel_kwargs`, over the times of the data servers and nothing else of theirs."""
+    given = options.sentinel_kwargs or {}
+    given = tls.checked(_read(given) if isinstance(given, str) else given)
+    own = {"username": options.sentinel_username, "password": options.sentinel_password}
+    arguments = {
+        "socket_timeout": _timeout(url, options),
+        "socket_connect_timeout": options.socket_connect_timeout,
+        "socket_keepalive": options.socket_keepalive,
+        "retry": _never_again(),
+        **{name: value for name, value in own.items() if value is not None},
+        **given,
+    }
+    _try(redis.Redis, arguments, "sentinel_kwargs")
+    return arguments
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise InvalidOption("option 'sentinel_kwargs': expected a JSON object")
+    return given

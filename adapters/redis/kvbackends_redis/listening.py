@@ -1,0 +1,142 @@
+"""One connection that listens on the channels of keys."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from hiredis import pack_command
+from redis.exceptions import RedisError
+
+from kvbackends_redis.errors import Unavailable, translated
+
+
+class Words(NamedTuple):
+    """How a kind of channel is spoken of."""
+
+    subscribe: bytes
+    unsubscribe: bytes
+    message: bytes
+    batch: int
+    """Channels in one command."""
+
+
+CLASSIC = Words(b"subscribe", b"unsubscribe", b"message", 1000)
+SHARDED = Words(b"ssubscribe", b"sunsubscribe", b"smessage", 1)  # more must be of one slot
+
+
+class Listener:
+    """Hears of the channels that have the names of keys; it connects when it is used.
+
+    Args:
+        connection: Of redis-py, for this listener alone.
+        interval: Seconds of silence after which the server is asked whether it is there; 0: never.
+        patience: Seconds that it has for the answer.
+        words: Of the kind of channels.
+    """
+
+    def __init__(
+        self, connection: Any, interval: float, patience: float, words: Words = CLASSIC
+    ) -> None:
+        self._connection = connection
+        self._interval = interval
+        self._patience = patience
+        self._words = words
+        self._names: set[bytes] = set()
+        self._unconfirmed: deque[bytes] = deque()
+        self._heard = time.monotonic()
+        self._asked: float | None = None
+        self._told: set[bytes] = set()
+        self._expelled: set[bytes] = set()
+
+    def listen(self, names: Iterable[bytes]) -> None:
+        """Ask to be told; `confirm` waits for the server's confirmation."""
+        new = list(names)
+        self._names.update(new)
+        self._unconfirmed.extend(new)
+        self._command(self._words.subscribe, new)
+
+    def confirm(self) -> None:
+        """Return when every channel that was asked for is confirmed."""
+        while self._unconfirmed:
+            self._hear()
+
+    def leave(self, names: Iterable[bytes]) -> None:
+        """Ask not to be told; the confirmation is read some time."""
+        gone = self._names & set(names)
+        self._names -= gone
+        self._told -= gone
+        self._command(self._words.unsubscribe, list(gone))
+
+    def take_told(self) -> set[bytes]:
+        """The names that there was a message for since the last call."""
+        told, self._told = self._told, set()
+        return told
+
+    def take_expelled(self) -> set[bytes]:
+        """The names that the server does not serve any more: their slot has moved."""
+        expelled, self._expelled = self._expelled, set()
+        return expelled
+
+    def hear(self) -> None:
+        """Read what has come, without waiting."""
+        while self._try(self._connection.can_read, 0):
+            self._hear()
+
+    def stay_alive(self) -> float:
+        """Ask a silent server whether it is there; seconds until that is to be done again."""
+        now = time.monotonic()
+        if self._asked is not None:
+            if now - self._asked > self._patience:
+                raise Unavailable("the subscription's connection is dead")
+            return self._asked + self._patience - now + 0.01
+        if not self._interval:
+            return self._patience
+        if now - self._heard < self._interval:
+            return self._heard + self._interval - now + 0.01
+        self._asked = now
+        self._send([(b"PING",)])
+        return self._patience
+
+    @property
+    def file(self) -> Any:
+        """What is readable when something has come."""
+        return self._connection._sock  # noqa: SLF001 - the driver has no other name for it
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+    def _hear(self) -> None:
+        """One message: a change, or an answer to one of our own commands."""
+        message = self._try(self._connection.read_response)
+        self._heard, self._asked = time.monotonic(), None
+        kind = message[0] if isinstance(message, list) else b"pong"
+        if kind == self._words.subscribe:
+            self._unconfirmed.popleft()
+        elif kind == self._words.message and message[1] in self._names:
+            self._told.add(message[1])
+        elif kind == self._words.unsubscribe and message[1] in self._names:
+            self._expel(message[1])
+
+    def _expel(self, name: bytes) -> None:
+        self._names.discard(name)
+        self._expelled.add(name)
+
+    def _command(self, word: bytes, names: list[bytes]) -> None:
+        self._send([(word, *batch) for batch in _batches(names, self._words.batch)])
+
+    def _send(self, commands: list[Any]) -> None:
+        if commands:
+            packed = b"".join([pack_command(command) for command in commands])
+            self._try(self._connection.send_packed_command, [packed], check_health=False)
+
+    def _try(self, step: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            return step(*arguments, **options)
+        except RedisError as error:
+            raise translated(error) from error
+
+
+def _batches(names: list[bytes], size: int) -> Iterator[list[bytes]]:
+    return (names[start : start + size] for start in range(0, len(names), size))

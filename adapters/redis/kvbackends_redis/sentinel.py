@@ -1,0 +1,78 @@
+"""Connections to whichever server the Sentinels name as the primary."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+from redis.exceptions import ConnectionError as NotConnected
+from redis.sentinel import Sentinel
+
+from kvbackends import PerProcess
+from kvbackends_redis.hello import HELLO, said
+
+Address = tuple[str, int]
+
+
+class Sentinels:
+    """Who is asked for the primary.
+
+    Args:
+        addresses: Of the Sentinels; the one that answered last is asked first.
+        name: What they call the primary.
+        least: How many others a Sentinel has to know, so that it is believed.
+        arguments: redis-py's, for the connections to them.
+    """
+
+    def __init__(
+        self, addresses: Sequence[Address], name: str, least: int, arguments: Mapping[str, Any]
+    ) -> None:
+        self._addresses = addresses
+        self._name = name
+        self._least = least
+        self._arguments = arguments
+        self._driver = PerProcess(self._make)
+
+    def primary(self) -> Address:
+        """The primary's address now; redis-py's errors."""
+        driver, one_at_a_time = self._driver()
+        with one_at_a_time:  # the driver swaps the Sentinels in its list, and may lose one
+            try:
+                host, port = driver.discover_master(self._name)
+            finally:
+                for each in driver.sentinels:  # nobody asks again soon
+                    each.connection_pool.disconnect()
+        return str(host), int(port)
+
+    def _make(self) -> tuple[Any, threading.Lock]:
+        driver: Any = Sentinel  # it has no types
+        arguments = {"min_other_sentinels": self._least, "sentinel_kwargs": self._arguments}
+        return driver(self._addresses, **arguments), threading.Lock()
+
+
+class _ToPrimary:
+    """Asks for the primary each time it connects, and makes sure that it is one."""
+
+    def __init__(self, *, sentinels: Sentinels, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._sentinels = sentinels
+        self.register_connect_callback(self._make_sure)  # type: ignore[attr-defined]
+
+    def _connect(self) -> Any:
+        self.host, self.port = self._sentinels.primary()
+        return super()._connect()  # type: ignore[misc]
+
+    def _make_sure(self, connection: Any) -> None:
+        """Sentinels may be late: what they name may be a replica by now."""
+        connection.send_command(HELLO, check_health=False)
+        if said(connection.read_response(), "role") != "master":
+            connection.disconnect()
+            raise NotConnected("the server that the Sentinels name is not the primary")
+
+
+class PrimaryConnection(_ToPrimary, redis.Connection):
+    """A connection to the primary."""
+
+
+class SSLPrimaryConnection(_ToPrimary, redis.SSLConnection):
+    """The same with TLS."""

@@ -1,0 +1,71 @@
+"""Listening on a cluster: at the node of each key, or at any where no channels are sharded."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from redis.exceptions import AskError
+
+from kvbackends_redis.errors import Redirected, Unavailable
+from kvbackends_redis.listening import SHARDED, Listener
+from kvbackends_redis.slots import Node, Slots
+
+
+class _NodeListener(Listener):
+    """What goes wrong with it is to be known to the map of the cluster."""
+
+    def __init__(self, slots: Slots, node: Node, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._slots = slots
+        self._node = node
+
+    def _hear(self) -> None:
+        """Where a channel has moved, the server says where to, in the order of the questions."""
+        try:
+            super()._hear()
+        except Redirected as error:
+            if not isinstance(error.__cause__, AskError):
+                raise
+            self._slots.led_to(error.__cause__, self._node)
+            self._expel(self._unconfirmed.popleft())
+        except Unavailable:
+            self._slots.doubt()
+            raise
+
+
+class NodeListeners:
+    """A listener for each node that serves a watched key.
+
+    Args:
+        slots: The map of the cluster.
+        arguments: Of each `Listener`: its interval and patience, in seconds.
+    """
+
+    def __init__(self, slots: Slots, *arguments: float) -> None:
+        self._slots = slots
+        self._arguments = arguments
+        slots.look()
+        # Else every node passes on every message, and one is enough.
+        self._words = (SHARDED,) if slots.sharded else ()
+        self._listeners: dict[Node, Listener] = {}
+
+    def of(self, names: Iterable[bytes]) -> dict[Listener, list[bytes]]:
+        """The channels by the listener at their node."""
+        found: dict[Listener, list[bytes]] = {}
+        for name in names:
+            found.setdefault(self._listener(name), []).append(name)
+        return found
+
+    def opened(self) -> Collection[Listener]:
+        """All that were needed until now."""
+        return tuple(self._listeners.values())
+
+    def _listener(self, name: bytes) -> Listener:
+        if not self._words and self._listeners:
+            return next(iter(self._listeners.values()))
+        node = self._slots.node_of(name)
+        if node not in self._listeners:
+            connection = node.connections.for_listening()
+            self._listeners[node] = _NodeListener(
+                self._slots, node, connection, *self._arguments, *self._words
+            )
+        return self._listeners[node]

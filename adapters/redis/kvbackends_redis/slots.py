@@ -1,0 +1,165 @@
+"""Which node of a cluster serves which slot."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
+from redis.crc import key_slot
+from redis.exceptions import AskError, MovedError
+
+from kvbackends_redis.connections import Connections
+from kvbackends_redis.errors import Refused, Unavailable
+from kvbackends_redis.hello import HELLO, said
+from kvbackends_redis.sentinel import Address
+
+PAUSE = 0.1
+"""Seconds between two looks at the cluster, however much goes wrong."""
+
+SHARDED_SINCE = 7
+"""The version of Redis, and of Valkey, that has sharded channels."""
+
+
+class Node:
+    """One server of the cluster."""
+
+    def __init__(self, address: Address, connections: Connections) -> None:
+        self.address = address
+        self.connections = connections
+        self.sharded = False
+
+
+class Slots:
+    """The map of the cluster as it was when somebody last looked.
+
+    Who is sent elsewhere corrects one slot of it; who has lost a node has the whole map read again,
+    once for all threads.
+
+    Args:
+        seeds: Nodes to ask first.
+        connect: Gives the connections to a node.
+    """
+
+    def __init__(self, seeds: Sequence[Address], connect: Callable[[Address], Connections]) -> None:
+        self._seeds = seeds
+        self._connect = connect
+        self._nodes: dict[Address, Node] = {}
+        self._serving: list[Node | None] = [None] * SLOTS
+        self._looking = threading.Lock()
+        self._looked = 0.0
+        self._known = False
+        self._doubted = True
+        self.sharded = False
+        """Whether every primary has sharded channels."""
+
+    def node_of(self, key: str | bytes) -> Node:
+        """Who serves the key's slot."""
+        self.look()
+        slot = slot_of(key)
+        node = self._serving[slot]
+        if node is None:
+            self._doubted = True
+            raise Unavailable(f"no node of the cluster serves slot {slot}")
+        return node
+
+    def primaries(self) -> list[Node]:
+        """All nodes that serve slots."""
+        return list(dict.fromkeys(node for node in self._serving if node is not None))
+
+    def look(self) -> None:
+        """Read the map now, if it is in doubt."""
+        if self._doubted:
+            self._look()
+
+    def nodes(self) -> list[Node]:
+        """All that were ever connected to, and are not gone."""
+        return list(self._nodes.values())
+
+    def doubt(self) -> None:
+        """Read the map again before it is used next."""
+        self._doubted = True
+
+    def led_to(self, redirection: AskError, sender: Node) -> Node:
+        """The node that a redirection names."""
+        node = self._node((redirection.host or sender.address[0], int(redirection.port)))
+        if isinstance(redirection, MovedError):
+            self._serving[int(redirection.slot_id)] = node
+            self._doubted = True  # slots seldom move alone
+        return node
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            made = Node(address, self._connect(address))
+            node = self._nodes.setdefault(address, made)
+        return node
+
+    def _look(self) -> None:
+        """One thread reads the map; the others go on with what is known, if anything is."""
+        if not self._looking.acquire(blocking=not self._known):
+            return
+        try:
+            if self._doubted and time.monotonic() - self._looked >= PAUSE:
+                self._looked = time.monotonic()
+                self._doubted = False
+                self._adopt(self._asked())
+        except BaseException:
+            self._doubted = True
+            raise
+        finally:
+            self._looking.release()
+
+    def _asked(self) -> tuple[Node, list[Any]]:
+        """The map of the first node that answers; those in use are asked before others."""
+        error: Exception | None = None
+        for address in self._candidates():
+            node = self._node(address)
+            try:
+                return node, node.connections.call("CLUSTER", "SLOTS")
+            except (Unavailable, Refused) as failed:
+                error = failed
+        if isinstance(error, Refused):
+            raise error
+        raise Unavailable(f"no node of the cluster answers: {error}") from error
+
+    def _candidates(self) -> Iterable[Address]:
+        known = list(self._nodes)
+        random.shuffle(known)
+        return dict.fromkeys((*known, *self._seeds))
+
+    def _adopt(self, answer: tuple[Node, list[Any]]) -> None:
+        teller, ranges = answer
+        serving: list[Node | None] = [None] * SLOTS
+        named = {*self._seeds}
+        for first, last, *servers in ranges:
+            addresses = [_address(server, teller) for server in servers]
+            named.update(addresses)
+            serving[first : last + 1] = [self._node(addresses[0])] * (last - first + 1)
+        self._serving = serving
+        self._known = True
+        self.sharded = all(map(_has_sharded_channels, self.primaries()))
+        for address in [address for address in self._nodes if address not in named]:
+            del self._nodes[address]  # what is under way there is not disturbed
+
+
+def slot_of(key: str | bytes) -> int:
+    """The slot of a key: of what is between its first braces, if there is anything."""
+    return key_slot(key.encode() if isinstance(key, str) else key)
+
+
+def _address(server: Sequence[Any], teller: Node) -> Address:
+    """A node that does not know its own name is where it was asked."""
+    host = server[0].decode() if server[0] else ""
+    return (host if host not in ("", "?") else teller.address[0], int(server[1]))
+
+
+def _has_sharded_channels(node: Node) -> bool:
+    """Asked until it has them."""
+    if not node.sharded:
+        with suppress(Unavailable, Refused):
+            version = said(node.connections.call(HELLO), "version")
+            node.sharded = int(version.partition(".")[0]) >= SHARDED_SINCE
+    return node.sharded

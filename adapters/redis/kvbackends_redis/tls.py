@@ -1,0 +1,79 @@
+"""TLS: what is asked for, and that a certificate is verified unless that is refused."""
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from kvbackends import InvalidOption, StoreURL
+from kvbackends_redis.options import RedisOptions
+
+SCHEMES = ("rediss", "rediss+cluster")
+
+_OPTIONS = (
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_ca_data",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_password",
+    "ssl_check_hostname",
+    "ssl_min_version",
+    "ssl_ciphers",
+    "ssl_include_verify_flags",
+    "ssl_exclude_verify_flags",
+    "ssl_validate_ocsp",
+    "ssl_validate_ocsp_stapled",
+)
+_VERIFICATIONS = ("none", "optional", "required")
+
+
+def arguments(
+    url: StoreURL, options: RedisOptions, *, asked_by_any: bool = False
+) -> dict[str, Any] | None:
+    """redis-py's arguments for TLS; None without.
+
+    With `asked_by_any`, any option of TLS asks for it: no scheme does.
+    """
+    named = {name: getattr(options, name) for name in _OPTIONS}
+    given = {name: value for name, value in named.items() if value is not None}
+    if url.scheme not in SCHEMES and not options.ssl and not (asked_by_any and given):
+        if given:
+            secure = url.scheme.replace("redis", "rediss")
+            raise InvalidOption(f"option {next(iter(given))!r} is for {secure}:// URLs")
+        return None
+    asked: Mapping[str, Any] = options.ssl if isinstance(options.ssl, dict) else {}
+    return checked({**asked, **given}, wanted=True)
+
+
+def checked(given: Mapping[str, Any], *, wanted: bool = False) -> dict[str, Any]:
+    """`given` with its words as redis-py has them; where TLS is `wanted`, host names count too."""
+    made = dict(given)
+    if wanted or made.get("ssl"):
+        made["ssl_cert_reqs"] = _verification(made.get("ssl_cert_reqs", "required"))
+        verified = made["ssl_cert_reqs"] != "none"
+        made["ssl_check_hostname"] = verified and made.get("ssl_check_hostname", True)
+    for name in ("ssl_include_verify_flags", "ssl_exclude_verify_flags"):
+        if isinstance(made.get(name), str):
+            made[name] = [_flag(name, flag) for flag in made[name].strip("[]").split(",")]
+    return made
+
+
+def _verification(asked: Any) -> str:
+    """redis-py's word; Celery's are the names of Python's constants, or the constants."""
+    word = _VERIFICATIONS[asked] if asked in (0, 1, 2) else str(asked)
+    word = word.removeprefix("CERT_").lower()
+    if word not in _VERIFICATIONS:
+        raise InvalidOption(
+            "option 'ssl_cert_reqs': expected required, optional or none (CERT_REQUIRED …)"
+        )
+    return word
+
+
+def _flag(option: str, name: str) -> ssl.VerifyFlags:
+    try:
+        return ssl.VerifyFlags[name.strip()]
+    except KeyError:
+        raise InvalidOption(
+            f"option {option!r}: {name.strip()!r} is none of ssl.VerifyFlags"
+        ) from None
