@@ -48,20 +48,39 @@ class Chord:
         self._body: Any = app.tasks["benchmarks.body"]
         self.group = new_id()
         self.left = size
-        ids = [new_id() for _ in range(size)]
-        results = [AsyncResult(each, backend=self._backend, app=app) for each in ids]
+        self.ids = [new_id() for _ in range(size)]
+        results = [AsyncResult(each, backend=self._backend, app=app) for each in self.ids]
         self._signature = self._body.s()
-        self.ids = ids
         self._backend.apply_chord((self.group, results), self._signature)
         self._backend.set_chord_size(self.group, size)
 
     def part(self) -> None:
         """The next header task ends."""
+        self._end(self._next())
+
+    def parts(self, count: int) -> float:
+        """Seconds for one of the next `count` parts."""
+        requests = [self._next() for _ in range(count)]
+        started = time.perf_counter()
+        for request in requests:
+            self._end(request)
+        return (time.perf_counter() - started) / count
+
+    def last(self) -> tuple[float, float]:
+        """Seconds from the end of the last part until the publish, and until all is done."""
+        request = self._next()
+        started = time.perf_counter()
+        self._end(request)
+        (published,) = self._body.moments
+        self._body.moments.clear()
+        return published - started, time.perf_counter() - started
+
+    def _next(self) -> Context:
+        """What a worker knows of the task: it makes that when the task comes."""
         index = len(self.ids) - self.left
-        task_id = self.ids[index]
         self.left -= 1
-        request = Context(
-            id=task_id,
+        return Context(
+            id=self.ids[index],
             group=self.group,
             group_index=index,
             chord=self._signature,
@@ -69,22 +88,9 @@ class Chord:
             args=[],
             kwargs={},
         )
-        self._backend.mark_as_done(task_id, "x" * 200, request=request)
 
-    def parts(self, count: int) -> float:
-        """Seconds for one of the next `count` parts."""
-        started = time.perf_counter()
-        for _ in range(count):
-            self.part()
-        return (time.perf_counter() - started) / count
-
-    def last(self) -> tuple[float, float]:
-        """Seconds from the end of the last part until the publish, and until all is done."""
-        started = time.perf_counter()
-        self.part()
-        (published,) = self._body.moments
-        self._body.moments.clear()
-        return published - started, time.perf_counter() - started
+    def _end(self, request: Any) -> None:
+        self._backend.mark_as_done(request.id, "x" * 200, request=request)
 
 
 def parts(plan: Plan) -> Iterator[Row]:
