@@ -1,11 +1,11 @@
 """The connections to a cluster: each exchange goes to the node that serves its keys."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import AskError
 
-from kvbackends_redis.connections import Command, Connections, checked
+from kvbackends_redis.connections import Command, Connections, Sent, checked
 from kvbackends_redis.errors import Redirected, Unavailable, UnknownScript
 from kvbackends_redis.scripts import Script, sharded
 from kvbackends_redis.sentinel import Address
@@ -30,31 +30,36 @@ class ClusterConnections:
         try:
             return node.connections.call(*command)
         except Redirected as error:
-            return checked([self._followed(node, command, error.__cause__)])[0]
+            return checked(self._led(node, [command], [error.__cause__]))[0]
         except Unavailable:
             self.slots.doubt()
             raise
 
     def send(self, *commands: Command) -> list[Any]:
         """Send several commands in one go; their answers, which may be errors."""
-        return self._sent(self.slots.node_of(_key(commands[0])), commands)
+        return self._send({self.slots.node_of(_key(commands[0])): commands})[0]
 
     def send_all(self, commands: Mapping[str, Command]) -> dict[str, Any]:
         """A command for each of several keys, in one go for each node; the answers by key."""
-        answers: dict[str, Any] = {}
-        for node, keys in self._by_node(commands).items():
-            sent = self._sent(node, [commands[key] for key in keys])
-            answers.update(zip(keys, checked(sent), strict=True))
-        return answers
+        groups: dict[Node, list[str]] = {}
+        for key in commands:
+            groups.setdefault(self.slots.node_of(key), []).append(key)
+        sent = self._send({n: [commands[key] for key in keys] for n, keys in groups.items()})
+        pairs = zip(groups.values(), sent, strict=True)
+        return {k: a for keys, got in pairs for k, a in zip(keys, checked(got), strict=True)}
 
     def post(self, settle: Settle, *command: Any) -> None:
         """Send one command without waiting; `settle` is told its answer when that has come."""
         node = self.slots.node_of(_key(command))
 
         def settled(answer: Any) -> None:
-            settle(self._followed(node, command, answer))
+            settle(self._led(node, [command], [answer])[0])
 
-        node.connections.post(settled, *command)
+        try:
+            node.connections.post(settled, *command)
+        except Unavailable:
+            self.slots.doubt()
+            raise
 
     def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Run a script that the node most likely knows."""
@@ -84,31 +89,47 @@ class ClusterConnections:
         for node in self.slots.nodes():
             node.connections.close()
 
-    def _by_node(self, keys: Collection[str]) -> dict[Node, list[str]]:
-        groups: dict[Node, list[str]] = {}
-        for key in keys:
-            groups.setdefault(self.slots.node_of(key), []).append(key)
-        return groups
-
-    def _sent(self, node: Node, commands: Sequence[Command]) -> list[Any]:
+    def _send(self, groups: Mapping[Node, Sequence[Command]]) -> list[list[Any]]:
+        """To all nodes, before the first answer is read."""
+        sent: list[Sent] = []
         try:
-            answers = node.connections.send(*commands)
-        except Unavailable:
-            self.slots.doubt()
+            for node, commands in groups.items():
+                sent.append(node.connections.begin(*commands))
+            answers = [sent.pop(0).answers() for _ in groups]
+        except BaseException as error:
+            for each in sent:
+                each.drop()
+            if isinstance(error, Unavailable):
+                self.slots.doubt()
             raise
-        pairs = zip(commands, answers, strict=True)
-        return [self._followed(node, command, answer) for command, answer in pairs]
+        pairs = zip(groups.items(), answers, strict=True)
+        return [self._led(node, commands, got) for (node, commands), got in pairs]
 
-    def _followed(self, node: Node, command: Command, answer: Any) -> Any:
-        """The answer of the node that the first answer leads to, which may be an error."""
-        for _ in range(REDIRECTIONS):
-            if not isinstance(answer, AskError):
-                return answer
-            asking = type(answer) is AskError
-            node = self.slots.led_to(answer, node)
-            commands = (_ASKING, command) if asking else (command,)
-            answer = node.connections.send(*commands)[-1]
-        return Unavailable("the cluster sends the command from node to node")
+    def _led(
+        self, node: Node, commands: Sequence[Command], answers: list[Any], times: int = 0
+    ) -> list[Any]:
+        """The answers; where one leads to another node, that node's."""
+        elsewhere: dict[tuple[Node, bool], list[int]] = {}
+        for place, answer in enumerate(answers):
+            if isinstance(answer, AskError):
+                to = self.slots.led_to(answer, node), type(answer) is AskError
+                elsewhere.setdefault(to, []).append(place)
+        if elsewhere and times == REDIRECTIONS:
+            raise Unavailable("the cluster sends a command from node to node")
+        for (target, asking), places in elsewhere.items():
+            wanted = [commands[place] for place in places]
+            got = _asked(target, wanted) if asking else target.connections.send(*wanted)
+            for place, answer in zip(
+                places, self._led(target, wanted, got, times + 1), strict=True
+            ):
+                answers[place] = answer
+        return answers
+
+
+def _asked(node: Node, commands: Sequence[Command]) -> list[Any]:
+    """The answers of a node to which the slot is moving: only who says so is served there."""
+    both = [each for command in commands for each in (_ASKING, command)]
+    return node.connections.send(*both)[1::2]
 
 
 def _key(command: Command) -> Any:

@@ -6,10 +6,8 @@ from typing import Any, Self
 from kvbackends import Arrival, Offer, Part, RankOf, Store, StoreURL
 from kvbackends_redis import barriers, plain
 from kvbackends_redis.cluster import ClusterConnections
-from kvbackends_redis.connections import Connections
 from kvbackends_redis.endpoints import of_cluster
 from kvbackends_redis.options import ClusterOptions
-from kvbackends_redis.sentinel import Address
 from kvbackends_redis.shards import NodeListeners
 from kvbackends_redis.store import RedisStore
 from kvbackends_redis.subscription import PubSub
@@ -27,11 +25,7 @@ class ClusterStore(RedisStore):
 
     def _connect(self) -> ClusterConnections:
         endpoint = self._endpoint
-
-        def at(address: Address) -> Connections:
-            return Connections(endpoint.kind, endpoint.at(address), endpoint.most)
-
-        return ClusterConnections(endpoint.seeds, at)
+        return ClusterConnections(endpoint.seeds, lambda node: self._open(endpoint.at(node)))
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """One send to each node that has some of the keys."""

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import redis
 from hiredis import pack_command
 from redis.exceptions import RedisError
 
@@ -34,30 +33,32 @@ TURN = 0.05
 
 
 class Connections:
-    """The connections of one process: as many as there are calls at once, but `most`."""
+    """The connections of one process: as many as there are calls at once, but `most`.
 
-    def __init__(self, kind: type[Any], options: Mapping[str, Any], most: int) -> None:
+    Args:
+        kind: redis-py's class of connections.
+        options: Its arguments.
+        most: When so many are in use, who comes next waits for one.
+        patience: Seconds that it waits.
+    """
+
+    def __init__(
+        self,
+        kind: type[Any],
+        options: Mapping[str, Any],
+        most: int,
+        patience: float,
+    ) -> None:
         self._kind = kind
         self._options = options
         self._most = most
-        self._patience = options["socket_timeout"]
+        self._patience = patience
         self._free: deque[Wire] = deque()
         # Weakly: a connection that an exception has torn from its call frees its place.
         self._alive: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._listening: weakref.WeakSet[Any] = weakref.WeakSet()
         self._given_back = threading.Condition()
         self._waiting = 0
-        self._client: redis.Redis | None = None
-
-    @property
-    def client(self) -> redis.Redis:
-        """redis-py's own client to the same server, with a pool of its own."""
-        if self._client is None:
-            pool: Any = redis.ConnectionPool(
-                connection_class=self._kind, max_connections=self._most, **self._options
-            )
-            self._client = redis.Redis(connection_pool=pool)
-        return self._client
 
     def call(self, *command: Any) -> Any:
         """Send one command; its answer."""
@@ -78,20 +79,18 @@ class Connections:
 
     def send(self, *commands: Command) -> list[Any]:
         """Send several commands in one go; their answers, which may be errors."""
+        return self.begin(*commands).answers()
+
+    def begin(self, *commands: Command) -> "Sent":
+        """Send several commands in one go; whoever called reads the answers, or drops them."""
         packed = _packed(commands)
         wire = self._take()
         try:
             wire.send(*packed)
-            wire.collect()
-            answers = [wire.answer() for _ in commands]
         except BaseException as error:
             self._broken(wire, error)
             raise
-        self._give_back(wire)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                self._refused(answer)
-        return answers
+        return Sent(self, wire, len(commands))
 
     def post(self, settle: Settle, *command: Any) -> None:
         """Send one command without waiting; `settle` is told its answer when that has come.
@@ -128,10 +127,7 @@ class Connections:
         return connection
 
     def abandon(self) -> None:
-        """Close a forked child's copies of the files; what the parent uses is not touched.
-
-        The plain client's pool does so itself, when it notices.
-        """
+        """Close a forked child's copies of the files; what the parent uses is not touched."""
         self._free.clear()
         for connection in (*self._alive, *self._listening):
             connection.disconnect()
@@ -142,8 +138,6 @@ class Connections:
             with suppress(IndexError):
                 self._drain(self._free.popleft())
         self.abandon()
-        if self._client is not None:
-            self._client.connection_pool.disconnect()
 
     def _drain(self, wire: Wire) -> None:
         try:
@@ -222,6 +216,34 @@ class Connections:
             finally:
                 self._waiting -= 1
         raise Unavailable(f"all {self._most} connections are in use (option max_connections)")
+
+
+class Sent:
+    """Commands that are under way, on a connection that is taken for them."""
+
+    def __init__(self, connections: Connections, wire: Wire, count: int) -> None:
+        self._connections = connections
+        self._wire = wire
+        self._count = count
+
+    def answers(self) -> list[Any]:
+        """The answers, which may be errors."""
+        connections, wire = self._connections, self._wire
+        try:
+            wire.collect()
+            answers = [wire.answer() for _ in range(self._count)]
+        except BaseException as error:
+            connections._broken(wire, error)  # noqa: SLF001 - its own module
+            raise
+        connections._give_back(wire)  # noqa: SLF001 - its own module
+        for answer in answers:
+            if isinstance(answer, Exception):
+                connections._refused(answer)  # noqa: SLF001 - its own module
+        return answers
+
+    def drop(self) -> None:
+        """Nobody will read the answers."""
+        self._connections._disconnected(self._wire)  # noqa: SLF001 - its own module
 
 
 def checked(answers: Sequence[Any]) -> Sequence[Any]:

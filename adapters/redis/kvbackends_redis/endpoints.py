@@ -37,6 +37,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     most: int
     patience: float
     """Seconds to wait for a connection."""
+    replicas: int = 0
+    replicas_seconds: float = 0.0
+    """How many replicas have to confirm a write, and how long they may take."""
     seeds: tuple[Address, ...] = ()
     """Nodes of a cluster; `arguments` has no address then."""
     for_the_client: dict[str, Any] = {}
@@ -133,6 +136,8 @@ def _endpoint(
         arguments,
         options.max_connections,
         options.timeout or timeout,
+        options.wait_replicas,
+        options.wait_timeout,
         seeds,
         {name: value for name, value in more.items() if value is not None},
     )

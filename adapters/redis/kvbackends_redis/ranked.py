@@ -76,6 +76,11 @@ def _commit(connections: Connections, offer: Offer, seen: Seen) -> object:
         return connections.call("EVAL", script.text, *rest)
 
 
+def marker_beside(key: str) -> str | None:
+    """A key in the slot of `key` that no listing shows; None where there is no room for it."""
+    return f"{_beside(key)}{_STAGED}{'0' * 32}" if _has_room(key) else None
+
+
 def _beside(key: str) -> str:
     """What begins like the key, for whom an ACL allows the one and the other, and has its slot."""
     return key if "{" in key else f"{key}.{{{key}}}"

@@ -21,6 +21,7 @@ from kvbackends_redis.endpoints import Endpoint, of_sentinels, of_server, plain_
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening import Listener
 from kvbackends_redis.options import RedisOptions, SentinelOptions
+from kvbackends_redis.replicated import ReplicatedConnections
 from kvbackends_redis.subscription import OneListener, PubSub
 
 
@@ -50,8 +51,15 @@ class RedisStore(Store):
         return cls(of_server(url, options))
 
     def _connect(self) -> Any:
+        return self._open(self._endpoint.arguments)
+
+    def _open(self, arguments: Mapping[str, Any]) -> Connections:
         endpoint = self._endpoint
-        return Connections(endpoint.kind, endpoint.arguments, endpoint.most)
+        common = endpoint.kind, arguments, endpoint.most, endpoint.patience
+        if not endpoint.replicas:
+            return Connections(*common)
+        seconds = endpoint.replicas_seconds
+        return ReplicatedConnections(*common, replicas=endpoint.replicas, seconds=seconds)
 
     @property
     def client(self) -> Any:
