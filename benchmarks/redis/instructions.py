@@ -7,6 +7,7 @@ valgrind counted for the two differs by the stores alone.
 import gc
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -27,7 +28,7 @@ class Tape:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._received: list[bytes] = []
-        self._replies: Any = None
+        self._replies: Iterator[bytes] | None = None
         tapes.append(self)
 
     def __getattr__(self, name: str) -> Any:
@@ -46,15 +47,23 @@ class Tape:
         if self._replies is None:
             self._inner.sendall(data)
 
-    def recv_into(self, buffer: bytearray) -> int:
+    def sendmsg(self, pieces: Sequence[bytes]) -> int:
+        """Send, or not."""
+        return sum(map(len, pieces)) if self._replies else int(self._inner.sendmsg(pieces))
+
+    def recv(self, size: int) -> bytes:
         """Receive, or repeat."""
-        if self._replies is None:
-            size: int = self._inner.recv_into(buffer)
-            self._received.append(bytes(buffer[:size]))
-            return size
-        reply = next(self._replies)
-        buffer[: len(reply)] = reply
-        return len(reply)
+        if self._replies is not None:
+            return next(self._replies)
+        received: bytes = self._inner.recv(size)
+        self._received.append(received)
+        return received
+
+    def recv_into(self, buffer: bytearray) -> int:
+        """The same."""
+        received = self.recv(len(buffer))
+        buffer[: len(received)] = received
+        return len(received)
 
 
 tapes: list[Tape] = []
