@@ -248,10 +248,10 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return received
 
 
-def received_until(connection: socket.socket, end: bytes) -> bytes:
-    """All bytes from a connection, until it has sent the last ones; OSError when it ends before."""
+def received_until(connection: socket.socket, last: bytes) -> bytes:
+    """All that comes until the last words have come; OSError when the connection ends before."""
     received = b""
-    while not received.endswith(end):
+    while last not in received:
         more = connection.recv(65_536)
         if not more:
             raise ConnectionResetError("the answer ended too early")
