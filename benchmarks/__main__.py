@@ -20,7 +20,7 @@ from benchmarks import (
     workers,
     writers,
 )
-from benchmarks.redis import run
+from benchmarks.redis import run, summary
 from benchmarks.rows import Row
 
 Scenario = Callable[[plan.Plan], Iterator[Row]]
@@ -117,7 +117,7 @@ def main() -> int:
         facts["seconds"] = f"{time.monotonic() - started:.0f}"
         facts["load after"] = report.load()
         facts |= versions
-        print(report.write(rows, facts))
+        print(report.write(rows, facts, summary.gates(rows) if asked.redis else ""))
     print(report.summary(rows))
     return int(asked.gate and any(row.passed is False for row in rows))
 

@@ -40,15 +40,16 @@ def load() -> str:
     return " / ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
-def write(rows: Iterable[Row], facts: dict[str, str]) -> Path:
-    """Write both files; the path of the table."""
+def write(rows: Iterable[Row], facts: dict[str, str], first: str = "") -> Path:
+    """Write both files; the path of the table, which stands below what comes `first`."""
     listed, path = list(rows), RESULTS / f"{facts['mode']}.md"
     RESULTS.mkdir(exist_ok=True)
     data = {"about": facts, "rows": [_as_json(row) for row in listed]}
     path.with_suffix(".json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     told = "\n".join(f"* {name}: {value}" for name, value in facts.items())
     lines = "\n".join(map(line, listed))
-    path.write_text(f"# Measured\n\n{told}\n\n{_HEAD}{lines}\n\n{summary(listed)}\n")
+    parts = ["# Measured", told, *filter(None, [first]), f"{_HEAD}{lines}", summary(listed)]
+    path.write_text("\n\n".join(parts) + "\n")
     return path
 
 
@@ -56,10 +57,10 @@ def line(row: Row) -> str:
     """One line of the table."""
     unit = f" {row.unit}" if row.unit else ""
     apart = row.measured.low != row.measured.high
-    spread = f"{_short(row.measured.low)} … {_short(row.measured.high)}" if apart else ""
+    spread = f"{short(row.measured.low)} … {short(row.measured.high)}" if apart else ""
     mark = {None: "", True: "pass", False: "**miss**"}[row.passed]
     hoped = f"{row.stretch or ''}{' reached' if row.stretched else ''}"
-    cells = [row.what, row.ours, row.theirs, f"{_short(row.measured.median)}{unit}"]
+    cells = [row.what, row.ours, row.theirs, f"{short(row.measured.median)}{unit}"]
     cells += [spread, str(row.gate or ""), mark, hoped, row.detail.replace("|", "/")]
     return f"| {' | '.join(cells)} |"
 
@@ -82,7 +83,8 @@ def _as_json(row: Row) -> dict[str, Any]:
     }
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number, readable."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
