@@ -45,7 +45,7 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int | None = None
     extra: dict[str, list[str]] = {}
     """Parts added while the chord runs: slot -> the ids, any one of which fills it."""
-    pages: dict[str, int] = {}
+    pages: list[int] = []
     """How many parts were counted on each page, where a store counts them here."""
     strays: list[str] = []
     """Parts added after the claim: they count for nothing."""
@@ -65,11 +65,13 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
         """With this size."""
         return msgspec.structs.replace(self, size=size)
 
-    def counted(self, page: str, count: int) -> Self:
+    def counted(self, page: int, count: int) -> Self:
         """With at least `count` parts on `page`; itself if that is known."""
-        if self.pages.get(page, 0) >= count:
+        pages = self.pages + [0] * (page + 1 - len(self.pages))
+        if pages[page] >= count:
             return self
-        return msgspec.structs.replace(self, pages={**self.pages, page: count})
+        pages[page] = count
+        return msgspec.structs.replace(self, pages=pages)
 
     def added(self, slot: str, member: str) -> Self:
         """With one part more; itself if that is known, or nothing is expected any more."""
@@ -253,13 +255,9 @@ class Barrier(ABC):
         return owner is not None and owner.delivery == part.delivery
 
     def close(self, store_result: Callable[[], object]) -> None:
-        """The tombstone, whoever owns the claim by now; then the result; then the parts go.
-
-        The result does not wait for the removal: with early acknowledgement a process that is lost
-        in between is taken for one that failed.
-        """
+        """The tombstone, whoever owns the claim by now; then the result; then the parts go."""
         ended = self.end()
-        store_result()
+        store_result()  # before the rest: with early acknowledgement who dies there has not failed
         if ended is not None:
             self.discard(ended)
 

@@ -39,7 +39,7 @@ class Paged(Barrier):
         value, version = self._store.get(self._key) or (None, None)
         self._races.count(version)
         control = Control.decode(value)
-        return Look(control, version, sum(control.pages.values()))
+        return Look(control, version, sum(control.pages))
 
     def swap(self, look: Look, control: Control) -> bool:
         """One call."""
@@ -56,12 +56,12 @@ class Paged(Barrier):
             told = told.counted(pages.page_of(visit.part), self._count)
         if told == look.control:
             return None if records else look
-        waits = self.swap(look, told) and not told.may_be_full(sum(told.pages.values()))
+        waits = self.swap(look, told) and not told.may_be_full(sum(told.pages))
         return NOTHING if waits else None
 
     def listed(self, look: Look) -> list[Listed]:
         """The pages, in batches."""
-        return pages.members(self._store, self._run(look.control), look.control.pages)
+        return pages.members(self._store, self._run(look.control), _used(look.control))
 
     def about(self, look: Look) -> bytes:
         """One call."""
@@ -84,7 +84,7 @@ class Paged(Barrier):
     def discard(self, look: Look) -> None:
         """The pages and the values, in batches; one call for what was kept."""
         run = self._run(look.control)
-        pages.discard(self._store, run, look.control.pages)
+        pages.discard(self._store, run, _used(look.control))
         self._store.delete(run.about)
 
     def _run(self, control: Control) -> Run:
@@ -97,3 +97,8 @@ class Paged(Barrier):
         self._recorded = run, visit.part
         self._count = pages.record(self._store, run, visit.part, visit.value, self.ttl)
         return True
+
+
+def _used(control: Control) -> list[int]:
+    """The pages with members."""
+    return [number for number, count in enumerate(control.pages) if count]

@@ -59,17 +59,17 @@ class TestControl:
     def test_round_trip(self):
         """The control record is the same after encoding."""
         owner = Owner(1, "m:\n", "d", 3)
-        control = Control("r", 3, {"s": ["a", "b"]}, {"p": 2}, ["stray"], owner, done=True)
+        control = Control("r", 3, {"s": ["a", "b"]}, [0, 2], ["stray"], owner, done=True)
         assert Control.decode(control.encode()) == control
         assert Control.decode(None) == Control()
         assert Control().encode() == b"{}"
 
     def test_counts_never_shrink(self):
         """A count that is known already changes nothing, and the record stays the same object."""
-        control = Control().counted("p", 3)
-        assert control.counted("p", 2) is control
-        assert control.counted("p", 3) is control
-        assert control.counted("p", 4).pages == {"p": 4}
+        control = Control().counted(1, 3)
+        assert control.counted(1, 2) is control
+        assert control.counted(1, 3) is control
+        assert control.counted(1, 4).pages == [0, 4]
 
     def test_without_size_nothing_is_full(self):
         """Parts alone never complete a barrier."""
