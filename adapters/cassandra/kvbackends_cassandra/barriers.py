@@ -1,4 +1,4 @@
-"""The chord's barrier in one partition: the meaning of `docs/protocol.md`, by rows.
+"""The chord's barrier in one partition: what is done about `rows`, in which order.
 
 An arrival inserts a row, a plain write that meets no other, and then counts; only the size, what is
 added, the claim and the tombstone are lightweight transactions.  The claim keeps which rows it
@@ -6,275 +6,199 @@ found, so nothing that arrives or is added later changes what `parts` yields.
 """
 
 import secrets
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
-from kvbackends import Arrival, Outcome, Part
+from kvbackends import Part, Recent
+from kvbackends.barriers import Barrier, Control, Listed, Look, Visit
 from kvbackends_cassandra.client import Client
-from kvbackends_cassandra.control import Control, Owner, earliest
-from kvbackends_cassandra.rows import FULL, Kept, Look, Row, Rows, State, Where
+from kvbackends_cassandra.rows import FULL, Key, Row, Rows, Tally, Where
 
-REMEMBERED = 1000
-"""Barriers whose runs a process remembers."""
 _STAMP = 16
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
-
-
-class Visit(NamedTuple):
-    """What comes to a barrier: a part with its value, the size, or somebody who looks."""
-
-    part: Part
-    ttl: float | None
-    value: bytes | None = None
-    evict: str | None = None
-    size: int | None = None
-
-    def may_take(self, owner: Owner | None) -> bool:
-        """True if a claim of `owner` gives way to this visit.
-
-        A part that arrives breaks a claim of its own at once: its earlier delivery is lost.  Who
-        only looks does not, or two deliveries that both live would take it from each other for
-        ever.
-        """
-        if owner is None or owner.delivery in (self.part.delivery, self.evict):
-            return True
-        return (self.value is not None or self.size is not None) and owner.is_part(self.part)
 
 
 class Memory:
     """What a process remembers of barriers, to save looks; what it remembers is checked."""
 
     def __init__(self) -> None:
-        self._where: dict[str, Where] = {}
-        self._opened: dict[str, State] = {}
-
-    def where(self, barrier: str) -> Where | None:
+        self.where: Recent[Where] = Recent(1000)
         """Where rows were inserted last."""
-        return self._where.get(barrier)
-
-    def opened(self, barrier: str) -> State | None:
-        """The record that this process wrote when it opened the barrier, once."""
-        return self._opened.pop(barrier, None)
-
-    def keep(self, barrier: str, where: Where, opened: State | None = None) -> None:
-        """Remember; forget the oldest if there are too many."""
-        self._where[barrier] = where
-        if opened is not None:
-            self._opened[barrier] = opened
-        for each in (self._where, self._opened):
-            if len(each) > REMEMBERED:
-                with suppress(RuntimeError):  # another thread has changed it just now
-                    each.pop(next(iter(each)), None)
+        self.opened: Recent[Look] = Recent(1000)
+        """The record that this process wrote when it opened the barrier; taken once."""
 
     def forget(self, barrier: str) -> None:
         """The barrier is closed."""
-        self._where.pop(barrier, None)
-        self._opened.pop(barrier, None)
+        self.where.pop(barrier)
+        self.opened.pop(barrier)
 
 
-def open_barrier(
-    client: Client, memory: Memory, barrier: str, about: bytes, ttl: float | None
-) -> None:
-    """A new run: other rows for its parts, so nothing of an earlier run counts."""
-    run = secrets.token_hex(6)
-    state = Rows(client, barrier, ttl).open(Control(run=run), about)
-    memory.keep(barrier, Where(run), state)
+class CassandraBarrier(Barrier):
+    """Rows of one partition."""
 
-
-def visit(client: Client, memory: Memory, visit: Visit) -> Arrival:
-    """Turns until there is an answer."""
-    turns = _Turns(Rows(client, visit.part.barrier, visit.ttl), memory, visit)
-    while (answer := turns.turn()) is None:
-        pass
-    return answer
-
-
-def expect_more(client: Client, part: Part, slot: int, member: str, ttl: float | None) -> None:
-    """One part more.  A run of the adder that comes again adds another member to the same slot."""
-    rows = Rows(client, part.barrier, ttl)
-    while True:
-        state = rows.state()
-        changed = state.control.added(f"{part.place}:{part.member}:{slot}", member)
-        if changed is state.control or rows.swap(state, changed):
-            return
-
-
-def parts(client: Client, barrier: str) -> Iterator[tuple[Part, bytes]]:
-    """What the claim found; while there is no claim, the first value of each part."""
-    rows = Rows(client, barrier, None)
-    kept = rows.kept()
-    control = kept.state.control
-    if control.done:
-        return
-    if control.owner is not None:
-        wanted = set(_stamps(kept.chosen))
-    else:
-        wanted = set(earliest(rows.listed(control.run)).values())
-    for place, member, stamp, value in rows.values(control.run):
-        if stamp in wanted:
-            yield Part(barrier, place, member, ""), value
-
-
-def renew(client: Client, part: Part) -> bool:
-    """True if this delivery still holds the claim."""
-    owner = Rows(client, part.barrier, None).state().control.owner
-    return owner is not None and owner.delivery == part.delivery
-
-
-def close(client: Client, memory: Memory, part: Part, ttl: float | None) -> str | None:
-    """Write the tombstone, whoever holds the claim; the run whose rows may go.
-
-    A run that nobody has claimed began after the one that was dispatched, and is left alone.
-    """
-    rows = Rows(client, part.barrier, ttl)
-    memory.forget(part.barrier)
-    while True:
-        state = rows.state()
-        control = state.control
-        if state.version is not None and control.owner is None and not control.done:
-            return None
-        if rows.close(state, Control(run=control.run, done=True)):
-            return control.run
-
-
-def discard(client: Client, barrier: str, run: str) -> None:
-    """Remove the parts of a run that is over."""
-    Rows(client, barrier, None).discard(run)
-
-
-class _Turns:
-    """The turns of one visit."""
-
-    def __init__(self, rows: Rows, memory: Memory, visit: Visit) -> None:
-        self._rows = rows
+    def __init__(self, client: Client, memory: Memory, name: str, ttl: float | None = None) -> None:
+        super().__init__(name, ttl)
+        self._rows = Rows(client, name, ttl)
         self._memory = memory
-        self._visit = visit
+        self._where = memory.where.get(name)
+        self._known: Look | None = None
         self._row: Row | None = None
-        self._told = visit.size is None
-        # Remembered, not read: good for a transaction, which compares it, and for no answer.
-        self._state = None if self._told else memory.opened(visit.part.barrier)
-        self._where = memory.where(visit.part.barrier) or Where(self._known().control.run)
+        self._told = False
+        self._tally: Tally | None = None
+        self._first: dict[Listed, bytes] = {}
 
-    def turn(self) -> Arrival | None:
-        """Arrive first, look afterwards; None: something has changed, look again."""
-        if not self._tell():
+    def open(self, about: bytes) -> None:
+        """One request.  Another run has other rows for its parts."""
+        run = secrets.token_hex(6)
+        self._memory.opened.put(self.name, self._rows.open(Control(run=run), about))
+        self._go(Where(run))
+
+    def tell(self, visit: Visit) -> Look | None:
+        """Two requests, and one more for the first part that a process brings to a barrier."""
+        if visit.size is not None and not self._tell_size(visit.size):
             return None
-        self._record()
-        look = self._look()
-        control = look.state.control
-        if control.run != self._where.run:
-            self._forget()
+        here = self._where = self._where or Where(self._record().control.run)
+        if visit.value is not None and (self._row is None or self._row.where.run != here.run):
+            self._row = self._rows.put(here, visit.part, visit.value)
+        tally = self._tally = self._count(here)
+        control = tally.look.control
+        if control.run != here.run:
+            self.forget()
             self._go(Where(control.run))
             return None
         if control.done:
-            self._forget()
-            self._memory.forget(self._visit.part.barrier)
-            return _CLOSED
-        if self._moves(look) or self._prolongs(look):
+            self._memory.forget(self.name)
+        elif self._moves(here, tally) or self._prolongs(tally):
             return None
-        if not control.may_be_full(look.sealed + look.here):
-            return _WAITING
-        return self._claim(look)
+        elif tally.look.open and self._memory.where.get(self.name) is None:
+            self._go(here)
+        return tally.look._replace(arrived=tally.sealed + tally.here)
 
-    def _known(self) -> State:
-        """The record as it was read or written by this visit."""
-        if self._state is None:
-            self._state = self._rows.state()
-        return self._state
+    def look(self) -> Look:
+        """One request."""
+        return self._rows.state()
 
-    def _tell(self) -> bool:
-        """Write the size, once; False: the record has changed meanwhile."""
-        if self._told:
-            return True
-        state = self._known()
-        control = state.control
-        if not control.done and control.size != self._visit.size:
-            self._state = self._rows.swap(state, replace(control, size=self._visit.size))
-            if self._state is None:
-                return False
-            if control.run != self._where.run:
-                self._go(Where(control.run))
-        self._told = True
-        return True
+    def swap(self, look: Look, control: Control) -> bool:
+        """One request."""
+        if control.done:
+            self._memory.forget(self.name)
+            return self._rows.close(look, control)
+        if control.strays:
+            return True  # nothing to write: the claim keeps the stamps of what it chose
+        self._known = self._rows.swap(look, control)
+        return self._known is not None
 
-    def _record(self) -> None:
-        value = self._visit.value
-        if value is not None and (self._row is None or self._row.where.run != self._where.run):
-            self._row = self._rows.put(self._where, self._visit.part, value)
+    def listed(self, look: Look) -> Iterable[Listed]:
+        """One request a page; the first value of each part stays."""
+        self._first = earliest(self._rows.listed(look.control.run, self._tally))
+        return self._first
 
-    def _forget(self) -> None:
+    def about(self, look: Look) -> bytes:
+        """One request."""
+        return self._rows.kept().about or b""
+
+    def claim(self, look: Look, control: Control) -> bytes | None:
+        """Two requests: what is kept is read, and written again with the stamps of what was chosen.
+
+        Who takes a claim over keeps its choice.
+        """
+        kept, self._known = self._rows.kept(), None
+        if kept.look.version != look.version:
+            return None
+        stamps = kept.chosen
+        if look.control.owner is None:
+            stamps = b"".join(self._first[each] for each in control.chosen(self._first) or ())
+        return (kept.about or b"") if self._rows.swap_all(kept, control, stamps) else None
+
+    def parts(self) -> Iterator[tuple[Part, bytes]]:
+        """One request, and one a page of values; one more a page while nothing is claimed."""
+        kept = self._rows.kept()
+        control = kept.look.control
+        if control.done:
+            return
+        if control.owner is not None:
+            wanted = set(_stamps(kept.chosen))
+        else:
+            wanted = set(earliest(self._rows.listed(control.run)).values())
+        for place, member, stamp, value in self._rows.values(control.run):
+            if stamp in wanted:
+                yield Part(self.name, place, member, ""), value
+
+    def forget(self) -> None:
+        """One request."""
         if self._row is not None:
             self._rows.forget(self._row)
             self._row = None
 
-    def _look(self) -> Look:
-        found = self._rows.look(self._where)
-        if found is None:  # no row is there to show the record
-            return Look(self._known())
-        self._state = None
-        return found
+    def discard(self, look: Look) -> None:
+        """One request."""
+        self._rows.discard(look.control.run)
+
+    def _record(self) -> Look:
+        """The control record as this operation has read or written it."""
+        if self._known is None:
+            self._known = self.look()
+        return self._known
+
+    def _tell_size(self, size: int) -> bool:
+        """Write the size, once; False: the record has changed meanwhile."""
+        if self._told:
+            return True
+        # Remembered, not read: good for a transaction, which compares it, and for no answer.
+        self._known = self._known or self._memory.opened.pop(self.name)
+        look = self._record()
+        if not look.control.done and look.control.size != size:
+            if not self.swap(look, look.control.sized(size)):
+                return False
+            if self._where is not None and self._where.run != look.control.run:
+                self._go(Where(look.control.run))
+        self._told = True
+        return True
+
+    def _count(self, here: Where) -> Tally:
+        tally = self._rows.look(here)
+        if tally is None:  # no row is there to show the record
+            return Tally(self._record())
+        self._known = None
+        return tally
 
     def _go(self, where: Where) -> None:
         self._where = where
-        self._memory.keep(self._visit.part.barrier, where)
+        self._memory.where.put(self.name, where)
 
-    def _moves(self, look: Look) -> bool:
+    def _moves(self, here: Where, tally: Tally) -> bool:
         """Keep the buckets: true if there is something new to look at.
 
         After the seal can be seen each bucket is counted by whoever sees it uncounted, and again by
         everybody whose row is in it and who had not seen the seal before.  So the last one to look
         sees every row that was inserted before.
         """
-        here = self._where
-        if look.counts < look.seals:
+        if tally.counts < tally.seals:
             self._rows.count_sealed(here.run)
-        elif look.seals > here.bucket:
+        elif tally.seals > here.bucket:
             if self._row is not None and self._row.where == here:
-                self._rows.counted(here, look.here)
-            self._go(Where(here.run, look.seals))
-        elif look.here >= FULL and look.seals == here.bucket:
+                self._rows.counted(here, tally.here)
+            self._go(Where(here.run, tally.seals))
+        elif tally.here >= FULL and tally.seals == here.bucket:
             self._rows.seal(here)
         else:
             return False
         return True
 
-    def _prolongs(self, look: Look) -> bool:
+    def _prolongs(self, tally: Tally) -> bool:
         """Let the record live as long as this part; seldom needed."""
-        ttl = self._visit.ttl
-        if look.left is None or (ttl is not None and look.left >= ttl):
+        if tally.left is None or (self.ttl is not None and tally.left >= self.ttl):
             return False
         kept = self._rows.kept()
-        self._rows.swap_all(kept, kept.state.control, kept.chosen)
-        self._state = None
+        self._rows.swap_all(kept, kept.look.control, kept.chosen)
+        self._known = None
         return True
 
-    def _claim(self, look: Look) -> Arrival | None:
-        """Claim what was looked at; None if it has changed meanwhile."""
-        control = look.state.control
-        if not self._visit.may_take(control.owner):
-            return Arrival(Outcome.HELD, holder=control.owner.delivery if control.owner else "")
-        chosen = None if control.owner else control.chosen(self._rows.listed(control.run, look))
-        if control.owner is None and chosen is None:
-            return _WAITING
-        kept = self._rows.kept()
-        if kept.state.version != look.state.version:
-            self._state = None
-            return None
-        stamps = kept.chosen if chosen is None else b"".join(chosen)
-        return self._claimed(kept, stamps or b"")
 
-    def _claimed(self, kept: Kept, stamps: bytes) -> Arrival | None:
-        part = self._visit.part
-        mine = Owner(part.place, part.member, part.delivery)
-        control = replace(kept.state.control, owner=mine)
-        held = kept.state.control.owner == mine
-        if not held and not self._rows.swap_all(kept, control, stamps):
-            self._state = None
-            return None
-        return Arrival(Outcome.CLAIMED, parts=len(stamps) // _STAMP, about=kept.about or b"")
+def earliest(listed: Iterable[Key]) -> dict[Listed, bytes]:
+    """The first stamp of each part: its first value stays."""
+    first: dict[Listed, bytes] = {}
+    for place, member, stamp in listed:
+        first[place, member] = min(stamp, first.get((place, member), stamp))
+    return first
 
 
 def _stamps(chosen: bytes | None) -> Iterator[bytes]:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kvbackends import Part
+from kvbackends.barriers import NOTHING, Control, Look
 from kvbackends_cassandra import versions
 from kvbackends_cassandra.client import Client
-from kvbackends_cassandra.control import Control, Key, decode
 from kvbackends_cassandra.times import seconds
 
 FULL = 128
@@ -78,18 +78,14 @@ _VALUES = (
 _DISCARD = "DELETE FROM {barriers} USING TIMESTAMP ? WHERE barrier = ? AND run = ?"
 
 
-class State(NamedTuple):
-    """The control record as it was read."""
-
-    control: Control = Control()
-    version: bytes | None = None
-    """None: there is none, and `control` expects nothing."""
+Key = tuple[int, str, bytes]
+"""Place, member and stamp: the key of one recorded value of a part."""
 
 
 class Kept(NamedTuple):
     """All that is kept for the barrier as a whole."""
 
-    state: State
+    look: Look
     about: bytes | None
     chosen: bytes | None
     """The stamps of the parts that the first claim found."""
@@ -110,10 +106,10 @@ class Row(NamedTuple):
     stamp: bytes
 
 
-class Look(NamedTuple):
+class Tally(NamedTuple):
     """The control record, and how many rows there are."""
 
-    state: State
+    look: Look
     left: float | None = None
     """Seconds that the record will be there; None: for ever."""
     seals: int = 0
@@ -140,44 +136,44 @@ class Rows:
 
     # -- the control record -------------------------------------------------------------------
 
-    def state(self) -> State:
+    def state(self) -> Look:
         """The control record."""
         rows = self._client.rows(_STATE, (self._barrier,))
-        return State(decode(rows[0][1]), rows[0][2]) if rows else State()
+        return Look(Control.decode(rows[0][1]), rows[0][2]) if rows else NOTHING
 
     def kept(self) -> Kept:
         """The control record, and what is with it."""
         rows = self._client.rows(_KEPT, (self._barrier,))
         if not rows:
-            return Kept(State(), None, None)
+            return Kept(NOTHING, None, None)
         _, control, version, about, chosen = rows[0]
-        return Kept(State(decode(control), version), about, chosen)
+        return Kept(Look(Control.decode(control), version), about, chosen)
 
-    def open(self, control: Control, about: bytes) -> State:
+    def open(self, control: Control, about: bytes) -> Look:
         """Write the record whatever is there."""
         mine = versions.first()
         values = (self._long, control.encode(), mine, about, self._barrier, mine)
         self._client.decide(_OPEN, values, mine)
-        return State(control, mine)
+        return Look(control, mine)
 
-    def swap(self, state: State, control: Control) -> State | None:
-        """Replace the record if it is still `state`."""
-        mine = versions.after(state.version)
-        values = (self._long, control.encode(), mine, self._barrier, state.version)
+    def swap(self, look: Look, control: Control) -> Look | None:
+        """Replace the record if it is still what was looked at."""
+        mine = versions.after(look.version)
+        values = (self._long, control.encode(), mine, self._barrier, look.version)
         applied = self._client.decide(_SWAP, values, mine).applied
-        return State(control, mine) if applied else None
+        return Look(control, mine) if applied else None
 
     def swap_all(self, kept: Kept, control: Control, chosen: bytes | None) -> bool:
         """Replace the record if it is still the one in `kept`; what is with it lives as long."""
-        mine = versions.after(kept.state.version)
+        mine = versions.after(kept.look.version)
         values = (self._long, control.encode(), mine, kept.about, chosen)
-        condition = (self._barrier, kept.state.version)
+        condition = (self._barrier, kept.look.version)
         return self._client.decide(_SWAP_ALL, values + condition, mine).applied
 
-    def close(self, state: State, control: Control) -> bool:
-        """Write the tombstone if the record is still `state`."""
-        mine = versions.after(state.version)
-        values = (self._ttl, control.encode(), mine, None, None, self._barrier, state.version)
+    def close(self, look: Look, control: Control) -> bool:
+        """Write the tombstone if the record is still what was looked at."""
+        mine = versions.after(look.version)
+        values = (self._ttl, control.encode(), mine, None, None, self._barrier, look.version)
         return self._client.decide(_SWAP_ALL, values, mine).applied
 
     # -- parts --------------------------------------------------------------------------------
@@ -195,13 +191,13 @@ class Rows:
         key = (self._barrier, *row.where, row.part.place, row.part.member, row.stamp)
         self._client.rows(_FORGET, key)
 
-    def look(self, where: Where) -> Look | None:
+    def look(self, where: Where) -> Tally | None:
         """Count in one request; None if there is nothing to count."""
         rows = self._client.rows(_LOOK, (self._barrier, *where))
         if not rows:
             return None
         lives = [left for left in rows[0][6:8] if left is not None]
-        found = Look(State(decode(rows[0][4]), rows[0][5]), min(lives, default=None))
+        found = Tally(Look(Control.decode(rows[0][4]), rows[0][5]), min(lives, default=None))
         for bucket, count, counts, total, *_ in rows:
             if bucket == _SEALS:
                 found = found._replace(seals=count, counts=counts, sealed=total)
@@ -225,11 +221,11 @@ class Rows:
         values = (self._long, max(count, 1), count, self._barrier, where.run, where.bucket)
         self._client.rows(_COUNTED, values)
 
-    def listed(self, run: str, look: Look | None = None) -> Iterator[Key]:
+    def listed(self, run: str, tally: Tally | None = None) -> Iterator[Key]:
         """The keys of all values."""
         page = FIRST_PAGE
-        if look is not None and look.here:
-            page = _page(look.kilobytes * 1024 // look.here)
+        if tally is not None and tally.here:
+            page = _page(tally.kilobytes * 1024 // tally.here)
         for rows in self._client.stream(_LIST, (self._barrier, run), page, lambda _: page):
             yield from (row[:3] for row in rows)
 

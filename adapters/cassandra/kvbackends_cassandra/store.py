@@ -10,21 +10,19 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
 
 from kvbackends import (
-    Arrival,
     Entry,
     Feature,
     Limits,
     Offer,
-    Part,
     PerProcess,
     Rank,
     RankOf,
     Store,
     StoreURL,
 )
-from kvbackends_cassandra import barriers, versions
 from kvbackends_cassandra import options as settings
-from kvbackends_cassandra.barriers import Visit
+from kvbackends_cassandra import versions
+from kvbackends_cassandra.barriers import CassandraBarrier, Memory
 from kvbackends_cassandra.client import Client, Connecting, Plan
 from kvbackends_cassandra.errors import CassandraUnavailable
 from kvbackends_cassandra.options import CassandraOptions
@@ -66,7 +64,7 @@ class CassandraStore(Store):
             ttl_step=2.0,  # see `times.seconds`
         )
         self._entry_ttl = entry_ttl
-        self._memory = barriers.Memory()
+        self._memory = Memory()
         self._client: PerProcess[Client] = PerProcess(
             Connecting(plan), close=Client.close, abandon=Client.abandon
         )
@@ -160,43 +158,9 @@ class CassandraStore(Store):
         for page in self._client().stream(_SCAN, (), LISTED, lambda _: LISTED):
             yield from (key for (key,) in page if key.startswith(prefix))
 
-    # -- barriers -----------------------------------------------------------------------------
-
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """One request."""
-        barriers.open_barrier(self._client(), self._memory, barrier, about, ttl)
-
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        """Two requests in the process that opened the barrier, else three."""
-        return barriers.visit(self._client(), self._memory, Visit(part, ttl, size=size))
-
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """Two requests."""
-        barriers.expect_more(self._client(), part, slot, member, ttl)
-
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        """Two requests, and one more for the first part that a process brings to a barrier."""
-        return barriers.visit(self._client(), self._memory, Visit(part, ttl, value, evict))
-
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
-        """One request, and one a page of values."""
-        return barriers.parts(self._client(), barrier)
-
-    def renew(self, part: Part) -> bool:
-        """One request."""
-        return barriers.renew(self._client(), part)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """Two requests for the tombstone, one for the result, one for all parts."""
-        run = barriers.close(self._client(), self._memory, part, ttl)
-        if offer is not None:
-            self.offer(offer, rank_of)
-        if run is not None:
-            barriers.discard(self._client(), part.barrier, run)
+    def barrier(self, name: str, ttl: float | None) -> CassandraBarrier:
+        """A part is two requests, the first one of a process three."""
+        return CassandraBarrier(self._client(), self._memory, name, ttl)
 
     # -- the rest -----------------------------------------------------------------------------
 

@@ -122,6 +122,15 @@ class TestRequests:
         assert requests(store.renew, last) == 1
         assert requests(store.close_barrier, last, 60, result, rank_of) == 4
 
+    def test_a_process_looks_once(self, store, requests, key, cassandra_url):
+        """The first part in a process that did not begin the chord takes one request more."""
+        opener = open_store(cassandra_url, NO_RETRY)
+        opener.open_barrier(key, b"", 60)
+        opener.expect(publisher(key), 4, 60)
+        opener.close()
+        costs = [requests(store.arrive, part(key, place), b"v", 60) for place in range(3)]
+        assert costs == [3, 2, 2]
+
     def test_a_part_is_flat(self, store, requests, key, monkeypatch):
         """Bounded requests for each, and few above two, whatever came before."""
         monkeypatch.setattr(barriers, "FULL", 10)
