@@ -11,12 +11,11 @@ USER = "kv"
 # Each letter that a URL cannot hold as it is.
 USERS_PASSWORD = "50%:/@?#"
 ADMINISTRATORS_PASSWORD = "of-the-administrator"
-# What `kvbackends-redis` asks for, and no more.
+# What the README of `kvbackends-redis` asks for, and no more: commands, then those within scripts.
 ALLOWED = (
-    "+get +set +mget +exists +getrange +rename +unlink +pexpire +persist +pttl +type +scan +incrby "
-    "+hget +hset +hsetnx +hmget +hgetall +hlen +hincrby +hscan "
-    "+publish +subscribe +unsubscribe +pubsub|numsub "
-    "+eval +evalsha +hello +ping +select"
+    "+get +mget +set +unlink +scan +pexpire +evalsha +eval +ping +subscribe +unsubscribe +hmget "
+    "+hgetall +hlen +hscan +select "
+    "+getrange +exists +persist +pttl +rename +incrby +publish +pubsub +hget +hset +hsetnx +hincrby"
 )
 
 

@@ -17,7 +17,7 @@ import redis
 
 
 def redis_round_trip(url: str) -> bool:
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url, protocol=2) as client:  # 3 asks for the right to say HELLO
         client.set("key", b"value")
         return bool(client.get("key") == b"value")
 

@@ -81,9 +81,16 @@ def test_a_socket_is_the_only_way_in():
 
 
 def test_a_user_may_not_do_more_than_is_needed(acl):
-    with redis.Redis.from_url(acl.url) as client:
+    with redis.Redis.from_url(acl.url, protocol=2) as client:
         assert client.set("key", b"value")
-        for command in ("FLUSHALL", "KEYS *", "CONFIG GET port", "SHUTDOWN", "REPLICAOF NO ONE"):
+        for command in (
+            "FLUSHALL",
+            "KEYS *",
+            "CONFIG GET port",
+            "SHUTDOWN",
+            "CLUSTER RESET",
+            "REPLICAOF NO ONE",
+        ):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.execute_command(*command.split())
 
