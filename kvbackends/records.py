@@ -79,6 +79,12 @@ class Offer(NamedTuple):
     """Seconds from now; None keeps it for ever."""
     facets: Mapping[str, str] = {}
     """Searchable properties (state, task, worker, time), for stores that can find by them."""
+    advisory: bool = False
+    """Nobody waits for the answer: a store may send the write, and answer True at once.
+
+    What it sends next has the answers before; it must not read them as its own.  A write that the
+    store refuses is logged, and one whose connection is lost is lost, without an error.
+    """
 
 
 class Part(NamedTuple):

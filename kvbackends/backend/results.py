@@ -15,6 +15,7 @@ from kvbackends.backend.compat import (
     BackendGetMetaError,
     BackendStoreError,
     EncodeError,
+    current_task,
     json_object,
     json_text,
     kombu_reads_json,
@@ -131,6 +132,9 @@ class Results(Base):
             rank=rank_of_state(state),
             ttl=self.times.of_state(state),
             facets=facets(meta, request) if self.has_facets else {},
+            # Not RETRY: it is the last that its task stores, so its answer would be waited for
+            # just as long.  Not other states: who stores them may go on to tell somebody to look.
+            advisory=state == states.STARTED and current_task() is not None,
         )
 
     def _payload(self, meta: dict[str, Any]) -> bytes:

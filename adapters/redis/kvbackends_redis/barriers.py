@@ -6,7 +6,7 @@ from typing import NamedTuple
 from kvbackends import Arrival, Offer, Part, RankOf
 from kvbackends_redis import scripts
 from kvbackends_redis.connections import Connections, checked
-from kvbackends_redis.ranked import Seen, ranked
+from kvbackends_redis.ranked import DIGITS, Seen, ranked
 from kvbackends_redis.scripts import milliseconds
 
 TAG = 36
@@ -74,7 +74,7 @@ def finish(
     name, *who = part
     keys = (*keys_of(name), offer.key)
     first = (*who, evict or "", milliseconds(ttl))
-    result = offer.value, +offer.rank, milliseconds(offer.ttl)
+    result = offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
 
     def attempt(seen: Seen) -> object:
         return connections.run(scripts.FINISH, keys, *first, *result, *seen)
@@ -90,7 +90,7 @@ def close_barrier(
     if offer is None:
         connections.run(scripts.CLOSE, keys, milliseconds(ttl))
         return
-    result = offer.value, +offer.rank, milliseconds(offer.ttl)
+    result = offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
 
     def attempt(seen: Seen) -> object:
         return connections.run(scripts.CLOSE, (*keys, offer.key), milliseconds(ttl), *result, *seen)

@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hiredis import pack_command
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.scripts import Script
-from kvbackends_redis.wire import MOST_OWED, Settle, Wire
+from kvbackends_redis.wire import MOST_OWED, Settle, Wire, pack
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Connections:
 
     def call(self, *command: Any) -> Any:
         """Send one command; its answer."""
-        packed = pack_command(command)
+        packed = pack(command)
         wire = self._take()
         try:
             wire.send(packed)
@@ -98,7 +97,7 @@ class Connections:
         That is after the next exchange of this connection, by the thread which makes that, or in
         `close`.  It is told nothing if the connection is lost before.
         """
-        packed = pack_command(command)
+        packed = pack(command)
         wire = self._take()
         try:
             wire.send(packed)
@@ -112,9 +111,9 @@ class Connections:
     def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Run a script that the server most likely knows."""
         try:
-            return self.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            return self.call("EVALSHA", script.digest, str(len(keys)), *keys, *arguments)
         except UnknownScript:  # a new server, a failover, SCRIPT FLUSH: EVAL makes it known
-            return self.call("EVAL", script.text, len(keys), *keys, *arguments)
+            return self.call("EVAL", script.text, str(len(keys)), *keys, *arguments)
 
     def spelled(self, script: Script) -> Script:
         """The script as this server is to run it."""
@@ -256,7 +255,7 @@ def checked(answers: Sequence[Any]) -> Sequence[Any]:
 
 def _packed(commands: Sequence[Command]) -> list[bytes]:
     """In one piece, which is one system call, unless it is large."""
-    pieces = [pack_command(command) for command in commands]
+    pieces = [pack(command) for command in commands]
     return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
 
 

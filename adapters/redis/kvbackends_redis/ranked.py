@@ -5,16 +5,24 @@ import re
 import uuid
 from collections.abc import Callable
 
+from redis.exceptions import NoScriptError
+
 from kvbackends import Offer, RankOf
 from kvbackends_redis import scripts
 from kvbackends_redis.connections import Connections, checked
-from kvbackends_redis.errors import UnknownScript
+from kvbackends_redis.errors import UnknownScript, translated
 from kvbackends_redis.scripts import milliseconds
 
-Seen = tuple[str, int]
+Seen = tuple[str, str]
 """The SHA-1 of a stored record that the client has ranked, and its rank."""
 
-UNSEEN: Seen = ("", 0)
+UNSEEN: Seen = ("", "0")
+
+DIGITS = "0123"
+"""Ranks as the scripts take them."""
+
+OVER_NOTHING = "0"
+"""A rank to which no record yields."""
 
 INLINE = 16_384
 """Bytes.  A larger value does not go through Lua, which copies it twice: see `_commit`."""
@@ -33,7 +41,10 @@ def is_staged(key: bytes) -> bool:
 
 def offer(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
     """Store a ranked record, and tell who listens: one round trip."""
-    step = _store if len(offer.value) <= INLINE or not _has_room(offer.key) else _commit
+    is_small = len(offer.value) <= INLINE or not _has_room(offer.key)
+    if offer.advisory and is_small:
+        return _advise(connections, offer, rank_of)
+    step = _store if is_small else _commit
     answer = step(connections, offer, UNSEEN)
     while type(answer) is bytes:
         answer = step(connections, offer, seen(answer, rank_of))
@@ -53,19 +64,41 @@ def ranked(attempt: Callable[[Seen], object], rank_of: RankOf) -> object:
 
 def seen(record: bytes, rank_of: RankOf) -> Seen:
     """What the client tells the script of the record that it was asked about."""
-    return hashlib.sha1(record, usedforsecurity=False).hexdigest(), int(rank_of(record))
+    return hashlib.sha1(record, usedforsecurity=False).hexdigest(), DIGITS[rank_of(record)]
 
 
 def _store(connections: Connections, offer: Offer, seen: Seen) -> object:
-    key, value, rank, ttl, _ = offer
-    return connections.run(scripts.OFFER, (key,), value, +rank, milliseconds(ttl), *seen)
+    key, value, rank, ttl, *_ = offer
+    return connections.run(scripts.OFFER, (key,), value, DIGITS[rank], milliseconds(ttl), *seen)
+
+
+def _advise(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
+    """Send the record without waiting; what the script could not do is done when it has answered.
+
+    By then a newer record may be there, which must not be replaced by this one.
+    """
+    key, value, rank, ttl, *_ = offer
+    script, lifetime = connections.spelled(scripts.OFFER), milliseconds(ttl)
+
+    def settle(answer: object) -> None:
+        if type(answer) is bytes:  # stored only if that is still what is there
+            _store(connections, offer, seen(answer, rank_of))
+        elif isinstance(answer, NoScriptError):
+            connections.call("EVAL", script.text, "1", key, value, OVER_NOTHING, lifetime, *UNSEEN)
+        elif isinstance(answer, Exception):
+            raise translated(answer)
+
+    connections.post(
+        settle, "EVALSHA", script.digest, "1", key, value, DIGITS[rank], lifetime, *UNSEEN
+    )
+    return True
 
 
 def _commit(connections: Connections, offer: Offer, seen: Seen) -> object:
     """The value crosses the wire once, and is renamed when the rank allows it."""
     staged = f"{_beside(offer.key)}{_STAGED}{uuid.uuid4().hex}"
     script = connections.spelled(scripts.COMMIT)
-    rest = 2, offer.key, staged, +offer.rank, milliseconds(offer.ttl), *seen
+    rest = 2, offer.key, staged, DIGITS[offer.rank], milliseconds(offer.ttl), *seen
     put, answer = connections.send(
         ("SET", staged, offer.value, "PX", STAGED_FOR), ("EVALSHA", script.digest, *rest)
     )

@@ -50,9 +50,9 @@ _FOREVER = 10**15
 
 
 @functools.lru_cache(64)
-def milliseconds(ttl: float | None) -> int | str:
+def milliseconds(ttl: float | None) -> str:
     """A ttl as the server takes it: rounded up, so that no key dies early; '' is for ever."""
-    return "" if ttl is None else min(-int(-ttl * 1000 // 1), _FOREVER)
+    return "" if ttl is None else str(min(-int(-ttl * 1000 // 1), _FOREVER))
 
 
 def arrival(answer: object) -> Arrival:

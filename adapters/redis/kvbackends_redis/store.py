@@ -32,10 +32,10 @@ class RedisStore(Store):
     # Not DURABLE: whether a confirmed write survives a restart is the server's configuration.
     promises = Feature.AUTOEXPIRE | Feature.SHARED
     limits = Limits(value_bytes=512 * 1024 * 1024, ttl_step=0.002)
-    transient_errors = (Unavailable,)
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self.transient_errors = (Unavailable, *endpoint.errors)
         self._connections: PerProcess[Any] = PerProcess(
             self._connect,
             close=lambda connections: connections.close(),
@@ -97,7 +97,10 @@ class RedisStore(Store):
         return plain.compare_and_set(self._connections(), key, value, version, ttl)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """One script, which reads the rank off the record; a second where only we can."""
+        """One script, which reads the rank off the record; a second where only we can.
+
+        An advisory offer is only sent; its answer comes with that to a later command.
+        """
         return ranked.offer(self._connections(), offer, rank_of)
 
     def touch(self, key: str, ttl: float | None) -> bool:

@@ -33,6 +33,18 @@ _CLOSED.close()
 _PING = pack_command(("PING",))
 
 
+def pack(command: tuple[Any, ...]) -> bytes:
+    """The command as it is sent.
+
+    Numbers are spelled here: hiredis kills the process where a signal's handler raises, as that of
+    a soft time limit does, while it spells one.
+    """
+    if int in map(type, command):
+        command = tuple([str(each) if type(each) is int else each for each in command])
+    packed: bytes = pack_command(command)
+    return packed
+
+
 class Wire:
     """A connection for one call at a time; it connects when it is used.
 
