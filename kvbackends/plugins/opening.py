@@ -28,7 +28,25 @@ def open_store(url: str, settings: Mapping[str, Any] | None = None) -> Store:
 
 def core_options(url: StoreURL, settings: Mapping[str, Any] | None = None) -> CoreOptions:
     """The options of `url` that the core keeps."""
-    return fill(CoreOptions, url.query, settings or {})
+    settings = settings or {}
+    transport = settings.get("result_backend_transport_options") or {}
+    policy = _policy(transport.get("retry_policy") or {})
+    return fill(
+        CoreOptions,
+        url.query,
+        {**settings, "result_backend_transport_options": {**policy, **transport}},
+    )
+
+
+def _policy(celerys: Mapping[str, Any]) -> dict[str, Any]:
+    """Celery's `retry_policy`, as our options have it.  Our steps double: there is no step."""
+    start, longest = celerys.get("interval_start"), celerys.get("interval_max")
+    return {
+        "retry_timeout": celerys.get("timeout"),
+        "retry_attempts": celerys.get("max_retries"),
+        "retry_first_ms": start and start * 1000,
+        "retry_longest_ms": longest and longest * 1000,
+    }
 
 
 def _layered(store: Store, url: StoreURL, core: CoreOptions) -> Store:

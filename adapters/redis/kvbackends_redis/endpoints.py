@@ -14,7 +14,7 @@ from kvbackends import ConfigurationError, InvalidOption, StoreURL
 from kvbackends_redis import tls
 from kvbackends_redis.options import CELERYS_TIMEOUT, TIMEOUT, RedisOptions, SentinelOptions
 from kvbackends_redis.sentinel import Address, PrimaryConnection, Sentinels, SSLPrimaryConnection
-from kvbackends_redis.symbols import instance
+from kvbackends_redis.symbols import exceptions, instance
 
 PORT, SENTINELS_PORT = 6379, 26_379
 SOCKETS = ("unix", "redis+socket")
@@ -42,6 +42,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """How many replicas have to confirm a write, and how long they may take."""
     seeds: tuple[Address, ...] = ()
     """Nodes of a cluster; `arguments` has no address then."""
+    errors: tuple[type[Exception], ...] = ()
+    """More exceptions after which another attempt may succeed."""
     for_the_client: dict[str, Any] = {}
     """More arguments, for redis-py's own client only."""
 
@@ -139,6 +141,7 @@ def _endpoint(
         options.wait_replicas,
         options.wait_timeout,
         seeds,
+        tuple(exceptions("additional_connection_errors", options.additional_connection_errors)),
         {name: value for name, value in more.items() if value is not None},
     )
     if options.wait_replicas and options.wait_timeout >= timeout:

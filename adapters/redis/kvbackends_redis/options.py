@@ -68,7 +68,7 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         bool, option("TCP keepalive.", setting="redis_socket_keepalive")
     ] = True
     socket_read_size: Annotated[
-        int | None, _POSITIVE, option("Bytes that backend.client reads at once.")
+        Annotated[int, _POSITIVE] | None, option("Bytes that backend.client reads at once.")
     ] = None
     retry_on_timeout: Annotated[
         bool,
@@ -96,8 +96,7 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         ),
     ] = 100
     timeout: Annotated[
-        float | None,
-        _POSITIVE,
+        Annotated[float, _POSITIVE] | None,
         option("Seconds to wait for a connection; as long as for an answer by default."),
     ] = None
     health_check_interval: Annotated[

@@ -1,7 +1,7 @@
 """What an option names by its dotted name."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from kvbackends import InvalidOption
@@ -19,9 +19,8 @@ def instance(option: str, named: Any, kind: type[T]) -> T:
 
 def exceptions(option: str, named: Any) -> Iterator[type[Exception]]:
     """Exception classes: one, or several, or their dotted names."""
-    if isinstance(named, str):
-        named = named.split(",")
-    for each in named if isinstance(named, (list, tuple, set, frozenset)) else [named]:
+    several = named.split(",") if isinstance(named, str) else named
+    for each in several if isinstance(several, Iterable) else [several]:
         found = symbol(option, each.strip()) if isinstance(each, str) else each
         if not (isinstance(found, type) and issubclass(found, Exception)):
             raise InvalidOption(f"option {option!r}: {each!r} is no class of exceptions")

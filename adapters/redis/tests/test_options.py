@@ -1,0 +1,253 @@
+"""Each option and each setting of Celery's works, or says why not."""
+
+import threading
+import time
+import uuid
+
+import pytest
+import redis
+from celery import Celery
+from celery.app.defaults import NAMESPACES
+from celery.backends.redis import RedisBackend
+from kvbackends_redis import ClusterStore, RedisStore
+from kvbackends_redis.connections import Connections
+from kvbackends_redis.endpoints import of_cluster, of_server
+from kvbackends_redis.errors import Unavailable
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS
+
+from kvbackends import (
+    ConfigurationError,
+    InvalidOption,
+    StoreUnavailable,
+    StoreURL,
+    UnknownOption,
+    open_store,
+)
+from kvbackends.layers.layer import innermost
+from kvbackends.options import declared, fill
+from kvbackends.plugins.opening import core_options
+from tests.servers import redis_server
+from tests.servers.redis_cluster import redis_cluster
+
+TRANSPORT = "result_backend_transport_options"
+
+
+CLIENTS = ("decode_responses=true", "protocol=3", "socket_read_size=1000", "encoding=latin-1")
+"""Options of the plain client."""
+
+
+def made(url: str, **settings: object):
+    parsed = StoreURL.parse(url)
+    if "cluster" in parsed.scheme:
+        return of_cluster(parsed, fill(ClusterStore.options_type, parsed.query, settings))
+    return of_server(parsed, fill(RedisStore.options_type, parsed.query, settings))
+
+
+def test_every_option_that_the_driver_reads_from_a_url_is_known():
+    known = {each.name for each in declared(RedisStore.options_type)}
+    assert set(URL_QUERY_ARGUMENT_PARSERS) <= known
+
+
+def test_every_setting_of_celerys_backend_is_known():
+    """Those that its defaults declare, and those that its code asks for besides."""
+    known = {each.setting for each in declared(RedisStore.options_type)}
+    declared_there = {f"redis_{name}" for name in NAMESPACES["redis"] if name != "__old__"}
+    asked_besides = {
+        "redis_client_name",
+        "redis_backend_health_check_interval",
+        "redis_backend_credential_provider",
+    }
+    assert declared_there | asked_besides <= known
+
+
+def test_an_unknown_option_is_refused():
+    for scheme in ("redis", "redis+cluster"):
+        with pytest.raises(UnknownOption, match="master_name"):
+            open_store(f"{scheme}://h?master_name=x")
+    with pytest.raises(UnknownOption, match="socket_timeout"):
+        open_store("sentinel://h?socket_timeot=1")
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("redis+cluster://", [("localhost", 6379)]),
+        ("redis+cluster://a:1,b:2", [("a", 1), ("b", 2)]),
+        ("redis+cluster://a;b:2/0", [("a", 6379), ("b", 2)]),
+        ("redis+cluster://u:pw@a:1;redis+cluster://u:pw@b:2", [("a", 1), ("b", 2)]),
+        ("rediss+cluster://[::1]:1,a", [("::1", 1), ("a", 6379)]),
+    ],
+)
+def test_the_nodes_of_a_cluster(url, hosts):
+    endpoint = made(url)
+    assert list(endpoint.seeds) == hosts
+    assert endpoint.at(("c", 3))["host"] == "c"
+    assert endpoint.kind is (redis.SSLConnection if "rediss" in url else redis.Connection)
+    if "rediss" in url:
+        assert endpoint.arguments["ssl_cert_reqs"] == "required"
+        assert endpoint.arguments["ssl_check_hostname"] is True
+    if "pw" in url:
+        assert endpoint.arguments["password"] == "pw"
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "message"),
+    [
+        ("redis://h?ssl_include_verify_flags=X", {}, "rediss"),
+        ("rediss://h?ssl_include_verify_flags=NOTHING", {}, "VerifyFlags"),
+        ("redis://h", {"redis_backend_use_ssl": {"nonsense": 1}}, "nonsense"),
+        ("redis://h?wait_replicas=1&wait_timeout=9", {}, "wait_timeout"),
+        ("redis://h?wait_replicas=-1", {}, "wait_replicas"),
+        ("redis://h?protocol=4", {}, "protocol"),
+        ("redis://h", {TRANSPORT: {"additional_connection_errors": "no.such.Error"}}, "import"),
+        ("redis://h", {TRANSPORT: {"additional_connection_errors": [dict]}}, "exceptions"),
+    ],
+)
+def test_what_cannot_be_is_said(url, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        made(url, **settings)
+
+
+def test_flags_of_verification():
+    arguments = made("rediss://h?ssl_include_verify_flags=VERIFY_X509_STRICT").arguments
+    assert [flag.name for flag in arguments["ssl_include_verify_flags"]] == ["VERIFY_X509_STRICT"]
+
+
+def test_additional_errors_are_repeated(redis_url, monkeypatch):
+    """What the driver raises besides its own errors, for example in a credential provider."""
+
+    class Passing(Exception):
+        pass
+
+    settings = {TRANSPORT: {"additional_connection_errors": (Passing, "decimal.DivisionByZero")}}
+    store = open_store(redis_url, settings)
+    call, failures = Connections.call, iter([Passing()])
+
+    def failing(connections: Connections, *command: object) -> object:
+        for error in failures:
+            raise error
+        return call(connections, *command)
+
+    monkeypatch.setattr(Connections, "call", failing)
+    store.set("key", b"v", 60)
+    assert store.get("key")
+    store.close()
+    other = open_store(redis_url)
+    failures = iter([Passing()])
+    with pytest.raises(Passing):
+        other.set("key", b"v", 60)
+    other.close()
+
+
+def test_celerys_retry_policy_is_ours():
+    policy = {"timeout": 3.0, "max_retries": 7, "interval_start": 0.5, "interval_max": 2}
+    options = core_options(StoreURL.parse("redis://h"), {TRANSPORT: {"retry_policy": policy}})
+    assert (options.retry_timeout, options.retry_attempts) == (3.0, 7)
+    assert (options.retry_first_ms, options.retry_longest_ms) == (500, 2000)
+    url = StoreURL.parse("redis://h?retry_timeout=9")
+    options = core_options(
+        url, {TRANSPORT: {"retry_policy": {"timeout": 3.0, "max_retries": None}}}
+    )
+    assert options.retry_timeout == 9
+    assert options.retry_attempts == float("inf")
+    with pytest.raises(InvalidOption, match="retry_timeout"):
+        core_options(StoreURL.parse("redis://h"), {TRANSPORT: {"retry_policy": {"timeout": "x"}}})
+
+
+def test_a_policy_bounds_a_call():
+    settings = {TRANSPORT: {"retry_policy": {"timeout": 0.5}}}
+    store = open_store("redis://127.0.0.1:1", settings)
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store.get("key")
+    assert time.monotonic() - began < 3
+
+
+def test_a_prefix_for_all_keys(redis_url):
+    """`global_keyprefix`, as Celery's own backend has it."""
+    options = {TRANSPORT: {"global_keyprefix": "mine"}}
+    ours = Celery("app", broker="memory://", backend=f"kv+{redis_url}")
+    ours.conf.update(options)
+    theirs = Celery("app", broker="memory://", backend=redis_url)
+    theirs.conf.update(options)
+    task_id = str(uuid.uuid4())
+    ours.backend.store_result(task_id, 42, "SUCCESS")
+    assert ours.backend.client.exists(f"mine_celery-task-meta-{task_id}")
+    assert isinstance(theirs.backend, RedisBackend)
+    assert theirs.backend.get_result(task_id) == 42
+    theirs.backend.client.close()
+    ours.backend.store.close()
+
+
+def test_the_plain_client_has_its_own_options(redis_url):
+    store = innermost(open_store(f"{redis_url}?{'&'.join(CLIENTS)}&client_name=me"))
+    store.set("key", b"\xff", 60)
+    assert store.get("key").value == b"\xff"
+    store.set("key", b"text", 60)
+    assert store.client.get("key") == "text"
+    assert store.client.client_getname() == "me"
+    assert store._connections().call("CLIENT", "GETNAME") == b"me"
+    store.close()
+
+
+def test_who_waits_for_a_connection_waits_as_long_as_asked(redis_url):
+    parsed = StoreURL.parse(f"{redis_url}?max_connections=1&timeout=0.2")
+    store = RedisStore.from_url(parsed, fill(RedisStore.options_type, parsed.query, {}))
+    busy = threading.Thread(
+        target=lambda: store._connections().call("BLPOP", f"none-{uuid.uuid4()}", 1)
+    )
+    busy.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="max_connections"):
+        store.get("key")
+    assert time.monotonic() - began < 0.7
+    busy.join()
+    store.close()
+
+
+@pytest.mark.parametrize("version", ["7.0", "8"])
+def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version):
+    """A second attempt has nothing to do: WAIT must wait for the first one all the same."""
+    with redis_server(version=version) as primary, redis_server(version=version) as replica:
+        admin = redis.Redis(port=replica.port)
+        admin.replicaof("127.0.0.1", primary.port)
+        parsed = StoreURL.parse(f"{primary.url}?wait_replicas=1&wait_timeout=0.3")
+        store = RedisStore.from_url(parsed, fill(RedisStore.options_type, parsed.query, {}))
+        until = time.monotonic() + 20
+        while True:
+            try:
+                store.set("key", b"v", 60)
+                break
+            except Unavailable:
+                assert time.monotonic() < until
+        replica.pause()
+        try:
+            for _ in range(2):  # on another connection the second time
+                with pytest.raises(Unavailable, match="0 replicas"):
+                    store.touch("absent", 60)
+                with pytest.raises(Unavailable, match="0 replicas"):
+                    store.delete("absent")
+                store._connections()._free.clear()
+            assert store.get("key")  # reading waits for nobody
+        finally:
+            replica.resume()
+        store.set("key", b"v", 60)
+        assert [key for key in store.scan("") if "kvbackends" in key] == []
+        admin.close()
+        store.close()
+
+
+def test_replicas_confirm_on_a_cluster():
+    with redis_cluster() as cluster:
+        store = innermost(open_store(f"{cluster.url}?wait_replicas=1&wait_timeout=2"))
+        for i in range(30):
+            store.set(f"key-{i}", b"v" * i, 60)
+        assert len(store.get_batch([f"key-{i}" for i in range(30)])) == 30
+        store.delete_batch([f"key-{i}" for i in range(30)])
+        assert store.get("key-3") is None
+        store.close()
+        store = innermost(open_store(f"{cluster.url}?wait_replicas=2&wait_timeout=0.1"))
+        with pytest.raises(Unavailable, match="1 replicas"):
+            store.set("key", b"v", 60)
+        store.close()
