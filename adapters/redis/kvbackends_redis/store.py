@@ -32,10 +32,10 @@ class RedisStore(Store):
     # Not DURABLE: whether a confirmed write survives a restart is the server's configuration.
     promises = Feature.AUTOEXPIRE | Feature.SHARED
     limits = Limits(value_bytes=512 * 1024 * 1024, ttl_step=0.002)
-    transient_errors = (Unavailable,)
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self.transient_errors = (Unavailable, *endpoint.errors)
         self._connections: PerProcess[Any] = PerProcess(
             self._connect,
             close=lambda connections: connections.close(),
