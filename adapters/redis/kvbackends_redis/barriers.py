@@ -6,6 +6,7 @@ from typing import NamedTuple
 from kvbackends import Arrival, Offer, Part, RankOf
 from kvbackends_redis import scripts
 from kvbackends_redis.connections import Connections, checked
+from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.ranked import DIGITS, Seen, ranked
 from kvbackends_redis.scripts import milliseconds
 
@@ -142,10 +143,13 @@ def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]
     seen: set[bytes] = set()
     while True:
         for part, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if part not in seen and wanted.yields(part):
+            if part not in seen:
                 seen.add(part)
-                place, _, member = part.decode().partition(":")
-                yield Part(barrier, int(place), member, ""), value
+                if wanted.yields(part):
+                    place, _, member = part.decode().partition(":")
+                    yield Part(barrier, int(place), member, ""), value
         if int(cursor) == 0:
-            return
+            break
         cursor, pairs = connections.call("HSCAN", values, cursor, "COUNT", PAIRS)
+    if len(seen) < count:  # a cursor means nothing to the server that has them since
+        raise Unavailable("the parts changed servers, or were removed, while they were read")

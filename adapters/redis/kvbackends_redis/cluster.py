@@ -65,9 +65,9 @@ class ClusterConnections:
         """Run a script that the node most likely knows."""
         script = self.spelled(script)
         try:
-            return self.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            return self.call("EVALSHA", script.digest, str(len(keys)), *keys, *arguments)
         except UnknownScript:
-            return self.call("EVAL", script.text, len(keys), *keys, *arguments)
+            return self.call("EVAL", script.text, str(len(keys)), *keys, *arguments)
 
     def spelled(self, script: Script) -> Script:
         """The script, as this cluster tells waiters: where it can, only those of one shard."""

@@ -270,6 +270,28 @@ def test_a_chord_waits_until_its_slot_has_moved(cluster, store, moving):
     retrying.close()
 
 
+def test_parts_that_move_while_they_are_read_are_read_again(cluster, store, moving):
+    """The cursor of one server means nothing to another: fewer would look like expired ones."""
+    barrier = f"celery-taskset-meta-{uuid.uuid4()}"
+    store.open_barrier(barrier, b"about", 600)
+    for place in range(3000):
+        store.arrive(Part(barrier, place, "m", "d"), b"v", 600)
+    slot = slot_of(keys_of(barrier)[0])
+    incomplete = 0
+    for _ in range(6):
+        reading = store.parts(barrier)
+        first = next(reading)
+        moving.whole(slot)
+        try:
+            assert len([first, *reading]) == 3000
+        except Unavailable:
+            incomplete += 1
+    assert incomplete
+    retrying = open_store(cluster.url)
+    assert len(list(retrying.parts(barrier))) == 3000
+    retrying.close()
+
+
 def test_slots_move_while_eight_threads_write(cluster, moving):
     """Nothing is lost, nothing is refused, and every chord is claimed once."""
     store = open_store(cluster.url)
