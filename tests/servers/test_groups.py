@@ -111,7 +111,9 @@ def test_sentinels_and_what_they_watch_let_nobody_in_without_a_password(group):
             assert connection.recv(100).startswith(b"-NOAUTH")
 
 
+@pytest.mark.slow
 def test_a_replica_takes_over_from_a_primary_that_was_killed(group):
+    """Also proven, in `make test`, by tests/e2e/test_failover.py."""
     primary, replica = group.primary_of("key"), group.replica_of("key")
     primary.kill()
     assert eventually(lambda: group.primary_of("key") is replica, 30)

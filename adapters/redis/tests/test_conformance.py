@@ -85,3 +85,25 @@ class TestACL(StoreSuite):
     def store_url(cls, redis_acl_url: str) -> str:
         """A server that this session has started."""
         return redis_acl_url
+
+
+class TestSentinel(StoreSuite):
+    """Whichever server three Sentinels name; they and it want passwords."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_sentinel_url: str) -> str:
+        """Servers that this session has started."""
+        return redis_sentinel_url
+
+
+class TestCluster(StoreSuite):
+    """Three primaries: each key has its node."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_cluster_url: str) -> str:
+        """Servers that this session has started."""
+        return redis_cluster_url
