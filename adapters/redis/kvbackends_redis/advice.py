@@ -13,7 +13,7 @@ _ADVICE = {
         "correct the user and the password in the URL or in the settings redis_username and "
         "redis_password"
     ),
-    "no permissions|NOPERM|can't (?:run|access|publish)": (
+    "[Nn]o permissions|NOPERM|can't (?:run|access|publish)": (
         "give its user the commands, keys and channels that the adapter's README lists"
     ),
     "DB index": "the server has fewer databases: name another one at the end of the URL",
