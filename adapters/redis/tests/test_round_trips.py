@@ -17,6 +17,7 @@ from tests.backend.tasks import add_tasks
 from tests.servers.proxy import Counts, FaultProxy
 
 MANY = 2500
+STARTED = "STARTED, then SUCCESS"
 
 
 class OnTheWire:
@@ -61,14 +62,18 @@ def bed(redis_url: str) -> Iterator[Bed]:
 @pytest.mark.parametrize("title", OPERATIONS)
 def test_each_operation_costs_what_it_costs_on_a_store_that_has_everything(bed, title):
     """The page's column of SQLite, whose calls of the store are round trips here."""
-    assert OPERATIONS[title](bed) == committed()[title]["sqlite"]
+    spent = OPERATIONS[title](bed)
+    if title == STARTED:  # whose first answer may come before the second is sent, or with its own
+        assert 1 <= spent <= committed()[title]["sqlite"]
+    else:
+        assert spent == committed()[title]["sqlite"]
 
 
 PROMISED = {
     "`delay()`": 0,
     "store a final result": 1,
     "store a final result, one is there": 1,
-    "STARTED, then SUCCESS": 2,  # and the first is not waited for: see test_deferred.py
+    STARTED: 2,  # and the first is not waited for: see test_deferred.py
     "get of a ready result": 1,
     f"get of {MANY} ready results": 3,
     f"save a group of {MANY}": 1,
