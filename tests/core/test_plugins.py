@@ -80,6 +80,7 @@ class TestSchemes:
     def test_known_adapter(self, scheme: str, monkeypatch: pytest.MonkeyPatch):
         """A known scheme that is not installed: the exact line that installs it."""
         monkeypatch.setattr(registry, "entry_points", lambda **_: [])
+        monkeypatch.setattr(registry, "_adapters", {})
         line = f'pip install "kvbackends[{EXTRAS[scheme]}]"'
         assert install_line(scheme) == line
         with pytest.raises(UnknownScheme) as raised:
