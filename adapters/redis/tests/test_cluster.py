@@ -27,10 +27,12 @@ from kvbackends import (
 )
 from kvbackends.options import fill
 from tests.servers import redis_cluster
+from tests.servers.redis_access import ALLOWED
 from tests.servers.redis_cluster import ClusterNode, RedisCluster
 
 LARGE = 20_000
 SLOTS = 16_384
+MORE_ON_A_CLUSTER = "+cluster|slots +asking +ssubscribe +sunsubscribe +spublish"
 
 
 @pytest.fixture(scope="module")
@@ -407,6 +409,35 @@ def test_a_cluster_has_one_database(open_cluster):
         open_cluster("redis+cluster://h/1")
     with pytest.raises(ConfigurationError, match=r"rediss\+cluster"):
         open_cluster("redis+cluster://h?ssl_ca_certs=f")
+
+
+def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, moving):
+    """On a cluster there are a few more; the keys and channels begin like Celery's."""
+    for node in cluster.nodes:
+        node.run(f"ACL SETUSER few on >pw ~celery* &celery* -@all {ALLOWED} {MORE_ON_A_CLUSTER}")
+    store = open_cluster(cluster.url.replace("//", "//few:pw@"))
+    keys = [new_key() for _ in range(30)]
+    subscription = store.subscribe()
+    subscription.watch(keys)
+    for key in keys:
+        store.offer(offer(key, LARGE if key is keys[0] else 0), unready)
+    assert subscription.wait(5)
+    moving.whole(slot_of(keys[0]))
+    assert len(store.get_batch(keys)) == 30
+    barrier = f"celery-taskset-meta-{uuid.uuid4()}"
+    part = Part(barrier, 0, "m", "d")
+    store.open_barrier(barrier, b"about", 60)
+    store.expect(part._replace(place=-1, member="size"), 1, 60)
+    assert store.finish(offer(new_key()), part, unready, 60).outcome is Outcome.CLAIMED
+    store.close_barrier(part, 60, None, unready)
+    tag = uuid.uuid4()
+    here = f"celery-{{{tag}}}"
+    ends = moving.begin(slot_of(here))
+    assert store.offer(offer(here), unready)  # ASKING
+    moving.end(slot_of(here), *ends)
+    subscription.unwatch(keys)
+    subscription.close()
+    store.delete_batch(keys)
 
 
 def test_one_living_seed_is_enough(cluster, open_cluster):
