@@ -30,7 +30,7 @@ def ready(**_):
 
 @signals.after_task_publish.connect
 def published(sender=None, headers=None, **_):
-    if sender == "e2e.body":
+    if sender in {"e2e.body", "e2e.total"}:
         diary.write("published", id=headers["id"])
 
 

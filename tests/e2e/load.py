@@ -65,7 +65,8 @@ class Load:
         # the thread that imports it first one that nobody can join.
         assert site.app.backend.store
         self._tasks = Sender(self._task, 0.05)
-        self._senders = [self._tasks, Sender(self._chord, 0.2)]
+        self._chords = Sender(self._chord, 0.2)
+        self._senders = [self._tasks, self._chords]
 
     def _task(self, n: int) -> tuple[AsyncResult, Any]:
         return self._site.sig("late", n).delay(), n
@@ -135,6 +136,11 @@ class Load:
             within = sum(began <= _done(each) <= until for each in metas.values())
             print(f"{len(metas)} results, {within} of tasks that ended in the trouble")
             assert within >= least, "too few tasks ended while it went wrong"
+
+    def ended_once(self) -> None:
+        """No body was published a second time."""
+        bodies = [result.id for result, _ in self._chords.sent]
+        assert [body for body in bodies if self._site.published(body) != 1] == []
 
     def _sent(self) -> list[tuple[AsyncResult, Any]]:
         return [each for sender in self._senders for each in sender.sent if each[0] is not None]

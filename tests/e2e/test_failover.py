@@ -1,0 +1,119 @@
+"""The primary is killed under a prefork worker and its client, and a replica takes its place.
+
+Nobody but Sentinels or the cluster does anything about it.
+"""
+
+import threading
+from typing import Any
+
+import pytest
+from celery import chord
+from celery.result import AsyncResult
+
+from tests.e2e.load import Load
+from tests.e2e.site import Site
+from tests.servers import GROUPS, Group
+from tests.servers.process import eventually
+from tests.servers.redis import RedisServer
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module", params=GROUPS)
+def group(request):
+    with GROUPS[request.param]("--appendonly", "yes") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(make_site, group: Group) -> Site:
+    site = make_site("redis", url=group.url, query="retry_timeout=60")
+    site.worker("-c", "4")
+    return site
+
+
+class Held:
+    """A chord of three parts: one has ended, the test lets the others go, one by one.
+
+    Somebody waits for its end from the beginning.
+    """
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.site = site
+        self.gates = [f"{name}-down", f"{name}-promoted"]
+        held = [site.sig("held", gate, number) for number, gate in enumerate(self.gates)]
+        ended = site.sig("late", 2)
+        self.result: AsyncResult = chord([*held, ended])(site.sig("body"))
+        self.values: list[Any] = []
+        self._waiter = threading.Thread(target=self._wait)
+        self._waiter.start()
+        for gate in self.gates:
+            site.until(lambda gate=gate: site.said("running", name=gate), f"{gate} runs")
+        last = self.result.parent.results[-1].id
+        site.until(lambda: site.state(last) == "SUCCESS", "a part has ended")
+
+    @property
+    def key(self) -> str:
+        """What chooses the node of a cluster that has the chord's barrier: its hash tag."""
+        return f"{{{self.result.parent.id}}}"
+
+    def _wait(self) -> None:
+        self.values = self.result.get(timeout=90)
+
+    def ends(self) -> None:
+        self._waiter.join(90)
+        assert self.values == [0, 1, 2], self.site.logs()
+        assert self.site.published(self.result.id) == 1
+
+
+def kill_when_the_replica_has_all(primary: RedisServer, replica: RedisServer) -> None:
+    """Kill it under load, so that nothing is lost that was confirmed.
+
+    Replication is asynchronous: what a primary confirms just before its end, its replica may never
+    have seen. So its clients' writes are held back first, unanswered, until both have come to the
+    same offset: each store() that has returned is on the replica then.
+    """
+    assert "+OK" in primary.run("CLIENT PAUSE 60000 WRITE")
+    assert eventually(lambda: offset(primary, "master") == offset(replica, "slave"))
+    primary.kill()
+
+
+def offset(server: RedisServer, role: str) -> str:
+    """Up to where a server's data go, in the stream of all changes."""
+    lines = server.run("INFO replication").splitlines()
+    return next(line for line in lines if line.startswith(f"{role}_repl_offset:")).partition(":")[2]
+
+
+def test_a_replica_is_promoted_under_load_and_in_the_middle_of_a_chord(site, group):
+    """All that was stored is there, all that was waited for comes, each chord ends once."""
+    held = Held(site, "chord")
+    primary, replica = group.primary_of(held.key), group.replica_of(held.key)
+    with Load(site) as load, load.trouble():
+        kill_when_the_replica_has_all(primary, replica)
+        site.let_go(held.gates[0])
+        site.until(lambda: group.primary_of(held.key) is replica, "the replica is promoted")
+        site.let_go(held.gates[1])
+    held.ends()
+    load.ended_once()
+    primary.restart()
+
+
+@pytest.mark.slow
+def test_what_a_replica_has_confirmed_survives_a_kill_at_any_moment(make_site, group):
+    """With `wait_replicas=1` there is no store() that returned and that only the primary had.
+
+    The killed server is started again, as a supervisor would: without it there is no replica.
+    """
+    group.settle()
+    site = make_site("redis", url=group.url, query="retry_timeout=90&wait_replicas=1")
+    site.worker("-c", "4")
+    held = Held(site, "confirmed")
+    primary, replica = group.primary_of(held.key), group.replica_of(held.key)
+    with Load(site) as load, load.trouble():
+        primary.kill()
+        site.let_go(held.gates[0])
+        site.until(lambda: group.primary_of(held.key) is replica, "the replica is promoted")
+        primary.restart()
+        site.let_go(held.gates[1])
+    held.ends()
+    load.ended_once()
