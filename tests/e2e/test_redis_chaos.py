@@ -30,7 +30,8 @@ def proxy(server):
 @pytest.fixture
 def site(make_site, server, proxy) -> Site:
     """Its broker is another server, to which the way is good."""
-    site = make_site("redis", url=proxy.url_of(server.url), query="retry_timeout=60")
+    url = proxy.url_of(server.url)
+    site = make_site("redis", url=url, query="retry_timeout=60", task_track_started=True)
     site.worker("-c", "2", "-I", "tests.e2e.reports")
     return site
 
