@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import redis
+from redis import cluster
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode
 from redis.retry import Retry
 
 from kvbackends import ConfigurationError, InvalidOption, StoreURL
@@ -100,6 +100,8 @@ def of_cluster(url: StoreURL, options: RedisOptions) -> Endpoint:
     secured = tls.arguments(url, options)
     kind = redis.Connection if secured is None else redis.SSLConnection
     place = {"socket_keepalive": options.socket_keepalive, **(secured or {})}
+    if hasattr(cluster, "ClusterParser"):  # before redis-py 6 only this one knew redirections
+        place["parser_class"] = cluster.ClusterParser
     return _endpoint(kind, url, options, place, tuple(_addresses(url, options, PORT)))
 
 
@@ -118,7 +120,7 @@ def plain_client(endpoint: Endpoint) -> redis.Redis | redis.RedisCluster:
         del arguments[name]
     if issubclass(endpoint.kind, redis.SSLConnection):
         arguments["ssl"] = True
-    node: Any = ClusterNode  # it has no types
+    node: Any = cluster.ClusterNode  # it has no types
     nodes = [node(*address) for address in endpoint.seeds]
     return redis.RedisCluster(startup_nodes=nodes, max_connections=endpoint.most, **arguments)
 

@@ -434,6 +434,7 @@ def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, mov
     here = f"celery-{{{tag}}}"
     ends = moving.begin(slot_of(here))
     assert store.offer(offer(here), unready)  # ASKING
+    moving.keys(slot_of(here), *ends)
     moving.end(slot_of(here), *ends)
     subscription.unwatch(keys)
     subscription.close()
