@@ -71,10 +71,11 @@ def arranged(header: Tree | None, values: Mapping[tuple[int, str], Any]) -> list
     `values` are by (index, task id).  Without a header, or where it does not fit, they follow
     index and id, which every dispatcher orders alike.
     """
-    ordered = [values[key] for key in sorted(values)]
-    if header is None:
+    keys = sorted(values)
+    ordered = [values[key] for key in keys]
+    if header is None or keys == list(enumerate(header)):
         return ordered
-    left = dict(sorted(values.items()))
+    left = dict(zip(keys, ordered, strict=True))
     try:
         tops = [_take(node, place, left) for place, node in enumerate(header)]
     except KeyError:

@@ -43,6 +43,7 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
         super().__init__(app, expires=expires, url=url, **kwargs)
         self.thread_safe = True
         self.task_prefix = text(self.task_keyprefix)
+        self.chord_prefix = text(self.chord_keyprefix)
         self.extended = bool(app.conf.result_extended)
         self._redacted = str(parsed)
         self.times = Times(app.conf, self.expires, core_options(parsed, app.conf).claim_lease)

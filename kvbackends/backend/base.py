@@ -19,12 +19,13 @@ class Base(CeleryBackend):
     _pending_results: Any
     extended: bool
     task_prefix: str
+    chord_prefix: str
 
     def key_of(self, task_id: str | bytes) -> str:
         """What Celery's `get_key_for_task` returns, as the store takes it."""
         if type(task_id) is str and task_id:
             return self.task_prefix + task_id
-        return self.task_prefix + text(task_id) if task_id else text(self.get_key_for_task(task_id))
+        return text(self.get_key_for_task(task_id))
 
     def keys_of(self, task_ids: Iterable[Any]) -> dict[str, Any]:
         """The ids by their keys, each once."""
@@ -37,4 +38,6 @@ class Base(CeleryBackend):
 
 def text(key: str | bytes) -> str:
     """A key as the store takes it; Celery's own keys are bytes."""
+    if type(key) is str:
+        return key
     return key.decode() if isinstance(key, bytes) else str(key)

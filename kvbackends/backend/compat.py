@@ -3,8 +3,9 @@
 Each has a test that fails when the name is gone (`tests/backend/test_compat.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from json import JSONDecoder
+from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from typing import Any
 
 from celery._state import get_current_task
@@ -48,6 +49,7 @@ __all__ = [
     "current_request",
     "current_task",
     "json_object",
+    "json_objects",
     "json_text",
     "kombu_reads_json",
     "kombu_writes_json",
@@ -61,18 +63,34 @@ FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 """Celery 5.7 itself fails what is chained after a chord that failed."""
 
 
-_decoder: Any = JSONDecoder(object_hook=kombu_json.object_hook)
-_scan = _decoder.scan_once
-"""What kombu's decoder does once it has found out that it is asked for JSON."""
+_hooked: Any = JSONDecoder(object_hook=kombu_json.object_hook)
+_plain: Any = JSONDecoder()
+"""The same for texts in which nothing is for the hook, which costs as much again."""
 
 
 def json_object(payload: Any) -> Any:
     """What kombu makes of an object in JSON and UTF-8; None where kombu has to say it itself."""
-    if type(payload) is not bytes or not payload.startswith(b"{"):
-        return None
+    return _scanned(payload) if type(payload) is bytes and payload.startswith(b"{") else None
+
+
+def json_objects(payloads: Sequence[Any]) -> list[Any] | None:
+    """The same of many, which are decoded as one array; None where it has to be one by one."""
     try:
-        text = payload.decode()
-        value, end = _scan(text, 0)
+        joined = b"[%b]" % b",".join(payloads)
+    except TypeError:
+        return None
+    found = _scanned(joined)
+    # A broken one may end what another began, or be two.
+    whole = found is not None and len(found) == len(payloads)
+    return found if whole and all(type(each) is dict for each in found) else None
+
+
+def _scanned(data: bytes) -> Any:
+    # The hook looks for a key "__type__", which may be written with escapes.
+    decoder = _hooked if b"__type__" in data or b"\\u00" in data else _plain
+    try:
+        text = data.decode()
+        value, end = decoder.scan_once(text, 0)
     except Exception:  # noqa: BLE001 - kombu says what is wrong
         return None
     return value if end == len(text) else None
@@ -84,8 +102,25 @@ def kombu_reads_json() -> bool:
     return decoder is not None and decoder is kombu_json.loads
 
 
-json_text: Callable[[Any], str] = kombu_json.JSONEncoder().encode
-"""What kombu's encoder does once it has found out that it is asked for JSON."""
+def json_text(data: Any) -> str:
+    """What kombu's encoder writes, in one piece; what refers to itself ends in a RecursionError."""
+    return "".join(_pieces(data, 0))
+
+
+def _encoding() -> Callable[[Any, int], Iterable[str]]:
+    """The encoder in C, made once: `json.JSONEncoder.encode` makes one for each object."""
+    encoder = kombu_json.JSONEncoder(check_circular=False)
+    if c_make_encoder is None:
+        return lambda data, _: (encoder.encode(data),)
+    separators = encoder.key_separator, encoder.item_separator
+    flags = encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
+    made: Callable[[Any, int], Iterable[str]] = c_make_encoder(
+        None, encoder.default, encode_basestring_ascii, None, *separators, *flags
+    )
+    return made
+
+
+_pieces = _encoding()
 
 
 def kombu_writes_json() -> bool:

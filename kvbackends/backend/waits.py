@@ -184,17 +184,17 @@ class Waits(Base):
         deadline = None if timeout is None else time.monotonic() + timeout
         keys = self.keys_of(ids)
         first = self._first_look(keys, timeout)
-        decoded, registered = self._decoder(), self._pending_results.weak
+        registered = self._pending_results.weak
         caches = not isinstance(self._cache, NoCache)
         # One generator for all: each further one costs a call for each record.
         for found in itertools.chain(
             (first,), self._later_looks(keys, timeout, deadline, interval, on_interval)
         ):
-            for key, value in found:
+            metas = self.decoded([value for _, value in found])
+            for (key, _), meta in zip(found, metas, strict=True):
                 if key not in keys:
                     continue
                 task_id = keys.pop(key)
-                meta = decoded(value)
                 if caches or task_id in registered:
                     self._deliver(task_id, meta)
                 for owner in owners.get(task_id, ()):
@@ -277,11 +277,11 @@ class Waits(Base):
         return look
 
     def _records(self, ids: Iterable[str]) -> dict[str, Meta]:
-        keys, decoded = self.keys_of(ids), self._decoder()
-        found = {keys[key]: value for key, value in get_many(self.store, keys)}
-        return {
-            each: decoded(found[each]) if each in found else dict(PENDING) for each in keys.values()
-        }
+        keys = self.keys_of(ids)
+        found = list(get_many(self.store, keys))
+        metas = self.decoded([value for _, value in found])
+        known = dict(zip((keys[key] for key, _ in found), metas, strict=True))
+        return {each: known.get(each) or dict(PENDING) for each in keys.values()}
 
 
 def _until_timeout(found: Iterator[tuple[str, Meta]]) -> Iterator[tuple[str, Meta]]:

@@ -108,8 +108,11 @@ class Guard(Layer):
         self, operation: Callable[..., Iterator[tuple[Part, bytes]]], barrier: str
     ) -> Iterator[tuple[Part, bytes]]:
         """The parts name the barrier as it was asked for."""
-        for part, value in operation(self._key(barrier)):
-            yield part._replace(barrier=barrier), value
+        key = self._key(barrier)
+        found = operation(key)
+        if key is barrier:
+            return found
+        return ((part._replace(barrier=barrier), value) for part, value in found)
 
     def around_renew(self, operation: Callable[..., bool], part: Part) -> bool:
         """Checks the key."""

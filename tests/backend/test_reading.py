@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from kvbackends.backend.compat import json_object
+from kvbackends.backend.compat import json_object, json_objects
 from kvbackends.backend.records import FINAL_JSON, Ranks
 from tests.backend.test_decoding import PLAIN, SPECIAL
 from tests.backend.versions import needs_57
@@ -77,13 +77,22 @@ class TestDecoding:
     @given(st.lists(PLAIN | st.sampled_from(SPECIAL), min_size=1, max_size=10))
     def test_many_values_are_what_celery_makes_of_each(self, values):
         backend = Celery(backend="kv+memory://", set_as_current=False).backend
-        decoded = backend._decoder()
-        for value in values:
-            meta = {"status": states.SUCCESS, "result": value}
-            payload = backend.encode(meta).encode()
+        metas = [{"status": states.SUCCESS, "result": value} for value in values]
+        payloads = [backend.encode(meta).encode() for meta in metas]
+        for payload, found in zip(payloads, backend.decoded(payloads), strict=True):
             expected = BaseKeyValueStoreBackend.decode_result(backend, payload)
-            assert decoded(payload) == backend.decode_result(payload) == expected
-            assert type(decoded(payload)["result"]) is type(expected["result"])
+            assert found == backend.decode_result(payload) == expected
+            assert type(found["result"]) is type(expected["result"])
+
+    @pytest.mark.parametrize("odd", [b'{"a": 1},{"b": 2}', b'{"a": [1', b"1", b"", "{}", None])
+    def test_one_odd_among_many_leaves_all_to_be_decoded_one_by_one(self, odd):
+        assert json_objects([b'{"a": 1}', b'{"b": 2}']) == [{"a": 1}, {"b": 2}]
+        assert json_objects([b'{"a": 1}', odd, b'{"b": 2}']) is None
+
+    @pytest.mark.parametrize("name", [b"__type__", rb"\u005f_type__", rb"__\u0074ype__"])
+    def test_values_of_other_types_are_found_however_they_are_written(self, name):
+        payload = b'{"a": {"%s": "bytes", "__value__": "x"}}' % name
+        assert json_object(payload) == json_objects([payload])[0] == {"a": b"x"}
 
     @given(st.binary(max_size=30) | st.text('{}[]":,1 \\u00e\n\ufeff', max_size=30))
     def test_any_bytes(self, data):
@@ -109,7 +118,7 @@ class TestDecoding:
     def test_depth(self, memory_app):
         payload = b'{"status": "SUCCESS", "result": %s1%s}' % (b"[" * 100_000, b"]" * 100_000)
         with pytest.raises((DecodeError, RecursionError)):
-            memory_app.backend._decoder()(payload)
+            list(memory_app.backend.decoded([payload]))
 
     def test_failures_are_exceptions(self, memory_app):
         backend = memory_app.backend
