@@ -1,23 +1,33 @@
 """Redis behind a network that fails, then standing still, then killed: nothing lost, none early."""
 
 import time
+from functools import partial
 
 import pytest
 import redis
 
 from tests.e2e.flood import Flood
 from tests.e2e.site import Site
-from tests.servers import redis_server
+from tests.servers import redis_server, valkey_server
 from tests.servers.proxy import FaultProxy
 
 TASKS, CHORDS = 2_000, 50
 MORE_TASKS, MORE_CHORDS = 300, 10
 
 
-@pytest.fixture
-def server():
+STORES = {
+    "7.0": redis_server,
+    "6.2": partial(redis_server, version="6.2"),
+    "8": partial(redis_server, version="8"),
+    "valkey": valkey_server,
+}
+PARAMS = [pytest.param(name, marks=[] if name == "7.0" else pytest.mark.slow) for name in STORES]
+
+
+@pytest.fixture(params=PARAMS)
+def server(request):
     """What it confirmed is on the disk; it is killed as by a power cut."""
-    with redis_server("--appendonly", "yes", "--appendfsync", "always") as started:
+    with STORES[request.param]("--appendonly", "yes", "--appendfsync", "always") as started:
         yield started
 
 

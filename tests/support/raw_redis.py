@@ -30,8 +30,8 @@ class Raw(AbstractContextManager["Raw"]):
         """What a subscriber was told up to now: it asks, and reads to the answer."""
         self._socket.sendall(b"PING\r\n")
         told: list[bytes] = []
-        while (message := self._answer())[0] == b"message":
-            told.append(message[2])
+        while (message := self._answer())[0] != b"pong":
+            told += message[2:] if message[0] == b"message" else []
         return told
 
     def __enter__(self) -> Self:

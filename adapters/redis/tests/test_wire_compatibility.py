@@ -139,11 +139,11 @@ def pair(request, pairs, monkeypatch) -> Pair:
 
 
 @contextmanager
-def heard(raw: Raw, key: str) -> Iterator[list[bytes]]:
-    """What is published on the channel of this name meanwhile."""
+def heard(raw: Raw, *keys: str) -> Iterator[list[bytes]]:
+    """What is published on the channels of these names meanwhile."""
     messages: list[bytes] = []
     with Raw(raw.url) as listener:
-        listener.ask("SUBSCRIBE", key)
+        listener.ask("SUBSCRIBE", *keys)
         yield messages
         messages += listener.messages()
 
@@ -172,6 +172,29 @@ def test_a_task_without_parent_and_children(pair, raw):
         stored.append(raw.ask("GET", app.backend.get_key_for_task("bare").decode()))
         raw.ask("DEL", app.backend.get_key_for_task("bare").decode())
     assert stored[0] == stored[1] != None  # noqa: E711 - one comparison tells both
+
+
+def test_the_results_of_a_chord_are_celerys(pair, raw):
+    """The header's, which here are stored together with their parts, and the body's."""
+    seen = []
+    for app in pair:
+        app.set_current()
+        header = [app.tasks[name].s(3).set(task_id=f"part-{name}") for name in ("echo", "add")]
+        keys = [f"part-{name}" for name in ("echo", "add")] + ["the-body"]
+        keys = [app.backend.get_key_for_task(each).decode() for each in keys]
+        with heard(raw, *keys) as messages:
+            chord(header, app=app)(app.tasks["total"].s().set(task_id="the-body"))
+            group_id = app.bench.sent[-1].request["group"]
+            app.bench.run_all()
+        stored = [raw.ask("GET", key) for key in keys]
+        left = [round(raw.ask("PTTL", key) / 1000) for key in keys]
+        assert sorted(messages) == sorted(stored)
+        seen.append((stored, left, group_id))
+        raw.ask("DEL", *keys)
+    (of_celery, lives, group), (ours, our_lives, our_group) = seen
+    if b"part" in of_celery[0]:  # not compressed: the group's id is each chord's own
+        assert [each.replace(our_group.encode(), group.encode()) for each in ours] == of_celery
+    assert our_lives == lives
 
 
 def test_a_group_is_stored_as_celerys_and_restored_by_the_other(pair, raw):
