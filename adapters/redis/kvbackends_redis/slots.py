@@ -47,6 +47,7 @@ class Slots:
         self._seeds = seeds
         self._connect = connect
         self._nodes: dict[Address, Node] = {}
+        self._named = set(seeds)
         self._serving: list[Node | None] = [None] * SLOTS
         self._looking = threading.Lock()
         self._looked = 0.0
@@ -128,17 +129,17 @@ class Slots:
     def _candidates(self) -> Iterable[Address]:
         known = list(self._nodes)
         random.shuffle(known)
-        return dict.fromkeys((*known, *self._seeds))
+        return dict.fromkeys((*known, *self._seeds, *self._named))
 
     def _adopt(self, answer: tuple[Node, list[Any]]) -> None:
         teller, ranges = answer
         serving: list[Node | None] = [None] * SLOTS
-        named = {*self._seeds}
+        named = set(self._seeds)
         for first, last, *servers in ranges:
             addresses = [_address(server, teller) for server in servers]
             named.update(addresses)
             serving[first : last + 1] = [self._node(addresses[0])] * (last - first + 1)
-        self._serving = serving
+        self._serving, self._named = serving, named
         self._known = True
         self.sharded = all(map(_has_sharded_channels, self.primaries()))
         for address in [address for address in self._nodes if address not in named]:

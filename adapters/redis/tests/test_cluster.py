@@ -449,6 +449,24 @@ def test_one_living_seed_is_enough(cluster, open_cluster):
         open_cluster("redis+cluster://127.0.0.1:1").get("key")
 
 
+def test_a_replica_knows_the_cluster_where_all_others_are_gone(cluster, open_cluster):
+    seed = cluster.nodes[0].port
+    store = open_cluster(f"redis+cluster://127.0.0.1:{seed}?socket_timeout=0.2")
+    store.ping()
+    for node in cluster.nodes[:3]:
+        node.pause()
+    try:
+        slots = store._connections().slots
+        slots.doubt()
+        teller, ranges = slots._asked()
+        assert teller.address[1] in {node.port for node in cluster.nodes[3:]}
+        assert ranges
+    finally:
+        for node in cluster.nodes[:3]:
+            node.resume()
+    cluster.settle()
+
+
 def test_a_forked_child_has_its_own_connections(store):
     keys = [new_key() for _ in range(20)]
     for key in keys:
