@@ -19,7 +19,7 @@ from tests.servers.redis import RedisServer
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(scope="module", params=GROUPS)
+@pytest.fixture(scope="module", params=["redis-cluster", "redis-sentinel"])
 def group(request):
     with GROUPS[request.param]("--appendonly", "yes") as started:
         yield started

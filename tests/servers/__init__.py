@@ -23,8 +23,8 @@ from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server, valkey_server
 from tests.servers.redis_access import redis_acl_server, redis_socket_server, redis_tls_server
-from tests.servers.redis_cluster import RedisCluster, redis_cluster
-from tests.servers.redis_sentinel import RedisSentinel, redis_sentinel
+from tests.servers.redis_cluster import RedisCluster, redis_cluster, redis_tls_cluster
+from tests.servers.redis_sentinel import RedisSentinel, redis_sentinel, redis_tls_sentinel
 
 __all__ = [
     "ALL",
@@ -45,6 +45,8 @@ __all__ = [
     "redis_sentinel",
     "redis_server",
     "redis_socket_server",
+    "redis_tls_cluster",
+    "redis_tls_sentinel",
     "redis_tls_server",
     "valkey_server",
 ]
@@ -71,6 +73,8 @@ SERVERS: dict[str, Callable[[], Server]] = {
 GROUPS: dict[str, Callable[[], Group[Any]]] = {
     "redis-cluster": redis_cluster,
     "redis-sentinel": redis_sentinel,
+    "redis-tls-cluster": redis_tls_cluster,
+    "redis-tls-sentinel": redis_tls_sentinel,
 }
 
 ALL: dict[str, Callable[[], Server | Group[Any]]] = {**SERVERS, **GROUPS}

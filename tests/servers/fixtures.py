@@ -77,6 +77,18 @@ def redis_sentinel_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def redis_tls_cluster_url() -> Iterator[str]:
+    """The URL of a Redis Cluster of version 7.0 with TLS, with a client's certificate."""
+    yield from _url_of("redis-tls-cluster")
+
+
+@pytest.fixture(scope="session")
+def redis_tls_sentinel_url() -> Iterator[str]:
+    """The URL of three Sentinels of version 7.0 with TLS, with a client's certificate."""
+    yield from _url_of("redis-tls-sentinel")
+
+
+@pytest.fixture(scope="session")
 def memcached_url() -> Iterator[str]:
     """The URL of a memcached."""
     yield from _url_of("memcached")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Generic, Self, TypeVar
 
-from tests.servers.failure import ServerFailed
+from tests.servers.failure import TAIL, ServerFailed
 from tests.servers.process import Server, eventually
 
 Node = TypeVar("Node", bound=Server)
@@ -75,7 +75,7 @@ class Group(ABC, Generic[Node]):
             ServerFailed: They did not in time.
         """
         if not eventually(self._serves, self.patience):
-            output = "\n".join(node.output() for node in self.nodes)
+            output = "\n".join(node.output()[-TAIL:] for node in self.nodes)
             raise ServerFailed(f"{self.name} did not serve in {self.patience:g} s.\n{output}")
 
     def _serves(self) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+from typing import ClassVar
 
 from tests.servers.downloads import Wheel
 from tests.servers.process import HOST, Server, received_until
@@ -43,6 +44,7 @@ class RedisServer(Server):
 
     name = "redis"
     install = "apt-get install --no-install-recommends redis-server"
+    scheme: ClassVar[str] = "redis"
 
     def __init__(
         self, *arguments: str, wheel: Wheel | None = None, password: str | None = None
@@ -56,7 +58,12 @@ class RedisServer(Server):
     def url(self) -> str:
         """The URL of database 0."""
         credentials = f":{self.password}@" if self.password else ""
-        return f"redis://{credentials}{HOST}:{self.port}/0"
+        return f"{self.scheme}://{credentials}{HOST}:{self.port}/0{self.query}"
+
+    @property
+    def query(self) -> str:
+        """The options that a URL needs."""
+        return ""
 
     @property
     def version(self) -> str:

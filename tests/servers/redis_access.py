@@ -2,10 +2,15 @@
 
 import socket
 import ssl
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tests.servers.process import HOST
 from tests.servers.redis import DEBIAN, RedisServer, wheel_of
+
+if TYPE_CHECKING:
+    from tests.servers.certificates import Authority
 
 USER = "kv"
 # Each letter that a URL cannot hold as it is.
@@ -26,39 +31,61 @@ class TLSServer(RedisServer):
     it does not know, with a `.key` beside each.
     """
 
+    scheme = "rediss"
+    #: Who signs; None means an authority of its own.
+    authority: "Authority | None" = None
+
     def prepare(self) -> None:
-        """Make the authority and what it signs."""
+        """Make certificates."""
+        super().prepare()
         from tests.servers.certificates import Authority  # not every environment can make them
 
-        ours = Authority()
+        ours = self.authority or Authority()
         ours.write(self.folder / "ca.pem")
         for authority, name in ((ours, "server"), (ours, "client"), (Authority(), "stranger")):
             files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
             authority.issue(*files, *([HOST, "localhost"] if name == "server" else []))
 
     @property
-    def url(self) -> str:
-        """The URL of database 0, with the client's certificate."""
-        return self.url_with("client")
+    def query(self) -> str:
+        """The client's certificate."""
+        return self.query_with("client")
 
-    def url_with(self, certificate: str) -> str:
-        """The URL with one of the certificates, by the name of its file."""
+    def query_with(self, certificate: str) -> str:
+        """The options for one of the certificates, by the name of its file."""
         files = {"ca_certs": "ca.pem", "certfile": f"{certificate}.pem"}
         files["keyfile"] = f"{certificate}.key"
-        options = "&".join(f"ssl_{each}={self.folder}/{file}" for each, file in files.items())
-        return f"rediss://{HOST}:{self.port}/0?{options}"
+        return "?" + "&".join(f"ssl_{each}={self.folder}/{file}" for each, file in files.items())
 
     def settings(self) -> list[str]:
         """TLS is all there is on its only port."""
         files = ["--tls-cert-file", "server.pem", "--tls-key-file", "server.key"]
         clients = ["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "yes"]
-        return ["--port", "0", "--tls-port", str(self.port), *files, *clients]
+        port = ["--port", "0", "--tls-port", str(self.port)]
+        return [*super().settings(), *port, *files, *clients]
 
     def connect(self) -> socket.socket:
         """A new connection, with the client's certificate."""
         context = ssl.create_default_context(cafile=self.folder / "ca.pem")
         context.load_cert_chain(self.folder / "client.pem", self.folder / "client.key")
         return context.wrap_socket(super().connect(), server_hostname=HOST)
+
+
+class TLSMember(TLSServer):
+    """One of several that speak TLS with each other, too; `trust_each_other` is for all of them."""
+
+    def settings(self) -> list[str]:
+        """A primary and its replica are each other's client and server."""
+        return [*super().settings(), "--tls-replication", "yes"]
+
+
+def trust_each_other(servers: Iterable[TLSServer]) -> None:
+    """Let one authority sign for all of them."""
+    from tests.servers.certificates import Authority  # not every environment can make them
+
+    authority = Authority()
+    for server in servers:
+        server.authority = authority
 
 
 class SocketServer(RedisServer):

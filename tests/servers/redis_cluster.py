@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.servers.downloads import Wheel
 from tests.servers.failure import ServerFailed
 from tests.servers.group import Group, start_all
 from tests.servers.process import HOST, PORTS, bound, eventually, free_ports
 from tests.servers.redis import DEBIAN, RedisServer, wheel_of
+from tests.servers.redis_access import TLSMember, trust_each_other
 
 PRIMARIES = 3
 SLOTS = 16_384
@@ -34,12 +34,20 @@ class ClusterNode(RedisServer):
         """It is missed after two seconds."""
         cluster = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
         timing = ["--cluster-node-timeout", "2000", "--cluster-announce-ip", HOST]
-        return [*cluster, *timing]
+        return [*super().settings(), *cluster, *timing]
 
     @property
     def id(self) -> str:
         """What the others call it."""
         return self.run("CLUSTER MYID").split()[1]
+
+
+class TLSClusterNode(TLSMember, ClusterNode):
+    """One node of a cluster that speaks TLS, inside as well."""
+
+    def settings(self) -> list[str]:
+        """Of both kinds."""
+        return [*super().settings(), "--tls-cluster", "yes"]
 
 
 @dataclass(frozen=True)
@@ -71,19 +79,18 @@ class RedisCluster(Group[ClusterNode]):
     """Three primaries and their replicas; a replica takes over 3 s after its primary was killed.
 
     Args:
-        arguments: Of each node's command line, after our own.
-        wheel: Where the program is from; None means Debian's.
+        nodes: Six.
     """
 
     name = "redis-cluster"
 
-    def __init__(self, *arguments: str, wheel: Wheel | None = None) -> None:
-        super().__init__(ClusterNode(*arguments, wheel=wheel) for _ in range(2 * PRIMARIES))
-
     @property
     def url(self) -> str:
         """The URL that names every node."""
-        return f"redis+cluster://{','.join(f'{HOST}:{node.port}' for node in self.nodes)}"
+        one = self.nodes[0]
+        return (
+            f"{one.scheme}+cluster://{','.join(f'{HOST}:{n.port}' for n in self.nodes)}{one.query}"
+        )
 
     def put_together(self) -> None:
         """Slots to the primaries, then a meeting of all, then replicas; as `redis-cli` does it."""
@@ -153,4 +160,16 @@ def redis_cluster(*arguments: str, version: str = DEBIAN) -> RedisCluster:
         arguments: Of each node's command line.
         version: "7.0", "6.2", "8" or "valkey".
     """
-    return RedisCluster(*arguments, wheel=wheel_of(version))
+    wheel = wheel_of(version)
+    return RedisCluster(ClusterNode(*arguments, wheel=wheel) for _ in range(2 * PRIMARIES))
+
+
+def redis_tls_cluster(*arguments: str) -> RedisCluster:
+    """The same with TLS and client certificates, in Debian's version: no other knows `--tls-port`.
+
+    Args:
+        arguments: Of each node's command line.
+    """
+    nodes = [TLSClusterNode(*arguments) for _ in range(2 * PRIMARIES)]
+    trust_each_other(nodes)
+    return RedisCluster(nodes)

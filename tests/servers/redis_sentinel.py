@@ -1,14 +1,19 @@
 """A Redis primary and its replica, watched by three Sentinels; all want passwords. 3 s to start."""
 
 import contextlib
+import json
 import re
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, quote
 
 from tests.servers.downloads import Wheel
 from tests.servers.failure import ServerFailed
 from tests.servers.group import Group, start_all
 from tests.servers.process import HOST, eventually
 from tests.servers.redis import DEBIAN, RedisServer, wheel_of
+from tests.servers.redis_access import TLSMember, trust_each_other
 
+SENTINELS = 3
 PRIMARY_NAME = "kv"
 PASSWORD = "of-the-data"
 SENTINELS_PASSWORD = "of-the-sentinels"
@@ -19,12 +24,13 @@ class Replicated(RedisServer):
 
     name = "redis-replicated"
 
-    def __init__(self, *arguments: str, wheel: Wheel | None) -> None:
+    def __init__(self, *arguments: str, wheel: Wheel | None = None) -> None:
         super().__init__(*arguments, wheel=wheel, password=PASSWORD)
         self.follows: RedisServer | None = None
 
     def prepare(self) -> None:
         """The role that it starts with."""
+        super().prepare()
         role = f"replicaof {HOST} {self.follows.port}\n" if self.follows else ""
         (self.folder / "redis.conf").write_text(f"masterauth {PASSWORD}\n{role}")
 
@@ -39,12 +45,13 @@ class Sentinel(RedisServer):
 
     name = "redis-sentinel"
 
-    def __init__(self, watched: RedisServer, wheel: Wheel | None) -> None:
+    def __init__(self, watched: RedisServer, wheel: Wheel | None = None) -> None:
         super().__init__(wheel=wheel, password=SENTINELS_PASSWORD)
         self._watched = watched
 
     def prepare(self) -> None:
         """It wants a file of its own that it can write."""
+        super().prepare()
         lines = (
             f"port {self.port}",
             f"bind {HOST}",
@@ -58,33 +65,52 @@ class Sentinel(RedisServer):
         (self.folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
 
     def command(self) -> list[str]:
-        """All that it is told stands in its file."""
-        return [self.program(), "sentinel.conf", "--sentinel"]
+        """Nearly all that it is told stands in its file."""
+        return [self.program(), "sentinel.conf", "--sentinel", *self.settings()]
+
+    def settings(self) -> list[str]:
+        """Nothing but what a kind of server adds."""
+        return []
+
+
+class TLSReplicated(TLSMember, Replicated):
+    """Such a server with TLS."""
+
+
+class TLSSentinel(TLSMember, Sentinel):
+    """A Sentinel that speaks TLS, to the servers as well."""
 
 
 class RedisSentinel(Group[RedisServer]):
     """A primary, its replica and three Sentinels, which promote the replica 2 s after a kill.
 
     Args:
-        arguments: Of the command lines of primary and replica, after our own.
-        wheel: Where the program is from; None means Debian's.
+        data: The primary and the replica.
+        sentinels: Who watches the primary.
     """
 
     name = "redis-sentinel"
 
-    def __init__(self, *arguments: str, wheel: Wheel | None = None) -> None:
-        first, second = (Replicated(*arguments, wheel=wheel) for _ in range(2))
-        second.follows = first
-        self.data = [first, second]
-        self.sentinels = [Sentinel(first, wheel) for _ in range(3)]
-        super().__init__([*self.data, *self.sentinels])
+    def __init__(self, data: Sequence[Replicated], sentinels: Sequence[Sentinel]) -> None:
+        super().__init__([*data, *sentinels])
+        self.data = data
+        self.sentinels = sentinels
+        data[1].follows = data[0]
 
     @property
     def url(self) -> str:
         """The URL that names every Sentinel."""
         places = ";".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        one = self.data[0].query
         options = f"master_name={PRIMARY_NAME}&sentinel_password={SENTINELS_PASSWORD}"
-        return f"sentinel://:{PASSWORD}@{places}/0?{options}"
+        return f"sentinel://:{PASSWORD}@{places}/0{one}{'&' if one else '?'}{options}{self._tls}"
+
+    @property
+    def _tls(self) -> str:
+        """What tells redis-py to speak TLS with the Sentinels, in an option of its own."""
+        options = parse_qsl(self.sentinels[0].query.removeprefix("?"))
+        arguments = json.dumps({"ssl": True, **dict(options)})
+        return f"&sentinel_kwargs={quote(arguments)}" if options else ""
 
     def put_together(self) -> None:
         """Sentinels come last: who misses the replica looks again only ten seconds later."""
@@ -121,4 +147,18 @@ def redis_sentinel(*arguments: str, version: str = DEBIAN) -> RedisSentinel:
         arguments: Of the command lines of primary and replica.
         version: "7.0", "6.2", "8" or "valkey".
     """
-    return RedisSentinel(*arguments, wheel=wheel_of(version))
+    wheel = wheel_of(version)
+    data = [Replicated(*arguments, wheel=wheel) for _ in range(2)]
+    return RedisSentinel(data, [Sentinel(data[0], wheel) for _ in range(SENTINELS)])
+
+
+def redis_tls_sentinel(*arguments: str) -> RedisSentinel:
+    """The same with TLS and client certificates, in Debian's version: no other knows `--tls-port`.
+
+    Args:
+        arguments: Of the command lines of primary and replica.
+    """
+    data = [TLSReplicated(*arguments) for _ in range(2)]
+    sentinels = [TLSSentinel(data[0]) for _ in range(SENTINELS)]
+    trust_each_other([*data, *sentinels])
+    return RedisSentinel(data, sentinels)

@@ -1,16 +1,19 @@
 """Servers that serve together: they answer, survive the loss of one, and leave nothing behind."""
 
 import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import redis
+from _pytest.mark import ParameterSet
 from redis.cluster import ClusterNode
 
 from tests.servers import (
@@ -23,21 +26,22 @@ from tests.servers.process import PORTS, eventually
 from tests.servers.test_servers import ROOT, descendants, gone
 
 # One version of each is started in `make test`; the shapes are the same on the others.
+PLAIN = ["redis-cluster", "redis-sentinel"]
 OTHERS = ["6.2", "8", "valkey"]
+
+
+def started_as(name: str, *marks: pytest.MarkDecorator, **version: str) -> ParameterSet:
+    """How a group is started, with its data on disk."""
+    kind = "-".join([name, *version.values()])
+    return pytest.param(
+        partial(GROUPS[name], "--appendonly", "yes", **version), id=kind, marks=marks
+    )
+
+
 EACH = [
-    *(
-        pytest.param(partial(group, "--appendonly", "yes"), id=name)
-        for name, group in GROUPS.items()
-    ),
-    *(
-        pytest.param(
-            partial(group, "--appendonly", "yes", version=version),
-            id=f"{name}-{version}",
-            marks=pytest.mark.slow,
-        )
-        for name, group in GROUPS.items()
-        for version in OTHERS
-    ),
+    *(started_as(name) for name in PLAIN),
+    *(started_as(name, pytest.mark.slow) for name in GROUPS if name not in PLAIN),
+    *(started_as(name, pytest.mark.slow, version=each) for name in PLAIN for each in OTHERS),
 ]
 pytestmark = pytest.mark.timeout(180)
 
@@ -58,19 +62,19 @@ def group(request: pytest.FixtureRequest) -> Iterator[Group]:
 def client_of(group: Group) -> Iterator[redis.Redis]:
     """The real client, as it would be made of the group's URL."""
     url = urlsplit(group.url)
-    places = [
-        place.rpartition(":")
-        for place in url.netloc.rpartition("@")[2].replace(",", ";").split(";")
-    ]
-    addresses = [(host, int(port)) for host, _, port in places]
+    options = dict(parse_qsl(url.query))
+    tls = {name: text for name, text in options.items() if name.startswith("ssl_")}
+    secured = {"ssl": True, **tls} if tls else {}
+    addresses = [(host, int(port)) for host, port in re.findall(r"([\d.]+):(\d+)", url.netloc)]
     if isinstance(group, RedisCluster):
-        with redis.RedisCluster(startup_nodes=[ClusterNode(*each) for each in addresses]) as client:
+        nodes = [ClusterNode(*each) for each in addresses]
+        with redis.RedisCluster(startup_nodes=nodes, **secured) as client:
             yield client
         return
-    options = parse_qs(url.query)
-    password = {"password": options["sentinel_password"][0]}
-    sentinel = redis.Sentinel(addresses, sentinel_kwargs=password, password=url.password)
-    with sentinel.master_for(options["master_name"][0]) as client:
+    theirs = {"password": options["sentinel_password"]}
+    theirs.update(json.loads(options.get("sentinel_kwargs", "{}")))
+    sentinel = redis.Sentinel(addresses, sentinel_kwargs=theirs, password=url.password, **secured)
+    with sentinel.master_for(options["master_name"]) as client:
         yield client
 
 

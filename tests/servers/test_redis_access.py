@@ -45,7 +45,7 @@ def test_a_client_without_a_certificate_is_refused(tls):
 
 
 def test_a_client_with_a_strangers_certificate_is_refused(tls):
-    assert refused(tls.url_with("stranger"))
+    assert refused(f"rediss://{HOST}:{tls.port}/0{tls.query_with('stranger')}")
     assert eventually(lambda: "certificate verify failed" in tls.output())
 
 
