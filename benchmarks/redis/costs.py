@@ -50,15 +50,16 @@ def instructions(bench: Bench) -> Iterator[Row]:
     """Of the whole process for one store, on a socket that answers at once."""
     what = "instructions of one store"
     if shutil.which("valgrind") is None:
-        yield Row(what, OURS, "", "", Spread(0, 0, 0), detail=INSTALL)
+        yield figure(what, OURS, 0, "not measured", detail=INSTALL)
         return
     urls = bench.urls()
-    tool = ["--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={bench.plan.folder}/%p"]
+    output = f"--cachegrind-out-file={bench.plan.folder}/%p"
+    tool = ["valgrind", "--quiet", "--tool=cachegrind", "--cache-sim=no", output]
     done = subprocess.run(
-        ["valgrind", *tool, sys.executable, "-m", "benchmarks.redis.instructions", *urls.values()],
+        [*tool, sys.executable, "-m", "benchmarks.redis.instructions", *urls.values()],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     for name, line in zip(urls, done.stdout.splitlines(), strict=True):
