@@ -120,5 +120,6 @@ def _host(text: str) -> Host:
 
 
 def _shown(name: str, text: str) -> str:
-    # A URL or a user:password inside an option is hidden as well as an option named like a secret.
-    return _MASK if _SECRET_NAME.search(name) or "@" in text else quote(text, safe="/:,")
+    # Hidden: what is named like a secret, a URL or user:password, and an object that may have both.
+    hidden = _SECRET_NAME.search(name) or "@" in text or text.lstrip().startswith("{")
+    return _MASK if hidden else quote(text, safe="/:,")

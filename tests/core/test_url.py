@@ -128,6 +128,7 @@ class TestSecrets:
             f"x://host?credential={SECRET}&sig={SECRET}&pw={SECRET}",
             f"x://host?proxy=http://user:{SECRET}@proxy:1",
             f"x://host?aws_secret_access={SECRET}",
+            f'x://host?sentinel_kwargs={{"password": "{SECRET}"}}',
         ],
     )
     def test_never_shown(self, text: str):

@@ -68,6 +68,11 @@ TRANSPORT = "result_backend_transport_options"
             {},
             {"addresses": [("a", 1), ("b", 26379)], "name": "x", "db": 3},
         ),
+        (
+            "kv+sentinel://:pw@a:1/2;kv+sentinel://:pw@b:2/2",
+            {},
+            {"addresses": [("a", 1), ("b", 2)], "password": "pw"},
+        ),
         ("sentinel://a,b/3", {}, {"addresses": [("a", 26379), ("b", 26379)], "db": 3}),
         (
             "sentinel://u:pw@a:1/2;sentinel://:other@b:2/2",
