@@ -441,6 +441,29 @@ def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, mov
     store.delete_batch(keys)
 
 
+def test_a_slot_without_a_node_is_waited_for(cluster, store, moving):
+    """CLUSTERDOWN from the nodes, then a gap in the map: both pass when somebody mends it."""
+    key = new_key()
+    slot = slot_of(key)
+    owner = moving.owner(slot)
+    for node in cluster.nodes:
+        node.run(f"CLUSTER DELSLOTS {slot}")
+    try:
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                store.get(key)
+            time.sleep(0.05)
+        with pytest.raises(Unavailable, match=f"slot {slot}"):
+            store.set(key, b"v", 60)
+    finally:
+        moving.clients[owner].execute_command("CLUSTER", "ADDSLOTS", slot)
+    retrying = open_store(cluster.url)
+    retrying.set(key, b"v", 60)
+    assert retrying.get(key)
+    retrying.close()
+    cluster.settle()
+
+
 def test_one_living_seed_is_enough(cluster, open_cluster):
     store = open_cluster(f"redis+cluster://127.0.0.1:1,127.0.0.1:{cluster.nodes[4].port}")
     store.set(key := new_key(), b"v", 60)
