@@ -32,6 +32,7 @@ from tests.servers.redis_cluster import ClusterNode, RedisCluster
 
 LARGE = 20_000
 SLOTS = 16_384
+KEYS = "~celery* ~chord-unlock-* &celery*"
 MORE_ON_A_CLUSTER = "+cluster|slots +asking +ssubscribe +sunsubscribe +spublish"
 
 
@@ -414,7 +415,7 @@ def test_a_cluster_has_one_database(open_cluster):
 def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, moving):
     """On a cluster there are a few more; the keys and channels begin like Celery's."""
     for node in cluster.nodes:
-        node.run(f"ACL SETUSER few on >pw ~celery* &celery* -@all {ALLOWED} {MORE_ON_A_CLUSTER}")
+        node.run(f"ACL SETUSER few on >pw {KEYS} -@all {ALLOWED} {MORE_ON_A_CLUSTER}")
     store = open_cluster(cluster.url.replace("//", "//few:pw@"))
     keys = [new_key() for _ in range(30)]
     subscription = store.subscribe()
@@ -424,7 +425,7 @@ def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, mov
     assert subscription.wait(5)
     moving.whole(slot_of(keys[0]))
     assert len(store.get_batch(keys)) == 30
-    barrier = f"celery-taskset-meta-{uuid.uuid4()}"
+    barrier = f"chord-unlock-{uuid.uuid4()}"
     part = Part(barrier, 0, "m", "d")
     store.open_barrier(barrier, b"about", 60)
     store.expect(part._replace(place=-1, member="size"), 1, 60)
