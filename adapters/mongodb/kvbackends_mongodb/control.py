@@ -91,10 +91,14 @@ def live_or_begun(ttl: float | None, first: int = 0) -> Document:
 
 
 def changed(ttl: float | None, fields: Document) -> Document:
-    """A stage that sets these fields and renews the document, unless the barrier is closed."""
+    """A stage that sets these fields and renews the document.
+
+    A closed barrier's only stays longer: the part that came late may outlive it.
+    """
     renewed = {name: {"$max": [f"${name}", expiry(ttl)]} for name in ("until", "expires")}
     change: Any = {**fields, **renewed, "version": ObjectId()}
-    return {"$replaceWith": {"$cond": ["$done", "$$ROOT", {"$mergeObjects": ["$$ROOT", change]}]}}
+    stays = {"expires": renewed["expires"]}
+    return {"$replaceWith": {"$mergeObjects": ["$$ROOT", {"$cond": ["$done", stays, change]}]}}
 
 
 def closed(ttl: float | None) -> list[Document]:

@@ -1,11 +1,13 @@
 """What arrives while the values of a claimed barrier are read."""
 
+import datetime as dt
 from uuid import uuid4
 
 import pytest
 from kvbackends_mongodb.barriers import MongoDBBarrier
 
-from kvbackends import SIZE_PLACE, Outcome, Part, open_store
+from kvbackends import SIZE_PLACE, Outcome, Part, Rank, open_store
+from kvbackends.layers.layer import innermost
 
 
 def part(barrier, place, member=None):
@@ -35,3 +37,17 @@ def test_a_stray_between_look_and_list(store, monkeypatch):
 
     monkeypatch.setattr(MongoDBBarrier, "look", then_a_stray)
     assert [value for _, value in store.parts(barrier)] == [b"value"]
+
+
+def test_a_tombstone_outlives_late_parts(store):
+    """Else a later run has its number, and finds what a late part whose process died has left."""
+    barrier = uuid4().hex
+    store.open_barrier(barrier, b"", 60)
+    store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
+    last = part(barrier, 0)
+    assert store.arrive(last, b"value", 60).outcome is Outcome.CLAIMED
+    store.close_barrier(last, 60, None, lambda _: Rank.SUCCEEDED)
+    assert store.arrive(part(barrier, 0), b"late", 6000).outcome is Outcome.CLOSED
+    chords = innermost(store)._client().chords.collection
+    expires = chords.find_one({"_id": {"b": barrier}})["expires"].replace(tzinfo=dt.UTC)
+    assert expires > dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5000)
