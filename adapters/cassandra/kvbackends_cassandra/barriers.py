@@ -55,7 +55,12 @@ class CassandraBarrier(Barrier):
         """Two requests, and one more for the first part that a process brings to a barrier."""
         if visit.size is not None and not self._tell_size(visit.size):
             return None
-        here = self._where = self._where or Where(self._record().control.run)
+        if self._where is None:
+            known = self._record()
+            if known.control.done:
+                return known
+            self._where = Where(known.control.run)
+        here = self._where
         if visit.value is not None and (self._row is None or self._row.where.run != here.run):
             self._row = self._rows.put(here, visit.part, visit.value)
         tally = self._tally = self._count(here)

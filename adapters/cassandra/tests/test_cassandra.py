@@ -131,6 +131,14 @@ class TestRequests:
         costs = [requests(store.arrive, part(key, place), b"v", 60) for place in range(3)]
         assert costs == [3, 2, 2]
 
+    def test_a_part_that_comes_late(self, store, requests, key):
+        """Where the end of a chord is known or read, nothing is written."""
+        store.open_barrier(key, b"", 60)
+        store.expect(publisher(key), 1, 60)
+        store.arrive(last := part(key, 0), b"v", 60)
+        store.close_barrier(last, 60, None, rank_of)
+        assert requests(store.arrive, part(key, 0), b"v", 60) == 1
+
     def test_a_part_is_flat(self, store, requests, key, monkeypatch):
         """Bounded requests for each, and few above two, whatever came before."""
         monkeypatch.setattr(barriers, "FULL", 10)
