@@ -156,7 +156,7 @@ def _try(kind: type[Any], arguments: Mapping[str, Any], option: str) -> None:
     """The driver is asked at once what it does not know; it connects later."""
     try:
         kind(**arguments)
-    except TypeError as error:
+    except (TypeError, redis.RedisError) as error:
         raise InvalidOption(f"option {option!r}: redis-py does not take it: {error}") from None
 
 
@@ -166,7 +166,6 @@ def _timeout(url: StoreURL, options: RedisOptions) -> float:
 
 
 def _common(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
-    named = {name: getattr(options, name) for name in ("lib_name", "lib_version")}
     return {
         "db": _database(url, options),
         "socket_timeout": _timeout(url, options),
@@ -175,8 +174,19 @@ def _common(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
         "client_name": options.client_name,
         "protocol": 2,  # messages and answers in one shape, on every version
         "retry": _never_again(),
-        **{name: value for name, value in named.items() if value is not None},
+        **_library(options),
     }
+
+
+def _library(options: RedisOptions) -> dict[str, Any]:
+    """What CLIENT LIST is told; newer versions of redis-py have one argument for both."""
+    told = {"lib_name": options.lib_name, "lib_version": options.lib_version}
+    named = {name: value for name, value in told.items() if value is not None}
+    if not named or not hasattr(redis, "DriverInfo"):
+        return named
+    named["name"] = named.pop("lib_name", "redis-py")
+    driver_info: Any = redis.DriverInfo
+    return {"driver_info": driver_info(**named)}
 
 
 def _never_again() -> Retry:

@@ -184,14 +184,16 @@ def test_a_prefix_for_all_keys(redis_url):
     ours.backend.store.close()
 
 
-def test_the_plain_client_has_its_own_options(redis_url):
-    store = innermost(open_store(f"{redis_url}?{'&'.join(CLIENTS)}&client_name=me"))
+def test_the_plain_client_has_its_own_options(redis8_url):
+    store = innermost(open_store(f"{redis8_url}?{'&'.join(CLIENTS)}&client_name=me&lib_name=it"))
     store.set("key", b"\xff", 60)
     assert store.get("key").value == b"\xff"
     store.set("key", b"text", 60)
     assert store.client.get("key") == "text"
     assert store.client.client_getname() == "me"
     assert store._connections().call("CLIENT", "GETNAME") == b"me"
+    if "lib-name" in (listed := store.client.client_info()):  # Redis 7.2
+        assert listed["lib-name"] == "it"
     store.close()
 
 
