@@ -107,3 +107,29 @@ class TestCluster(StoreSuite):
     def store_url(cls, redis_cluster_url: str) -> str:
         """Servers that this session has started."""
         return redis_cluster_url
+
+
+@pytest.mark.slow
+class TestTLSSentinel(StoreSuite):
+    """Sentinels and servers that want a certificate."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_tls_sentinel_url: str) -> str:
+        """Servers that this session has started."""
+        return redis_tls_sentinel_url
+
+
+@pytest.mark.slow
+class TestTLSCluster(StoreSuite):
+    """Nodes that want a certificate."""
+
+    quick = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, redis_tls_cluster_url: str) -> str:
+        """Servers that this session has started."""
+        return redis_tls_cluster_url
