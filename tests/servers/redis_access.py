@@ -19,7 +19,7 @@ ADMINISTRATORS_PASSWORD = "of-the-administrator"
 # What the README of `kvbackends-redis` asks for, and no more: commands, then those within scripts.
 ALLOWED = (
     "+get +mget +set +unlink +scan +pexpire +evalsha +eval +ping +subscribe +unsubscribe +hmget "
-    "+hgetall +hlen +hscan +select "
+    "+hgetall +llen +lrange +rpush +select "
     "+getrange +exists +persist +pttl +rename +incrby +publish +pubsub +hget +hset +hsetnx +hincrby"
 )
 

@@ -1,7 +1,6 @@
-"""The chord's barrier: each step is one script over three hashes, whatever its size."""
+"""The chord's barrier: each step is one script over two hashes and a list, whatever its size."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from kvbackends import Arrival, Offer, Part, RankOf
 from kvbackends_redis import scripts
@@ -13,8 +12,8 @@ from kvbackends_redis.scripts import milliseconds
 TAG = 36
 """Most letters at the end of a barrier's name that choose its slot: as many as a UUID has."""
 
-PAIRS = 2048
-"""HSCAN counts fields and values: about a thousand parts."""
+PAGE = 2000
+"""Elements of the list that are read at once: a thousand parts and their values."""
 
 
 def keys_of(barrier: str) -> tuple[str, str, str]:
@@ -105,22 +104,17 @@ def renew(connections: Connections, part: Part) -> bool:
     return not done and holder == part.delivery.encode()
 
 
-class _Extra(NamedTuple):
+class _Chosen:
     """Which parts are not of the header, and which of them fill a slot."""
 
-    others: frozenset[bytes] = frozenset()
-    chosen: frozenset[bytes] = frozenset()
-
-    @classmethod
-    def read(cls, pairs: list[bytes]) -> "_Extra":
+    def __init__(self, pairs: list[bytes]) -> None:
         slots = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        return cls(
-            frozenset(name[2:] for name in slots if name.startswith(b"m:")),
-            frozenset(part for name, part in slots.items() if name.startswith(b"s:")),
-        )
+        self.others = {name[2:] for name in slots if name.startswith(b"m:")}
+        self.chosen = {part for name, part in slots.items() if name.startswith(b"s:")}
 
-    def yields(self, part: bytes) -> bool:
-        return part in self.chosen or part.partition(b":")[2] not in self.others
+    def has(self, part: bytes) -> bool:
+        """Whether the part is of the header, or the one of its slot."""
+        return not self.others or part in self.chosen or part.partition(b":")[2] not in self.others
 
 
 def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]]:
@@ -129,27 +123,26 @@ def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]
     All that has arrived while parts are missing; else the header, and one part for each slot.
     """
     control, values, extra = keys_of(barrier)
-    about, slots, count, (cursor, pairs) = checked(
+    about, slots, length, page = checked(
         connections.send(
             ("HMGET", control, "n", "u", "x"),
             ("HGETALL", extra),
-            ("HLEN", values),
-            ("HSCAN", values, 0, "COUNT", PAIRS),
+            ("LLEN", values),
+            ("LRANGE", values, 0, PAGE - 1),
         )
     )
     size, unfilled, others = about
-    full = size is not None and int(unfilled or 0) <= 0 and count - int(others or 0) >= int(size)
-    wanted = _Extra.read(slots if full else [])
-    seen: set[bytes] = set()
-    while True:
-        for part, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if part not in seen:
+    count = length / 2 - int(others or 0)
+    full = size is not None and int(unfilled or 0) <= 0 and count >= int(size)
+    wanted = _Chosen(slots if full else [])
+    seen: set[bytes] = set()  # what counted them may have been evicted, and have let one in twice
+    for start in range(0, length, PAGE):
+        if start:
+            page = connections.call("LRANGE", values, start, start + PAGE - 1)
+        if len(page) < min(PAGE, length - start):  # a failover, or the barrier was closed
+            raise Unavailable("the parts were removed while they were read")
+        for part, value in zip(page[::2], page[1::2], strict=True):
+            if part not in seen and wanted.has(part):
                 seen.add(part)
-                if wanted.yields(part):
-                    place, _, member = part.decode().partition(":")
-                    yield Part(barrier, int(place), member, ""), value
-        if int(cursor) == 0:
-            break
-        cursor, pairs = connections.call("HSCAN", values, cursor, "COUNT", PAIRS)
-    if len(seen) < count:  # a cursor means nothing to the server that has them since
-        raise Unavailable("the parts changed servers, or were removed, while they were read")
+                place, _, member = part.decode().partition(":")
+                yield Part(barrier, int(place), member, ""), value

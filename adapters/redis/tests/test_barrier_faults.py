@@ -3,9 +3,11 @@
 import uuid
 
 import pytest
+from celery import states
 from kvbackends_redis.barriers import keys_of
+from kvbackends_redis.errors import Unavailable
 
-from kvbackends import SIZE_PLACE, Outcome, Part
+from kvbackends import SIZE_PLACE, Offer, Outcome, Part, Rank
 
 TTL = 60
 
@@ -62,3 +64,66 @@ def test_what_comes_while_the_values_are_read_is_not_among_them(store, barrier):
     found += values
     assert len(found) == size
     assert all(value == b"value" for _, value in found)
+
+
+def test_a_part_that_comes_again_is_recorded_if_its_value_was_lost(store, barrier):
+    """The server has evicted the values, and not what counts them."""
+    store.open_barrier(barrier, b"", TTL)
+    store.expect(part(barrier, SIZE_PLACE, "size"), 2, TTL)
+    first, second = part(barrier, 0), part(barrier, 1)
+    store.arrive(first, b"value", TTL)
+    store.client.delete(keys_of(barrier)[1])
+    assert store.arrive(second, b"value", TTL).outcome is Outcome.WAITING
+    store.client.delete(keys_of(barrier)[1])
+    assert store.arrive(first, b"value", TTL).outcome is Outcome.WAITING
+    assert len(list(store.parts(barrier))) == 1
+
+
+def test_what_counts_may_be_lost_and_no_part_is_there_twice(store, barrier):
+    """Then a part may be missing: the claim says more than can be read."""
+    store.open_barrier(barrier, b"", TTL)
+    first = part(barrier, 0)
+    store.arrive(first, b"value", TTL)
+    store.client.delete(keys_of(barrier)[0])
+    store.arrive(first, b"value", TTL)
+    arrival = store.expect(part(barrier, SIZE_PLACE, "size"), 2, TTL)
+    found = list(store.parts(barrier))
+    assert [each.member for each, _ in found] == ["task-0"]
+    assert arrival.outcome is Outcome.WAITING or arrival.parts > len(found)
+
+
+def test_values_that_are_removed_while_they_are_read_are_worth_another_look(store, barrier):
+    """Another delivery has closed the barrier, or another server has it now."""
+    store.open_barrier(barrier, b"", TTL)
+    for place in range(1500):
+        store.arrive(part(barrier, place), b"value", TTL)
+    values = store.parts(barrier)
+    next(values)
+    store.client.delete(keys_of(barrier)[1])
+    with pytest.raises(Unavailable):
+        list(values)
+
+
+@pytest.mark.parametrize("already", [None, states.STARTED, states.FAILURE, states.SUCCESS])
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_part_and_its_result_end_alike_on_the_short_way_and_the_long_one(
+    store, barrier, already, size
+):
+    """The short one is for parts whose result is the first record of its key."""
+    store.open_barrier(barrier, b"", TTL)
+    store.expect(part(barrier, SIZE_PLACE, "size"), 5, TTL)
+    for place in range(3):  # the first has to set times to live; the last comes again
+        key = f"{barrier}-{place}"
+        if already:
+            old = f'{{"status": "{already}", "old": 1}}'.encode()
+            store.set(key, old, TTL)
+        value = b'{"status": "SUCCESS", "result": "%b"}' % (b"x" * size)
+        offer = Offer(key, value, Rank.SUCCEEDED, TTL)
+        one = part(barrier, place)
+        for _ in range(2):
+            arrival = store.finish(offer, one, lambda _: Rank.UNREADY, TTL)
+            assert arrival.outcome is Outcome.WAITING
+        assert store.get(key).value == (old if already == states.SUCCESS else value)
+        assert TTL - 5 < store.client.ttl(key) <= TTL
+    assert sorted(each.place for each, _ in store.parts(barrier)) == [0, 1, 2]
+    assert store.client.llen(keys_of(barrier)[1]) == 6

@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import redis
@@ -273,26 +273,22 @@ def test_a_chord_waits_until_its_slot_has_moved(cluster, store, moving):
     retrying.close()
 
 
-def test_parts_that_move_while_they_are_read_are_read_again(cluster, store, moving):
-    """The cursor of one server means nothing to another: fewer would look like expired ones."""
+def test_parts_that_move_while_they_are_read_are_all_read(cluster, store, moving):
+    """What another server has of them is in the same order."""
     barrier = f"celery-taskset-meta-{uuid.uuid4()}"
     store.open_barrier(barrier, b"about", 600)
     for place in range(3000):
-        store.arrive(Part(barrier, place, "m", "d"), b"v", 600)
+        store.arrive(Part(barrier, place, f"m{place}", "d"), b"v", 600)
     slot = slot_of(keys_of(barrier)[0])
-    incomplete = 0
+    read = 0
     for _ in range(6):
-        reading = store.parts(barrier)
-        first = next(reading)
-        moving.whole(slot)
-        try:
-            assert len([first, *reading]) == 3000
-        except Unavailable:
-            incomplete += 1
-    assert incomplete
-    retrying = open_store(cluster.url)
-    assert len(list(retrying.parts(barrier))) == 3000
-    retrying.close()
+        with suppress(Unavailable):  # while the nodes do not agree
+            reading = store.parts(barrier)
+            first = next(reading)
+            moving.whole(slot)
+            assert sorted(part.place for part, _ in [first, *reading]) == list(range(3000))
+            read += 1
+    assert read
 
 
 def test_slots_move_while_eight_threads_write(cluster, moving):

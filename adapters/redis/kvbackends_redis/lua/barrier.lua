@@ -1,8 +1,8 @@
--- One barrier: three hashes of one slot.
+-- One barrier: two hashes and a list of one slot.
 --   control  d done, n size, o and op the delivery that holds the claim and its part, a about,
 --            s slots, u unfilled slots, x arrived parts that are not of the header, k kept for ever,
 --            and p:<member> -> the places at which it arrived
---   parts    <place>:<member> -> value
+--   parts    <place>:<member>, its value, the next one …: a list, which is read in pages without a search
 --   extra    m:<member> -> the slots that it may fill; s:<slot> -> the part that fills it, or ''
 local control, parts, extra = KEYS[1], KEYS[2], KEYS[3]
 
@@ -55,11 +55,15 @@ end
 -- Records a part once; the first value stays.
 local function record(b, place, member, value)
   local part = place .. ':' .. member
-  if redis.call('HSETNX', parts, part, value) == 0 then return end
   if redis.call('HSETNX', control, 'p:' .. member, place) == 0 then
     local places = redis.call('HGET', control, 'p:' .. member)
-    redis.call('HSET', control, 'p:' .. member, places .. ',' .. place)
+    if string.find(',' .. places .. ',', ',' .. place .. ',', 1, true) then
+      if redis.call('EXISTS', parts) == 1 then return end -- else it has expired, or was evicted
+    else
+      redis.call('HSET', control, 'p:' .. member, places .. ',' .. place)
+    end
   end
+  redis.call('RPUSH', parts, part, value)
   if b.slots == 0 and not b.delivery then return end -- nothing was added
   local slots = slots_of(member)
   if #slots == 0 then return end
@@ -70,7 +74,7 @@ end
 -- How many parts of the header there are, if nothing is missing.
 local function complete(b)
   if not b.size or b.unfilled > 0 then return nil end
-  local header = redis.call('HLEN', parts) - b.others
+  local header = redis.call('LLEN', parts) / 2 - b.others
   return header >= b.size and header or nil
 end
 
