@@ -24,7 +24,7 @@ from kvbackends.testing.tools import (
     value_at,
 )
 
-FAST = 0.001
+FAST = 0.0003
 """Seconds: a store whose calls are no slower is asked for more parts than it reads at once."""
 
 
