@@ -41,8 +41,8 @@ class Bench(NamedTuple):
         return f"redis://{self.host}:{self.port}/{database}"
 
     def client(self, database: int = 0) -> "redis.Redis":
-        """A client of the driver's own."""
-        return redis.Redis.from_url(self.url(database))
+        """A client of the driver's own, which waits for a slow machine."""
+        return redis.Redis.from_url(self.url(database), socket_timeout=60)
 
     def places(self) -> Iterator[str]:
         """Each place, with this process and the server pinned while the caller is at it."""
