@@ -1,6 +1,6 @@
 """The chord's barrier: each step is one script over two hashes and a list, whatever its size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kvbackends import Arrival, Offer, Part, RankOf
 from kvbackends_redis import scripts
@@ -104,17 +104,12 @@ def renew(connections: Connections, part: Part) -> bool:
     return not done and holder == part.delivery.encode()
 
 
-class _Chosen:
-    """Which parts are not of the header, and which of them fill a slot."""
-
-    def __init__(self, pairs: list[bytes]) -> None:
-        slots = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        self.others = {name[2:] for name in slots if name.startswith(b"m:")}
-        self.chosen = {part for name, part in slots.items() if name.startswith(b"s:")}
-
-    def has(self, part: bytes) -> bool:
-        """Whether the part is of the header, or the one of its slot."""
-        return not self.others or part in self.chosen or part.partition(b":")[2] not in self.others
+def _is_wanted(pairs: list[bytes]) -> Callable[[bytes], bool]:
+    """Tells whether a part is of the header, or the one of its slot."""
+    slots = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    others = {name[2:] for name in slots if name.startswith(b"m:")}
+    chosen = {part for name, part in slots.items() if name.startswith(b"s:")}
+    return lambda part: part in chosen or part.partition(b":")[2] not in others
 
 
 def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]]:
@@ -134,7 +129,7 @@ def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]
     size, unfilled, others = about
     count = length / 2 - int(others or 0)
     full = size is not None and int(unfilled or 0) <= 0 and count >= int(size)
-    wanted = _Chosen(slots if full else [])
+    wanted = _is_wanted(slots) if full and slots else None
     seen: set[bytes] = set()  # what counted them may have been evicted, and have let one in twice
     for start in range(0, length, PAGE):
         if start:
@@ -142,7 +137,7 @@ def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]
         if len(page) < min(PAGE, length - start):  # a failover, or the barrier was closed
             raise Unavailable("the parts were removed while they were read")
         for part, value in zip(page[::2], page[1::2], strict=True):
-            if part not in seen and wanted.has(part):
+            if part not in seen and (wanted is None or wanted(part)):
                 seen.add(part)
                 place, _, member = part.decode().partition(":")
                 yield Part(barrier, int(place), member, ""), value
