@@ -21,6 +21,8 @@ from tests.servers import redis_server
 THREADS, RESULTS = 100, 5_000
 EACH = RESULTS // THREADS
 RACES = 3_000
+PATIENCE = 120.0
+"""Seconds for 5,000 results, traced by tracemalloc, on a busy machine."""
 
 
 @pytest.fixture
@@ -70,8 +72,8 @@ def wait_for_all(app: Celery, server: redis.Redis, waiters: ThreadPoolExecutor) 
         results = [app.AsyncResult(each) for each in mine]
         together.wait()
         half = len(results) // 2
-        values = [each.get(timeout=60) for each in results[:half]]
-        return values + app.ResultSet(results[half:]).join_native(timeout=60)
+        values = [each.get(timeout=PATIENCE) for each in results[:half]]
+        return values + app.ResultSet(results[half:]).join_native(timeout=PATIENCE)
 
     waits = [waiters.submit(wait, ids[first::THREADS]) for first in range(THREADS)]
     together.wait()
@@ -82,7 +84,7 @@ def wait_for_all(app: Celery, server: redis.Redis, waiters: ThreadPoolExecutor) 
         if number % 500 == 0:
             most = max(most, len(subscriptions(server)))
     for first, each in enumerate(waits):
-        assert each.result(60) == list(range(first, RESULTS, THREADS))
+        assert each.result(PATIENCE) == list(range(first, RESULTS, THREADS))
     assert most == 1
 
 
@@ -107,7 +109,8 @@ def test_a_hundred_threads_share_one_subscription_and_leave_nothing(app, server)
             after, grown = left_behind(server), tracemalloc.get_traced_memory()[0]
         finally:
             tracemalloc.stop()
-    assert after == before
+    assert after[0] <= before[0], "files"
+    assert after[1] <= before[1], "threads"
     assert not app.backend._pending_results.weak
     assert grown < 40 * RESULTS, f"{grown} bytes are held of {RESULTS} results"
     assert len(connections(server)) <= THREADS
