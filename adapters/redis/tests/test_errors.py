@@ -319,6 +319,19 @@ def test_a_task_that_returns_too_much_fails(monkeypatch, redis_url, make_app):
         assert result.state == states.FAILURE
 
 
+def test_who_may_not_listen_looks(make_app):
+    """A client without rights on channels waits all the same; it finds the result by reading."""
+    with trouble(CASES["NOPERM channel"], "7.0") as (place, _):
+        result = make_app(place.url).AsyncResult(TASK)
+        worker = make_app(place.server.url).backend
+        timer = threading.Timer(0.3, worker.store_result, [TASK, 5, states.SUCCESS])
+        timer.start()
+        began = time.monotonic()
+        assert result.get(timeout=20) == 5
+        assert time.monotonic() - began < 5
+        timer.join()
+
+
 def documented_rights() -> list[str]:
     """What the README says that a user needs, as ACL SETUSER takes it."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()
