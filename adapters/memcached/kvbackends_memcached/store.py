@@ -148,11 +148,12 @@ class MemcachedStore(Store):
 
     def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
         """One round trip for the first member, two for others."""
-        members = [member]
-        while (there := self._add_or_get(key, json.dumps([member]).encode(), ttl)) is not None:
-            members = list(dict.fromkeys([*json.loads(there.value), member]))
-            if self.compare_and_set(key, json.dumps(members).encode(), there.version, ttl):
-                return frozenset(members)
+        alone = json.dumps([member]).encode()
+        while (there := self._add_or_get(key, alone, ttl)) is not None:
+            members = frozenset(json.loads(there.value))
+            value = there.value if member in members else there.value[:-1] + b", " + alone[1:]
+            if self.compare_and_set(key, value, there.version, ttl):
+                return members | {member}
         return frozenset([member])
 
     def ping(self) -> None:
