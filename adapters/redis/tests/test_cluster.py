@@ -27,6 +27,7 @@ from kvbackends import (
 )
 from kvbackends.options import fill
 from tests.servers import redis_cluster
+from tests.servers.process import eventually
 from tests.servers.redis_access import ALLOWED
 from tests.servers.redis_cluster import ClusterNode, RedisCluster
 
@@ -140,8 +141,24 @@ class Moving:
                 return
 
     def end(self, slot: int, source: str, target: str) -> None:
+        """And wait until all have heard: who disagrees takes slots back, and drops their keys."""
         for each in (target, source, *self.clients):
             self.clients[each].execute_command("CLUSTER", "SETSLOT", slot, "NODE", target)
+        assert eventually(self._agree, 20)
+
+    def _agree(self) -> bool:
+        """Whether the primaries know the same owners, with epochs that differ."""
+        views = {self._view(client) for client in self.clients.values()}
+        return len(views) == 1 and len({epoch for _, epoch, *_ in next(iter(views))}) == 3
+
+    def _view(self, client: redis.Redis) -> frozenset[tuple[str, ...]]:
+        """Each primary's name, epoch and slots."""
+        lines = client.execute_command("CLUSTER NODES")
+        return frozenset(
+            (name, line["epoch"], str(line["slots"]))
+            for name, line in lines.items()
+            if line["node_id"] in self.clients
+        )
 
     def whole(self, slot: int) -> None:
         ends = self.begin(slot)
@@ -297,6 +314,7 @@ def test_slots_move_while_eight_threads_write(cluster, moving):
     stop, failed = threading.Event(), []
     stored: list[str] = []
     chords: list[tuple[str, int]] = []
+    sums: list[int] = []
 
     def write() -> None:
         try:
@@ -306,6 +324,8 @@ def test_slots_move_while_eight_threads_write(cluster, moving):
                 assert store.offer(offer(key, LARGE if len(stored) % 5 == 0 else 0), unready)
                 stored.append(key)
                 chords.append((key, chord(store)))
+                others(store)
+                sums.append(store.increment("celery-sum", 1, 600))
         except BaseException as error:
             failed.append(error)
 
@@ -315,7 +335,7 @@ def test_slots_move_while_eight_threads_write(cluster, moving):
     moved = 0
     until = time.monotonic() + 8
     while time.monotonic() < until and not failed:
-        busy = [slot_of(key) for key in stored[-20:]]
+        busy = [slot_of(key) for key in ["celery-sum", *stored[-20:]]]
         for slot in busy:
             moving.whole(slot)
             moved += 1
@@ -328,7 +348,24 @@ def test_slots_move_while_eight_threads_write(cluster, moving):
     assert [claims for _, claims in chords if claims != 1] == []
     found = store.get_batch(stored[:1000])
     assert set(found) == set(stored[:1000])
+    assert sorted(sums) == list(range(1, len(sums) + 1))
     store.close()
+
+
+def others(store) -> None:
+    """The rest of the operations."""
+    keys = [new_key() for _ in range(5)]
+    for key in keys:
+        assert store.compare_and_set(key, b"1", None, 600)
+        assert store.compare_and_set(key, b"2", store.get(key).version, 600)
+        assert not store.compare_and_set(key, b"3", b"1", 600)
+        assert store.touch(key, 300)
+    assert store.get_batch(keys) == dict.fromkeys(keys, b"2")
+    assert store.add_member(keys[0] + "-set", "m", 600) == {"m"}
+    store.set(keys[0], b"3")
+    store.delete(keys[0])
+    store.delete_batch(keys[1:])
+    assert store.get_batch(keys) == {}
 
 
 def chord(store) -> int:
