@@ -42,10 +42,15 @@ VERSIONS = {
     "cassandra": "5.0.",
     "rabbitmq": "3.10.",
 }
-# What Elasticsearch 8 shows is not shown once more by 9: that takes half a minute. It is the last,
+# What Elasticsearch 8 shows is not shown once more by 9: that takes half a minute.  It is the last,
 # so that the others have the same places in both lists and are started once only.
-COMING_BACK = [name for name in SERVERS if name != "elasticsearch9"]
-QUICK = [name for name in COMING_BACK if name not in {"cassandra", "elasticsearch"}]
+WITH_JAVA = {"cassandra", "elasticsearch", "elasticsearch9"}
+QUICK = [name for name in SERVERS if name not in WITH_JAVA]
+COMING_BACK = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+    for name in SERVERS
+    if name != "elasticsearch9"
+]
 coming_back = pytest.mark.parametrize("kind", COMING_BACK, indirect=True, scope="module")
 
 
