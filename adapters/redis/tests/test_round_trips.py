@@ -10,6 +10,7 @@ from celery import Celery
 from celery.app.task import Context
 from celery.exceptions import TimeoutError as WaitedTooLong
 from kvbackends_redis import scripts
+from kvbackends_redis.ranked import INLINE
 
 from tests.backend.bench import Bench
 from tests.backend.round_trips import OPERATIONS, Bed, committed
@@ -150,7 +151,8 @@ def test_unready_parents_are_looked_at_in_batches_after_the_first_time(bed):
 def test_a_result_crosses_the_wire_once(bed, size):
     value = "x" * size
     counted = bed.counter.counts(lambda: bed.app.backend.mark_as_done("t", value))
-    assert counted.round_trips == 1
+    # A large one is two commands, sent together; the first may be answered before all has arrived.
+    assert 1 <= counted.round_trips <= (2 if size > INLINE else 1)
     assert size < counted.to_server < size + 1200
     read = bed.counter.counts(lambda: bed.app.AsyncResult("t").get())
     assert read.round_trips == 1
