@@ -24,6 +24,14 @@ class OfferReadsThenWrites(ReferenceStore):
         return True
 
 
+@caught_by("ranks.advisory")
+class AdviceIsNotSent(ReferenceStore):
+    """What nobody waits for is never sent."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        return True if offer.advisory else super().offer(offer, rank_of)
+
+
 class Ranking(ReferenceStore):
     """Correct, if `yields` is."""
 

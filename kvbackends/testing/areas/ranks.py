@@ -55,6 +55,21 @@ class Ranks(Area):
             assert store.offer(each, rank_of)
             assert value_at(store, each.key) == each.value
 
+    def advisory(self, opener: Opener, key: str) -> None:
+        """An offer that nobody waits for is received before `close` returns; a success stays."""
+        store, other = opener(), opener()
+        advised = offer(key, Rank.UNREADY, "advised")._replace(advisory=True)
+        assert store.offer(advised, rank_of)
+        store.close()
+        assert value_at(other, key) == advised.value
+        done = offer(key, Rank.SUCCEEDED, "done")
+        assert store.offer(done, rank_of)
+        store.offer(advised, rank_of)  # whether it is stored need not be known when this returns
+        assert store.get(f"{key}-absent") is None
+        store.close()
+        assert value_at(other, key) == done.value
+        other.close()
+
     def unready_after_delete_is_the_old_version_gone(self, opener: Opener, key: str) -> None:
         """Deleting through one connection forgets the rank for another."""
         first, second = opener(), opener()
