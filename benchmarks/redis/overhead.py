@@ -28,17 +28,14 @@ def overhead(bench: Bench) -> Iterator[Row]:
         }
         for place in bench.places():
             costs = interleaved(runs, 2 * bench.plan.rounds)
-            share = _added(costs, OURS) / _added(costs, THEIRS)
-            told = [f"{seconds(Spread.of(costs[name]).median)} {name}" for name in runs]
+            # Medians first: the difference of two runs of a round is mostly noise.
+            medians = {name: Spread.of(each).median for name, each in costs.items()}
+            none = medians[DISABLED]
+            share = Spread.of([(medians[OURS] - none) / (medians[THEIRS] - none)])
+            told = ", ".join(f"{seconds(each)} {name}" for name, each in medians.items())
             gate, hope = AIMS[what].at(place)
-            detail = f"a task: {', '.join(told)}"
-            yield Row(f"{what}, {place}", OURS, THEIRS, "x", Spread.of([share]), gate, detail, hope)
-
-
-def _added(costs: dict[str, list[float]], name: str) -> float:
-    """The median of what it costs more than no backend in the same round."""
-    pairs = zip(costs[name], costs[DISABLED], strict=True)
-    return Spread.of(mine - none for mine, none in pairs).median
+            detail = f"a task: {told}"
+            yield Row(f"{what}, {place}", OURS, THEIRS, "x", share, gate, detail, hope)
 
 
 class _Tasks:
