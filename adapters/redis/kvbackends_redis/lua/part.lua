@@ -10,8 +10,9 @@ local function early()
   if redis.call('HSETNX', KEYS[1], 'p:' .. ARGV[2], ARGV[1]) == 0 then return end
   local length = redis.call('RPUSH', KEYS[2], ARGV[1] .. ':' .. ARGV[2], value)
   if f[5] and length / 2 >= tonumber(f[5]) then return end
+  -- Control outlives the parts, unless it was made by the HSETNX above: then it has no size.
   local left = redis.call('PTTL', KEYS[2])
-  if left < ttl or redis.call('PTTL', KEYS[1]) < left then return end
+  if left < ttl or not f[5] and redis.call('PTTL', KEYS[1]) < left then return end
   if not key then return {0} end
   if redis.call('SET', key, value, 'PX', ARGV[8], 'NX') then
     redis.call('PUBLISH', key, value)
