@@ -157,6 +157,7 @@ class _Owner(threading.Thread):
         self._guard = threading.Lock()
         self._subscription: Subscription | None = None
         self._woken = threading.Event()
+        self._told: set[tuple[str, type[BaseException]]] = set()
         self._recoverable: tuple[type[BaseException], ...] = (
             StoreError,
             *hub.store.transient_errors,
@@ -188,8 +189,8 @@ class _Owner(threading.Thread):
             self._adopt(self._hub.take_opened())
             self._look_at(self._due_keys(time.monotonic()))
             self._look_at(self._listen(self._until_due()))
-        except self._recoverable:
-            logger.warning("cannot read what is waited for; trying again", exc_info=True)
+        except self._recoverable as error:
+            self._warn("cannot read what is waited for; trying again", error)
             self._unsubscribe()
             self._woken.wait(AFTER_ERROR)
         except Exception as error:  # noqa: BLE001 - everybody who waits is told
@@ -210,8 +211,8 @@ class _Owner(threading.Thread):
         try:
             subscription = self._hub.store.subscribe()
             subscription.watch(list(self._by_key))
-        except self._recoverable:
-            logger.warning("cannot subscribe; reading until it works", exc_info=True)
+        except self._recoverable as error:
+            self._warn("cannot subscribe; reading until it works", error)
             return
         with self._guard:
             self._subscription = subscription
@@ -255,6 +256,14 @@ class _Owner(threading.Thread):
                     wait.deliver(key, value)
                 gone.append(key)
         self._unwatch(gone)
+        if keys and self._subscription is not None:
+            self._told.clear()
+
+    def _warn(self, message: str, error: BaseException) -> None:
+        """Once for each trouble: four times a second would be every line of an outage's log."""
+        known = (message, type(error)) in self._told
+        self._told.add((message, type(error)))
+        logger.log(logging.DEBUG if known else logging.WARNING, message, exc_info=not known)
 
     def _forget(self, wait: Wait) -> None:
         gone = []
