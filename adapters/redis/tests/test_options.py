@@ -213,7 +213,7 @@ def test_who_waits_for_a_connection_waits_as_long_as_asked(redis_url):
     store.close()
 
 
-@pytest.mark.parametrize("version", ["7.0", "8"])
+@pytest.mark.parametrize("version", ["7.0", pytest.param("8", marks=pytest.mark.slow)])
 def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version):
     """A second attempt has nothing to do: WAIT must wait for the first one all the same."""
     with redis_server(version=version) as primary, redis_server(version=version) as replica:

@@ -283,6 +283,7 @@ def test_a_primary_that_is_demoted_is_left(group, open_sentinels):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_primary_that_hangs_is_left(group):
     """It answers nobody; after the failover the calls go elsewhere."""
     store = open_store(f"{group.url}&socket_timeout=0.5&socket_connect_timeout=0.5")
