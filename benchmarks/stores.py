@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import states
+from celery._state import _task_stack
 from celery.app.task import Context
 from celery.result import AsyncResult, GroupResult
 
@@ -113,9 +114,13 @@ def store_one(backend: Any, task_id: str, value: str) -> None:
 
 
 def start_and_end(backend: Any, task_id: str) -> None:
-    """What it does with ``task_track_started``."""
-    backend.store_result(task_id, {"pid": 1, "hostname": "h"}, states.STARTED, request=REQUEST)
-    backend.mark_as_done(task_id, "x" * 200, request=REQUEST)
+    """What it does with ``task_track_started``, while a task is its current one."""
+    _task_stack.push(backend.app.tasks["celery.accumulate"])
+    try:
+        backend.store_result(task_id, {"pid": 1, "hostname": "h"}, states.STARTED, request=REQUEST)
+        backend.mark_as_done(task_id, "x" * 200, request=REQUEST)
+    finally:
+        _task_stack.pop()
 
 
 def one_result(backend: Any, ids: list[str]) -> Callable[[], object]:

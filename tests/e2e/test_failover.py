@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import chord
 from celery.result import AsyncResult
+from kvbackends_redis.barriers import keys_of
 
 from tests.e2e.load import Load
 from tests.e2e.site import Site
@@ -54,8 +55,9 @@ class Held:
 
     @property
     def key(self) -> str:
-        """What chooses the node of a cluster that has the chord's barrier: its hash tag."""
-        return f"{{{self.result.parent.id}}}"
+        """What chooses the node of a cluster that has the chord's barrier: one of its keys."""
+        barrier = self.site.app.backend.get_key_for_chord(self.result.parent.id)
+        return keys_of(barrier.decode())[0]
 
     def _wait(self) -> None:
         self.values = self.result.get(timeout=90)

@@ -228,6 +228,7 @@ class Writers:
         return lost, missing
 
 
+@pytest.mark.slow
 def test_the_primary_is_killed_under_load(group):
     """What a replica has confirmed is there afterwards; workers and waiters carry on."""
     url = f"{group.url}&wait_replicas=1&socket_timeout=3&retry_longest_ms=200"
@@ -261,6 +262,7 @@ def test_the_primary_is_killed_under_load(group):
     app.backend.store.close()
 
 
+@pytest.mark.slow
 def test_a_primary_that_is_demoted_is_left(group, open_sentinels):
     """Until it knows it takes writes, which are lost; no replica confirms those."""
     store = open_store(f"{group.url}&wait_replicas=1&retry_longest_ms=200")
