@@ -41,6 +41,7 @@ def test_whole(plugin):
     assert time.monotonic() - began < 150  # on a busy machine
 
 
+@pytest.mark.slow
 def test_very_slow(plugin):
     """Each call takes a tenth of a second: times to live are as long as they have to be."""
     checks = ["ttl.touch", "ttl.gone_from_every_read", "ranks.ttl_of_the_last_stored"]
