@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import AskError
 
-from kvbackends_redis.connections import Command, Connections, Sent, checked
+from kvbackends_redis.connections import Command, Connections, Sent, checked, key_of
 from kvbackends_redis.errors import Redirected, Unavailable, UnknownScript
 from kvbackends_redis.scripts import Script, sharded
 from kvbackends_redis.sentinel import Address
@@ -26,7 +26,7 @@ class ClusterConnections:
 
     def call(self, *command: Any) -> Any:
         """Send one command; its answer."""
-        node = self.slots.node_of(_key(command))
+        node = self.slots.node_of(key_of(command))
         try:
             return node.connections.call(*command)
         except Redirected as error:
@@ -37,7 +37,7 @@ class ClusterConnections:
 
     def send(self, *commands: Command) -> list[Any]:
         """Send several commands in one go; their answers, which may be errors."""
-        return self._send({self.slots.node_of(_key(commands[0])): commands})[0]
+        return self._send({self.slots.node_of(key_of(commands[0])): commands})[0]
 
     def send_all(self, commands: Mapping[str, Command]) -> dict[str, Any]:
         """A command for each of several keys, in one go for each node; the answers by key."""
@@ -50,7 +50,7 @@ class ClusterConnections:
 
     def post(self, settle: Settle, *command: Any) -> None:
         """Send one command without waiting; `settle` is told its answer when that has come."""
-        node = self.slots.node_of(_key(command))
+        node = self.slots.node_of(key_of(command))
 
         def settled(answer: Any) -> None:
             settle(self._led(node, [command], [answer])[0])
@@ -130,7 +130,3 @@ def _asked(node: Node, commands: Sequence[Command]) -> list[Any]:
     """The answers of a node to which the slot is moving: only who says so is served there."""
     both = [each for command in commands for each in (_ASKING, command)]
     return node.connections.send(*both)[1::2]
-
-
-def _key(command: Command) -> Any:
-    return command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]

@@ -245,6 +245,11 @@ class Sent:
         self._connections._disconnected(self._wire)  # noqa: SLF001 - its own module
 
 
+def key_of(command: Command) -> Any:
+    """The first key of a command, which says whose it is; a script's comes behind their number."""
+    return command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
+
+
 def checked(answers: Sequence[Any]) -> Sequence[Any]:
     """The answers, where none is an error."""
     for answer in answers:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kvbackends_redis.connections import Command, Connections, Sent
+from kvbackends_redis.connections import Command, Connections, Sent, key_of
 from kvbackends_redis.errors import Unavailable, translated
 from kvbackends_redis.ranked import marker_beside
 
@@ -77,6 +77,5 @@ def _marked(command: Command) -> Sequence[Command]:
     The command may have nothing to do, because an earlier attempt has; since Redis 8 WAIT would
     then wait for nothing, although that attempt was not confirmed.
     """
-    key = command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
-    marker = marker_beside(key)
+    marker = marker_beside(key_of(command))
     return [("SET", marker, b"", "PX", MARKED_FOR)] if marker else []

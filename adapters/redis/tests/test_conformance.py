@@ -1,135 +1,98 @@
 """The shared suite on real servers: each version, each way in, each shape."""
 
+from typing import ClassVar
+
 import pytest
 
 from kvbackends.testing import StoreSuite
 
 
-class TestRedis(StoreSuite):
-    """Debian's Redis."""
+class OnServer(StoreSuite):
+    """The suite on a server, or several, that this session has started."""
+
+    fixture: ClassVar[str]
+    """Gives the URL."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def store_url(cls, redis_url: str) -> str:
-        """A server that this session has started."""
-        return redis_url
+    def store_url(cls, request: pytest.FixtureRequest) -> str:
+        """What that fixture gives."""
+        url: str = request.getfixturevalue(cls.fixture)
+        return url
 
 
-class TestRedis62(StoreSuite):
+class TestRedis(OnServer):
+    """Debian's Redis."""
+
+    fixture = "redis_url"
+
+
+class TestRedis62(OnServer):
     """The oldest version that is supported."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis62_url: str) -> str:
-        """A server that this session has started."""
-        return redis62_url
+    fixture = "redis62_url"
 
 
-class TestRedis8(StoreSuite):
+class TestRedis8(OnServer):
     """The newest version."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis8_url: str) -> str:
-        """A server that this session has started."""
-        return redis8_url
+    fixture = "redis8_url"
 
 
-class TestValkey(StoreSuite):
+class TestValkey(OnServer):
     """What grew out of Redis 7."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, valkey_url: str) -> str:
-        """A server that this session has started."""
-        return valkey_url
+    fixture = "valkey_url"
 
 
-class TestTLS(StoreSuite):
+class TestTLS(OnServer):
     """A server that wants a certificate of its clients."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_tls_url: str) -> str:
-        """A server that this session has started."""
-        return redis_tls_url
+    fixture = "redis_tls_url"
 
 
-class TestSocket(StoreSuite):
+class TestSocket(OnServer):
     """A server without a port."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_socket_url: str) -> str:
-        """A server that this session has started."""
-        return redis_socket_url
+    fixture = "redis_socket_url"
 
 
-class TestACL(StoreSuite):
+class TestACL(OnServer):
     """A user who may call nothing but the commands that the adapter names in its README."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_acl_url: str) -> str:
-        """A server that this session has started."""
-        return redis_acl_url
+    fixture = "redis_acl_url"
 
 
-class TestSentinel(StoreSuite):
+class TestSentinel(OnServer):
     """Whichever server three Sentinels name; they and it want passwords."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_sentinel_url: str) -> str:
-        """Servers that this session has started."""
-        return redis_sentinel_url
+    fixture = "redis_sentinel_url"
 
 
-class TestCluster(StoreSuite):
+class TestCluster(OnServer):
     """Three primaries: each key has its node."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_cluster_url: str) -> str:
-        """Servers that this session has started."""
-        return redis_cluster_url
+    fixture = "redis_cluster_url"
 
 
 @pytest.mark.slow
-class TestTLSSentinel(StoreSuite):
+class TestTLSSentinel(OnServer):
     """Sentinels and servers that want a certificate."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_tls_sentinel_url: str) -> str:
-        """Servers that this session has started."""
-        return redis_tls_sentinel_url
+    fixture = "redis_tls_sentinel_url"
 
 
 @pytest.mark.slow
-class TestTLSCluster(StoreSuite):
+class TestTLSCluster(OnServer):
     """Nodes that want a certificate."""
 
     quick = True
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_tls_cluster_url: str) -> str:
-        """Servers that this session has started."""
-        return redis_tls_cluster_url
+    fixture = "redis_tls_cluster_url"
