@@ -10,6 +10,7 @@ from kvbackends.errors import ConfigurationError
 _MASK = "**"
 _SECRET_NAME = re.compile(r"pass|pw|secret|token|key|auth|cred|sig", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*")
+_SEPARATOR = re.compile("[,;]")
 _NEXT_HOST = re.compile(rf"[,;]{_SCHEME.pattern}://")
 
 
@@ -82,7 +83,7 @@ class StoreURL:
                 "a user name or password in a store's URL holds a letter that must be written "
                 "percent-encoded: / as %2F, ? as %3F, @ as %40"
             )
-        credentials = servers[0].rpartition("@")[0]
+        credentials = _split(servers[0])[0]
         username, has_password, password = credentials.partition(":")
         return cls(
             scheme=scheme.lower(),
@@ -105,9 +106,23 @@ class StoreURL:
         )
 
 
+def _split(server: str) -> tuple[str, list[str]]:
+    """Credentials, and hosts.  What may separate hosts may be in a password, too."""
+    before, _, after = server.rpartition("@")
+    hosts = [name.rpartition("@") for name in _SEPARATOR.split(server)]
+    repeated = [each for each, at, _ in hosts if at]
+    if len(repeated) < 2:
+        return before, _SEPARATOR.split(after)
+    if len(set(repeated)) > 1:
+        raise ConfigurationError(
+            "the hosts in a store's URL have different user names or passwords; there is one for "
+            "all, in which , is written as %2C, ; as %3B and @ as %40"
+        )
+    return repeated[0], [host for _, _, host in hosts]
+
+
 def _hosts(server: str) -> Iterator[Host]:
-    names = server.rpartition("@")[2]
-    return (_host(name) for name in re.split("[,;]", names) if name)
+    return (_host(name) for name in _split(server)[1] if name)
 
 
 def _host(text: str) -> Host:

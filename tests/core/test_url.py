@@ -40,6 +40,8 @@ class TestParsing:
             ("x://one:1;x://two:2/0", (Host("one", 1), Host("two", 2))),
             ("x://:pw@one;x://:pw@two", (Host("one"), Host("two"))),
             ("x://:pw@one/0;x://:pw@two/0", (Host("one"), Host("two"))),
+            ("x://u:p@one,u:p@two:2", (Host("one"), Host("two", 2))),
+            ("x://u:a@b@one,u:a@b@two", (Host("one"), Host("two"))),
             ("redis+socket:///var/run/redis.sock", ()),
         ],
     )
@@ -62,6 +64,8 @@ class TestParsing:
             ("x://u:#!$&'()*+=@h", "u", "#!$&'()*+="),
             ("x://u:пароль@h", "u", "пароль"),
             ("x://u:p@one;x://u2:p2@two", "u", "p"),
+            ("x://u:p@one,u:p@two", "u", "p"),
+            ("x://u:a@b@one,u:a@b@two", "u", "a@b"),
         ],
     )
     def test_credentials(self, text: str, username: str | None, password: str | None):
@@ -97,6 +101,12 @@ class TestParsing:
         with pytest.raises(ConfigurationError) as raised:
             StoreURL.parse(f"x://user:{password}@host/0")
         assert not {*re.split("[/?@]", password)} & {*re.split(r"[\W]", str(raised.value))}
+
+    @pytest.mark.parametrize("text", ["x://u:p@one,u:q@two", "x://user:pa@ss,wo@host"])
+    def test_credentials_that_differ(self, text: str):
+        """Hosts with users of their own are refused, and so is what may be meant as a password."""
+        with pytest.raises(ConfigurationError, match="different user names or passwords"):
+            StoreURL.parse(text)
 
     def test_round_trip(self):
         """A URL without secrets prints as it can be parsed again."""
