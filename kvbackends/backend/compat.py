@@ -3,11 +3,13 @@
 Each has a test that fails when the name is gone (`tests/backend/test_compat.py`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping
 from json import JSONDecoder
 from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 from typing import Any
 
+import msgspec
 from celery._state import get_current_task
 from celery.app.task import Context
 from celery.app.utils import Settings
@@ -49,7 +51,6 @@ __all__ = [
     "current_request",
     "current_task",
     "json_object",
-    "json_objects",
     "json_text",
     "kombu_reads_json",
     "kombu_writes_json",
@@ -64,36 +65,31 @@ FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 
 
 _hooked: Any = JSONDecoder(object_hook=kombu_json.object_hook)
-_plain: Any = JSONDecoder()
-"""The same for texts in which nothing is for the hook, which costs as much again."""
+_objects = msgspec.json.Decoder(dict[str, Any])
+"""Four times as fast.  It refuses what only Python reads: no numbers, halves of surrogate pairs."""
+_hidden = re.compile(rb"\\u00(?:5[Ff]|65|7[049])").search
+"""Finds letters of the key that the hook looks for, "__type__", where they are written so."""
 
 
 def json_object(payload: Any) -> Any:
     """What kombu makes of an object in JSON and UTF-8; None where kombu has to say it itself."""
-    return _scanned(payload) if type(payload) is bytes and payload.startswith(b"{") else None
-
-
-def json_objects(payloads: Sequence[Any]) -> list[Any] | None:
-    """The same of many, which are decoded as one array; None where it has to be one by one."""
-    try:
-        joined = b"[%b]" % b",".join(payloads)
-    except TypeError:
+    if type(payload) is not bytes:
         return None
-    found = _scanned(joined)
-    # A broken one may end what another began, or be two.
-    whole = found is not None and len(found) == len(payloads)
-    return found if whole and all(type(each) is dict for each in found) else None
-
-
-def _scanned(data: bytes) -> Any:
-    # The hook looks for a key "__type__", which may be written with escapes.
-    decoder = _hooked if b"__type__" in data or b"\\u00" in data else _plain
+    if b"__type__" in payload or (b"\\" in payload and _hidden(payload)):
+        return _hooked_object(payload)
     try:
-        text = data.decode()
-        value, end = decoder.scan_once(text, 0)
+        return _objects.decode(payload)
+    except Exception:  # noqa: BLE001 - the other decoder may take it, or kombu says what is wrong
+        return _hooked_object(payload)
+
+
+def _hooked_object(payload: bytes) -> Any:
+    try:
+        text = payload.decode()
+        value, end = _hooked.scan_once(text, 0)
     except Exception:  # noqa: BLE001 - kombu says what is wrong
         return None
-    return value if end == len(text) else None
+    return value if text.startswith("{") and end == len(text) else None
 
 
 def kombu_reads_json() -> bool:

@@ -1,7 +1,7 @@
 """Storing one result: encoded once, ranked, in one step."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime
@@ -17,7 +17,6 @@ from kvbackends.backend.compat import (
     EncodeError,
     current_task,
     json_object,
-    json_objects,
     json_text,
     kombu_reads_json,
     kombu_writes_json,
@@ -32,8 +31,6 @@ T = TypeVar("T")
 prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetched", default=None)
 """Records that were read a moment ago, for Celery's code that asks for each one again."""
 
-_AT_ONCE = 1000
-"""Records that are decoded as one array."""
 _SHORTER = (1000, 100)
 """Characters that a shortened message keeps, and a shortened traceback; one after the other."""
 _PARTS = 10
@@ -159,17 +156,17 @@ class Results(Base):
         value = json_object(payload) if self._reads_json() else None
         return super().decode(payload) if value is None else value
 
-    def decoded(self, payloads: Sequence[bytes]) -> Iterator[Any]:
-        """`decode_result` for many records, a thousand at once; one by one where one is odd."""
+    def decoded(self, payloads: Iterable[bytes]) -> Iterator[Any]:
+        """`decode_result` for many records."""
         reads_json, exceptions = self._reads_json(), self.EXCEPTION_STATES
-        for start in range(0, len(payloads), _AT_ONCE):
-            some = payloads[start : start + _AT_ONCE]
-            metas = json_objects(some) if reads_json else None
-            if metas is None:
-                yield from map(self.decode_result, some)
-                continue
-            for meta in metas:
-                yield self.meta_from_decoded(meta) if meta["status"] in exceptions else meta
+        for payload in payloads:
+            meta = json_object(payload) if reads_json else None
+            if meta is None:
+                yield self.decode_result(payload)
+            elif meta["status"] in exceptions:
+                yield self.meta_from_decoded(meta)
+            else:
+                yield meta
 
     def _reads_json(self) -> bool:
         accept = self.accept

@@ -1,0 +1,105 @@
+"""JSON is decoded by two decoders, and what comes out is what kombu's own makes of it.
+
+Texts are compared by how their values are written in Python: 1, 1.0 and True are three things, NaN
+is itself, and the order of keys counts.
+"""
+
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kombu.utils import json as kombu_json
+
+from kvbackends.backend import compat
+from kvbackends.backend.compat import json_object
+
+BLANKS = st.sampled_from(["", "", "", " ", "\n\t "])
+DIGITS = st.text("0123456789", min_size=1, max_size=30)
+NUMBERS = (
+    st.from_regex(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
+    | st.from_regex(r"-?[0-9.eE+-]{1,8}", fullmatch=True)
+    | st.floats().map(repr)
+    | st.integers().map(repr)
+    | st.sampled_from(["9007199254740993.0", "2.5e-324", "1.7976931348623159e308", "-0", "-0.0"])
+    | st.sampled_from(["NaN", "Infinity", "-Infinity", "nan", "1" + "0" * 4300])
+)
+LETTERS = (
+    st.characters(codec="utf-8")
+    | st.sampled_from(["\\n", "\\/", "\\\\", '\\"', "\\u00fc", "\\ud83d\\ude00", '"', "\x7f"])
+    | st.sampled_from(["\\ud800", "\\udc00", "\\u0000", "\\u005F", "__", "type", "\\u0074", "\\x"])
+)
+TEXTS = st.lists(LETTERS, max_size=8).map("".join)
+KEYS = TEXTS | st.sampled_from(["a", "b", "\\u0061", "__type__", "__value__", "\\u005f_type__"])
+STRINGS = (TEXTS | st.sampled_from(["bytes", "uuid", "decimal", "0" * 32])).map('"{}"'.format)
+CONSTANTS = st.sampled_from(["true", "false", "null", "True", "nul"])
+
+
+def _lists(values):
+    several = st.tuples(st.lists(values, max_size=4), BLANKS)
+    return several.map(lambda each: f"[{(each[1] + ',').join(each[0])}]")
+
+
+def _objects(values):
+    pairs = st.tuples(KEYS, BLANKS, values).map(lambda e: f'"{e[0]}":{e[1]}{e[2]}')
+    return st.lists(pairs, max_size=4).map(lambda e: f"{{{', '.join(e)}}}")
+
+
+VALUES = st.recursive(
+    NUMBERS | STRINGS | CONSTANTS, lambda inner: _lists(inner) | _objects(inner), max_leaves=12
+)
+RECORDS = st.tuples(BLANKS, VALUES, BLANKS).map(lambda e: f'{{"a":{e[0]}{e[1]}{e[2]}}}'.encode())
+
+
+def by_kombu(payload):
+    """What kombu makes of it, as it is written in Python; None where it refuses."""
+    try:
+        return repr(kombu_json.loads(payload.decode()))
+    except Exception:  # a codec for "__type__" raises whatever it raises
+        return None
+
+
+def check(payload):
+    value = json_object(payload)
+    assert value is None or repr(value) == by_kombu(payload)
+
+
+@settings(max_examples=1000)
+@given(RECORDS | VALUES.map(str.encode))
+@example(b'{"a": 1, "b": 2, "a": 3.0}')
+@example(b'{"a": %s}' % (b"[" * 400 + b"1" + b"]" * 400))
+@example(b'{"a": 1e400}')
+@example(rb'{"a": "\ud800"}')
+@example(rb'{"a": {"\u005f_type__": "uuid", "__value__": {"hex": "%s"}}}' % (b"0" * 32))
+@example(b'{"a": "\xed\xa0\x80"}')
+@example(b'\xef\xbb\xbf{"a": 1}')
+def test_what_is_taken_is_what_kombu_makes_of_it(payload):
+    check(payload)
+
+
+@settings(max_examples=500)
+@given(RECORDS, st.lists(st.tuples(st.integers(0), st.binary(max_size=3)), max_size=3))
+def test_what_is_broken(payload, changes):
+    for place, put in changes:
+        at = place % len(payload)
+        payload = payload[:at] + put + payload[at + len(put) % 2 :]
+    check(payload)
+
+
+@given(st.binary(max_size=30) | st.text('{}[]":,1 \\u00e\n\ufeff', max_size=30).map(str.encode))
+def test_any_bytes(data):
+    for each in (data, b"{%s}" % data, b'{"a":%s}' % data):
+        check(each)
+
+
+@pytest.mark.parametrize("record", [{"a": 2**70, "b": [1.5, None, {"ü": "😀\n"}]}, {}])
+def test_what_json_has_is_for_the_fast_decoder(record, monkeypatch):
+    monkeypatch.setattr(compat, "_hooked_object", None)
+    assert json_object(kombu_json.dumps(record).encode()) == record
+
+
+def test_what_only_python_reads():
+    payload = rb'{"nan": NaN, "inf": 1e400, "half": "\ud800", "large": 1%s}' % (b"0" * 400)
+    value = json_object(payload)
+    assert math.isnan(value.pop("nan"))
+    assert value == {"inf": math.inf, "half": "\ud800", "large": 10**400}
