@@ -41,7 +41,10 @@ class Finishing:
     def __init__(self, request: Any) -> None:
         self.request = request
         self.delivery = new_delivery()
-        self.returned: tuple[Chord, Arrival] | None = None
+        self.offer: Offer | None = None
+        self.arrival: Arrival | None = None
+        self.chord: Chord | None = None
+        """Kept through a soft time limit: what was published is not published again."""
 
 
 _finishing: ContextVar[Finishing | None] = ContextVar("kvbackends_finishing", default=None)
@@ -115,7 +118,7 @@ class Chords(Base):
         if not (request and request.chord):
             store(task_id, result, request, store_result, state)
         else:
-            self._end(request, lambda: store(task_id, result, request, store_result, state))
+            self._end(request, store, task_id, result, request, store_result, state)
 
     def mark_as_revoked(
         self,
@@ -129,7 +132,7 @@ class Chords(Base):
         if reason == TERMINATED and self._succeeded_before_it_was_lost(request):
             return
         with_part = super().mark_as_revoked
-        self._end(request, lambda: with_part(task_id, reason, request, store_result, state))
+        self._end(request, with_part, task_id, reason, request, store_result, state)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
         """The part is recorded, unless storing the result did it; then the chord is settled."""
@@ -143,22 +146,27 @@ class Chords(Base):
             self._return_part(ending, state, result)
 
     def _return_part(self, ending: Finishing, state: str, result: Any) -> None:
-        if ending.returned is None:
-            ending.returned = self._arrive(ending, state, result)
-        chord, arrival = ending.returned
-        left = chord.settle(arrival)
+        arrival = ending.arrival
+        if arrival is None:
+            arrival = ending.arrival = self._arrive(ending, state, result)
+        if ending.chord is None:
+            if arrival.outcome is Outcome.WAITING:
+                return  # as nearly every part; there is nothing to settle
+            part = self._part(ending.request, ending.delivery)
+            ending.chord = self._chord(part, ending.request, offer=ending.offer)
+        left = ending.chord.settle(arrival)
         if left.outcome is Outcome.HELD:
             self._recover_later(ending.request, left.holder)
 
-    def _arrive(self, ending: Finishing, state: str, result: Any) -> tuple[Chord, Arrival]:
+    def _arrive(self, ending: Finishing, state: str, result: Any) -> Arrival:
         request = ending.request
         meta = self._meta(request.id, self.encode_result(result, state), state, None, request)
         part = self._part(request, ending.delivery)
-        arrival = self._fitting(
+        arrival: Arrival = self._fitting(
             meta,
             lambda fitting: self.store.arrive(part, self._payload(fitting), self.times.chord.ttl),
         )
-        return self._chord(part, request), arrival
+        return arrival
 
     def _finish_part(self, offer: Offer, request: Any) -> bool:
         """Store the offer and record the part in one step, if this is a header task's end."""
@@ -166,27 +174,25 @@ class Chords(Base):
         if ending is None or ending.request is not request or not request.group:
             return False
         part = self._part(request, ending.delivery)
-        # The second time is after a soft time limit: what was published is not published again.
-        chord = ending.returned[0] if ending.returned else self._chord(part, request, offer=offer)
         arrival = self.store.finish(offer, part, self.ranks.rank_of, self.times.chord.ttl)
-        ending.returned = chord, arrival
+        ending.offer, ending.arrival = offer, arrival
         return True
 
-    def _end(self, request: Any, call: Callable[[], None]) -> None:
+    def _end(self, request: Any, call: Callable[..., None], *args: Any) -> None:
         """Run Celery's end of a task; a header task's survives a soft time limit in the middle.
 
         The task itself has ended when the limit strikes here, and each step may be repeated.
         """
         if not (request and request.chord):
-            call()
+            call(*args)
             return
         token = _finishing.set(Finishing(request))  # a context manager costs a tenth of a part
         try:
             try:
-                call()
+                call(*args)
             except SoftTimeLimitExceeded:
                 logger.warning("soft time limit while a finished task returned to its chord")
-                call()
+                call(*args)
         except (StoreUnavailable, BackendStoreError) as error:
             if _comes_again():
                 raise Reject(error, requeue=True) from error

@@ -1,6 +1,7 @@
 """How long things live, from Celery's settings; everything in seconds."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from time import time_ns
 from typing import Any
 
 from celery import states
@@ -17,6 +18,27 @@ def seconds(value: Any) -> float | None:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     return float(value) if value else None
+
+
+class Clock:
+    """Tells the time as text."""
+
+    def __init__(self, timezone: tzinfo) -> None:
+        self._timezone = timezone
+        self._spelled = (-1, "", "")
+        """A second, and what stands before and behind its fraction."""
+
+    def __call__(self) -> str:
+        """As `datetime.isoformat`, which costs a tenth of a store, and differs by the fraction."""
+        second, fraction = divmod(time_ns() // 1000, 1_000_000)
+        known, before, behind = self._spelled
+        if second != known:
+            whole = datetime.fromtimestamp(second, self._timezone).isoformat(
+                timespec="milliseconds"
+            )
+            before, _, behind = whole.partition(".000")
+            self._spelled = second, before, behind
+        return f"{before}.{fraction:06d}{behind}" if fraction else before + behind
 
 
 class Times:

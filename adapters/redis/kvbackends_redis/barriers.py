@@ -1,12 +1,13 @@
 """The chord's barrier: each step is one script over two hashes and a list, whatever its size."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 from kvbackends import Arrival, Offer, Part, RankOf
 from kvbackends_redis import scripts
 from kvbackends_redis.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.ranked import DIGITS, Seen, ranked
+from kvbackends_redis.ranked import DIGITS, SUCCEEDED, Seen, ranked
 from kvbackends_redis.scripts import milliseconds
 
 TAG = 36
@@ -16,6 +17,7 @@ PAGE = 2000
 """Elements of the list that are read at once: a thousand parts and their values."""
 
 
+@functools.lru_cache(64)  # the parts of a chord come one after the other
 def keys_of(barrier: str) -> tuple[str, str, str]:
     """The keys of a barrier: control, parts, extra.
 
@@ -54,12 +56,10 @@ def arrive(
     connections: Connections, part: Part, value: bytes | None, ttl: float | None, evict: str | None
 ) -> Arrival:
     """Record the part once, and claim the barrier if it is complete."""
-    name, *who = part
-    brought = () if value is None else (value,)
-    answer = connections.run(
-        scripts.ARRIVE, keys_of(name), *who, evict or "", milliseconds(ttl), *brought
-    )
-    return scripts.arrival(answer)
+    name, place, *who = part
+    script, brought = (scripts.LOOK, ()) if value is None else (scripts.ARRIVE, (value,))
+    rest = str(place), *who, milliseconds(ttl), *brought, *([evict] if evict else [])
+    return scripts.arrival(connections.run(script, keys_of(name), *rest))
 
 
 def finish(
@@ -71,13 +71,16 @@ def finish(
     evict: str | None,
 ) -> Arrival:
     """The part and its result."""
-    name, *who = part
-    keys = (*keys_of(name), offer.key)
-    first = (*who, evict or "", milliseconds(ttl))
-    result = offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
+    name, place, *who = part
+    key, value, rank, lifetime, *_ = offer
+    keys, lives = (*keys_of(name), key), milliseconds(ttl)
+    first = str(place), *who, lives, value
+    result = DIGITS[rank], milliseconds(lifetime), evict or ""
+    usual = result == (SUCCEEDED, lives, "")
 
     def attempt(seen: Seen) -> object:
-        return connections.run(scripts.FINISH, keys, *first, *result, *seen)
+        more = () if usual and not seen else (*result, *seen)
+        return connections.run(scripts.FINISH, keys, *first, *more)
 
     return scripts.arrival(ranked(attempt, rank_of))
 

@@ -7,19 +7,22 @@ from collections.abc import Callable
 
 from redis.exceptions import NoScriptError
 
-from kvbackends import Offer, RankOf
+from kvbackends import Offer, Rank, RankOf
 from kvbackends_redis import scripts
 from kvbackends_redis.connections import Connections, checked
 from kvbackends_redis.errors import UnknownScript, translated
 from kvbackends_redis.scripts import milliseconds
 
-Seen = tuple[str, str]
-"""The SHA-1 of a stored record that the client has ranked, and its rank."""
+Seen = tuple[()] | tuple[str, str]
+"""The SHA-1 of a stored record that the client has ranked, and its rank; empty before that."""
 
-UNSEEN: Seen = ("", "0")
+UNSEEN: Seen = ()
 
 DIGITS = "0123"
 """Ranks as the scripts take them."""
+
+SUCCEEDED = DIGITS[Rank.SUCCEEDED]
+"""The rank that need not be told: each argument costs the server as much as it costs us."""
 
 OVER_NOTHING = "0"
 """A rank to which no record yields."""
@@ -69,7 +72,9 @@ def seen(record: bytes, rank_of: RankOf) -> Seen:
 
 def _store(connections: Connections, offer: Offer, seen: Seen) -> object:
     key, value, rank, ttl, *_ = offer
-    return connections.run(scripts.OFFER, (key,), value, DIGITS[rank], milliseconds(ttl), *seen)
+    digit = DIGITS[rank]
+    more = () if digit == SUCCEEDED and not seen else (digit, *seen)
+    return connections.run(scripts.OFFER, (key,), value, milliseconds(ttl), *more)
 
 
 def _advise(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
@@ -84,13 +89,11 @@ def _advise(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
         if type(answer) is bytes:  # stored only if that is still what is there
             _store(connections, offer, seen(answer, rank_of))
         elif isinstance(answer, NoScriptError):
-            connections.call("EVAL", script.text, "1", key, value, OVER_NOTHING, lifetime, *UNSEEN)
+            connections.call("EVAL", script.text, "1", key, value, lifetime, OVER_NOTHING)
         elif isinstance(answer, Exception):
             raise translated(answer)
 
-    connections.post(
-        settle, "EVALSHA", script.digest, "1", key, value, DIGITS[rank], lifetime, *UNSEEN
-    )
+    connections.post(settle, "EVALSHA", script.digest, "1", key, value, lifetime, DIGITS[rank])
     return True
 
 

@@ -41,6 +41,7 @@ OPEN = _script("barrier", "open")
 EXPECT = _script("barrier", "expect")
 EXPECT_MORE = _script("barrier", "expect_more")
 ARRIVE = _script("part", "barrier", "arrive")
+LOOK = _script("barrier", "look")
 FINISH = _script("part", "ranked", "barrier", "finish")
 CLOSE = _script("ranked", "barrier", "close")
 

@@ -133,8 +133,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=SETTINGS)
 def pair(request, pairs, monkeypatch) -> Pair:
     """Both, with settings that change what is stored, at one moment."""
-    for module in ("celery.app.base", "kvbackends.backend.results"):
-        monkeypatch.setattr(f"{module}.datetime", Clock)
+    monkeypatch.setattr("celery.app.base.datetime", Clock)
+    nanoseconds = int(NOW.timestamp()) * 10**9 + NOW.microsecond * 1000
+    monkeypatch.setattr("kvbackends.backend.times.time_ns", lambda: nanoseconds)
     return pairs(**SETTINGS[request.param])
 
 

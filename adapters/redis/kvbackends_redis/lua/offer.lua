@@ -1,6 +1,6 @@
 local key, value = KEYS[1], ARGV[1]
-local answer = yields(key, function() return value end, ARGV[2], ARGV[4], ARGV[5])
+local answer = yields(key, function() return value end, ARGV[3] or '3', ARGV[4], ARGV[5])
 if answer ~= 1 then return answer end
-put(key, value, ARGV[3])
+put(key, value, ARGV[2])
 tell(key, value)
 return 1

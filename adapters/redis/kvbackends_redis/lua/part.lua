@@ -1,10 +1,10 @@
 -- Most parts are not the last, and nothing was added to their header: those end here, before anything
 -- else is even defined.  For the others what is done here is done already when they go on.
 -- KEYS: control, parts, extra, and the result if there is one.
--- ARGV: place, member, delivery, evict, ttl, value; rank and ttl of the result.
+-- ARGV: place, member, delivery, ttl, value; rank and ttl of the result, as in finish.lua.
 local function early()
-  local ttl, value, key = tonumber(ARGV[5]), ARGV[6], KEYS[4]
-  if not (ttl and value) or key and (ARGV[7] ~= '3' or ARGV[8] == '' or #value > 16384) then return end
+  local ttl, value, key, lives = tonumber(ARGV[4]), ARGV[5], KEYS[4], ARGV[7] or ARGV[4]
+  if not ttl or key and ((ARGV[6] or '3') ~= '3' or lives == '' or #value > 16384) then return end
   local f = redis.call('HMGET', KEYS[1], 'd', 'o', 's', 'k', 'n')
   if f[1] or f[2] or f[3] or f[4] then return end
   if redis.call('HSETNX', KEYS[1], 'p:' .. ARGV[2], ARGV[1]) == 0 then return end
@@ -14,7 +14,7 @@ local function early()
   local left = redis.call('PTTL', KEYS[2])
   if left < ttl or not f[5] and redis.call('PTTL', KEYS[1]) < left then return end
   if not key then return {0} end
-  if redis.call('SET', key, value, 'PX', ARGV[8], 'NX') then
+  if redis.call('SET', key, value, 'PX', lives, 'NX') then
     redis.call('PUBLISH', key, value)
     return {0}
   end
