@@ -204,8 +204,8 @@ class Barrier(ABC):
         """What the run was opened with; empty if there is nothing."""
 
     @abstractmethod
-    def parts(self) -> Iterator[tuple[Part, bytes]]:
-        """The `fixed` parts of the run, with their values; expired ones are left out."""
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
+        """Place, member and value of the run's `fixed` parts; expired ones are left out."""
 
     @abstractmethod
     def forget(self) -> None:

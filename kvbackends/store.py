@@ -209,8 +209,11 @@ class Store(ABC):
         """
         return self.barrier(part.barrier, ttl).visit(Visit(part, value, evict))
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
-        """The parts of the header, and one for each added slot, in no order."""
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
+        """The parts of the header, and one for each added slot, in no order.
+
+        Place, member and value of each.
+        """
         return self.barrier(barrier, None).parts()
 
     def renew(self, part: Part) -> bool:

@@ -1,7 +1,7 @@
 """What is kept of a chord for whoever dispatches it: its body and the shape of its header."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,6 +11,9 @@ from kombu import serialization
 from kvbackends.backend.compat import EncodeError, LazyTasks
 
 logger = logging.getLogger(__name__)
+
+Listed = tuple[int, str, Any]
+"""Index and task id of a part, and something else."""
 
 Tree = list[Any]
 """Task ids in header order; a list stands for a group that kept its shape."""
@@ -65,21 +68,19 @@ def leaves(result: Any) -> Iterator[str]:
         yield result.id
 
 
-def arranged(header: Tree | None, values: Mapping[tuple[int, str], Any]) -> list[Any]:
+def arranged(header: Tree | None, parts: Sequence[Listed], values: list[Any]) -> list[Any]:
     """The values as the header tells, with added parts behind the place of their adders.
 
-    `values` are by (index, task id).  Without a header, or where it does not fit, they follow
-    index and id, which every dispatcher orders alike.
+    `parts` begin with index and task id, in this order.  Without a header, or where it does not
+    fit, the values keep it: every dispatcher orders alike.
     """
-    keys = sorted(values)
-    ordered = [values[key] for key in keys]
-    if header is None or keys == list(enumerate(header)):
-        return ordered
-    left = dict(zip(keys, ordered, strict=True))
+    if header is None or header == [member for _, member, _ in parts]:
+        return values
+    left = {(part[0], part[1]): value for part, value in zip(parts, values, strict=True)}
     try:
         tops = [_take(node, place, left) for place, node in enumerate(header)]
     except KeyError:
-        return ordered
+        return values
     groups = [[top] for top in tops] or [[]]
     for (place, _), value in left.items():
         groups[min(place, len(groups) - 1)].append(value)

@@ -21,7 +21,7 @@ from kvbackends.backend.compat import (
     current_task,
     publish,
 )
-from kvbackends.backend.results import new_delivery
+from kvbackends.backend.results import AT_ONCE, new_delivery
 from kvbackends.errors import StoreError, StoreUnavailable
 from kvbackends.protocol.chord import Chord, Gathered
 from kvbackends.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
@@ -244,14 +244,20 @@ class Chords(Base):
         """The body's argument.  `ChordError` for the first part that failed, in header order."""
         if gathered.missing:
             raise ChordError(f"{gathered.missing} parts of the chord have expired")
-        parts = sorted(gathered.parts, key=_in_header)
-        values = {}
-        metas = self.decoded([value for _, value in parts])
-        for (part, _), meta in zip(parts, metas, strict=True):
-            values[part.place, part.member] = error = meta["result"]
-            if meta["status"] in states.PROPAGATE_STATES:
-                raise ChordError(f"Dependency {part.member} raised {error!r}") from error
-        return about.arranged(known.header, values)
+        parts = sorted(gathered.parts)
+        values: list[Any] = []
+        for start in range(0, len(parts), AT_ONCE):
+            some = parts[start : start + AT_ONCE]
+            found = self.successes([record for _, _, record in some])
+            values += [self._value(*part) for part in some] if found is None else found
+        return about.arranged(known.header, parts, values)
+
+    def _value(self, _: int, member: str, record: bytes) -> Any:
+        meta = self.decode_result(record)
+        if meta["status"] in states.PROPAGATE_STATES:
+            error = meta["result"]
+            raise ChordError(f"Dependency {member} raised {error!r}") from error
+        return meta["result"]
 
     # -- names ----------------------------------------------------------------------------------
 
@@ -270,11 +276,6 @@ def _comes_again() -> bool:
     """True with late acknowledgement: a part that was rejected is delivered once more."""
     task = current_task()
     return task is not None and bool(task.acks_late)
-
-
-def _in_header(gathered: tuple[Part, bytes]) -> tuple[int, str]:
-    part, _ = gathered
-    return part.place, part.member
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from json import JSONDecoder
 from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from celery._state import get_current_task
@@ -51,6 +51,8 @@ __all__ = [
     "current_request",
     "current_task",
     "json_object",
+    "json_objects",
+    "json_successes",
     "json_text",
     "kombu_reads_json",
     "kombu_writes_json",
@@ -64,9 +66,18 @@ FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 """Celery 5.7 itself fails what is chained after a chord that failed."""
 
 
+class Success(msgspec.Struct):
+    """What a chord needs of its parts' records; the rest is passed over."""
+
+    status: Literal["SUCCESS"]
+    result: Any
+
+
 _hooked: Any = JSONDecoder(object_hook=kombu_json.object_hook)
 _objects = msgspec.json.Decoder(dict[str, Any])
 """Four times as fast.  It refuses what only Python reads: no numbers, halves of surrogate pairs."""
+_successes = msgspec.json.Decoder(Success)
+_NOT_FOR_HOOK = {str, int, float, bool, type(None)}
 _hidden = re.compile(rb"\\u00(?:5[Ff]|65|7[049])").search
 """Finds letters of the key that the hook looks for, "__type__", where they are written so."""
 
@@ -75,12 +86,36 @@ def json_object(payload: Any) -> Any:
     """What kombu makes of an object in JSON and UTF-8; None where kombu has to say it itself."""
     if type(payload) is not bytes:
         return None
-    if b"__type__" in payload or (b"\\" in payload and _hidden(payload)):
+    if _is_for_hook(payload):
         return _hooked_object(payload)
     try:
         return _objects.decode(payload)
     except Exception:  # noqa: BLE001 - the other decoder may take it, or kombu says what is wrong
         return _hooked_object(payload)
+
+
+def json_objects(payloads: Iterable[bytes]) -> list[dict[str, Any]] | None:
+    """The same of many, in half the time for each; None where it has to be one by one."""
+    try:
+        if _is_for_hook(b"".join(payloads)):
+            return None
+        return list(map(_objects.decode, payloads))
+    except Exception:  # noqa: BLE001 - which one it is will be seen
+        return None
+
+
+def json_successes(payloads: Iterable[bytes]) -> list[Any] | None:
+    """The results of records that are successes; None where one is another, or is odd."""
+    try:
+        values = [each.result for each in map(_successes.decode, payloads)]
+        plain = _NOT_FOR_HOOK.issuperset(map(type, values)) or not _is_for_hook(b"".join(payloads))
+    except Exception:  # noqa: BLE001 - which one it is will be seen
+        return None
+    return values if plain else None
+
+
+def _is_for_hook(data: bytes) -> bool:
+    return b"__type__" in data or (b"\\" in data and _hidden(data) is not None)
 
 
 def _hooked_object(payload: bytes) -> Any:

@@ -60,8 +60,8 @@ class Recovery(Base):
         recorded = next(
             (
                 value
-                for each, value in self.store.parts(part.barrier)
-                if (each.place, each.member) == (part.place, part.member)
+                for place, member, value in self.store.parts(part.barrier)
+                if (place, member) == (part.place, part.member)
             ),
             None,
         )

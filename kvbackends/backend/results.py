@@ -1,7 +1,7 @@
 """Storing one result: encoded once, ranked, in one step."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cached_property
@@ -16,6 +16,8 @@ from kvbackends.backend.compat import (
     EncodeError,
     current_task,
     json_object,
+    json_objects,
+    json_successes,
     json_text,
     kombu_reads_json,
     kombu_writes_json,
@@ -31,6 +33,8 @@ T = TypeVar("T")
 prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetched", default=None)
 """Records that were read a moment ago, for Celery's code that asks for each one again."""
 
+AT_ONCE = 100
+"""Records that are decoded at once: fewer than those after which Python looks for cycles."""
 _SHORTER = (1000, 100)
 """Characters that a shortened message keeps, and a shortened traceback; one after the other."""
 _PARTS = 10
@@ -170,17 +174,21 @@ class Results(Base):
         value = json_object(payload) if self._reads_json() else None
         return super().decode(payload) if value is None else value
 
-    def decoded(self, payloads: Iterable[bytes]) -> Iterator[Any]:
-        """`decode_result` for many records."""
+    def decoded(self, payloads: Sequence[bytes]) -> Iterator[Any]:
+        """`decode_result` for many records, some at once; one by one where one is odd."""
         reads_json, exceptions = self._reads_json(), self.EXCEPTION_STATES
-        for payload in payloads:
-            meta = json_object(payload) if reads_json else None
-            if meta is None:
-                yield self.decode_result(payload)
-            elif meta["status"] in exceptions:
-                yield self.meta_from_decoded(meta)
-            else:
-                yield meta
+        for start in range(0, len(payloads), AT_ONCE):
+            some = payloads[start : start + AT_ONCE]
+            metas = json_objects(some) if reads_json else None
+            if metas is None:
+                yield from map(self.decode_result, some)
+                continue
+            for meta in metas:
+                yield self.meta_from_decoded(meta) if meta["status"] in exceptions else meta
+
+    def successes(self, payloads: Sequence[bytes]) -> list[Any] | None:
+        """The results of many records that are successes in JSON; None: look at each."""
+        return json_successes(payloads) if self._reads_json() else None
 
     def _reads_json(self) -> bool:
         accept = self.accept

@@ -68,13 +68,13 @@ class Paged(Barrier):
         entry = self._store.get(self._run(look.control).about)
         return entry.value if entry else b""
 
-    def parts(self) -> Iterator[tuple[Part, bytes]]:
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """The pages and the values, in batches."""
         look = self.look()
         run = self._run(look.control)
         keys = {run.value(*each): each for each in self.fixed(look, self.listed(look))}
         for key, value in get_many(self._store, keys):
-            yield Part(self.name, *keys[key], ""), value
+            yield *keys[key], value
 
     def forget(self) -> None:
         """What came back to life after the removal goes again."""

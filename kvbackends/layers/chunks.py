@@ -170,7 +170,7 @@ class Chunks(Layer):
         evict: str | None = None,
     ) -> Arrival:
         """Stores the chunks, then records the manifest."""
-        base = _base(part)
+        base = _base(part.barrier, part.place, part.member)
         new = None if value is None else self._split(base, value, ttl)
         arrival = operation(part, new, ttl, evict)
         if arrival.outcome is Outcome.CLOSED:
@@ -178,14 +178,14 @@ class Chunks(Layer):
         return self._arrival(part.barrier, arrival)
 
     def around_parts(
-        self, operation: Callable[..., Iterator[tuple[Part, bytes]]], barrier: str
-    ) -> Iterator[tuple[Part, bytes]]:
+        self, operation: Callable[..., Iterator[tuple[int, str, bytes]]], barrier: str
+    ) -> Iterator[tuple[int, str, bytes]]:
         """The joined values; a part without all of its chunks has expired."""
-        for part, stored in operation(barrier):
-            manifest = manifest_of(stored)
-            value = stored if manifest is None else self._joined(_base(part), manifest)
+        for place, member, stored in operation(barrier):
+            manifest, base = manifest_of(stored), _base(barrier, place, member)
+            value = stored if manifest is None else self._joined(base, manifest)
             if value is not None:
-                yield part, value
+                yield place, member, value
 
     def around_close_barrier(
         self,
@@ -199,13 +199,15 @@ class Chunks(Layer):
 
         What is not this delivery's any more is left to expire.
         """
-        stored = [(_base(each), value) for each, value in self.inner.parts(part.barrier)]
+        barrier = part.barrier
+        listed = self.inner.parts(barrier)
+        stored = [(_base(barrier, place, member), value) for place, member, value in listed]
         is_mine = self.inner.renew(part)
         operation(part, ttl, None, rank_of)
         if is_mine:
             for base, value in stored:
                 self._discard(base, value)
-            self.delete(_about(part.barrier))
+            self.delete(_about(barrier))
         if offer is not None:
             self.offer(offer, rank_of)
 
@@ -284,8 +286,8 @@ class Chunks(Layer):
         return arrival._replace(about=self._joined(_about(barrier), manifest) or b"")
 
 
-def _base(part: Part) -> str:
-    return f"{part.barrier}.{part.place}:{part.member}"
+def _base(barrier: str, place: int, member: str) -> str:
+    return f"{barrier}.{place}:{member}"
 
 
 def _about(barrier: str) -> str:

@@ -116,11 +116,11 @@ class Codec(Layer):
         return self._arrival(operation(part, encoded, ttl, evict))
 
     def around_parts(
-        self, operation: Callable[..., Iterator[tuple[Part, bytes]]], barrier: str
-    ) -> Iterator[tuple[Part, bytes]]:
+        self, operation: Callable[..., Iterator[tuple[int, str, bytes]]], barrier: str
+    ) -> Iterator[tuple[int, str, bytes]]:
         """The decoded values of the parts."""
-        for part, stored in operation(barrier):
-            yield part, self.decode(stored)
+        for place, member, stored in operation(barrier):
+            yield place, member, self.decode(stored)
 
     def around_close_barrier(
         self,

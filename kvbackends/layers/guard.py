@@ -105,14 +105,10 @@ class Guard(Layer):
         return operation(self._part(part), fitting, valid_ttl(ttl), evict)
 
     def around_parts(
-        self, operation: Callable[..., Iterator[tuple[Part, bytes]]], barrier: str
-    ) -> Iterator[tuple[Part, bytes]]:
-        """The parts name the barrier as it was asked for."""
-        key = self._key(barrier)
-        found = operation(key)
-        if key is barrier:
-            return found
-        return ((part._replace(barrier=barrier), value) for part, value in found)
+        self, operation: Callable[..., Iterator[tuple[int, str, bytes]]], barrier: str
+    ) -> Iterator[tuple[int, str, bytes]]:
+        """The parts under the key as the store can hold it."""
+        return operation(self._key(barrier))
 
     def around_renew(self, operation: Callable[..., bool], part: Part) -> bool:
         """Checks the key."""

@@ -32,7 +32,8 @@ class Gathered(NamedTuple):
 
     about: bytes
     """What `Store.open_barrier` kept; empty if it has expired or was never written."""
-    parts: list[tuple[Part, bytes]]
+    parts: list[tuple[int, str, bytes]]
+    """Place, member and value of each."""
     missing: int
     """How many recorded parts have expired meanwhile: above 0 the values are not complete."""
 

@@ -165,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert outcome is Outcome.WAITING
         else:
             assert outcome is Outcome.CLAIMED
-            found = {each.place: value for each, value in self.stores[1 - s].parts(name)}
+            found = {place: value for place, _, value in self.stores[1 - s].parts(name)}
             assert found == self.parts
             self.stores[s].close_barrier(part, TTL, None, rank_of)
             self.is_closed = True

@@ -120,7 +120,7 @@ def arrive(store: Store, each: Part, evict: str | None = None) -> Arrival:
 
 def gathered(store: Store, barrier: str) -> dict[tuple[int, str], bytes]:
     """What `parts` yields; each part once."""
-    listed = [((each.place, each.member), value) for each, value in store.parts(barrier)]
+    listed = [((place, member), value) for place, member, value in store.parts(barrier)]
     assert len(dict(listed)) == len(listed), "a part is yielded twice"
     return dict(listed)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.utils import json as kombu_json
 
 from kvbackends.backend import compat
-from kvbackends.backend.compat import json_object
+from kvbackends.backend.compat import json_object, json_objects
 
 BLANKS = st.sampled_from(["", "", "", " ", "\n\t "])
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
@@ -62,6 +62,8 @@ def by_kombu(payload):
 def check(payload):
     value = json_object(payload)
     assert value is None or repr(value) == by_kombu(payload)
+    some = json_objects([b'{"b": 1}', payload])
+    assert some is None or repr(some[1]) == repr(value)
 
 
 @settings(max_examples=1000)

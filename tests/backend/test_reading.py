@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from kvbackends.backend.compat import json_object
+from kvbackends.backend.compat import json_object, json_objects
 from kvbackends.backend.records import FINAL_JSON, Ranks
 from tests.backend.test_decoding import PLAIN, SPECIAL
 from tests.backend.versions import needs_57
@@ -84,10 +84,16 @@ class TestDecoding:
             assert found == backend.decode_result(payload) == expected
             assert type(found["result"]) is type(expected["result"])
 
+    @pytest.mark.parametrize("odd", [b'{"a": 1},{"b": 2}', b'{"a": [1', b"1", b"", "{}", None])
+    def test_one_odd_among_many_leaves_all_to_be_decoded_one_by_one(self, odd):
+        assert json_objects([b'{"a": 1}', b'{"b": 2}']) == [{"a": 1}, {"b": 2}]
+        assert json_objects([b'{"a": 1}', odd, b'{"b": 2}']) is None
+
     @pytest.mark.parametrize("name", [b"__type__", rb"\u005f_type__", rb"__\u0074ype__"])
     def test_values_of_other_types_are_found_however_they_are_written(self, name):
         payload = b'{"a": {"%s": "bytes", "__value__": "x"}}' % name
         assert json_object(payload) == {"a": b"x"}
+        assert json_objects([b"{}", payload]) is None
 
     @pytest.mark.parametrize(
         "payload",

@@ -105,7 +105,7 @@ class MemberIsIdentity(ReferenceStore):
 class PartsTruncated(ReferenceStore):
     """The read of the parts ends with the first page of 1,000."""
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
         return itertools.islice(super().parts(barrier), 1000)
 
 
@@ -113,7 +113,7 @@ class PartsTruncated(ReferenceStore):
 class PartsTruncatedEarly(ReferenceStore):
     """The read of the parts ends with the first page of 256."""
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
         return itertools.islice(super().parts(barrier), 256)
 
 
@@ -191,13 +191,13 @@ class AddsAfterTheClaim(ReferenceStore):
 class ListsInSteps(ReferenceStore):
     """The parts are read in pages, and what is no part of the header is asked for only once."""
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
-        wanted = {(part.place, part.member) for part, _ in super().parts(barrier)}
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
+        wanted = {(place, member) for place, member, _ in super().parts(barrier)}
         seen = set(self.recorded(barrier)) - wanted
         while page := {each: v for each, v in self.recorded(barrier).items() if each not in seen}:
             for each, value in list(page.items())[:50]:
                 seen.add(each)
-                yield Part(barrier, *each, ""), value
+                yield *each, value
 
     def recorded(self, barrier: str) -> dict[Identity, bytes]:
         with self.world() as world:

@@ -229,11 +229,11 @@ class ReferenceStore(Store):
                 self.ranked(world, offer, rank_of)
             return arrival
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
         with self.world() as world:
             found = world.barrier(barrier)
             listed = found.listed() if found else []
-        return iter([(Part(barrier, *each, ""), value) for each, value in listed])
+        return iter([(*each, value) for each, value in listed])
 
     def renew(self, part: Part) -> bool:
         with self.world() as world:

@@ -23,4 +23,4 @@ def test_a_stray_between_look_and_list(monkeypatch: pytest.MonkeyPatch):
         return members(*given)
 
     monkeypatch.setattr(pages, "members", after_a_stray)
-    assert [value for _, value in store.parts("b")] == [b"value"]
+    assert [value for _, _, value in store.parts("b")] == [b"value"]

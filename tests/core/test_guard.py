@@ -91,7 +91,7 @@ class TestKeys:
         guard.open_barrier(name, b"", 60)
         guard.expect(publisher(name), 1, 60)
         assert guard.arrive(part(name, 0), b"v", 60).parts == 1
-        assert [each.barrier for each, _ in guard.parts(name)] == [name]
+        assert list(guard.parts(name)) == [(0, part(name, 0).member, b"v")]
 
 
 class TestValues:

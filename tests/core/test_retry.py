@@ -118,18 +118,18 @@ class TestWhatIsRepeated:
             fails = 1
 
             def parts(self, barrier):
-                yield part(barrier, 0), b"a"
+                yield 0, "a", b"a"
                 if self.fails:
                     self.fails -= 1
                     raise Broken
-                yield part(barrier, 1), b"b"
+                yield 1, "b", b"b"
 
             open_barrier = expect = expect_more = arrive = renew = close_barrier = parts
 
         stream = Stream()
         stream.transient_errors = (Broken,)
         store = Retry(stream, PATIENT)
-        assert [value for _, value in store.parts("b")] == [b"a", b"b"]
+        assert [value for _, _, value in store.parts("b")] == [b"a", b"b"]
 
 
 class TestBounds:

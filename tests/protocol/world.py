@@ -256,7 +256,7 @@ class World:
 
     def _publish(self, delivery: Delivery, gathered: Gathered) -> None:
         self.stop("publish")
-        values = {(each.place, each.member): value for each, value in gathered.parts}
+        values = {(place, member): value for place, member, value in gathered.parts}
         if len(values) != len(gathered.parts):
             raise Violated("a part was yielded twice")
         self.published.append(Publish(delivery.name, values, gathered.missing))

@@ -235,8 +235,8 @@ def test_interruptions_leave_no_lock(store: SQLiteStore, open_sqlite: Opener):
         signal.signal(signal.SIGALRM, before)
 
 
-def _parts(store: SQLiteStore) -> set[tuple[str, int, str]]:
-    return {each[:3] for each, _ in store.parts("b")}
+def _parts(store: SQLiteStore) -> set[tuple[int, str]]:
+    return {(place, member) for place, member, _ in store.parts("b")}
 
 
 def test_stalls_are_short(store: SQLiteStore):

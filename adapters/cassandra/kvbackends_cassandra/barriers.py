@@ -8,7 +8,7 @@ found, so nothing that arrives or is added later changes what `parts` yields.
 import secrets
 from collections.abc import Iterable, Iterator
 
-from kvbackends import Part, Recent
+from kvbackends import Recent
 from kvbackends.barriers import Barrier, Control, Listed, Look, Visit
 from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.rows import FULL, Key, Row, Rows, Tally, Where
@@ -113,7 +113,7 @@ class CassandraBarrier(Barrier):
             stamps = b"".join(self._first[each] for each in control.chosen(self._first) or ())
         return (kept.about or b"") if self._rows.swap_all(kept, control, stamps) else None
 
-    def parts(self) -> Iterator[tuple[Part, bytes]]:
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """One request, and one a page of values; one more a page while nothing is claimed."""
         kept = self._rows.kept()
         control = kept.look.control
@@ -125,7 +125,7 @@ class CassandraBarrier(Barrier):
             wanted = set(earliest(self._rows.listed(control.run)).values())
         for place, member, stamp, value in self._rows.values(control.run):
             if stamp in wanted:
-                yield Part(self.name, place, member, ""), value
+                yield place, member, value
 
     def forget(self) -> None:
         """One request."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kvbackends import Part, Recent
+from kvbackends import Recent
 from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
 from kvbackends_elasticsearch.client import CREATE, Action, Client, Item, reading, writing
 from kvbackends_elasticsearch.documents import Document, Version, encode, expiry, id_of
@@ -133,7 +133,7 @@ class ElasticsearchBarrier(Barrier):
         replaced = self._replace(look, control, reading(self._about(control)))
         return None if replaced is None else _value(replaced.read.document())
 
-    def parts(self) -> Iterator[tuple[Part, bytes]]:
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """Two requests, where this process holds the claim and the values are small."""
         look = self.look()
         if not look.open:
@@ -142,7 +142,7 @@ class ElasticsearchBarrier(Barrier):
         ids = {self._value(look.control, *each): each for each in chosen}
         for name, source in self._client.get_many(ids, self._routing):
             if source.is_alive():
-                yield Part(self.name, *ids[name], ""), source.value()
+                yield *ids[name], source.value()
 
     def forget(self) -> None:
         """One request."""

@@ -128,7 +128,7 @@ class MongoDBBarrier(Barrier):
         return self._abouts[kept]
 
     @translated_each
-    def parts(self) -> Iterator[tuple[Part, bytes]]:
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """Two requests, and more for each 1,000 parts or 16 MB."""
         look = self.look()
         if not look.open:
@@ -137,7 +137,7 @@ class MongoDBBarrier(Barrier):
         found = self._chords.collection.find(wanted, {"value": 1}).batch_size(1000)
         values = {(each["_id"]["p"], each["_id"]["m"]): each["value"] for each in found}
         for each in self.fixed(look, values):
-            yield Part(self.name, *each, ""), values[each]
+            yield *each, values[each]
 
     @translated
     def forget(self) -> None:

@@ -36,7 +36,7 @@ def test_a_stray_between_look_and_list(store, monkeypatch):
         return seen
 
     monkeypatch.setattr(MongoDBBarrier, "look", then_a_stray)
-    assert [value for _, value in store.parts(barrier)] == [b"value"]
+    assert [value for _, _, value in store.parts(barrier)] == [b"value"]
 
 
 def test_a_tombstone_outlives_late_parts(store):

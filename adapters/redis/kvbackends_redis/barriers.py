@@ -115,7 +115,7 @@ def _is_wanted(pairs: list[bytes]) -> Callable[[bytes], bool]:
     return lambda part: part in chosen or part.partition(b":")[2] not in others
 
 
-def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]]:
+def parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, bytes]]:
     """A thousand in each round trip, the first with what is to be known of the barrier.
 
     All that has arrived while parts are missing; else the header, and one part for each slot.
@@ -142,5 +142,5 @@ def parts(connections: Connections, barrier: str) -> Iterator[tuple[Part, bytes]
         for part, value in zip(page[::2], page[1::2], strict=True):
             if part not in seen and (wanted is None or wanted(part)):
                 seen.add(part)
-                place, _, member = part.decode().partition(":")
-                yield Part(barrier, int(place), member, ""), value
+                place, _, member = part.partition(b":")
+                yield int(place), member.decode(), value

@@ -149,7 +149,7 @@ class RedisStore(Store):
         """One script for the part and the result."""
         return barriers.finish(self._connections(), offer, part, rank_of, ttl, evict)
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
         """A thousand in each round trip."""
         return barriers.parts(self._connections(), barrier)
 

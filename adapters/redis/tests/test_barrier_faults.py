@@ -63,7 +63,7 @@ def test_what_comes_while_the_values_are_read_is_not_among_them(store, barrier):
         assert late.outcome is Outcome.HELD
     found += values
     assert len(found) == size
-    assert all(value == b"value" for _, value in found)
+    assert all(value == b"value" for _, _, value in found)
 
 
 def test_a_part_that_comes_again_is_recorded_if_its_value_was_lost(store, barrier):
@@ -88,7 +88,7 @@ def test_what_counts_may_be_lost_and_no_part_is_there_twice(store, barrier):
     store.arrive(first, b"value", TTL)
     arrival = store.expect(part(barrier, SIZE_PLACE, "size"), 2, TTL)
     found = list(store.parts(barrier))
-    assert [each.member for each, _ in found] == ["task-0"]
+    assert [member for _, member, _ in found] == ["task-0"]
     assert arrival.outcome is Outcome.WAITING or arrival.parts > len(found)
 
 
@@ -125,5 +125,5 @@ def test_a_part_and_its_result_end_alike_on_the_short_way_and_the_long_one(
             assert arrival.outcome is Outcome.WAITING
         assert store.get(key).value == (old if already == states.SUCCESS else value)
         assert TTL - 5 < store.client.ttl(key) <= TTL
-    assert sorted(each.place for each, _ in store.parts(barrier)) == [0, 1, 2]
+    assert sorted(place for place, _, _ in store.parts(barrier)) == [0, 1, 2]
     assert store.client.llen(keys_of(barrier)[1]) == 6

@@ -286,7 +286,7 @@ def test_a_chord_waits_until_its_slot_has_moved(cluster, store, moving):
     retrying = open_store(cluster.url)
     assert retrying.arrive(part, b"v", 60).outcome is Outcome.WAITING
     thread.join()
-    assert [value for _, value in retrying.parts(part.barrier)] == [b"v"]
+    assert [value for _, _, value in retrying.parts(part.barrier)] == [b"v"]
     retrying.close()
 
 
@@ -303,7 +303,7 @@ def test_parts_that_move_while_they_are_read_are_all_read(cluster, store, moving
             reading = store.parts(barrier)
             first = next(reading)
             moving.whole(slot)
-            assert sorted(part.place for part, _ in [first, *reading]) == list(range(3000))
+            assert sorted(place for place, _, _ in [first, *reading]) == list(range(3000))
             read += 1
     assert read
 

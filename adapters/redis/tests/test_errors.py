@@ -255,7 +255,7 @@ def test_scripts_that_are_forgotten_under_load(open_redis):
         keys = [f"{thread}-{step}" for thread in range(THREADS) for step in range(ROUNDS)]
         assert arrivals.count(Outcome.CLAIMED) == 1
         assert arrivals.count(Outcome.WAITING) == size - 1
-        assert sorted(value for _, value in store.parts("barrier")) == sorted(map(record, keys))
+        assert sorted(value for _, _, value in store.parts("barrier")) == sorted(map(record, keys))
         large = store.get_batch([f"large-{key}" for key in keys])
         assert {len(value) for value in large.values()} == {LARGE}
         assert len(large) == size

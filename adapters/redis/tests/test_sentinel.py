@@ -223,7 +223,7 @@ class Writers:
             lost -= set(self.store.get_batch(self.stored[start : start + 1000]))
         missing = 0
         for barrier, confirmed in self.parts.items():
-            found = {part.place for part, _ in self.store.parts(barrier)}
+            found = {place for place, _, _ in self.store.parts(barrier)}
             missing += len(confirmed - found)
         return lost, missing
 

@@ -6,7 +6,6 @@ one, however many parts there are.
 
 import secrets
 import time
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from kvbackends.records import Arrival, Offer, Outcome, Part, Rank, RankOf
@@ -139,15 +138,15 @@ def finish(
     return arrival
 
 
-def parts(connection: Connection, name: str) -> list[tuple[Part, bytes]]:
+def parts(connection: Connection, name: str) -> list[tuple[int, str, bytes]]:
     """The parts of the header and one for each slot; all parts while the barrier is incomplete."""
     barrier = look(connection, name)
     if barrier is None or barrier.done:
         return []
     if not barrier.full():
-        return _as_parts(name, connection.execute(_ALL, (barrier.run,)))
+        return connection.execute(_ALL, (barrier.run,)).fetchall()
     header, filled = (connection.execute(sql, (barrier.run,)) for sql in (_HEADER, _FILLED))
-    return _as_parts(name, header) + _as_parts(name, filled)
+    return [*header, *filled]
 
 
 def renew(connection: Connection, part: Part) -> bool:
@@ -250,7 +249,3 @@ def _claim(
         parts=barrier.header + barrier.slots,
         about=about[0] if about else b"",
     )
-
-
-def _as_parts(name: str, rows: Iterable[tuple[int, str, bytes]]) -> list[tuple[Part, bytes]]:
-    return [(Part(name, place, member, ""), value) for place, member, value in rows]

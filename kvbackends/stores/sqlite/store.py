@@ -161,7 +161,7 @@ class SQLiteStore(Store):
         """One transaction for the part and the result."""
         return self._database().write(barriers.finish, offer, part, rank_of, ttl, evict)
 
-    def parts(self, barrier: str) -> Iterator[tuple[Part, bytes]]:
+    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
         """All parts of one moment."""
         return iter(self._database().read(barriers.parts, barrier))
 

@@ -131,11 +131,11 @@ class Adding(Area):
         complete(store, barrier, size)
         # Without the layer that repeats a read, and has it end before the first part is seen.
         reading = (innermost(store) if "parts" in store.native else store).parts(barrier)
-        listed = [next(reading)[0].member]
+        listed = [next(reading)[1]]
         for slot in range(30):
             store.expect_more(part(barrier, 0), slot, f"too late {slot}", TTL)
             arrive(store, part(barrier, 0, f"too late {slot}"))
-        listed += [each.member for each, _ in reading]
+        listed += [member for _, member, _ in reading]
         assert sorted(listed) == sorted(f"task-{place}" for place in range(size))
 
     def after_closing(self, store: Store, barrier: str) -> None:
