@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kombu.utils import json as kombu_json
 
 from kvbackends.backend import compat
-from kvbackends.backend.compat import json_object, json_objects
+from kvbackends.backend.compat import json_object, json_objects, json_successes
 
 BLANKS = st.sampled_from(["", "", "", " ", "\n\t "])
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
@@ -77,6 +77,44 @@ def check(payload):
 @example(b'\xef\xbb\xbf{"a": 1}')
 def test_what_is_taken_is_what_kombu_makes_of_it(payload):
     check(payload)
+
+
+@given(
+    st.lists(VALUES | VALUES.map('1, "result": {}'.format), min_size=1, max_size=4), KEYS, VALUES
+)
+@example(['{"__type__": "uuid", "__value__": {"hex": "%s"}}' % ("0" * 32)], "a", "1")
+@example(['1, "status": "FAILURE"'], "a", "1")
+@example(["1"], "status", "1")
+@example(["1"], "result", "{}")
+def test_results_of_successes(results, key, other):
+    records = [
+        f'{{"status": "SUCCESS", "result": {each}, "{key}": {other}}}'.encode() for each in results
+    ]
+    found = json_successes(records)
+    if found is not None:
+        decoded = [kombu_json.loads(each.decode()) for each in records]
+        assert repr(found) == repr([each["result"] for each in decoded])
+        assert {each["status"] for each in decoded} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'{"status": "FAILURE", "result": 1}',
+        b'{"status": "SUCCESS"}',
+        b'{"status": "SUCCESS", "result": NaN}',
+        rb'{"status": "SUCCESS", "result": {"__t\u0079pe__": "bytes", "__value__": "x"}}',
+        b'{"status": "SUCCESS", "result": 1} ,',
+        b'["SUCCESS", 1]',
+        b"\x80",
+        b"",
+        None,
+    ],
+)
+def test_successes_with_one_that_is_none_or_odd_are_left_to_be_looked_at(odd):
+    good = b'{"status": "SUCCESS", "result": [1, {"a": 2.5}], "children": []}'
+    assert json_successes([good, good]) == [[1, {"a": 2.5}]] * 2
+    assert json_successes([good, odd, good]) is None
 
 
 @settings(max_examples=500)

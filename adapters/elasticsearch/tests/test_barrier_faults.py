@@ -28,7 +28,7 @@ def test_a_stray_between_look_and_list(open_one, store, index_url, monkeypatch):
 
     breaker = open_one(index_url)  # which knows no list of its own
     monkeypatch.setattr(ElasticsearchBarrier, "look", then_a_stray)
-    assert [value for _, value in breaker.parts(barrier)] == [b"value"]
+    assert [value for _, _, value in breaker.parts(barrier)] == [b"value"]
 
 
 def test_the_record_outlives_each_part(store):

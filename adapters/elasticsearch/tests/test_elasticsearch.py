@@ -112,7 +112,7 @@ def test_celerys_own_backend_and_this_one_read_each_other(index_url, open_one, a
     assert sorted(ours.scan("celery-task")) == ["celery-task-meta-ours", "celery-task-meta-theirs"]
     assert begin(ours, "barrier", 1).outcome is WAITING
     assert ours.arrive(part("barrier", 0), RECORD, TTL).outcome is CLAIMED
-    assert [value for _, value in ours.parts("barrier")] == [RECORD]
+    assert [value for _, _, value in ours.parts("barrier")] == [RECORD]
     ours.close()
     theirs._server.close()
 
@@ -264,7 +264,7 @@ def test_a_worker_that_knows_an_earlier_run_finds_the_new_one(store, open_one, i
     begin(store, "chord", 2)
     assert worker.arrive(part("chord", 1), b"new", TTL).outcome is WAITING
     assert worker.arrive(part("chord", 0), b"new", TTL).outcome is CLAIMED
-    assert {value for _, value in worker.parts("chord")} == {b"new"}
+    assert {value for _, _, value in worker.parts("chord")} == {b"new"}
 
 
 def test_a_worker_that_knows_an_open_run_finds_it_closed(store, open_one, index_url, left):
