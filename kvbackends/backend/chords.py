@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 NO_INDEX = 2**31 - 1
 """The place of a part whose message has no index (old clients): after all others."""
 
+WAITING = Outcome.WAITING
+"""Looked up once, which costs as much as a call."""
+
 TERMINATED = "terminated"
 """Celery's reason for revoking a task that was running."""
 
@@ -38,13 +41,14 @@ TERMINATED = "terminated"
 class Finishing:
     """One task's end, between Celery's two hooks: the result is stored, the part returns."""
 
+    offer: Offer | None = None
+    arrival: Arrival | None = None
+    chord: Chord | None = None
+    """Kept through a soft time limit: what was published is not published again."""
+
     def __init__(self, request: Any) -> None:
         self.request = request
         self.delivery = new_delivery()
-        self.offer: Offer | None = None
-        self.arrival: Arrival | None = None
-        self.chord: Chord | None = None
-        """Kept through a soft time limit: what was published is not published again."""
 
 
 _finishing: ContextVar[Finishing | None] = ContextVar("kvbackends_finishing", default=None)
@@ -150,7 +154,7 @@ class Chords(Base):
         if arrival is None:
             arrival = ending.arrival = self._arrive(ending, state, result)
         if ending.chord is None:
-            if arrival.outcome is Outcome.WAITING:
+            if arrival.outcome is WAITING:
                 return  # as nearly every part; there is nothing to settle
             part = self._part(ending.request, ending.delivery)
             ending.chord = self._chord(part, ending.request, offer=ending.offer)

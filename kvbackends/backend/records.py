@@ -14,6 +14,8 @@ _RANKS = {
     states.REVOKED: Rank.FAILED,
 }
 
+_UNREADY = Rank.UNREADY
+
 HEAD = 64
 """Bytes that tell the state: Celery's records begin with it in JSON, pickle and msgpack."""
 
@@ -35,7 +37,7 @@ Decode = Callable[[bytes], Mapping[str, Any]]
 
 def rank_of_state(state: str) -> Rank:
     """How final a state is; custom states are not."""
-    return _RANKS.get(state, Rank.UNREADY)
+    return _RANKS.get(state) or _UNREADY
 
 
 def state_in_head(payload: bytes) -> str | None:

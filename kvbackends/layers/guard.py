@@ -160,8 +160,7 @@ class Guard(Layer):
         return offer._replace(key=self._key(offer.key))
 
     def _part(self, part: Part) -> Part:
-        key = self._key(part.barrier)
-        return part if key is part.barrier else part._replace(barrier=key)
+        return part if self._key is _as_it_is else part._replace(barrier=self._key(part.barrier))
 
     def _fits(self, value: bytes) -> bytes:
         if self._largest is not None and len(value) > self._largest:

@@ -7,7 +7,7 @@ from kvbackends import Arrival, Offer, Part, RankOf
 from kvbackends_redis import scripts
 from kvbackends_redis.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.ranked import DIGITS, SUCCEEDED, Seen, ranked
+from kvbackends_redis.ranked import DIGITS, SUCCEEDED, seen
 from kvbackends_redis.scripts import milliseconds
 
 TAG = 36
@@ -71,34 +71,31 @@ def finish(
     evict: str | None,
 ) -> Arrival:
     """The part and its result."""
-    name, place, *who = part
-    key, value, rank, lifetime, *_ = offer
+    name, place, member, delivery = part
+    key, value, rank, lifetime, _, _ = offer
     keys, lives = (*keys_of(name), key), milliseconds(ttl)
-    first = str(place), *who, lives, value
+    first = str(place), member, delivery, lives, value
     result = DIGITS[rank], milliseconds(lifetime), evict or ""
-    usual = result == (SUCCEEDED, lives, "")
-
-    def attempt(seen: Seen) -> object:
-        more = () if usual and not seen else (*result, *seen)
-        return connections.run(scripts.FINISH, keys, *first, *more)
-
-    return scripts.arrival(ranked(attempt, rank_of))
+    more = () if result == (SUCCEEDED, lives, "") else result
+    answer = connections.run(scripts.FINISH, keys, *first, *more)
+    while type(answer) is bytes:
+        answer = connections.run(scripts.FINISH, keys, *first, *result, *seen(answer, rank_of))
+    return scripts.arrival(answer)
 
 
 def close_barrier(
     connections: Connections, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
 ) -> None:
     """The tombstone and the result; the parts are freed by a thread of the server's."""
-    keys = keys_of(part.barrier)
+    keys, lives = keys_of(part.barrier), milliseconds(ttl)
     if offer is None:
-        connections.run(scripts.CLOSE, keys, milliseconds(ttl))
+        connections.run(scripts.CLOSE, keys, lives)
         return
-    result = offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
-
-    def attempt(seen: Seen) -> object:
-        return connections.run(scripts.CLOSE, (*keys, offer.key), milliseconds(ttl), *result, *seen)
-
-    ranked(attempt, rank_of)
+    keys = *keys, offer.key
+    arguments = lives, offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
+    answer = connections.run(scripts.CLOSE, keys, *arguments)
+    while type(answer) is bytes:
+        answer = connections.run(scripts.CLOSE, keys, *arguments, *seen(answer, rank_of))
 
 
 def renew(connections: Connections, part: Part) -> bool:

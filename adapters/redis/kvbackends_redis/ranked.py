@@ -54,17 +54,6 @@ def offer(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
     return answer == 1
 
 
-def ranked(attempt: Callable[[Seen], object], rank_of: RankOf) -> object:
-    """What a script answers that may ask for the rank of what is stored.
-
-    It asks with the record itself, having changed nothing, and is called again with its digest.
-    """
-    answer = attempt(UNSEEN)
-    while isinstance(answer, bytes):
-        answer = attempt(seen(answer, rank_of))
-    return answer
-
-
 def seen(record: bytes, rank_of: RankOf) -> Seen:
     """What the client tells the script of the record that it was asked about."""
     return hashlib.sha1(record, usedforsecurity=False).hexdigest(), DIGITS[rank_of(record)]
