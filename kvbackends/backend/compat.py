@@ -52,6 +52,7 @@ __all__ = [
     "current_task",
     "json_object",
     "json_objects",
+    "json_record",
     "json_successes",
     "json_text",
     "kombu_reads_json",
@@ -136,6 +137,27 @@ def kombu_reads_json() -> bool:
 def json_text(data: Any) -> str:
     """What kombu's encoder writes, in one piece; what refers to itself ends in a RecursionError."""
     return "".join(_pieces(data, 0))
+
+
+_write: Any = msgspec.json.Encoder().encode
+_SIMPLE = frozenset({str, int, bool, type(None), list})
+"""What both write alike, where texts are ASCII, and lists are empty."""
+
+
+def json_record(meta: Mapping[str, Any]) -> bytes | None:
+    """The same as `json_text`, encoded, of a record whose result is simple; None where it is not.
+
+    A character costs it a twentieth of what it costs the other.
+    """
+    if meta["children"] or type(meta["result"]) is list:
+        return None
+    if not _SIMPLE.issuperset(map(type, meta.values())):
+        return None
+    try:
+        written: bytes = msgspec.json.format(_write(meta), indent=0)  # with blanks, as kombu has
+    except Exception:  # noqa: BLE001 - kombu says what is wrong
+        return None
+    return written if written.isascii() and b"\\u007f" not in written else None
 
 
 def _encoding() -> Callable[[Any, int], Iterable[str]]:

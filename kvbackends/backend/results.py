@@ -17,6 +17,7 @@ from kvbackends.backend.compat import (
     current_task,
     json_object,
     json_objects,
+    json_record,
     json_successes,
     json_text,
     kombu_reads_json,
@@ -156,18 +157,25 @@ class Results(Base):
         )
 
     def _payload(self, meta: dict[str, Any]) -> bytes:
+        own = type(self).encode is Results.encode and self._writes_json()
+        written = json_record(meta) if own else None
+        if written is not None:
+            return written
         encoded = self.encode(meta)
         return encoded.encode() if isinstance(encoded, str) else bytes(encoded)
 
     def encode(self, data: Any) -> Any:
         """As Celery does; JSON is encoded at once."""
-        compressed = getattr(self, "compression", None)  # Celery 5.6 has none
-        if self.serializer == "json" and not compressed and kombu_writes_json():
+        if self._writes_json():
             try:
                 return json_text(data)
             except Exception:  # noqa: BLE001 - Celery says what is wrong
                 return super().encode(data)
         return super().encode(data)
+
+    def _writes_json(self) -> bool:
+        compressed = getattr(self, "compression", None)  # Celery 5.6 has none
+        return self.serializer == "json" and not compressed and kombu_writes_json()
 
     def decode(self, payload: Any) -> Any:
         """As Celery does; JSON is decoded at once, since what leads there costs as much again."""

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from celery import Celery
 from celery.backends.base import BaseKeyValueStoreBackend
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kombu import serialization
 from kombu.exceptions import EncodeError
@@ -68,6 +68,38 @@ def test_every_type_that_kombu_knows(memory_app, value):
 def test_any_value(value):
     backend = Celery(backend="kv+memory://", set_as_current=False).backend
     assert backend.encode({"result": value}) == as_celery_does(backend, {"result": value})
+
+
+IDS = st.sampled_from([None, "plain", "ü", Text("own"), uuid.UUID(int=1), "\x7f", "\\u007f"])
+
+
+@given(
+    state=st.sampled_from(["SUCCESS", "FAILURE", Text("OWN"), "ü"]),
+    result=PLAIN | st.text() | st.text(st.characters(max_codepoint=127)) | st.floats() | st.uuids(),
+    traceback=st.none() | st.text(max_size=9),
+    children=st.just([]) | st.just([(("a", None), None)]) | st.none(),
+    ids=st.tuples(IDS, IDS, IDS),
+)
+@example("SUCCESS", [], None, [], (None, None, "t"))
+@example("SUCCESS", [1, 2], None, [], (None, None, "t"))
+@example("SUCCESS", 2**70, None, [], (None, None, "t"))
+@example("SUCCESS", "\ud800", None, [], (None, None, "t"))
+@example("SUCCESS", "".join(map(chr, range(127))), None, [], (None, None, "t"))
+def test_any_record(state, result, traceback, children, ids):
+    backend = Celery(backend="kv+memory://", set_as_current=False).backend
+    record = {"status": state, "result": result, "traceback": traceback, "children": children}
+    record |= dict(zip(("group_id", "parent_id", "task_id"), ids, strict=True))
+    assert backend._payload(record) == as_celery_does(backend, record).encode()
+
+
+def test_a_backend_that_encodes_in_its_own_way(memory_app):
+    class Own(type(memory_app.backend)):
+        def encode(self, data):
+            return f"own {data['status']}"
+
+    backend = Own(memory_app, url="memory://")
+    backend.mark_as_done("t", "x")
+    assert backend.get(backend.get_key_for_task("t")) == b"own SUCCESS"
 
 
 def circular():
