@@ -91,11 +91,11 @@ def close_barrier(
     if offer is None:
         connections.run(scripts.CLOSE, keys, lives)
         return
-    keys = *keys, offer.key
+    four = *keys, offer.key
     arguments = lives, offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
-    answer = connections.run(scripts.CLOSE, keys, *arguments)
+    answer = connections.run(scripts.CLOSE, four, *arguments)
     while type(answer) is bytes:
-        answer = connections.run(scripts.CLOSE, keys, *arguments, *seen(answer, rank_of))
+        answer = connections.run(scripts.CLOSE, four, *arguments, *seen(answer, rank_of))
 
 
 def renew(connections: Connections, part: Part) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Callable
 
 from redis.exceptions import NoScriptError
 
