@@ -56,24 +56,32 @@ class Chord:
 
     def part(self) -> None:
         """The next header task ends."""
-        self._end(self._next())
+        self.end(self._next())
 
     def parts(self, count: int) -> float:
         """Seconds for one of the next `count` parts."""
-        requests = [self._next() for _ in range(count)]
+        requests = self.coming(count)
         started = time.perf_counter()
         for request in requests:
-            self._end(request)
+            self.end(request)
         return (time.perf_counter() - started) / count
 
     def last(self) -> tuple[float, float]:
         """Seconds from the end of the last part until the publish, and until all is done."""
         request = self._next()
         started = time.perf_counter()
-        self._end(request)
+        self.end(request)
         (published,) = self._body.moments
         self._body.moments.clear()
         return published - started, time.perf_counter() - started
+
+    def coming(self, count: int) -> list[Context]:
+        """The requests of the next header tasks."""
+        return [self._next() for _ in range(count)]
+
+    def end(self, request: Context) -> None:
+        """A header task ends."""
+        self._backend.mark_as_done(request.id, "x" * 200, request=request)
 
     def _next(self) -> Context:
         """What a worker knows of the task: it makes that when the task comes."""
@@ -88,9 +96,6 @@ class Chord:
             args=[],
             kwargs={},
         )
-
-    def _end(self, request: Any) -> None:
-        self._backend.mark_as_done(request.id, "x" * 200, request=request)
 
 
 def parts(plan: Plan) -> Iterator[Row]:

@@ -41,6 +41,7 @@ AIMS = {
     "bytes to the server, store of 1 MB": _both(1.05, 1.01, at_most),
     "Python calls of one store": _both(70, 20, at_most),
     "instructions of one store": _both(150_000, 90_000, at_most),
+    "instructions of one part": _both(150_000, 120_000, at_most),
     "get of a ready result": Aim((2.8, 6.5), (4.5, 9)),
     "join_native of 1,000 ready results": _both(20, 28),
     "wait for a result, p50": _both(2.6, 4.4),

@@ -1,6 +1,7 @@
 """What does not depend on a clock: calls, instructions, bytes, the server's time, lost results."""
 
 import functools
+import itertools
 import os
 import shutil
 import subprocess
@@ -47,10 +48,9 @@ def calls(bench: Bench) -> Iterator[Row]:
 
 
 def instructions(bench: Bench) -> Iterator[Row]:
-    """Of the whole process for one store, on a socket that answers at once."""
-    what = "instructions of one store"
+    """Of the whole process for one store, and one part, on a socket that answers at once."""
     if shutil.which("valgrind") is None:
-        yield figure(what, OURS, 0, "not measured", detail=INSTALL)
+        yield figure("instructions of one store", OURS, 0, "not measured", detail=INSTALL)
         return
     urls = bench.urls()
     output = f"--cachegrind-out-file={bench.plan.folder}/%p"
@@ -62,7 +62,9 @@ def instructions(bench: Bench) -> Iterator[Row]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    for name, line in zip(urls, done.stdout.splitlines(), strict=True):
+    whats = "instructions of one store", "instructions of one part"
+    rows = itertools.product(urls, whats)
+    for (name, what), line in zip(rows, done.stdout.splitlines(), strict=True):
         (few, least), (many, most) = (map(int, each.split(":")) for each in line.split())
         spent = _executed(bench.plan.folder / str(most)) - _executed(bench.plan.folder / str(least))
         yield _counted(what, name, spent / (many - few), "")

@@ -1,19 +1,21 @@
 """Under valgrind: forks of one process that store few results and many, on an instant socket.
 
-Prints a line for each URL: how often a fork stored and its process id, ``few:id many:id``.  What
-valgrind counted for the two differs by the stores alone.
+Prints lines for each URL, one for stores and one for ends of header tasks: how often a fork did it
+and its process id, ``few:id many:id``.  What valgrind counted for the two differs by that alone.
 """
 
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, product
 from typing import Any
 
 import redis
+from celery import Celery
 
-from benchmarks.backends import new_id, open_backend
+from benchmarks.backends import new_id
+from benchmarks.chords import Chord, chord_app
 from benchmarks.stores import store_one
 
 FEW, MANY = 50, 250
@@ -67,31 +69,44 @@ class Tape:
 
 
 tapes: list[Tape] = []
-ids = [new_id() for _ in range(MANY)]
+Work = tuple[Callable[[Any], None], list[Any]]
+"""What is counted, and what it is called with: `MANY` times, and before that to record it."""
 
 
-def store(backend: Any, count: int) -> None:
-    """Record one store on the real server, and repeat it."""
-    for _ in range(2):
+def stores(app: Celery) -> Work:
+    """Results are stored."""
+    return lambda each: store_one(app.backend, each, VALUE), [new_id() for _ in range(MANY + 2)]
+
+
+def parts(app: Celery) -> Work:
+    """Header tasks end; the last one never does."""
+    chord = Chord(app, MANY + 3)
+    return chord.end, chord.coming(MANY + 2)
+
+
+def repeat(work: Work, count: int) -> None:
+    """Record one call on the real server, and repeat it."""
+    call, given = work
+    for each in given[MANY:]:
         for tape in tapes:
             tape.forget()
-        store_one(backend, new_id(), VALUE)
+        call(each)
     for tape in tapes:
         tape.replay()
     gc.collect()
     gc.freeze()  # whether all that was imported is searched for garbage is chance
-    for each in ids[:count]:
-        store_one(backend, each, VALUE)
+    for each in given[:count]:
+        call(each)
 
 
-def in_a_fork(backend: Any, count: int) -> int:
-    """The id of the process that stored so many."""
+def in_a_fork(make: Callable[[Celery], Work], app: Celery, count: int) -> int:
+    """The id of the process that did it so often."""
     if process := os.fork():
         _, status = os.waitpid(process, 0)
         if status:
             raise SystemExit(f"a fork ended with {status}")
         return process
-    store(backend, count)
+    repeat(make(app), count)
     os._exit(0)
 
 
@@ -99,11 +114,12 @@ def main(urls: list[str]) -> None:
     """All is imported before the first fork."""
     real = getattr(redis.Connection, CONNECT)
     setattr(redis.Connection, CONNECT, lambda self: Tape(real(self)))
-    for url in urls:
-        backend = open_backend(url)
-        store_one(backend, new_id(), VALUE)
+    for url, make in product(urls, (stores, parts)):
+        app = chord_app(url)
+        call, given = make(app)
+        call(given[0])
         tapes.clear()
-        print(*(f"{count}:{in_a_fork(backend, count)}" for count in (FEW, MANY)), flush=True)
+        print(*(f"{count}:{in_a_fork(make, app, count)}" for count in (FEW, MANY)), flush=True)
 
 
 if __name__ == "__main__":
