@@ -137,15 +137,15 @@ class Doorbell:
             if self._open:
                 os.write(self._write, b"x")
 
-    def wait(self, timeout: float, *files: HasFileno | int) -> bool:
+    def wait(self, timeout: float, *files: HasFileno | int) -> Sequence[HasFileno | int]:
         """Wait until it rings, a file is readable, or `timeout` seconds are over.
 
-        True if it rang or a file is readable.
+        Which of the files are readable, and first something else if it rang: true if there is any.
         """
         ready = _readable([self._read, *files], max(timeout, 0.0))
         if self._read in ready:
             self._answer()
-        return bool(ready)
+        return ready
 
     def close(self) -> None:
         """Close both ends; a second time is fine."""
@@ -169,7 +169,12 @@ def _readable(files: Sequence[HasFileno | int], seconds: float) -> Sequence[HasF
         poll = select.poll()
         for file in files:
             poll.register(file, select.POLLIN)
-        return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
+        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
+        return [each for each in files if _descriptor(each) in ready]
+
+
+def _descriptor(file: HasFileno | int) -> int:
+    return file if isinstance(file, int) else file.fileno()
 
 
 class Recent(Generic[T]):

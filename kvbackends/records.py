@@ -129,11 +129,11 @@ class Arrival(NamedTuple):
 
 
 class Subscription(Protocol):
-    """Tells one owner thread which keys to look at again.
+    """Tells which keys to look at again.
 
-    Every method but `wake` is called by that thread only.  After `watch` has returned, each later
-    change of its keys ends some `wait`, or `wait` raises a transient error and the owner opens a
-    new subscription and reads everything again.
+    Every method but `wake` is called by one thread at a time, not always the same.  After `watch`
+    has returned, each later change of its keys ends some `wait`, or `wait` raises a transient error
+    and the owner opens a new subscription and reads everything again.
     """
 
     def watch(self, keys: Collection[str]) -> None:
@@ -145,7 +145,9 @@ class Subscription(Protocol):
     def wait(self, timeout: float) -> Collection[str] | None:
         """Keys that may have changed; None = cannot tell, look at all; empty = none, or woken.
 
-        `timeout` is in seconds.
+        `timeout` is in seconds.  A mapping may tell values of the keys, too (None: not told), of
+        which a final success is not read any more: each is what the store holds, byte for byte, or
+        has held since the latest `watch` of its key returned.
         """
 
     def wake(self) -> None:

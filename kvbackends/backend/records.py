@@ -22,6 +22,8 @@ HEAD = 64
 FINAL_JSON = tuple(b'{"status": "%s"' % state.encode() for state in _RANKS)
 """How nearly every final record begins."""
 
+_SUCCESS_JSON = b'{"status": "SUCCESS"'
+
 _STATE = re.compile(
     rb"""
       \{"status":\ ?"(?P<json>[^"\\]+)"                             # JSON
@@ -51,6 +53,14 @@ def state_in_head(payload: bytes) -> str | None:
     length = match["pickle2"] or match["pickle4"] or bytes([match["msgpack"][0] & 0x1F])
     text = head[match.end() : match.end() + length[0]]
     return text.decode(errors="replace") if len(text) == length[0] else None
+
+
+def is_settled(told: bytes) -> bool:
+    """True if what a notification brings is a success as it is stored: a success yields to nothing.
+
+    What a layer has changed (compressed, in chunks) does not begin like this, and is read.
+    """
+    return told.startswith(_SUCCESS_JSON)
 
 
 class Ranks:

@@ -13,13 +13,14 @@ from celery import states
 from kvbackends.backend.base import Base, text
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.members import is_set, leaf_ids, leaf_results, parents
-from kvbackends.backend.records import FINAL_JSON
+from kvbackends.backend.records import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched
 from kvbackends.derived.primitives import get_many
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.retry import at_most
 from kvbackends.process import PerProcess
-from kvbackends.protocol.waiting import Hub, Wait
+from kvbackends.protocol.wait import Wait
+from kvbackends.protocol.waiting import Hub
 
 Meta = dict[str, Any]
 SHORTEST_INTERVAL = 0.01
@@ -34,7 +35,11 @@ class Waits(Base):
     """Waiting, joining and delivering; results learn of theirs when this process reads it."""
 
     def _prepare_waits(self) -> None:
-        self.hub = PerProcess(lambda: Hub(self.store, self.ranks.is_final), close=Hub.close)
+        self.hub = PerProcess(
+            lambda: Hub(self.store, self.ranks.is_final, is_settled),
+            close=Hub.close,
+            abandon=Hub.abandon,
+        )
         # Celery 5.6 keeps `weak` in a dictionary that would not hold what we put there.
         self._pending_results = self._pending_results._replace(weak={})
         self._recoveries_asked: dict[tuple[str, str], None] = {}

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 
 from kvbackends.layers.layer import Layer
-from kvbackends.records import Arrival, Entry, Feature, Offer, Part, Rank, RankOf
+from kvbackends.records import Arrival, Entry, Feature, Offer, Part, Rank, RankOf, Subscription
 from kvbackends.store import Store
 
 NEED_PLAIN_BYTES = frozenset({"increment", "add_member"})
@@ -134,6 +134,10 @@ class Codec(Layer):
         encoded = None if offer is None else self._offer(offer)
         operation(part, ttl, encoded, self._rank_of(rank_of))
 
+    def around_subscribe(self, operation: Callable[..., Subscription]) -> Subscription:
+        """What is told is encoded: the values are read, and decoded there."""
+        return _Untold(operation())
+
     def _offer(self, offer: Offer) -> Offer:
         return offer._replace(value=self.encode(offer.value))
 
@@ -146,3 +150,18 @@ class Codec(Layer):
     def _arrival(self, arrival: Arrival) -> Arrival:
         about = arrival.about
         return arrival._replace(about=self.decode(about)) if about else arrival
+
+
+class _Untold:
+    """A subscription that names keys and tells no values."""
+
+    def __init__(self, inner: Subscription) -> None:
+        self._inner = inner
+        self.watch = inner.watch
+        self.unwatch = inner.unwatch
+        self.wake = inner.wake
+        self.close = inner.close
+
+    def wait(self, timeout: float) -> Collection[str] | None:
+        hints = self._inner.wait(timeout)
+        return hints and list(hints)

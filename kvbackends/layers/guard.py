@@ -194,6 +194,8 @@ class _Translated:
 
     def wait(self, timeout: float) -> Collection[str] | None:
         held = self._inner.wait(timeout)
+        if isinstance(held, Mapping):
+            return {self._asked[key]: told for key, told in held.items() if key in self._asked}
         return held and [self._asked[key] for key in held if key in self._asked]
 
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from kvbackends import StoreError, open_store
-from kvbackends.protocol.waiting import AFTER_ERROR, Hub
+from kvbackends.protocol.owner import AFTER_ERROR
+from kvbackends.protocol.waiting import Hub
 
 
 class Refusing:

@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from hiredis import pack_command
-from redis.exceptions import RedisError
+from hiredis import Reader, pack_command
+from redis.exceptions import InvalidResponse, RedisError
 
 from kvbackends_redis.errors import Unavailable, translated
 
@@ -25,6 +25,12 @@ CLASSIC = Words(b"subscribe", b"unsubscribe", b"message", 1000)
 SHARDED = Words(b"ssubscribe", b"sunsubscribe", b"smessage", 1)  # more must be of one slot
 
 
+_NOTHING = object()
+
+_CHUNK = 65_536
+"""Bytes that are received at once; more than TLS holds back."""
+
+
 class Listener:
     """Hears of the channels that have the names of keys; it connects when it is used.
 
@@ -39,6 +45,7 @@ class Listener:
         self, connection: Any, interval: float, patience: float, words: Words = CLASSIC
     ) -> None:
         self._connection = connection
+        self._reader: Any = None
         self._interval = interval
         self._patience = patience
         self._words = words
@@ -46,7 +53,7 @@ class Listener:
         self._unconfirmed: deque[bytes] = deque()
         self._heard = time.monotonic()
         self._asked: float | None = None
-        self._told: set[bytes] = set()
+        self._told: dict[bytes, bytes | None] = {}
         self._expelled: set[bytes] = set()
 
     def listen(self, names: Iterable[bytes]) -> None:
@@ -59,18 +66,22 @@ class Listener:
     def confirm(self) -> None:
         """Return when every channel that was asked for is confirmed."""
         while self._unconfirmed:
-            self._hear()
+            self.hear()
 
     def leave(self, names: Iterable[bytes]) -> None:
         """Ask not to be told; the confirmation is read some time."""
         gone = self._names & set(names)
         self._names -= gone
-        self._told -= gone
+        for name in gone:
+            self._told.pop(name, None)
         self._command(self._words.unsubscribe, list(gone))
 
-    def take_told(self) -> set[bytes]:
-        """The names that there was a message for since the last call."""
-        told, self._told = self._told, set()
+    def take_told(self) -> dict[bytes, bytes | None]:
+        """The names that there was a message for since the last call, and the latest of each.
+
+        None for one that may have been on its way since before `listen`.
+        """
+        told, self._told = self._told, {}
         return told
 
     def take_expelled(self) -> set[bytes]:
@@ -79,9 +90,17 @@ class Listener:
         return expelled
 
     def hear(self) -> None:
-        """Read what has come, without waiting."""
-        while self._try(self._connection.can_read, 0):
-            self._hear()
+        """Read what has come; it waits for something if this is not readable."""
+        try:
+            data = self._socket().recv(_CHUNK)
+            self._reader.feed(data)
+            while (message := self._reader.gets()) is not _NOTHING:
+                self._take(message)
+        except (OSError, RedisError) as error:
+            raise translated(error) from error
+        if not data:
+            raise Unavailable("the server has closed the subscription's connection")
+        self._heard, self._asked = time.monotonic(), None
 
     def stay_alive(self) -> float:
         """Ask a silent server whether it is there; seconds until that is to be done again."""
@@ -98,24 +117,25 @@ class Listener:
         self._send([(b"PING",)])
         return self._patience
 
-    @property
-    def file(self) -> Any:
-        """What is readable when something has come."""
-        return self._connection._sock  # noqa: SLF001 - the driver has no other name for it
+    def fileno(self) -> int:
+        """Of what is readable when something has come."""
+        descriptor: int = self._socket().fileno()
+        return descriptor
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()
 
-    def _hear(self) -> None:
+    def _take(self, message: Any) -> None:
         """One message: a change, or an answer to one of our own commands."""
-        message = self._try(self._connection.read_response)
-        self._heard, self._asked = time.monotonic(), None
+        if isinstance(message, RedisError):
+            raise message
         kind = message[0] if isinstance(message, list) else b"pong"
-        if kind == self._words.subscribe:
+        if kind == self._words.message:
+            if message[1] in self._names:
+                self._told[message[1]] = None if self._unconfirmed else message[2]
+        elif kind == self._words.subscribe:
             self._unconfirmed.popleft()
-        elif kind == self._words.message and message[1] in self._names:
-            self._told.add(message[1])
         elif kind == self._words.unsubscribe and message[1] in self._names:
             self._expel(message[1])
 
@@ -127,15 +147,28 @@ class Listener:
         self._send([(word, *batch) for batch in _batches(names, self._words.batch)])
 
     def _send(self, commands: list[Any]) -> None:
-        if commands:
-            packed = b"".join([pack_command(command) for command in commands])
-            self._try(self._connection.send_packed_command, [packed], check_health=False)
-
-    def _try(self, step: Any, *arguments: Any, **options: Any) -> Any:
+        if not commands:
+            return
         try:
-            return step(*arguments, **options)
-        except RedisError as error:
+            self._connect()
+            self._socket().sendall(b"".join([pack_command(command) for command in commands]))
+        except (OSError, RedisError) as error:
             raise translated(error) from error
+
+    def _connect(self) -> None:
+        if self._reader is None:
+            self._connection.connect()
+            self._reader = Reader(
+                protocolError=InvalidResponse,
+                replyError=self._connection._parser.parse_error,  # noqa: SLF001
+                notEnoughData=_NOTHING,
+            )
+
+    def _socket(self) -> Any:
+        found = self._connection._sock  # noqa: SLF001
+        if found is None:
+            raise Unavailable("the subscription's connection is closed")
+        return found
 
 
 def _batches(names: list[bytes], size: int) -> Iterator[list[bytes]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import AskError
 
-from kvbackends_redis.errors import Redirected, Unavailable
+from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening import SHARDED, Listener
 from kvbackends_redis.slots import Node, Slots
 
@@ -18,18 +18,21 @@ class _NodeListener(Listener):
         self._slots = slots
         self._node = node
 
-    def _hear(self) -> None:
-        """Where a channel has moved, the server says where to, in the order of the questions."""
+    def hear(self) -> None:
+        """Where the node has gone, the map may be old."""
         try:
-            super()._hear()
-        except Redirected as error:
-            if not isinstance(error.__cause__, AskError):
-                raise
-            self._slots.led_to(error.__cause__, self._node)
-            self._expel(self._unconfirmed.popleft())
+            super().hear()
         except Unavailable:
             self._slots.doubt()
             raise
+
+    def _take(self, message: Any) -> None:
+        """Where a channel has moved, the server says where to, in the order of the questions."""
+        if isinstance(message, AskError):
+            self._slots.led_to(message, self._node)
+            self._expel(self._unconfirmed.popleft())
+        else:
+            super()._take(message)
 
 
 class NodeListeners:

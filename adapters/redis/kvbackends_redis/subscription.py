@@ -1,12 +1,16 @@
 """Wakes waiters."""
 
+import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from kvbackends import Doorbell
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening import Listener
+
+_is_random = re.compile(rb"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z").search
+"""Tells of names that end with a UUID, as those of results do unless somebody chose the id."""
 
 ATTEMPTS = 5
 """Most nodes in a row that a channel is looked for at."""
@@ -40,41 +44,46 @@ class OneListener:
 class PubSub:
     """A subscriber to the channels that have the names of the keys.
 
-    The published payload is not used: a message may be older than what is stored by now.
+    A message brings the record.  It may be older than what is stored by now, which is for whoever
+    waits to judge.  But it is not told where it may be another's or an earlier one: channels are
+    shared by all databases of a server, so only a name that ends with a random id is surely ours;
+    and what comes before the confirmation of `watch` may have been on its way since before.
     """
 
     def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners
         self._bell = Doorbell()
         self._keys: dict[bytes, str] = {}
-        self._changed: set[str] = set()
+        self._changed: dict[str, bytes | None] = {}
         self._woken = False
 
     def watch(self, keys: Collection[str]) -> None:
         """Tell of later changes of these keys too: the server has confirmed each."""
-        new = {key.encode(): key for key in keys if key.encode() not in self._keys}
+        new = {key.encode(): key for key in keys}
         self._keys.update(new)
+        self._changed.update(dict.fromkeys(self._changed.keys() & new.values()))
         self._listen(new)
 
     def unwatch(self, keys: Collection[str]) -> None:
         """Forget these keys; the server's confirmation is read some time."""
         gone = self._keys.keys() & {key.encode() for key in keys}
         for name in gone:
-            self._changed.discard(self._keys.pop(name))
+            self._changed.pop(self._keys.pop(name), None)
         for listener in self._listeners.opened():
             listener.leave(gone)
 
-    def wait(self, timeout: float) -> Collection[str]:
-        """The watched keys that were told of since the last call."""
+    def wait(self, timeout: float) -> Mapping[str, bytes | None] | tuple[()]:
+        """The watched keys that were told of since the last call, and their records."""
         until = time.monotonic() + timeout
-        while not self._was_woken():
-            self._hear()
+        left = 0.0 if self._changed else timeout
+        while True:
+            self._hear(left)
+            if self._was_woken():
+                return ()
             left = until - time.monotonic()
             if self._changed or left <= 0:
-                changed, self._changed = self._changed, set()
+                changed, self._changed = self._changed, {}
                 return changed
-            self._sleep(left)
-        return ()
 
     def wake(self) -> None:
         """End a `wait` from any thread."""
@@ -104,18 +113,22 @@ class PubSub:
                 return
         raise Unavailable("the cluster sends listeners from node to node")
 
-    def _hear(self) -> None:
-        for listener in self._listeners.opened():
-            listener.hear()
-            self._take(listener)
+    def _hear(self, longest: float) -> None:
+        """Sleep until something has come, and read it."""
+        opened = self._listeners.opened()
+        pause = min([listener.stay_alive() for listener in opened], default=longest)
+        ready = self._bell.wait(min(longest, pause), *opened)
+        for listener in opened:
+            if listener in ready:
+                listener.hear()
+                self._take(listener)
 
     def _take(self, listener: Listener) -> None:
         told, expelled = listener.take_told(), listener.take_expelled()
         # A message may have been lost on the way of a slot to its new node.
-        self._changed |= {self._keys[name] for name in told | expelled if name in self._keys}
+        for name in expelled:
+            told.setdefault(name, None)
+        for name, record in told.items():
+            if name in self._keys:
+                self._changed[self._keys[name]] = record if _is_random(name) else None
         self._listen(name for name in expelled if name in self._keys)
-
-    def _sleep(self, longest: float) -> None:
-        opened = self._listeners.opened()
-        pause = min((listener.stay_alive() for listener in opened), default=longest)
-        self._bell.wait(min(longest, pause), *(listener.file for listener in opened))

@@ -1,8 +1,8 @@
 """One connection of redis-py's, whose socket is used directly.
 
 The driver connects: addresses, TLS, credentials, handshake.  What it does around each command
-afterwards takes longer than the command, and is not needed here.  Only this module uses the two
-private names of its connections, `_sock` and `_parser`.
+afterwards takes longer than the command, and is not needed here.  Only this module and
+`listening` use the two private names of its connections, `_sock` and `_parser`.
 """
 
 import math
