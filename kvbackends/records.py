@@ -145,9 +145,9 @@ class Subscription(Protocol):
     def wait(self, timeout: float) -> Collection[str] | None:
         """Keys that may have changed; None = cannot tell, look at all; empty = none, or woken.
 
-        `timeout` is in seconds.  A mapping may tell values of the keys, too (None: not told), of
-        which a final success is not read any more: each is what the store holds, byte for byte, or
-        has held since the latest `watch` of its key returned.
+        `timeout` is in seconds.  A `dict` may tell the keys' values, too (None: not told); a final
+        success that is told is not read any more.  Told is what the store has held, byte for byte,
+        since the latest `watch` of the key was called.
         """
 
     def wake(self) -> None:

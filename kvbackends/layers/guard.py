@@ -194,7 +194,7 @@ class _Translated:
 
     def wait(self, timeout: float) -> Collection[str] | None:
         held = self._inner.wait(timeout)
-        if isinstance(held, Mapping):
+        if isinstance(held, dict):
             return {self._asked[key]: told for key, told in held.items() if key in self._asked}
         return held and [self._asked[key] for key in held if key in self._asked]
 

@@ -71,7 +71,8 @@ class Owner(threading.Thread):
             self._look_at(self._due_keys(time.monotonic()))
             self._look_at(self._listen(self._until_due()))
         except self._hub.recoverable as error:
-            self._warn("cannot read what is waited for; trying again", error)
+            if self._open:  # else it is the end of a subscription that nobody uses
+                self._warn("cannot read what is waited for; trying again", error)
             self._unsubscribe()
             self._woken.wait(AFTER_ERROR)
         except Exception as error:  # noqa: BLE001 - everybody who waits is told
@@ -99,13 +100,13 @@ class Owner(threading.Thread):
 
     def _subscribe(self) -> None:
         try:
-            subscription = self._hub.store.subscribe()
-            subscription.watch(list(self._by_key))
+            with self._guard:
+                self._subscription = self._hub.store.subscribe()
+            self._subscription.watch(list(self._by_key))
         except self._hub.recoverable as error:
             self._warn("cannot subscribe; reading until it works", error)
+            self._unsubscribe()
             return
-        with self._guard:
-            self._subscription = subscription
         # What was told meanwhile is lost: all is read again.
         self._due = [(0.0, number, wait) for _, number, wait in self._due]
         heapq.heapify(self._due)
@@ -162,8 +163,7 @@ class Owner(threading.Thread):
         if sleeper is None or self._subscription is None:
             return False
         self.borrower, hub = sleeper, self._hub
-        sleeper.loan = Loan(self._subscription, hub.final, hub.recoverable, self._woken.set)
-        sleeper.nudge()
+        sleeper.lend(Loan(self._subscription, hub.final, hub.recoverable, self._woken.set))
         return True
 
     def _take_back(self) -> None:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Self
 
 from kvbackends.records import Subscription
@@ -147,8 +147,13 @@ class Wait:
         self._error = error
         self.nudge()
 
+    def lend(self, loan: Loan) -> None:
+        """Listen yourself; called by the owner thread."""
+        self.loan = loan
+        self._notify()
+
     def nudge(self) -> None:
-        """Look again what there is: news, or a loan; called by the owner thread."""
+        """Look again what there is; called by the owner thread."""
         self._notify()
         if self.loan is not None:
             self.loan.subscription.wake()
@@ -198,6 +203,6 @@ def about(keys: Collection[str], hints: Collection[str] | None) -> Collection[st
     """Those of the hints that are about `keys`; all keys if they cannot tell."""
     if hints is None:
         return list(keys)
-    if isinstance(hints, Mapping):
+    if isinstance(hints, dict):
         return {key: told for key, told in hints.items() if key in keys}
     return [key for key in hints if key in keys]

@@ -11,7 +11,7 @@ with the subscription, it takes it back.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from kvbackends.derived.primitives import get_many
 from kvbackends.errors import StoreError
@@ -76,7 +76,7 @@ class Hub:
 
     def final(self, keys: Collection[str]) -> Found:
         """Those of the keys whose values are final: read, unless `keys` tells a settled one."""
-        told = keys if isinstance(keys, Mapping) else {}
+        told = keys if isinstance(keys, dict) else {}
         settled = [(key, value) for key, value in told.items() if value and self._is_settled(value)]
         if len(settled) == len(keys):
             return settled

@@ -1,13 +1,23 @@
-"""The thread that serves the waits of a process."""
+"""The thread that serves the waits of a process, and who listens instead of it."""
 
 import logging
+import os
+import random
+import signal
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
-from kvbackends import StoreError, open_store
+from kvbackends import Offer, PerProcess, Rank, StoreError, open_store
+from kvbackends.protocol import waiting
 from kvbackends.protocol.owner import AFTER_ERROR
+from kvbackends.protocol.wait import Pace
 from kvbackends.protocol.waiting import Hub
+
+SOON = 0.5
+"""Seconds; less than any read that is due while `no_reads` is used."""
 
 
 class Refusing:
@@ -25,9 +35,100 @@ class Refusing:
         return self.get_batch(keys)
 
 
+class Telling:
+    """A subscription that tells what was stored when it was asked, as messages would."""
+
+    def __init__(self, inner, read):
+        self.inner, self.read = inner, read
+        self.watch, self.unwatch = inner.watch, inner.unwatch
+        self.wake, self.close = inner.wake, inner.close
+        self.listeners = []
+        self.inside = 0
+
+    def wait(self, timeout):
+        self.inside += 1
+        assert self.inside == 1, "two threads at a time"
+        self.listeners.append(threading.get_ident())
+        try:
+            return {key: self.read(key).value for key in self.inner.wait(timeout)}
+        finally:
+            self.inside -= 1
+
+
 @pytest.fixture
 def store():
-    return open_store("memory://waiting")
+    return open_store(f"memory://waiting-{random.random()}")
+
+
+@pytest.fixture
+def told(store, monkeypatch):
+    """The subscriptions that were opened; they tell values."""
+    opened, subscribe, read = [], store.subscribe, store.get
+
+    def telling():
+        opened.append(Telling(subscribe(), read))
+        return opened[-1]
+
+    monkeypatch.setattr(store, "subscribe", telling)
+    return opened
+
+
+@pytest.fixture
+def reads(store, monkeypatch):
+    """The keys that were read one by one."""
+    asked, get = [], store.get
+    monkeypatch.setattr(store, "get", lambda key: asked.append(key) or get(key))
+    return asked
+
+
+@pytest.fixture
+def no_reads(monkeypatch):
+    """After the first read of a wait nothing is read again by itself."""
+    monkeypatch.setattr(waiting, "SAFETY", Pace(60, 60, 1))
+
+
+@pytest.fixture
+def hub(store):
+    made = Hub(store, lambda value: value[:1] in b"23", lambda value: value[:1] == b"3")
+    yield made
+    made.close()
+
+
+def put(store, key, value=b"3 success"):
+    store.offer(Offer(key, value, Rank(int(value[:1]))), lambda old: Rank(int(old[:1])))
+
+
+def soon(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def is_lent(hub):
+    """Whether who waits listens itself, and nobody else does anything."""
+    soon(lambda: hub._owner and hub._owner.borrower and hub._owner.borrower.loan)
+    time.sleep(0.05)
+    return True
+
+
+@contextmanager
+def running(work, *args):
+    """`work` in another thread; what it answers is in the list when that has ended."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(work(*args)))
+    thread.start()
+    yield answers
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def waited(hub, key, timeout=10):
+    """How long it took, and what there was."""
+    began = time.monotonic()
+    with hub.wait_for([key]) as wait:
+        found = wait.take(timeout)
+    return time.monotonic() - began, found
 
 
 def test_an_outage_is_logged_once_and_the_wait_goes_on(store, caplog, monkeypatch):
@@ -50,3 +151,176 @@ def test_an_outage_is_logged_once_and_the_wait_goes_on(store, caplog, monkeypatc
             assert len(warnings) == outage
             assert all(each.exc_info for each in warnings)
     hub.close()
+
+
+class TestTold:
+    def test_a_success_is_not_read(self, store, told, reads, no_reads, hub):
+        with running(waited, hub, "key") as answers:
+            assert is_lent(hub)
+            before = list(reads)
+            put(store, "key")
+        assert answers[0][1] == [("key", b"3 success")]
+        assert reads == before == ["key"]
+
+    def test_a_success_is_not_read_for_several_who_wait(self, store, told, reads, no_reads, hub):
+        with running(waited, hub, "a") as a, running(waited, hub, "b") as b:
+            soon(lambda: {"a", "b"} <= set(reads))
+            before = list(reads)
+            put(store, "a")
+            put(store, "b")
+        assert (a[0][1], b[0][1]) == ([("a", b"3 success")], [("b", b"3 success")])
+        assert reads == before
+
+    def test_a_failure_is_read(self, store, told, reads, no_reads, hub):
+        """A retry may have replaced it by now."""
+        with running(waited, hub, "key") as answers:
+            assert is_lent(hub)
+            put(store, "key", b"1 started")
+            put(store, "key", b"2 failure")
+        assert answers[0][1] == [("key", b"2 failure")]
+        assert len(reads) >= 2
+
+
+class TestWhoListens:
+    def test_who_waits_alone_listens_itself(self, store, told, no_reads, hub):
+        for number in range(20):
+            timer = threading.Timer(0.02, put, [store, f"key-{number}"])
+            timer.start()
+            took, found = waited(hub, f"key-{number}")
+            assert found
+            assert took < SOON
+        assert len(told) == 1
+        assert told[0].listeners.count(threading.get_ident()) >= 20
+
+    def test_a_second_wait_is_served_beside_the_first(self, store, told, no_reads, hub):
+        """The owner takes the subscription back, and the first waits on."""
+        with running(waited, hub, "first") as first:
+            assert is_lent(hub)
+            with running(waited, hub, "second") as second:
+                time.sleep(0.05)
+                put(store, "second")
+            put(store, "first")
+        assert second[0][1]
+        assert second[0][0] < SOON
+        assert first[0][1]
+        assert len(told) == 1
+
+    def test_who_called_back_is_awaited_beside_who_sleeps(self, store, told, no_reads, hub):
+        """A wait with `notify`, as asyncio's, does not listen, and is served at once."""
+        news = threading.Event()
+        with running(waited, hub, "first") as first:
+            assert is_lent(hub)
+            with hub.wait_for(["second"], news.set) as second:
+                put(store, "second")
+                assert news.wait(SOON)
+                assert second.take(0) == [("second", b"3 success")]
+            put(store, "first")
+        assert first[0][1]
+
+    def test_between_two_looks_nobody_is_starved(self, store, told, no_reads, hub):
+        """Who does something else for long does not keep the subscription."""
+        with hub.wait_for(["slow", "never"]) as slow:
+            put(store, "slow")
+            assert slow.take(SOON)
+            with running(waited, hub, "quick") as quick:
+                time.sleep(0.05)
+                put(store, "quick")
+        assert quick[0][1]
+        assert quick[0][0] < SOON
+
+    def test_a_timeout_is_kept(self, store, told, no_reads, hub):
+        for timeout in (0.001, 0.01, 0.1, 0.3):
+            took, found = waited(hub, "never", timeout)
+            assert not found
+            assert timeout <= took < timeout + 0.2
+
+    def test_the_next_wait_after_an_exception_is_served_at_once(self, store, told, no_reads, hub):
+        """A soft time limit strikes who listens; its subscription is not trusted any more."""
+
+        class Limit(Exception):
+            pass
+
+        def strike(*_):
+            raise Limit
+
+        before = signal.signal(signal.SIGALRM, strike)
+        try:
+            for number in range(10):
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.005, 0.05))
+                with pytest.raises(Limit):
+                    waited(hub, "never")
+                with running(waited, hub, f"key-{number}") as answers:
+                    time.sleep(0.02)
+                    put(store, f"key-{number}")
+                assert answers[0][1]
+                assert answers[0][0] < SOON
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+    def test_a_signal_handler_may_wait(self, store, told, no_reads, hub):
+        """The thread that listens cannot give the subscription back meanwhile."""
+        inner = []
+
+        def handle(*_):
+            threading.Timer(0.1, put, [store, "inner"]).start()
+            inner.append(waited(hub, "inner"))
+            threading.Timer(0.1, put, [store, "outer"]).start()
+
+        before = signal.signal(signal.SIGALRM, handle)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            took, found = waited(hub, "outer")
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert found
+        assert inner[0][1]
+        assert took < 5
+
+    def test_a_child_forked_while_somebody_listens_waits_itself(self, store, told, no_reads, hub):
+        hubs = PerProcess(lambda: hub, abandon=Hub.abandon)
+        with running(waited, hubs(), "parent") as answers:
+            assert is_lent(hub)
+            inherited = hub._owner.borrower
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                began = time.monotonic()
+                right = inherited.take(0.1) == [] and time.monotonic() - began < 5
+                own = Hub(store, lambda _: True, lambda _: True)
+                threading.Timer(0.1, put, [store, "child"]).start()
+                right = right and bool(waited(own, "child")[1])
+                os._exit(0 if right else 1)
+            assert os.waitpid(child, 0)[1] == 0
+            put(store, "parent")
+        assert answers[0][1]
+        assert len(told) == 1
+
+
+def test_nobody_misses_anything(store, told, hub):
+    """Many threads with short timeouts, on keys that are stored at any moment."""
+    until, missed, served = time.monotonic() + 4, [], []
+    keys = iter(range(10**9))
+
+    def wait():
+        while time.monotonic() < until:
+            time.sleep(random.choice([0, 0, random.uniform(0, 0.05)]))
+            key = f"key-{next(keys)}"
+            timer = threading.Timer(random.uniform(0, 0.02), put, [store, key])
+            timer.start()
+            if random.random() < 0.3:
+                waited(hub, key, random.uniform(0, 0.02))
+                continue
+            took, found = waited(hub, key, 5)
+            served.append(took)
+            if not found:
+                missed.append(key)
+
+    threads = [threading.Thread(target=wait) for _ in range(random.choice([1, 2, 3, 8]))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(30)
+    assert not any(each.is_alive() for each in threads)
+    assert not missed
+    assert len(served) > 20
+    assert max(served) < 2

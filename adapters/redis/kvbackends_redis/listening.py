@@ -128,7 +128,7 @@ class Listener:
 
     def _take(self, message: Any) -> None:
         """One message: a change, or an answer to one of our own commands."""
-        if isinstance(message, RedisError):
+        if isinstance(message, Exception):
             raise message
         kind = message[0] if isinstance(message, list) else b"pong"
         if kind == self._words.message:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from kvbackends import Doorbell
@@ -72,7 +72,7 @@ class PubSub:
         for listener in self._listeners.opened():
             listener.leave(gone)
 
-    def wait(self, timeout: float) -> Mapping[str, bytes | None] | tuple[()]:
+    def wait(self, timeout: float) -> dict[str, bytes | None] | tuple[()]:
         """The watched keys that were told of since the last call, and their records."""
         until = time.monotonic() + timeout
         left = 0.0 if self._changed else timeout
@@ -131,4 +131,5 @@ class PubSub:
         for name, record in told.items():
             if name in self._keys:
                 self._changed[self._keys[name]] = record if _is_random(name) else None
-        self._listen(name for name in expelled if name in self._keys)
+        if expelled:
+            self._listen(name for name in expelled if name in self._keys)
