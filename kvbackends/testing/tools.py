@@ -9,7 +9,7 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -157,6 +157,11 @@ def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
         if keys is None or key in keys:
             return True
     return False
+
+
+def told(hints: Collection[str] | None, key: str) -> bytes | None:
+    """The value of the key that the hints tell, if they tell values."""
+    return hints.get(key) if isinstance(hints, dict) else None
 
 
 def together(works: Iterable[Callable[[], T]]) -> list[T]:

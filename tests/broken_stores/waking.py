@@ -121,3 +121,41 @@ class WaitsInMilliseconds(ReferenceStore):
     class subscription_type(MemorySubscription):  # noqa: N801
         def wait(self, timeout: float) -> Collection[str] | None:
             return super().wait(timeout / 1000)
+
+
+class Telling(MemorySubscription):
+    """Notices bring values; they are told however long ago that was."""
+
+    longest: int | None = None
+
+    def __init__(self, space: Any) -> None:
+        super().__init__(space)
+        self._world = space.world
+        self._values: dict[str, bytes] = {}
+
+    def tell(self, key: str) -> None:
+        self._values[key] = self._world.row(key).value[: self.longest]
+        super().tell(key)
+
+    def wait(self, timeout: float) -> Collection[str] | None:
+        return {key: self._values[key] for key in super().wait(timeout) or ()}
+
+
+@caught_by("waiting.nothing_old_is_told")
+class TellsWhatIsGone(ReferenceStore):
+    """A value is told to who begins to watch its key after it was deleted."""
+
+    subscription_type = Telling
+
+
+@caught_by("waiting.told_values_are_stored")
+class TellsTheBeginning(ReferenceStore):
+    """Notices are short, and what is told is cut off."""
+
+    class subscription_type(Telling):  # noqa: N801
+        longest = 1
+
+        def watch(self, keys: Collection[str]) -> None:
+            with self._space.lock():
+                self._changed.difference_update(keys)
+            super().watch(keys)

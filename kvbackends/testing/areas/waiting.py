@@ -2,10 +2,11 @@
 
 import threading
 import time
+from collections.abc import Collection
 
 from kvbackends import Feature, Outcome, Rank, Store, Subscription
 from kvbackends.testing.registry import Area, requires
-from kvbackends.testing.tools import SOON, hinted, offer, part, publisher, rank_of
+from kvbackends.testing.tools import SOON, hinted, offer, part, publisher, rank_of, told, value_at
 
 
 class Waiting(Area):
@@ -134,6 +135,27 @@ class Waiting(Area):
             pending -= store.get_batch(pending if told is None else pending & set(told)).keys()
         writer.join()
         assert not pending
+
+    @requires(Feature.PUSH)
+    def told_values_are_stored(self, store: Store, subscription: Subscription, key: str) -> None:
+        """A value that is told together with its key is the one that a read finds."""
+        subscription.watch([key])
+        store.offer(offer(key, Rank.SUCCEEDED, "all of it"), rank_of)
+        hints: Collection[str] | None = ()
+        while hints is not None and key not in hints:
+            hints = subscription.wait(SOON)
+        assert told(hints, key) in {None, value_at(store, key)}
+
+    @requires(Feature.PUSH)
+    def nothing_old_is_told(self, store: Store, subscription: Subscription, key: str) -> None:
+        """A value from before the latest `watch` of its key is not told: it may be gone."""
+        subscription.watch([key])
+        store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        store.delete(key)
+        subscription.watch([key])
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            assert told(subscription.wait(0.05), key) is None
 
     def two_subscriptions(self, store: Store, subscription: Subscription, key: str) -> None:
         """Closing one subscription leaves the other."""
