@@ -150,21 +150,25 @@ class Listener:
         if not commands:
             return
         try:
-            self._connect()
             self._socket().sendall(b"".join([pack_command(command) for command in commands]))
         except (OSError, RedisError) as error:
             raise translated(error) from error
 
     def _connect(self) -> None:
-        if self._reader is None:
+        try:
             self._connection.connect()
-            self._reader = Reader(
-                protocolError=InvalidResponse,
-                replyError=self._connection._parser.parse_error,  # noqa: SLF001
-                notEnoughData=_NOTHING,
-            )
+        except RedisError as error:
+            raise translated(error) from error
+        self._reader = Reader(
+            protocolError=InvalidResponse,
+            replyError=self._connection._parser.parse_error,  # noqa: SLF001
+            notEnoughData=_NOTHING,
+        )
 
     def _socket(self) -> Any:
+        """Of the connection, which is opened here first; where it was lost there is no other."""
+        if self._reader is None:
+            self._connect()
         found = self._connection._sock  # noqa: SLF001
         if found is None:
             raise Unavailable("the subscription's connection is closed")

@@ -399,7 +399,7 @@ def test_one_connection_listens_at_each_node(store, sends):
     subscription.unwatch(keys)
     store.delete(keys[0])
     store.offer(offer(keys[0]), unready)
-    assert subscription.wait(0.2) == set()
+    assert not subscription.wait(0.2)
     subscription.close()
 
 
@@ -408,9 +408,9 @@ def test_a_listener_follows_its_slot(store, moving):
     subscription = store.subscribe()
     subscription.watch([key])
     moving.whole(slot_of(key))
-    assert subscription.wait(5) == {key}  # something may have been missed meanwhile
+    assert set(subscription.wait(5)) == {key}  # something may have been missed meanwhile
     store.offer(offer(key), unready)
-    assert subscription.wait(5) == {key}
+    assert set(subscription.wait(5)) == {key}
     subscription.close()
 
 
@@ -420,7 +420,7 @@ def test_a_listener_whose_map_is_old_is_led(store, moving):
     moving.whole(slot_of(key))
     subscription.watch([key])
     store.offer(offer(key), unready)
-    assert subscription.wait(5) == {key}
+    assert set(subscription.wait(5)) == {key}
     subscription.close()
 
 
