@@ -56,7 +56,7 @@ class Owner(threading.Thread):
             self._woken.clear()
             self._turn()
             now = time.monotonic()
-            idle_since = now if self._due else idle_since
+            idle_since = now if self._open else idle_since
             if now - idle_since >= LINGER and self._hub.retire(self):
                 break
         else:
@@ -139,7 +139,7 @@ class Owner(threading.Thread):
             self._woken.wait(min(timeout, AFTER_ERROR))
             return ()
         if self._lends():
-            self._woken.wait(timeout)
+            self._woken.wait(min(timeout, LINGER))  # it does not say when it has what it wanted
             return ()
         hints = self._heard(timeout)
         if hints is None and not self._hub.pushes:  # its waits are read when they are due

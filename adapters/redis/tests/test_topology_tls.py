@@ -39,7 +39,7 @@ def use(url: str) -> None:
     subscription.watch(["key"])
     store.delete("key")
     assert store.offer(OFFER, lambda _: Rank.UNREADY)
-    assert subscription.wait(5) == {"key"}
+    assert set(subscription.wait(5)) == {"key"}
     assert store.client.get("key") == OFFER.value
     subscription.close()
     store.close()
