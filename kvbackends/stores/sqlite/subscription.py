@@ -8,7 +8,6 @@ import ctypes
 import os
 import time
 from collections.abc import Collection
-from contextlib import suppress
 
 from kvbackends.process import Doorbell
 from kvbackends.stores.sqlite.lockfile import NOTICES, LockFile, checksum, checksums
@@ -93,9 +92,10 @@ class FileSubscription:
         if self._inotify is None:
             self._bell.wait(seconds)
             return
-        if self._bell.wait(seconds, self._inotify) and not self._woken:
+        ready = self._bell.wait(seconds, self._inotify)
+        if ready and not self._woken:
             self._bell.wait(self._looked + BETWEEN_LOOKS - time.monotonic())
-        with suppress(BlockingIOError):
+        if self._inotify in ready:  # else eventlet would wait for something to read
             os.read(self._inotify, 4096)  # equal events in a row are one event
 
     def _look(self) -> Collection[str] | None:
