@@ -113,8 +113,8 @@ def test_the_first_failure_in_header_order_is_named(app, failed):
 def test_a_state_of_ones_own_is_no_failure(memory_app):
     """A part that returns with another state than Celery's is a value."""
     backend = memory_app.backend
-    meta = {"status": "MINE", "result": 7}
-    records = [(0, "a", backend._payload({"status": states.SUCCESS, "result": 1}))]
-    records.append((1, "b", backend._payload(meta)))
-    assert [backend._value(*each) for each in records] == [1, 7]
+    metas = [backend._meta("t", 1, state, None, None) for state in (states.SUCCESS, "MINE")]
+    records = [(place, "t", backend._payload(meta)) for place, meta in enumerate(metas)]
+    assert [backend._value(*each) for each in records] == [1, 1]
+    assert backend.successes([records[0][2]]) == [1]
     assert backend.successes([each for _, _, each in records]) is None
