@@ -143,7 +143,7 @@ class TestDoorbell:
             assert not bell.wait(0.01, readable)
             os.write(writable, b"x")
             assert bell.wait(5, readable)
-            assert bell.wait(0, readable)
+            assert list(bell.wait(0, readable)) == [readable]
         finally:
             os.close(readable)
             os.close(writable)
