@@ -16,6 +16,7 @@ from kvbackends.url import StoreURL
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore
 from tests.support.layers import Counting
+from tests.support.telling import TellingStore
 
 NARROW = Limits(key_bytes=40, value_bytes=100, key_pattern=r"[!-~]+")
 
@@ -81,6 +82,18 @@ class TestKeys:
         assert list(subscription.wait(1)) == ["plain"]
         threading.Timer(0.02, subscription.wake).start()
         assert not subscription.wait(1)
+        subscription.close()
+
+    def test_subscriptions_tell_values_by_those_names(self):
+        """What a subscription tells of a key is told under the name that was asked for."""
+        memory = TellingStore("narrow-told")
+        memory.limits = NARROW
+        guard = Guard(memory)
+        subscription = guard.subscribe()
+        subscription.watch(["with blank", "plain"])
+        told = offer("with blank", Rank.SUCCEEDED)
+        guard.offer(told, rank_of)
+        assert subscription.wait(1) == {"with blank": told.value}
         subscription.close()
 
     def test_barriers(self, monkeypatch):

@@ -7,6 +7,7 @@ from kvbackends.layers.guard import Guard
 from tests.layers.stores import LIMIT, LimitedDict, LimitedMemory, Scrambled
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore
+from tests.support.telling import TellingStore
 
 PLAIN = b"readable"
 
@@ -39,6 +40,16 @@ class TestWhatIsStored:
         store.increment("n", 41, None)
         assert inner.rows
         assert all(row.value.startswith(b"~") for row in inner.rows.values())
+
+    def test_subscriptions_tell_no_values(self):
+        """They would be the encoded ones: who is told of a key reads it."""
+        store = Scrambled(TellingStore("codec-told"))
+        subscription = store.subscribe()
+        subscription.watch(["k"])
+        store.offer(offer("k", Rank.SUCCEEDED), rank_of)
+        assert subscription.wait(1) == ["k"]
+        assert not subscription.wait(0)
+        subscription.close()
 
     def test_what_was_never_encoded_is_an_error(self):
         """Whatever `decode` raises reaches the reader, one by one, in batches and ranked."""
