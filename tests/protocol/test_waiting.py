@@ -16,7 +16,7 @@ from kvbackends.protocol.owner import AFTER_ERROR
 from kvbackends.protocol.wait import Pace
 from kvbackends.protocol.waiting import Hub
 
-SOON = 0.5
+SOON = 5.0
 """Seconds; less than any read that is due while `no_reads` is used."""
 
 
@@ -232,7 +232,7 @@ class TestWhoListens:
         for timeout in (0.001, 0.01, 0.1, 0.3):
             took, found = waited(hub, "never", timeout)
             assert not found
-            assert timeout <= took < timeout + 0.2
+            assert timeout <= took < timeout + 1
 
     def test_the_next_wait_after_an_exception_is_served_at_once(self, store, told, no_reads, hub):
         """A soft time limit strikes who listens; its subscription is not trusted any more."""
@@ -274,7 +274,7 @@ class TestWhoListens:
             signal.signal(signal.SIGALRM, before)
         assert found
         assert inner[0][1]
-        assert took < 5
+        assert took < 9
 
     def test_a_child_forked_while_somebody_listens_waits_itself(self, store, told, no_reads, hub):
         hubs = PerProcess(lambda: hub, abandon=Hub.abandon)
@@ -323,4 +323,4 @@ def test_nobody_misses_anything(store, told, hub):
     assert not any(each.is_alive() for each in threads)
     assert not missed
     assert len(served) > 20
-    assert max(served) < 2
+    assert max(served) < SOON
