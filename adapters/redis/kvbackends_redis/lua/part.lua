@@ -10,7 +10,8 @@ local function early()
   if redis.call('HSETNX', KEYS[1], 'p:' .. ARGV[2], ARGV[1]) == 0 then return end
   local length = redis.call('RPUSH', KEYS[2], ARGV[1] .. ':' .. ARGV[2], value)
   if f[4] and length / 2 >= tonumber(f[4]) then return end
-  -- Control outlives the parts, unless it was made by the HSETNX above: then it has no size.
+  -- Control outlives the parts, unless it was made by the HSETNX above: then it has no size.  Where all
+  -- is kept for ever, -1 is what is left.
   local left = redis.call('PTTL', KEYS[2])
   if left < ttl or not f[4] and redis.call('PTTL', KEYS[1]) < left then return end
   if not key then return {0} end
