@@ -8,7 +8,7 @@ SECRETS = {
     "x://user:hunter2@host": "hunter2",
     "x://user:p%40ss%2Fword@host": "p@ss/word",
     "x://:one1@a;x://:two2@b/0": "two2",
-    "x://u:p1@a,u:another@b": "another",
+    "x://u:another@a,u:another@b": "another",
     "x://host?api_key=abcdef": "abcdef",
     "x://host?sentinel_password=s%26t": "s&t",
     "x://u:ab@host": "ab",
