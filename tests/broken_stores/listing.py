@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
 
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
@@ -27,11 +28,20 @@ class PrefixIsLike(ReferenceStore):
 
 @caught_by("listing.lists_a_prefix")
 class ListsExpired(ReferenceStore):
-    """Keys that have expired and are not swept are listed."""
+    """Keys that have expired are listed, also when they are swept: the index is never mended."""
+
+    _swept: ClassVar[set[str]] = set()
+
+    def sweep(self, limit: int = 1000) -> int:
+        with self.world() as world:
+            before = set(world.rows)
+            count = world.sweep(limit)
+            self._swept.update(before - set(world.rows))
+            return count
 
     def scan(self, prefix: str) -> Iterator[str]:
         with self.world() as world:
-            return iter([key for key in world.rows if key.startswith(prefix)])
+            return iter([key for key in {*world.rows, *self._swept} if key.startswith(prefix)])
 
 
 @caught_by("listing.lists_a_prefix")
