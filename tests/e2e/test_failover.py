@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery import chord
 from celery.result import AsyncResult
-from kvbackends_redis.barriers import keys_of
+from kvbackends_redis.operations.barriers import keys_of
 
 from tests.e2e.load import Load
 from tests.e2e.site import Site

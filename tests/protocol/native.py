@@ -104,7 +104,7 @@ class Server:
 
 class Redis(Server):
     def caught(self) -> contextlib.AbstractContextManager[Any]:
-        from kvbackends_redis.connections import Connections
+        from kvbackends_redis.connecting.connections import Connections
         from kvbackends_redis.errors import Unavailable
 
         lost, stack = partial(Unavailable, "lost"), contextlib.ExitStack()
@@ -118,7 +118,7 @@ class Redis(Server):
         return stack
 
     def left(self, barrier: str) -> dict[str, bool]:
-        from kvbackends_redis.barriers import keys_of
+        from kvbackends_redis.operations.barriers import keys_of
 
         client = self.stores[0].client
         found = {key for key in keys_of(barrier) if client.exists(key)}

@@ -1,4 +1,4 @@
-"""What the URLs of the Redis family accept; `kvbackends_redis.endpoints` gives it to the driver."""
+"""What the URLs of the Redis family accept; `connecting.endpoints` gives it to the driver."""
 
 from typing import Annotated, Any, Literal
 

@@ -15,14 +15,14 @@ from kvbackends import (
     Store,
     StoreURL,
 )
-from kvbackends_redis import barriers, plain, ranked
-from kvbackends_redis.connections import Connections
-from kvbackends_redis.endpoints import Endpoint, of_sentinels, of_server, plain_client
+from kvbackends_redis.connecting.connections import Connections
+from kvbackends_redis.connecting.endpoints import Endpoint, of_sentinels, of_server, plain_client
+from kvbackends_redis.connecting.replicated import ReplicatedConnections
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.listening import Listener
+from kvbackends_redis.listening.listener import Listener
+from kvbackends_redis.listening.subscription import OneListener, PubSub
+from kvbackends_redis.operations import barriers, plain, ranked
 from kvbackends_redis.options import RedisOptions, SentinelOptions
-from kvbackends_redis.replicated import ReplicatedConnections
-from kvbackends_redis.subscription import OneListener, PubSub
 
 
 class RedisStore(Store):

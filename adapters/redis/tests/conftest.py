@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from kvbackends_redis import RedisStore, scripts
+from kvbackends_redis import RedisStore
+from kvbackends_redis.operations import scripts
 
 from kvbackends import StoreURL
 from kvbackends.options import fill

@@ -4,8 +4,8 @@ import uuid
 
 import pytest
 from celery import states
-from kvbackends_redis.barriers import keys_of
 from kvbackends_redis.errors import Unavailable
+from kvbackends_redis.operations.barriers import keys_of
 
 from kvbackends import SIZE_PLACE, Offer, Outcome, Part, Rank
 

@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 import pytest
 import redis
 from celery import Celery
-from kvbackends_redis import ClusterStore, scripts
-from kvbackends_redis.barriers import keys_of
-from kvbackends_redis.connections import Connections
+from kvbackends_redis import ClusterStore
+from kvbackends_redis.cluster.slots import slot_of
+from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.slots import slot_of
+from kvbackends_redis.operations import scripts
+from kvbackends_redis.operations.barriers import keys_of
 
 from kvbackends import (
     ConfigurationError,

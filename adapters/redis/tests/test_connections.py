@@ -15,7 +15,7 @@ import redis
 from celery import Celery
 from celery.exceptions import TimeoutError as WaitedTooLong
 from kvbackends_redis import RedisStore
-from kvbackends_redis.endpoints import of_server
+from kvbackends_redis.connecting.endpoints import of_server
 from kvbackends_redis.errors import Refused, Unavailable
 
 from kvbackends import (

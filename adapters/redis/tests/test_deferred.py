@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from celery import Celery, states
+from kvbackends_redis.connecting.wire import MOST_OWED, pack
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.wire import MOST_OWED, pack
 
 from kvbackends import Offer, Rank, open_store
 from kvbackends.backend.records import rank_of_state, state_in_head
@@ -313,7 +313,7 @@ def test_an_interruption_between_them_spoils_nothing(store, key):
 
 NUMBERS = """
     import signal, time
-    from kvbackends_redis.wire import pack
+    from kvbackends_redis.connecting.wire import pack
 
     class Limit(BaseException):
         pass

@@ -11,8 +11,8 @@ from celery import Celery
 from celery.app.defaults import NAMESPACES
 from celery.backends.redis import RedisBackend
 from kvbackends_redis import ClusterStore, RedisStore
-from kvbackends_redis.connections import Connections
-from kvbackends_redis.endpoints import of_cluster, of_server
+from kvbackends_redis.connecting.connections import Connections
+from kvbackends_redis.connecting.endpoints import of_cluster, of_server
 from kvbackends_redis.errors import Unavailable
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 

@@ -14,8 +14,8 @@ import pytest
 import redis
 from celery import Celery, states
 from kombu.serialization import dumps
-from kvbackends_redis.barriers import keys_of
-from kvbackends_redis.ranked import INLINE
+from kvbackends_redis.operations.barriers import keys_of
+from kvbackends_redis.operations.ranked import INLINE
 from redis.crc import key_slot
 
 from kvbackends import SIZE_PLACE, Offer, Outcome, Part, Rank

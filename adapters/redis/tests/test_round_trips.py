@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from celery.app.task import Context
 from celery.exceptions import TimeoutError as WaitedTooLong
-from kvbackends_redis import scripts
-from kvbackends_redis.ranked import INLINE
+from kvbackends_redis.operations import scripts
+from kvbackends_redis.operations.ranked import INLINE
 
 from tests.backend.bench import Bench
 from tests.backend.round_trips import OPERATIONS, Bed, committed

@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery import Celery
 from kvbackends_redis import SentinelStore
-from kvbackends_redis.endpoints import of_sentinels
+from kvbackends_redis.connecting.endpoints import of_sentinels
 from kvbackends_redis.errors import Refused, Unavailable
 
 from kvbackends import InvalidOption, Offer, Part, Rank, StoreURL, open_store

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Hashable, Iterator
 
-from kvbackends_redis import scripts
-from kvbackends_redis.connections import Connections
-from kvbackends_redis.ranked import is_staged
-from kvbackends_redis.scripts import milliseconds
+from kvbackends_redis.connecting.connections import Connections
+from kvbackends_redis.operations import scripts
+from kvbackends_redis.operations.ranked import is_staged
+from kvbackends_redis.operations.scripts import milliseconds
 
 BITS = 2**63
 """INCRBY's numbers are below this."""

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.sentinel import Sentinel
 
 from kvbackends import PerProcess
-from kvbackends_redis.hello import HELLO, said
+from kvbackends_redis.connecting.hello import HELLO, said
 
 Address = tuple[str, int]
 

@@ -16,9 +16,9 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
+from kvbackends_redis.connecting.wire import MOST_OWED, Settle, Wire, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
-from kvbackends_redis.scripts import Script
-from kvbackends_redis.wire import MOST_OWED, Settle, Wire, pack
+from kvbackends_redis.operations.scripts import Script
 
 logger = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
 from kvbackends import Arrival, Offer, Part, RankOf, Store, StoreURL
-from kvbackends_redis import barriers, plain
-from kvbackends_redis.cluster import ClusterConnections
-from kvbackends_redis.endpoints import of_cluster
+from kvbackends_redis.cluster.connections import ClusterConnections
+from kvbackends_redis.cluster.shards import NodeListeners
+from kvbackends_redis.connecting.endpoints import of_cluster
+from kvbackends_redis.listening.subscription import PubSub
+from kvbackends_redis.operations import barriers, plain
 from kvbackends_redis.options import ClusterOptions
-from kvbackends_redis.shards import NodeListeners
 from kvbackends_redis.store import RedisStore
-from kvbackends_redis.subscription import PubSub
 
 
 class ClusterStore(RedisStore):

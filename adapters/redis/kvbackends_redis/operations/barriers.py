@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable, Iterator
 
 from kvbackends import Arrival, Offer, Part, RankOf
-from kvbackends_redis import scripts
-from kvbackends_redis.connections import Connections, checked
+from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.ranked import DIGITS, SUCCEEDED, seen
-from kvbackends_redis.scripts import milliseconds
+from kvbackends_redis.operations import scripts
+from kvbackends_redis.operations.ranked import DIGITS, SUCCEEDED, seen
+from kvbackends_redis.operations.scripts import milliseconds
 
 TAG = 36
 """Most letters at the end of a barrier's name that choose its slot: as many as a UUID has."""

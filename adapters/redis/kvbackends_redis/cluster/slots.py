@@ -11,10 +11,10 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError
 
-from kvbackends_redis.connections import Connections
+from kvbackends_redis.connecting.connections import Connections
+from kvbackends_redis.connecting.hello import HELLO, said
+from kvbackends_redis.connecting.sentinel import Address
 from kvbackends_redis.errors import Refused, Unavailable
-from kvbackends_redis.hello import HELLO, said
-from kvbackends_redis.sentinel import Address
 
 PAUSE = 0.1
 """Seconds between two looks at the cluster, however much goes wrong."""

@@ -5,9 +5,9 @@ from typing import Any
 
 from redis.exceptions import AskError
 
+from kvbackends_redis.cluster.slots import Node, Slots
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.listening import SHARDED, Listener
-from kvbackends_redis.slots import Node, Slots
+from kvbackends_redis.listening.listener import SHARDED, Listener
 
 
 class _NodeListener(Listener):

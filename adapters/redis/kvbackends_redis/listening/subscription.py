@@ -7,7 +7,7 @@ from typing import Protocol
 
 from kvbackends import Doorbell
 from kvbackends_redis.errors import Unavailable
-from kvbackends_redis.listening import Listener
+from kvbackends_redis.listening.listener import Listener
 
 _is_random = re.compile(rb"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z").search
 """Tells of names that end with a UUID, as those of results do unless somebody chose the id."""

@@ -11,10 +11,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from kvbackends import ConfigurationError, InvalidOption, StoreURL
-from kvbackends_redis import tls
+from kvbackends_redis.connecting import tls
+from kvbackends_redis.connecting.sentinel import (
+    Address,
+    PrimaryConnection,
+    Sentinels,
+    SSLPrimaryConnection,
+)
+from kvbackends_redis.connecting.symbols import exceptions, instance
 from kvbackends_redis.options import CELERYS_TIMEOUT, TIMEOUT, RedisOptions, SentinelOptions
-from kvbackends_redis.sentinel import Address, PrimaryConnection, Sentinels, SSLPrimaryConnection
-from kvbackends_redis.symbols import exceptions, instance
 
 PORT, SENTINELS_PORT = 6379, 26_379
 SOCKETS = ("unix", "redis+socket")

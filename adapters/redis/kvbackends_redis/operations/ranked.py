@@ -7,10 +7,10 @@ import uuid
 from redis.exceptions import NoScriptError
 
 from kvbackends import Offer, Rank, RankOf
-from kvbackends_redis import scripts
-from kvbackends_redis.connections import Connections, checked
+from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import UnknownScript, translated
-from kvbackends_redis.scripts import milliseconds
+from kvbackends_redis.operations import scripts
+from kvbackends_redis.operations.scripts import milliseconds
 
 Seen = tuple[()] | tuple[str, str]
 """The SHA-1 of a stored record that the client has ranked, and its rank; empty before that."""

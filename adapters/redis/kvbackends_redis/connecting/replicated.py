@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kvbackends_redis.connections import Command, Connections, Sent, key_of
+from kvbackends_redis.connecting.connections import Command, Connections, Sent, key_of
 from kvbackends_redis.errors import Unavailable, translated
-from kvbackends_redis.ranked import marker_beside
+from kvbackends_redis.operations.ranked import marker_beside
 
 _WRITES = frozenset({"SET", "UNLINK", "PEXPIRE", "EVALSHA", "EVAL"})
 

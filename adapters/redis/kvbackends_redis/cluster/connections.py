@@ -5,12 +5,12 @@ from typing import Any
 
 from redis.exceptions import AskError
 
-from kvbackends_redis.connections import Command, Connections, Sent, checked, key_of
+from kvbackends_redis.cluster.slots import Node, Slots
+from kvbackends_redis.connecting.connections import Command, Connections, Sent, checked, key_of
+from kvbackends_redis.connecting.sentinel import Address
+from kvbackends_redis.connecting.wire import Settle
 from kvbackends_redis.errors import Redirected, Unavailable, UnknownScript
-from kvbackends_redis.scripts import Script, sharded
-from kvbackends_redis.sentinel import Address
-from kvbackends_redis.slots import Node, Slots
-from kvbackends_redis.wire import Settle
+from kvbackends_redis.operations.scripts import Script, sharded
 
 REDIRECTIONS = 5
 """Most times in a row that one command is sent elsewhere."""

@@ -1,0 +1,1 @@
+"""How a server is reached: what the URL asks for, and the connections that are used."""

@@ -1,0 +1,1 @@
+"""Waiters are told: channels that have the names of keys."""
