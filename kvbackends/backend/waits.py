@@ -4,15 +4,14 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
-from weakref import ref
 
 from celery import states
 
-from kvbackends.backend.base import Base, text
+from kvbackends.backend.base import text
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.members import is_set, leaf_ids, leaf_results, parents
+from kvbackends.backend.pending import Meta, Pending
 from kvbackends.backend.records import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched
 from kvbackends.derived.primitives import get_many
@@ -22,7 +21,6 @@ from kvbackends.process import PerProcess
 from kvbackends.protocol.wait import Wait
 from kvbackends.protocol.waiting import Hub
 
-Meta = dict[str, Any]
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
 SHORTEST_RETRIES = 1.0
@@ -31,8 +29,8 @@ Callback = Callable[..., Any] | None
 NOBODY: Mapping[str, list[Any]] = {}
 
 
-class Waits(Base):
-    """Waiting, joining and delivering; results learn of theirs when this process reads it."""
+class Waits(Pending):
+    """Waiting and joining."""
 
     def _prepare_waits(self) -> None:
         self.hub = PerProcess(
@@ -40,46 +38,8 @@ class Waits(Base):
             close=Hub.close,
             abandon=Hub.abandon,
         )
-        # Celery 5.6 keeps `weak` in a dictionary that would not hold what we put there.
-        self._pending_results = self._pending_results._replace(weak={})
+        self._prepare_pending()
         self._recoveries_asked: dict[tuple[str, str], None] = {}
-
-    # -- results that want to know --------------------------------------------------------------
-
-    def add_pending_result(
-        self, result: Any, weak: bool = False, start_drainer: bool = True
-    ) -> Any:
-        """Remember, weakly, who asks for this id.  No I/O and no thread."""
-        by_id = self._pending_results.weak
-        # A `WeakValueDictionary` for each result costs as much as decoding it.
-        forget = partial(_forget, by_id, result.id, id(result))
-        by_id.setdefault(result.id, {})[id(result)] = ref(result, forget)
-        return result
-
-    def add_pending_results(self, results: Iterable[Any], weak: bool = False) -> Any:
-        """Remember several."""
-        return [self.add_pending_result(result, weak) for result in results]
-
-    def remove_pending_result(self, result: Any) -> Any:
-        """Forget who asked.  Called by finalisers: no I/O, no lock."""
-        _forget(self._pending_results.weak, result.id, id(result))
-        return result
-
-    def on_result_fulfilled(self, result: Any) -> None:
-        """Nothing is held for a result."""
-
-    def _deliver(self, task_id: str, meta: Meta) -> None:
-        self._cache[task_id] = meta
-        for asking in list(self._pending_results.weak.get(task_id, {}).values()):
-            result = asking()
-            if result is not None:
-                result._maybe_set_cache(meta)
-
-    def _deliver_all(self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]) -> None:
-        """Deliver those of `keys` that are found; they are asked for no longer."""
-        for key, value in found:
-            if key in keys:
-                self._deliver(keys.pop(key), self.decode_result(value))
 
     # -- waiting --------------------------------------------------------------------------------
 
@@ -292,11 +252,3 @@ class Waits(Base):
 def _until_timeout(found: Iterator[tuple[str, Meta]]) -> Iterator[tuple[str, Meta]]:
     with suppress(ResultTimeout):
         yield from found
-
-
-def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any) -> None:
-    asking = by_id.get(task_id)
-    if asking is not None:
-        asking.pop(number, None)
-        if not asking:
-            by_id.pop(task_id, None)

@@ -2,7 +2,7 @@
 
 The driver connects: addresses, TLS, credentials, handshake.  What it does around each command
 afterwards takes longer than the command, and is not needed here.  Only this module and
-`listening` use the two private names of its connections, `_sock` and `_parser`.
+`listening.listener` use the two private names of its connections, `_sock` and `_parser`.
 """
 
 import math

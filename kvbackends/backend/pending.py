@@ -1,0 +1,61 @@
+"""Results that want to know: they learn of their records when this process reads them."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+from weakref import ref
+
+from kvbackends.backend.base import Base
+
+Meta = dict[str, Any]
+
+
+class Pending(Base):
+    """Who asks for which id, weakly, and telling them."""
+
+    def _prepare_pending(self) -> None:
+        # Celery 5.6 keeps `weak` in a dictionary that would not hold what we put there.
+        self._pending_results = self._pending_results._replace(weak={})
+
+    def add_pending_result(
+        self, result: Any, weak: bool = False, start_drainer: bool = True
+    ) -> Any:
+        """Remember, weakly, who asks for this id.  No I/O and no thread."""
+        by_id = self._pending_results.weak
+        # A `WeakValueDictionary` for each result costs as much as decoding it.
+        forget = partial(_forget, by_id, result.id, id(result))
+        by_id.setdefault(result.id, {})[id(result)] = ref(result, forget)
+        return result
+
+    def add_pending_results(self, results: Iterable[Any], weak: bool = False) -> Any:
+        """Remember several."""
+        return [self.add_pending_result(result, weak) for result in results]
+
+    def remove_pending_result(self, result: Any) -> Any:
+        """Forget who asked.  Called by finalisers: no I/O, no lock."""
+        _forget(self._pending_results.weak, result.id, id(result))
+        return result
+
+    def on_result_fulfilled(self, result: Any) -> None:
+        """Nothing is held for a result."""
+
+    def _deliver(self, task_id: str, meta: Meta) -> None:
+        self._cache[task_id] = meta
+        for asking in list(self._pending_results.weak.get(task_id, {}).values()):
+            result = asking()
+            if result is not None:
+                result._maybe_set_cache(meta)
+
+    def _deliver_all(self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]) -> None:
+        """Deliver those of `keys` that are found; they are asked for no longer."""
+        for key, value in found:
+            if key in keys:
+                self._deliver(keys.pop(key), self.decode_result(value))
+
+
+def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any) -> None:
+    asking = by_id.get(task_id)
+    if asking is not None:
+        asking.pop(number, None)
+        if not asking:
+            by_id.pop(task_id, None)
