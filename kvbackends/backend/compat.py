@@ -157,7 +157,8 @@ def json_record(meta: Mapping[str, Any]) -> bytes | None:
         written: bytes = msgspec.json.format(_write(meta), indent=0)  # with blanks, as kombu has
     except Exception:  # noqa: BLE001 - kombu says what is wrong
         return None
-    return written if written.isascii() and b"\\u007f" not in written else None
+    # kombu escapes DEL, and everything above it.
+    return written if written.isascii() and b"\x7f" not in written else None
 
 
 def _encoding() -> Callable[[Any, int], Iterable[str]]:

@@ -84,6 +84,8 @@ IDS = st.sampled_from([None, "plain", "ü", Text("own"), uuid.UUID(int=1), "\x7f
 @example("SUCCESS", [1, 2], None, [], (None, None, "t"))
 @example("SUCCESS", 2**70, None, [], (None, None, "t"))
 @example("SUCCESS", "\ud800", None, [], (None, None, "t"))
+@example("SUCCESS", "\x7f", None, [], (None, None, "t"))
+@example("SUCCESS", "", None, [], (None, None, "\x7f"))
 @example("SUCCESS", "".join(map(chr, range(127))), None, [], (None, None, "t"))
 def test_any_record(state, result, traceback, children, ids):
     backend = Celery(backend="kv+memory://", set_as_current=False).backend
