@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import chord, signals, uuid
 
-from tests.e2e.site import Site
+from tests.e2e.site import PATIENCE, Site
 from tests.e2e.traps import Spec
 
 VALUES = [10, 11, 12]
@@ -77,11 +77,11 @@ class Scenario:
             # Of a part whose result is ignored, a closed chord tells its main process nothing.
             assert not site.said("errback", of=each)
 
-    def ends(self) -> str:
-        """Wait until the body has a result; its state."""
+    def ends(self, patience: float = PATIENCE) -> str:
+        """Wait until the body has a result, for some seconds; its state."""
         state = lambda: self.site.state(self.result.id)  # noqa: E731
         ended = lambda: state() in ("SUCCESS", "FAILURE")  # noqa: E731
-        self.site.until(ended, f"the chord of {self.trap} ends")
+        self.site.until(ended, f"the chord of {self.trap} ends", patience)
         return state()
 
     def fails(self) -> None:

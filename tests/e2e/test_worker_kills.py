@@ -6,6 +6,9 @@ from tests.e2e.scenario import STEPS, TWICE, Scenario
 from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
+SOON = 15.0
+"""Seconds in which a body comes, if it comes at all; a later one costs another attempt."""
+
 
 @pytest.fixture(scope="module", params=["redis", "rabbitmq"])
 def site(request, make_site) -> Site:
@@ -35,7 +38,7 @@ def test_late_acknowledgement(site, step):
 def _is_lost(scenario: Scenario) -> bool:
     """Whether the body was published and never came."""
     try:
-        scenario.ends()
+        scenario.ends(SOON)
     except AssertionError:
         return bool(scenario.site.published(scenario.result.id))
     return False
