@@ -12,9 +12,6 @@ from kvbackends.backend.compat import EncodeError, LazyTasks
 
 logger = logging.getLogger(__name__)
 
-Listed = tuple[int, str, Any]
-"""Index and task id of a part, and something else."""
-
 Tree = list[Any]
 """Task ids in header order; a list stands for a group that kept its shape."""
 
@@ -68,7 +65,9 @@ def leaves(result: Any) -> Iterator[str]:
         yield result.id
 
 
-def arranged(header: Tree | None, parts: Sequence[Listed], values: list[Any]) -> list[Any]:
+def arranged(
+    header: Tree | None, parts: Sequence[tuple[int, str, bytes]], values: list[Any]
+) -> list[Any]:
     """The values as the header tells, with added parts behind the place of their adders.
 
     `parts` begin with index and task id, in this order.  Without a header, or where it does not

@@ -132,3 +132,18 @@ def test_what_was_forgotten_is_not_told_to_the_next_wait(app):
     waits = Waiting(app, task_id)
     app.backend.mark_as_done(task_id, "new")
     assert waits.value() == "new"
+
+
+def test_a_message_from_before_the_latest_watch_names_its_key_only(app):
+    """What came before the confirmation may have been sent for the watch before."""
+    task_id = str(uuid.uuid4())
+    key, subscription = app.backend.key_of(task_id), app.backend.store.subscribe()
+    subscription.watch([key])
+    app.backend.mark_as_done(task_id, "old")
+    time.sleep(0.1)  # it has come, and nobody has heard it
+    subscription.watch([key])
+    assert subscription.wait(5) == {key: None}
+    app.backend.forget(task_id)
+    app.backend.mark_as_done(task_id, "new")
+    assert subscription.wait(5) == {key: app.backend.store.get(key).value}
+    subscription.close()

@@ -108,6 +108,7 @@ class PubSub:
                 listener.listen(some)
             for listener in by_listener:
                 listener.confirm()
+                self._note(listener.take_told())  # of other keys, too
             names = [name for listener in by_listener for name in listener.take_expelled()]
             if not names:
                 return
@@ -128,8 +129,11 @@ class PubSub:
         # A message may have been lost on the way of a slot to its new node.
         for name in expelled:
             told.setdefault(name, None)
+        self._note(told)
+        if expelled:
+            self._listen(name for name in expelled if name in self._keys)
+
+    def _note(self, told: dict[bytes, bytes | None]) -> None:
         for name, record in told.items():
             if name in self._keys:
                 self._changed[self._keys[name]] = record if _is_random(name) else None
-        if expelled:
-            self._listen(name for name in expelled if name in self._keys)
