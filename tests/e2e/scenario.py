@@ -31,6 +31,7 @@ class Scenario:
         trap: Spec,
         kind: str = "late",
         queues: tuple[str | None, str | None] = (None, None),
+        body_queue: str | None = None,
         **limits: float,
     ) -> None:
         """`queues`: of the last part, and of the others; `limits`: of the last part."""
@@ -51,7 +52,7 @@ class Scenario:
             task.set(link_error=[site.sig("errback")])
         header[-1].set(**limits)
         with captured() as self.messages:
-            body = site.sig("body").set(link_error=[site.sig("errback")])
+            body = site.sig("body").set(link_error=[site.sig("errback")], queue=body_queue)
             self.result = chord(header, body)()
 
     @property
