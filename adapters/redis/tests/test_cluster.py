@@ -11,7 +11,7 @@ import pytest
 import redis
 from celery import Celery
 from kvbackends_redis import ClusterStore
-from kvbackends_redis.cluster.slots import slot_of
+from kvbackends_redis.cluster.slots import PAUSE, slot_of
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations import scripts
@@ -481,8 +481,14 @@ def test_a_slot_without_a_node_is_waited_for(cluster, store, moving):
     key = new_key()
     slot = slot_of(key)
     owner = moving.owner(slot)
-    for node in cluster.nodes:
-        node.run(f"CLUSTER DELSLOTS {slot}")
+
+    def nobodys() -> bool:
+        """The owner is told first: until it is, it tells the others again that the slot is its."""
+        for node in sorted(cluster.nodes, key=lambda node: node.port != moving.ports[owner]):
+            node.run(f"CLUSTER DELSLOTS {slot}")
+        return not any(line.has(slot) for node in cluster.nodes for line in cluster._lines(node))
+
+    assert eventually(nobodys, 20)
     try:
         for _ in range(20):
             with pytest.raises(Unavailable):
@@ -509,7 +515,7 @@ def test_one_living_seed_is_enough(cluster, open_cluster):
 
 def test_a_replica_knows_the_cluster_where_all_others_are_gone(cluster, open_cluster):
     seed = cluster.nodes[0].port
-    store = open_cluster(f"redis+cluster://127.0.0.1:{seed}?socket_timeout=0.2")
+    store = open_cluster(f"redis+cluster://127.0.0.1:{seed}?socket_timeout=0.4")
     store.ping()
     for node in cluster.nodes[:3]:
         node.pause()
@@ -550,7 +556,8 @@ def test_the_map_is_read_once_for_all_threads(cluster, open_cluster, monkeypatch
         return call(connections, *command)
 
     monkeypatch.setattr(Connections, "call", counting)
-    stop = time.monotonic() + 1
+    began = time.monotonic()
+    stop = began + 1
 
     def use() -> None:
         while time.monotonic() < stop:
@@ -563,7 +570,7 @@ def test_the_map_is_read_once_for_all_threads(cluster, open_cluster, monkeypatch
         each.start()
     for each in threads:
         each.join()
-    assert 2 <= len(asked) <= 11
+    assert 2 <= len(asked) <= 1 + (time.monotonic() - began) / PAUSE
 
 
 class Writers:
