@@ -70,17 +70,17 @@ class Waiting(Area):
         """`wake` ends a wait from any thread, at once, and the answer is that nothing changed."""
         began = time.monotonic()
         threading.Timer(0.05, subscription.wake).start()
-        while (keys := subscription.wait(SOON)) is None:
+        while (keys := subscription.wait(2 * SOON)) is None:
             pass
         assert not keys
-        assert time.monotonic() - began < SOON / 2
+        assert time.monotonic() - began < SOON
 
     def wake_before_waiting(self, subscription: Subscription) -> None:
         """A wake that comes before the wait is not lost."""
         subscription.wake()
         began = time.monotonic()
-        subscription.wait(SOON)
-        assert time.monotonic() - began < SOON / 2
+        subscription.wait(2 * SOON)
+        assert time.monotonic() - began < SOON
 
     def times_out(self, subscription: Subscription, key: str) -> None:
         """A wait ends after its time; no key is named that was not offered."""
@@ -91,9 +91,12 @@ class Waiting(Area):
 
     def zero_looks_once(self, subscription: Subscription) -> None:
         """A wait of no time returns at once."""
-        began = time.monotonic()
-        subscription.wait(0)
-        assert time.monotonic() - began < 1
+        took = []
+        for _ in range(3):  # the quickest counts: the machine may stall
+            began = time.monotonic()
+            subscription.wait(0)
+            took.append(time.monotonic() - began)
+        assert min(took) < 1
 
     @requires(Feature.PUSH)
     def other_keys_are_not_told(self, store: Store, subscription: Subscription, key: str) -> None:
@@ -129,7 +132,7 @@ class Waiting(Area):
         subscription.watch(keys)
         writer.start()
         pending = set(keys)
-        until = time.monotonic() + SOON
+        until = time.monotonic() + 2 * SOON
         while pending and time.monotonic() < until:
             told = subscription.wait(0.2)
             pending -= store.get_batch(pending if told is None else pending & set(told)).keys()
