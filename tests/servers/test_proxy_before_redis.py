@@ -13,7 +13,7 @@ def before_redis(redis_url: str) -> Iterator[tuple[FaultProxy, redis.Redis]]:
     host, port = redis_url.removeprefix("redis://").removesuffix("/0").split(":")
     with FaultProxy(host, int(port)) as proxy:
         url = proxy.url_of(redis_url)
-        with redis.Redis.from_url(url, retry=None, socket_timeout=0.3) as client:
+        with redis.Redis.from_url(url, retry=None, socket_timeout=2) as client:
             client.ping()
             yield proxy, client
 

@@ -102,7 +102,10 @@ def gone(pids: set[int]) -> bool:
 
 
 def cmdline(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    """Its words; an empty one when it has ended, as RabbitMQ's helpers soon do."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return [""]
 
 
 def folders(pids: set[int]) -> list[Path]:
@@ -147,7 +150,14 @@ def test_a_paused_server_keeps_silent_and_goes_on(server):
     with contextlib.suppress(TimeoutError):
         assert not server.answers()
     server.resume()
-    assert eventually(server.answers)
+    assert eventually(lambda: answers(server), server.patience)
+
+
+def answers(server: Server) -> bool:
+    """Whether it does so in time."""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        return server.answers()
+    return False
 
 
 @pytest.mark.parametrize("kind", ["redis", "elasticsearch"], indirect=True, scope="module")
