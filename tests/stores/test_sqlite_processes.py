@@ -15,6 +15,7 @@ from kvbackends.stores.sqlite import SQLiteStore
 from kvbackends.stores.sqlite.errors import Busy
 from tests.stores.conftest import Opener, begin, ended, in_processes, open_files, python
 from tests.support.chords import offer, part, publisher, rank_of
+from tests.support.stalls import TRIES, takes_less
 from tests.support.threads import together
 
 PROCESSES = THREADS = 8
@@ -185,10 +186,12 @@ class TestStopped:
     def test_writes_end_in_time(self, holder: int, open_sqlite: Opener):
         """A write gives up after `busy_timeout`, with an error that a retry may follow."""
         other = open_sqlite(busy_timeout=0.2)
-        began = time.monotonic()
-        with pytest.raises(Busy, match="lock"):
-            other.set("x", b"v")
-        assert time.monotonic() - began < 2
+
+        def write() -> None:
+            with pytest.raises(Busy, match="lock"):
+                other.set("x", b"v")
+
+        assert takes_less(2, write)
         assert Busy in other.transient_errors
 
     def test_reads_go_on(self, holder: int, open_sqlite: Opener):
@@ -253,7 +256,8 @@ def test_stalls_are_short(store: SQLiteStore):
             longest = max(longest, time.monotonic() - now)
         assert longest < 0.5, longest
 
-    assert in_processes(write, 4) == [0] * 4
+    # The machine may stall, too; a queue that starves somebody does so each time.
+    assert any(in_processes(write, 4) == [0] * 4 for _ in range(TRIES))
 
 
 GREEN = {
