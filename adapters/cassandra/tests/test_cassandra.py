@@ -25,6 +25,7 @@ from kvbackends import (
     StoreUnavailable,
     open_store,
 )
+from tests.support.stalls import takes_less
 
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}
 UNCERTAIN = [ErrorMessage(UNKNOWN_CAS, "cas", {}), WriteTimeout("cas", write_type=WriteType.CAS)]
@@ -315,20 +316,22 @@ class TestErrors:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             store.get("key")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # thirty are usual
 
     def test_nobody_answers(self):
         """A server that accepts and says nothing costs the time to connect, for all threads."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"cassandra://127.0.0.1:{silent.getsockname()[1]}/k?connect_timeout=1"
             store = open_store(url, NO_RETRY)
-            began = time.monotonic()
-            with ThreadPoolExecutor(4) as pool:
-                waiting = [pool.submit(store.get, "key") for _ in range(4)]
-                for each in waiting:
-                    with pytest.raises(CassandraUnavailable):
-                        each.result()
-            assert time.monotonic() - began < 3
+
+            def get():
+                with ThreadPoolExecutor(4) as pool:
+                    waiting = [pool.submit(store.get, "key") for _ in range(4)]
+                    for each in waiting:
+                        with pytest.raises(CassandraUnavailable):
+                            each.result()
+
+            assert takes_less(3, get)
 
     @pytest.fixture
     def unused_port(self):

@@ -25,6 +25,7 @@ from kvbackends import (
 )
 from tests.servers.memcached import memcached_server
 from tests.servers.process import HOST, eventually, free_ports
+from tests.support.stalls import takes_less
 
 DAY = 86400
 
@@ -155,13 +156,17 @@ class TestTimes:
 
     def test_a_key_never_dies_early(self, store):
         """Whatever the phase of the server's clock."""
-        born = {}
-        for i in range(20):
-            store.set(f"phase-{i}", b"v", 1.0)
-            born[f"phase-{i}"] = time.monotonic()
-            time.sleep(0.05)
-        time.sleep(max(0, 0.97 - (time.monotonic() - born["phase-10"])))
-        young = [key for key, at in born.items() if time.monotonic() - at < 0.99]
+        young = []
+        for _ in range(5):  # a machine that stalls makes them old
+            born = {}
+            for i in range(20):
+                store.set(f"phase-{i}", b"v", 1.0)
+                born[f"phase-{i}"] = time.monotonic()
+                time.sleep(0.05)
+            time.sleep(max(0, 0.97 - (time.monotonic() - born["phase-10"])))
+            young = [key for key, at in born.items() if time.monotonic() - at < 0.99]
+            if len(young) > 5:
+                break
         assert len(young) > 5
         assert set(store.get_batch(young)) == set(young)
 
@@ -229,10 +234,12 @@ class TestTrouble:
         with socket.create_server((HOST, 0)) as silent:
             port = silent.getsockname()[1]
             store = open_one(f"memcached://{HOST}:{port}?timeout=0.2&retry_timeout=0.5")
-            started = time.monotonic()
-            with pytest.raises(StoreUnavailable):
-                store.get("key")
-            assert time.monotonic() - started < 2
+
+            def get():
+                with pytest.raises(StoreUnavailable):
+                    store.get("key")
+
+            assert takes_less(2, get)
 
     def test_an_answer_cut_short_is_never_taken_for_one(self, memcached_url, open_one):
         store = open_one(f"{memcached_url}?retry=0")

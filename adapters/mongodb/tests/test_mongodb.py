@@ -254,7 +254,7 @@ class TestErrors:
         """An operation fails within seconds; the URL may say how many."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
-            for query, least, most in (("", 4, 9), ("?serverSelectionTimeoutMS=300", 0, 2)):
+            for query, least, most in (("", 4, 15), ("?serverSelectionTimeoutMS=300", 0, 4)):
                 store = open_one(f"mongodb://127.0.0.1:{port}/{query}", NO_RETRY)
                 began = time.monotonic()
                 with pytest.raises(Unavailable):
@@ -276,7 +276,7 @@ class TestErrors:
         began = time.monotonic()
         with pytest.raises(Unavailable):
             store.set(key, b"v")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 5  # before the answer
 
     @pytest.mark.parametrize("how", [{"closeConnection": True}, {"errorCode": 10107}])
     def test_the_driver_writes_again_once(self, failing_server, fail, open_one, key, how):
@@ -337,7 +337,7 @@ class TestErrors:
             hasty.get(key)
         began = time.monotonic()
         store.close()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         failing_server.kill()
         failing_server.restart()
         assert store.get(key).value == b"v"

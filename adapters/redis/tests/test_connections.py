@@ -124,7 +124,7 @@ def test_an_open_socket_that_never_answers_costs_seconds():
         app = Celery("app", broker="memory://", backend=f"kv+{url}")
         with pytest.raises((WaitedTooLong, StoreUnavailable)):
             app.AsyncResult("id").get(timeout=1)
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 20
         app.backend.store.close()
         store.close()
 
@@ -294,14 +294,14 @@ def test_a_wait_outlives_its_connection(redis_url):
 def test_a_silent_listener_is_asked_whether_it_lives(open_redis):
     """A connection that died without a word is found out."""
     with redis_server() as server:
-        store = open_redis(f"{server.url}?health_check_interval=0.2&socket_timeout=0.3")
+        store = open_redis(f"{server.url}?health_check_interval=0.2&socket_timeout=2")
         subscription = store.subscribe()
         subscription.watch(["key"])
         assert not subscription.wait(0.6)  # asked, and answered
         os.kill(server.pid, signal.SIGSTOP)
         try:
             with pytest.raises(Unavailable):
-                subscription.wait(5)
+                subscription.wait(20)
         finally:
             os.kill(server.pid, signal.SIGCONT)
         subscription.close()

@@ -49,7 +49,9 @@ from tests.support.redis_troubles import (
 
 RETRIES = 0.5
 """Seconds of retries, where a situation does not pass meanwhile."""
-ONE_CALL = 2.0
+PATIENCE = 20.0
+"""Seconds of retries where none is needed, unless the machine stalls; and of waiting."""
+ONE_CALL = 6.0
 """Seconds: an answer that is waited for in vain takes 0.3 of them; the rest is a busy machine's."""
 OFFER = Offer(KEY, b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)
 TASK = KEY.removeprefix("celery-task-meta-")
@@ -125,15 +127,18 @@ def raised_by(call: Callable[[], object]) -> BaseException | None:
 def test_it_is_retried_or_reported(case, in_trouble, make_app):
     """In time, by name, and without secrets; when it is over, all is as before."""
     place, end = in_trouble
-    app = make_app(f"{place.url}&retry_timeout={RETRIES}")
+    retries = RETRIES if RETRIED in (case.writes, case.reads) else PATIENCE
+    app = make_app(f"{place.url}&retry_timeout={retries}")
     store, result = app.backend.store, app.AsyncResult(TASK)
     app.tasks["echo"].s(5).set(task_id=TASK).delay()
     message = app.bench.take()
     # A task whose success cannot be stored ends as a failure, which cannot be stored either.
     assert outcome(lambda: run(app, message), case.says, RETRIES) == case.writes
     assert outcome(lambda: store.get(KEY), case.says) == case.reads
-    waited = outcome(lambda: result.get(timeout=RETRIES), case.says if case.reads != WORKS else "")
-    assert waited == (case.reads if case.reads != WORKS or case.stored else RETRIED)
+    waited = case.reads if case.reads != WORKS or case.stored else RETRIED
+    seconds = RETRIES if waited == RETRIED else PATIENCE
+    says = case.says if case.reads != WORKS else ""
+    assert outcome(lambda: result.get(timeout=seconds), says) == waited
     if end() is NEVER:
         return
     assert until_it_answers(store) == case.stored
@@ -328,7 +333,7 @@ def test_who_may_not_listen_looks(make_app):
         timer.start()
         began = time.monotonic()
         assert result.get(timeout=20) == 5
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         timer.join()
 
 

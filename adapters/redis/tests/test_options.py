@@ -1,5 +1,6 @@
 """Each option and each setting of Celery's works, or says why not."""
 
+import contextlib
 import inspect
 import threading
 import time
@@ -28,7 +29,9 @@ from kvbackends.layers.layer import innermost
 from kvbackends.options import declared, fill
 from kvbackends.plugins.opening import core_options
 from tests.servers import redis_server
+from tests.servers.process import eventually
 from tests.servers.redis_cluster import redis_cluster
+from tests.support.stalls import takes_less
 
 TRANSPORT = "result_backend_transport_options"
 
@@ -165,7 +168,7 @@ def test_a_policy_bounds_a_call():
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.get("key")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # thirty are usual
 
 
 def test_a_prefix_for_all_keys(redis_url):
@@ -198,17 +201,20 @@ def test_the_plain_client_has_its_own_options(redis8_url):
 
 
 def test_who_waits_for_a_connection_waits_as_long_as_asked(redis_url):
-    parsed = StoreURL.parse(f"{redis_url}?max_connections=1&timeout=0.2")
+    parsed = StoreURL.parse(f"{redis_url}?max_connections=1&timeout=0.2&socket_timeout=60")
     store = RedisStore.from_url(parsed, fill(RedisStore.options_type, parsed.query, {}))
-    busy = threading.Thread(
-        target=lambda: store._connections().call("BLPOP", f"none-{uuid.uuid4()}", 1)
-    )
-    busy.start()
-    time.sleep(0.2)
-    began = time.monotonic()
-    with pytest.raises(Unavailable, match="max_connections"):
-        store.get("key")
-    assert time.monotonic() - began < 0.7
+    name = f"none-{uuid.uuid4()}"
+    busy = threading.Thread(target=lambda: store._connections().call("BLPOP", name, 0))
+
+    def get() -> None:
+        with pytest.raises(Unavailable, match="max_connections"):
+            store.get("key")
+
+    with redis.Redis.from_url(redis_url) as client:
+        busy.start()
+        assert eventually(lambda: client.info("clients")["blocked_clients"] > 0)
+        assert takes_less(0.7, get)
+        client.lpush(name, "go on")
     busy.join()
     store.close()
 
@@ -221,13 +227,14 @@ def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version
         admin.replicaof("127.0.0.1", primary.port)
         parsed = StoreURL.parse(f"{primary.url}?wait_replicas=1&wait_timeout=0.3")
         store = RedisStore.from_url(parsed, fill(RedisStore.options_type, parsed.query, {}))
-        until = time.monotonic() + 20
-        while True:
-            try:
+
+        def confirmed() -> bool:
+            with contextlib.suppress(Unavailable):
                 store.set("key", b"v", 60)
-                break
-            except Unavailable:
-                assert time.monotonic() < until
+                return True
+            return False
+
+        assert eventually(confirmed, 20)
         replica.pause()
         try:
             for _ in range(2):  # on another connection the second time
@@ -239,7 +246,7 @@ def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version
             assert store.get("key")  # reading waits for nobody
         finally:
             replica.resume()
-        store.set("key", b"v", 60)
+        assert eventually(confirmed, 20)
         assert [key for key in store.scan("") if "kvbackends" in key] == []
         admin.close()
         store.close()
@@ -247,14 +254,14 @@ def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version
 
 def test_replicas_confirm_on_a_cluster():
     with redis_cluster() as cluster:
-        store = innermost(open_store(f"{cluster.url}?wait_replicas=1&wait_timeout=2"))
+        store = innermost(open_store(f"{cluster.url}?wait_replicas=1&wait_timeout=20"))
         for i in range(30):
             store.set(f"key-{i}", b"v" * i, 60)
         assert len(store.get_batch([f"key-{i}" for i in range(30)])) == 30
         store.delete_batch([f"key-{i}" for i in range(30)])
         assert store.get("key-3") is None
         store.close()
-        store = innermost(open_store(f"{cluster.url}?wait_replicas=2&wait_timeout=0.1"))
+        store = innermost(open_store(f"{cluster.url}?wait_replicas=2&wait_timeout=1"))
         with pytest.raises(Unavailable, match="1 replicas"):
             store.set("key", b"v", 60)
         store.close()

@@ -304,7 +304,7 @@ def test_a_primary_that_hangs_is_left(group):
 
 
 def test_too_few_replicas_are_said(group, open_sentinels):
-    store = open_sentinels(f"{group.url}&wait_replicas=2&wait_timeout=0.1")
+    store = open_sentinels(f"{group.url}&wait_replicas=2&wait_timeout=1")
     with pytest.raises(Unavailable, match="1 replicas confirmed"):
         store.set("key", b"v", 60)
     assert store.get("key")

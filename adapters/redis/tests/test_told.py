@@ -66,7 +66,7 @@ class Waiting(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.seen.append(self._result.get(timeout=2, propagate=False))
+            self.seen.append(self._result.get(timeout=10, propagate=False))
         except ResultTimeout:
             self.seen.append(None)
 
@@ -74,7 +74,7 @@ class Waiting(threading.Thread):
         return self._result.backend.hub()._owner
 
     def value(self) -> object:
-        self.join(10)
+        self.join(20)
         return self.seen[0]
 
 
