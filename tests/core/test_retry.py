@@ -283,4 +283,4 @@ def test_real_clock(monkeypatch: pytest.MonkeyPatch):
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
         store.get("k")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
