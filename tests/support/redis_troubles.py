@@ -4,7 +4,6 @@ A situation begins with a server that a worker could use.  It yields how to end 
 """
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -201,7 +200,7 @@ def busy(place: Place) -> Generator[End]:
 
     thread = threading.Thread(target=forever)
     thread.start()
-    time.sleep(0.1)
+    assert eventually(lambda: _is_busy(place.admin))
 
     def end() -> None:
         with suppress(redis.RedisError):
@@ -210,6 +209,14 @@ def busy(place: Place) -> Generator[End]:
     yield end
     end()
     thread.join()
+
+
+def _is_busy(admin: redis.Redis) -> bool:
+    try:
+        admin.ping()
+    except redis.ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
 
 
 def too_many_clients(place: Place) -> Generator[End]:
