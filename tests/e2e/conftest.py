@@ -64,7 +64,7 @@ def _broker(request: pytest.FixtureRequest, broker: str, folder: Any) -> tuple[s
         for name in ("in", "control"):
             (folder / name).mkdir()
         places = {"data_folder_in": f"{folder}/in", "data_folder_out": f"{folder}/in"}
-        return "filesystem://", {**places, "control_folder": f"{folder}/control"}
+        return "kvtfiles://", {**places, "control_folder": f"{folder}/control"}
     url = request.getfixturevalue("redis_url").removesuffix("/0") + f"/{next(_databases)}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()

@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery, Task, chord, group
 from celery.exceptions import Ignore
 
+import kvbackends.testing.celery_app  # noqa: F401 - the broker kvtfiles://
 from tests.e2e import diary, traps
 
 TASKS: list[Callable[[Celery], Any]] = []

@@ -1,4 +1,7 @@
-"""No server at all: kombu's filesystem broker and SQLite."""
+"""No server at all: kombu's filesystem broker and SQLite.
+
+The broker is mended: of kombu's own a worker may take a message that is not yet written.
+"""
 
 import pytest
 from celery import chord
