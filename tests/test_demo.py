@@ -54,7 +54,7 @@ class Demo:
 
     def leftovers(self) -> list[object]:
         """Processes and files; what was killed a moment ago gets a moment to vanish."""
-        for _ in range(100):
+        for _ in range(600):
             if not (left := [*self.workers(), *self.folder.iterdir()]):
                 break
             time.sleep(0.05)
