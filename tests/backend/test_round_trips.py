@@ -47,7 +47,7 @@ def test_unready_parents_are_read_in_batches_after_the_first_look(store, tmp_pat
 
         def wait():
             with pytest.raises(result.TimeoutError):
-                result.get(timeout=0.25, interval=0.05)
+                result.get(timeout=1, interval=0.05)
 
         made.spent(wait)
         looks = 60  # of the waiter at its own key, alone or with the parents
