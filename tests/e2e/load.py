@@ -103,6 +103,10 @@ class Load:
         self.troubles.append((began, datetime.now(UTC), ended))
         assert len(self._tasks.sent) > before, "nothing was sent while it went wrong"
 
+    def goes_on(self) -> None:
+        """Wait until tasks are sent that were not begun before this: they need no store."""
+        assert self._tasks.more(), self._tasks.where()
+
     def forget(self) -> None:
         """Expect nothing that was sent till now: the store has lost it."""
         for sender in self._senders:
