@@ -33,7 +33,7 @@ def main() -> int:
             url = gate.open_gate(url, folder)
         record = arguments.record or folder / "record.jsonl"
         status, left_behind = processes.run(
-            [*_pytest(arguments), *_selected(arguments.select), *arguments.pytest],
+            [*_pytest(arguments), *_selected(arguments), *arguments.pytest],
             source.unpack(folder),
             _environment(url, redis, folder, record),
         )
@@ -55,6 +55,9 @@ def _arguments() -> argparse.Namespace:
         "[%(default)s]",
     )
     parser.add_argument("--select", choices=["quick", "all"], default="all", help="[%(default)s]")
+    parser.add_argument(
+        "--share", default="1/1", metavar="I/N", help="of `quick`, every Nth item from the Ith on"
+    )
     parser.add_argument(
         "--open-redis-gate",
         action=argparse.BooleanOptionalAction,
@@ -91,11 +94,12 @@ def _pytest(arguments: argparse.Namespace) -> list[str]:
     return [sys.executable, "-m", "pytest", *(f"-p{plugin}" for plugin in plugins), *quiet]
 
 
-def _selected(selection: str) -> list[str]:
+def _selected(arguments: argparse.Namespace) -> list[str]:
     """What to run: the list in quick.txt, or everything less what is in deselected.toml."""
-    if selection == "quick":
+    if arguments.select == "quick":
         lines = (HERE / "quick.txt").read_text().splitlines()
-        return [line for line in lines if line and not line.startswith("#")]
+        first, step = map(int, arguments.share.split("/"))
+        return [line for line in lines if line and not line.startswith("#")][first - 1 :: step]
     reasons = tomllib.loads((HERE / "deselected.toml").read_text())
     return [*FILES, *(f"--deselect={item}" for item in reasons)]
 
