@@ -254,7 +254,7 @@ def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version
 
 def test_replicas_confirm_on_a_cluster():
     with redis_cluster() as cluster:
-        store = innermost(open_store(f"{cluster.url}?wait_replicas=1&wait_timeout=20"))
+        store = innermost(open_store(f"{cluster.url}?wait_replicas=1&wait_timeout=4"))
         for i in range(30):
             store.set(f"key-{i}", b"v" * i, 60)
         assert len(store.get_batch([f"key-{i}" for i in range(30)])) == 30
