@@ -426,6 +426,21 @@ def test_a_listener_whose_map_is_old_is_led(store, moving):
     subscription.close()
 
 
+def test_a_channel_is_left_whose_slot_has_moved(store, moving):
+    """The server's answer is an error, and no answer to a question of ours."""
+    key, others = new_key(), [new_key() for _ in range(30)]
+    subscription = store.subscribe()
+    subscription.watch([key])
+    moving.whole(slot_of(key))
+    subscription.unwatch([key])  # before what the server said of it was read
+    subscription.watch(others)
+    for each in others:
+        store.offer(offer(each), unready)
+    heard: set[str] = set()
+    assert eventually(lambda: heard.update(subscription.wait(1)) or heard == set(others))
+    subscription.close()
+
+
 def test_braces_in_a_key(store):
     for key in ("a{b", "a}b", "a{}b", "{a}{b}", "a{b}c", "{}", "a}{b"):
         assert store.offer(offer(key, LARGE), unready)

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import AskError
 
-from kvbackends_redis.cluster.slots import Node, Slots
+from kvbackends_redis.cluster.slots import Node, Slots, slot_of
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening.listener import SHARDED, Listener
 
@@ -27,10 +27,13 @@ class _NodeListener(Listener):
             raise
 
     def _take(self, message: Any) -> None:
-        """Where a channel has moved, the server says where to, in the order of the questions."""
+        """Where a channel has moved, the server says where to, also to who leaves it."""
         if isinstance(message, AskError):
             self._slots.led_to(message, self._node)
-            self._expel(self._unconfirmed.popleft())
+            slot = int(message.slot_id)
+            for name in [each for each in self._unconfirmed if slot_of(each) == slot][:1]:
+                self._unconfirmed.remove(name)
+                self._expel(name)
         else:
             super()._take(message)
 
