@@ -441,6 +441,17 @@ def test_a_channel_is_left_whose_slot_has_moved(store, moving):
     subscription.close()
 
 
+def test_a_listing_looks_at_the_nodes_of_now(store):
+    """Nobody leads who names no key to a node that has been given its first slots meanwhile."""
+    keys = {f"listed-{number}" for number in range(30)}
+    for key in keys:
+        store.set(key, b"v", 60)
+    slots = store._connections().slots
+    slots._serving = slots.primaries()[:1] * SLOTS
+    time.sleep(PAUSE)
+    assert set(store.scan("listed-")) == keys
+
+
 def test_braces_in_a_key(store):
     for key in ("a{b", "a}b", "a{}b", "{a}{b}", "a{b}c", "{}", "a}{b"):
         assert store.offer(offer(key, LARGE), unready)

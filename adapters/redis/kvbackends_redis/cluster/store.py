@@ -6,6 +6,7 @@ from typing import Any, Self
 from kvbackends import Arrival, Offer, Part, RankOf, Store, StoreURL
 from kvbackends_redis.cluster.connections import ClusterConnections
 from kvbackends_redis.cluster.shards import NodeListeners
+from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.connecting.endpoints import of_cluster
 from kvbackends_redis.listening.subscription import PubSub
 from kvbackends_redis.operations import barriers, plain
@@ -38,7 +39,7 @@ class ClusterStore(RedisStore):
 
     def scan(self, prefix: str) -> Iterator[str]:
         """One node after the other; keys that change nodes meanwhile may be missing, or twice."""
-        for node in self._connections().primaries():
+        for node in self._primaries():
             yield from plain.scan(node, prefix)
 
     def finish(
@@ -69,5 +70,11 @@ class ClusterStore(RedisStore):
 
     def ping(self) -> None:
         """One command to each primary."""
-        for node in self._connections().primaries():
+        for node in self._primaries():
             node.call("PING")
+
+    def _primaries(self) -> Iterator[Connections]:
+        """Those of now: the map is read first, for nobody is led elsewhere who names no key."""
+        connections = self._connections()
+        connections.slots.doubt()
+        yield from connections.primaries()
