@@ -452,6 +452,23 @@ def test_a_listing_looks_at_the_nodes_of_now(store):
     assert set(store.scan("listed-")) == keys
 
 
+def test_an_advised_record_that_was_led_elsewhere_replaces_no_newer_one(
+    store, open_cluster, moving
+):
+    """Its answer, MOVED, is read after another process has stored one."""
+    key = new_key()
+    started = offer(key, rank=Rank.UNREADY)
+    newer = started._replace(value=b'{"status": "PROGRESS"}')
+    store.get(key)
+    source = store._connections().slots.node_of(key)
+    moving.whole(slot_of(key))
+    store.offer(started._replace(advisory=True), unready)
+    other = open_cluster()
+    other.offer(newer, unready)
+    source.connections.call("PING")
+    assert store.get(key).value == newer.value
+
+
 def test_braces_in_a_key(store):
     for key in ("a{b", "a}b", "a{}b", "{a}{b}", "a{b}c", "{}", "a}{b"):
         assert store.offer(offer(key, LARGE), unready)

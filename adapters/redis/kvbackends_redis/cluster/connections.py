@@ -51,12 +51,8 @@ class ClusterConnections:
     def post(self, settle: Settle, *command: Any) -> None:
         """Send one command without waiting; `settle` is told its answer when that has come."""
         node = self.slots.node_of(key_of(command))
-
-        def settled(answer: Any) -> None:
-            settle(self._led(node, [command], [answer])[0])
-
         try:
-            node.connections.post(settled, *command)
+            node.connections.post(settle, *command)
         except Unavailable:
             self.slots.doubt()
             raise

@@ -4,7 +4,7 @@ import hashlib
 import re
 import uuid
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import AskError, NoScriptError
 
 from kvbackends import Offer, Rank, RankOf
 from kvbackends_redis.connecting.connections import Connections, checked
@@ -76,7 +76,7 @@ def _advise(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
     def settle(answer: object) -> None:
         if type(answer) is bytes:  # stored only if that is still what is there
             _store(connections, offer, seen(answer, rank_of))
-        elif isinstance(answer, NoScriptError):
+        elif isinstance(answer, NoScriptError | AskError):  # MOVED, too
             connections.call("EVAL", script.text, "1", key, value, lifetime, OVER_NOTHING)
         elif isinstance(answer, Exception):
             raise translated(answer)
