@@ -112,4 +112,6 @@ def _beside(key: str) -> str:
 
 def _has_room(key: str) -> bool:
     """Whether there can be such a key: not where a brace stands alone, or nothing in a pair."""
-    return "}" not in key if "{" not in key else key.find("}", key.find("{")) > key.find("{") + 1
+    if "{" not in key:
+        return key != "" and "}" not in key
+    return key.find("}", key.find("{")) > key.find("{") + 1
