@@ -1,6 +1,8 @@
 """A cluster: who is asked, what a slot that moves costs, who is told, and a primary that dies."""
 
+import itertools
 import os
+import signal
 import threading
 import time
 import uuid
@@ -467,6 +469,55 @@ def test_an_advised_record_that_was_led_elsewhere_replaces_no_newer_one(
     other.offer(newer, unready)
     source.connections.call("PING")
     assert store.get(key).value == newer.value
+
+
+def test_an_exception_at_any_moment_leaves_the_map_to_others(store):
+    """As that of a soft time limit, which a signal's handler raises."""
+
+    class Limit(BaseException):
+        pass
+
+    def strike(*_: object) -> None:
+        raise Limit
+
+    slots = store._connections().slots
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        struck = 0
+        for number in range(100):
+            slots._doubted, slots._looked = True, time.monotonic()
+            until = time.monotonic() + 0.2
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0001 + number * 0.000001)
+                while time.monotonic() < until:
+                    slots._look()
+            except Limit:
+                struck += 1
+            assert not slots._looking.locked()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert struck > 80
+
+
+def test_a_thread_is_led_while_the_map_is_read(store):
+    """To a node that the map has not: it is met in the middle of the list of nodes."""
+    slots = store._connections().slots
+    node, ports = slots.primaries()[0], itertools.count(1)
+
+    class Met(tuple[str, int]):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            slots._nodes["127.0.0.1", next(ports)] = node
+            return super().__hash__()
+
+    address = ("127.0.0.1", 0)
+    slots._nodes[Met(address)] = node
+    slots.doubt()
+    time.sleep(PAUSE)
+    slots.look()
+    assert address not in slots._nodes
 
 
 def test_braces_in_a_key(store):

@@ -100,18 +100,18 @@ class Slots:
 
     def _look(self) -> None:
         """One thread reads the map; the others go on with what is known, if anything is."""
-        if not self._looking.acquire(blocking=not self._known):
+        if self._known and self._looking.locked():
             return
-        try:
-            if self._doubted and time.monotonic() - self._looked >= PAUSE:
+        with self._looking:  # not `acquire`: an exception could strike before the `try`
+            if not self._doubted or time.monotonic() - self._looked < PAUSE:
+                return
+            try:
                 self._looked = time.monotonic()
                 self._doubted = False
                 self._adopt(self._asked())
-        except BaseException:
-            self._doubted = True
-            raise
-        finally:
-            self._looking.release()
+            except BaseException:
+                self._doubted = True
+                raise
 
     def _asked(self) -> tuple[Node, list[Any]]:
         """The map of the first node that answers; those in use are asked before others."""
@@ -142,8 +142,9 @@ class Slots:
         self._serving, self._named = serving, named
         self._known = True
         self.sharded = all(map(_has_sharded_channels, self.primaries()))
-        for address in [address for address in self._nodes if address not in named]:
-            del self._nodes[address]  # what is under way there is not disturbed
+        for address in list(self._nodes):  # a copy: another thread may be led to a node
+            if address not in named:
+                del self._nodes[address]  # what is under way there is not disturbed
 
 
 def slot_of(key: str | bytes) -> int:
