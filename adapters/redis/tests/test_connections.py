@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 import uuid
@@ -260,6 +261,29 @@ def test_more_threads_than_connections_take_turns(open_redis):
         each.join()
     assert not failed
     assert len(store._connections()._alive) <= 2
+
+
+def test_connections_are_made_while_the_store_is_closed(store):
+    """By other threads, as often as there is a switch between them."""
+    connections, done = store._connections(), threading.Event()
+    kept = [connections.for_listening() for _ in range(30)]
+
+    def make() -> None:
+        while not done.is_set():
+            kept.append(connections.for_listening())
+            del kept[30:]
+
+    maker = threading.Thread(target=make)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        maker.start()
+        for _ in range(10_000):
+            connections.close()
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        maker.join()
 
 
 def test_a_listener_that_loses_its_connection_says_so(store, open_redis):

@@ -207,6 +207,47 @@ def test_what_was_sent_is_received_before_the_store_is_closed(proxy, distant, st
     assert store.get(key).value == advised(key).value
 
 
+def test_who_is_cut_off_reads_no_answer_of_another_command(store, key):
+    """A thread closes the store while one reads: that one still knows what is outstanding."""
+    store.set(f"{key}-2", b"value", 60)
+    [wire] = store._connections()._free
+    closing, read = threading.Event(), threading.Event()
+    send, disconnect = wire.send, wire._connection.disconnect
+
+    def slowly(*arguments: object) -> None:
+        closing.set()
+        read.wait(PATIENCE)
+        disconnect(*arguments)
+
+    def sent(*pieces: bytes) -> None:
+        wire.send = send
+        send(*pieces)
+        closer.start()
+        closing.wait(PATIENCE)
+
+    closer = threading.Thread(target=store.close)
+    store.offer(advised(key), refuse)
+    wire._connection.disconnect, wire.send = slowly, sent
+    try:
+        assert store.get(f"{key}-2").value == b"value"
+    finally:
+        read.set()
+        closer.join()
+
+
+def test_what_was_outstanding_when_it_was_cut_off_is_lost(store, key):
+    """Also what was sent just before, and is noted just after; the next exchange connects."""
+    store.set(f"{key}-2", b"value", 60)
+    connections = store._connections()
+    [wire] = connections._free
+    send = wire.send
+    wire.send = lambda *pieces: (send(*pieces), store.close())
+    store.offer(advised(key), refuse)
+    wire.send = send
+    assert connections.call("GET", f"{key}-2") == b"value"
+    connections.close()
+
+
 def test_a_server_that_is_silent_is_not_waited_for_twice(proxy, redis_url, open_redis, key):
     """By who closes the store: each connection has an answer outstanding."""
     silent = open_redis(f"{proxy.url_of(redis_url)}?socket_timeout=2")

@@ -122,13 +122,16 @@ class Connections:
     def for_listening(self) -> Any:
         """A connection for the caller alone, which counts for nothing; nothing is sent yet."""
         connection = self._kind(**self._options)
-        self._listening.add(connection)
+        with self._given_back:
+            self._listening.add(connection)
         return connection
 
     def abandon(self) -> None:
         """Close a forked child's copies of the files; what the parent uses is not touched."""
         self._free.clear()
-        for connection in (*self._alive, *self._listening):
+        for wire in self._alive:
+            wire.cut()
+        for connection in self._listening:
             connection.disconnect()
 
     def close(self) -> None:
@@ -136,7 +139,8 @@ class Connections:
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._drain(self._free.popleft())
-        self.abandon()
+        with self._given_back:  # a set that grows is not to be looked through
+            self.abandon()
 
     def _drain(self, wire: Wire) -> None:
         try:

@@ -97,7 +97,12 @@ class Wire:
         self.come.clear()
         self._connection.disconnect()
 
+    def cut(self) -> None:
+        """Close the socket under another thread, which still knows what it waits for."""
+        self._connection.disconnect()
+
     def _connect(self) -> None:
+        self.owed.clear()  # if it was cut between a send and the note of it
         self._connection.connect()
         self._reader = Reader(
             protocolError=exceptions.InvalidResponse,
