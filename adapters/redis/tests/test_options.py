@@ -12,10 +12,12 @@ from celery import Celery
 from celery.app.defaults import NAMESPACES
 from celery.backends.redis import RedisBackend
 from kvbackends_redis import ClusterStore, RedisStore
-from kvbackends_redis.connecting.connections import Connections
+from kvbackends_redis.connecting.connections import Connections, Sent
 from kvbackends_redis.connecting.endpoints import of_cluster, of_server
+from kvbackends_redis.connecting.replicated import _Waiting
 from kvbackends_redis.errors import Unavailable
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
+from redis.exceptions import MovedError, ResponseError
 
 from kvbackends import (
     ConfigurationError,
@@ -250,6 +252,23 @@ def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version
         assert [key for key in store.scan("") if "kvbackends" in key] == []
         admin.close()
         store.close()
+
+
+def test_a_write_of_many_keys_is_confirmed_where_some_have_moved(store):
+    """Those that were led elsewhere are confirmed there; the others were written here."""
+    connections = store._connections()
+
+    def answers(*given: object) -> list[object]:
+        sent = Sent(connections, connections._new(), len(given) + 2)
+        sent.answers = lambda: [*given, b"OK", 0]
+        return _Waiting(sent, len(given), 1).answers()
+
+    moved = MovedError("1 127.0.0.1:1")
+    with pytest.raises(Unavailable, match="0 replicas"):
+        answers(1, moved)
+    assert answers(moved, moved) == [moved, moved]
+    refused = ResponseError("OOM")
+    assert answers(1, moved, refused) == [1, moved, refused]
 
 
 def test_replicas_confirm_on_a_cluster():

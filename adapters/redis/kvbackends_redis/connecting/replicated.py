@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import AskError
+
 from kvbackends_redis.connecting.connections import Command, Connections, Sent, key_of
 from kvbackends_redis.errors import Unavailable, translated
 from kvbackends_redis.operations.ranked import marker_beside
@@ -56,8 +58,10 @@ class _Waiting(Sent):
         answers = self._sent.answers()
         confirmed = answers[-1]
         asked = answers[: self._count]
-        if any(isinstance(answer, Exception) for answer in asked):
-            return asked  # nothing was written, or not all: that is what counts
+        errors = [answer for answer in asked if isinstance(answer, Exception)]
+        led = sum(isinstance(error, AskError) for error in errors)
+        if len(errors) == len(asked) or len(errors) > led:
+            return asked  # nothing was written, or the whole fails: that is what counts
         if isinstance(confirmed, Exception):
             raise translated(confirmed) from confirmed
         if confirmed < self._replicas:
