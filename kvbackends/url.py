@@ -129,7 +129,7 @@ def _host(text: str) -> Host:
     name, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         return Host(text.strip("[]"))
-    if not port.isdigit():
+    if not port.isdecimal():
         raise ConfigurationError("the port in a store's URL must be a number, as in host:6379")
     return Host(name.strip("[]"), int(port))
 

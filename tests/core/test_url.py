@@ -87,7 +87,7 @@ class TestParsing:
         with pytest.raises(ConfigurationError, match="looks like scheme://"):
             StoreURL.parse(text)
 
-    @pytest.mark.parametrize("text", ["x://h:port", "x://h:", "x://h:-1", "x://h:6379x"])
+    @pytest.mark.parametrize("text", ["x://h:port", "x://h:", "x://h:-1", "x://h:6379x", "x://h:²"])
     def test_port(self, text: str):
         """A port is a number."""
         with pytest.raises(ConfigurationError, match="must be a number"):

@@ -102,6 +102,7 @@ def test_a_credential_provider_takes_the_place_of_a_password():
     ("url", "message"),
     [
         ("redis://h/db", "number"),
+        ("redis://h/²", "number"),
         ("redis://a,b/0", "one server"),
         ("unix://", "path"),
         ("redis://h?ssl_ca_certs=f", "rediss://"),

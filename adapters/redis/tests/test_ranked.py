@@ -89,6 +89,13 @@ def test_what_the_server_cannot_read_the_client_ranks(store, wire, key, size):
     assert not store.client.keys(f"{key}.*")
 
 
+def test_another_programs_key_that_is_no_text_is_not_listed(store, key):
+    """Nobody could ask for its value: a listing that reads what it lists would fail of it."""
+    store.set(key, b"value")
+    store.client.set(key.encode() + b"\xff", b"value", px=60_000)
+    assert list(store.scan(key)) == [key]
+
+
 def test_what_changes_while_the_client_ranks_is_ranked_again(store, key):
     """The second script compares what was ranked with what is stored by then."""
     store.set(key, b"old")

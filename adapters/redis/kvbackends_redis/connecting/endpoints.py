@@ -205,7 +205,7 @@ def _database(url: StoreURL, options: RedisOptions) -> int:
     path = "" if is_socket else url.path.strip("/")
     asked = options.db if is_socket or "db" in url.query else None
     text = path or options.virtual_host or str(asked or 0)
-    if not text.strip("/").isdigit():
+    if not text.strip("/").isdecimal():
         raise ConfigurationError(
             f"a Redis database is a number, as in redis://localhost/0, not {text!r}"
         )

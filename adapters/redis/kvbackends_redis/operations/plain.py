@@ -65,9 +65,14 @@ def scan(connections: Connections, prefix: str) -> Iterator[str]:
             "SCAN", cursor, "MATCH", f"{_literally(prefix)}*", "COUNT", STEP, "TYPE", "string"
         )
         for name in names:
-            if name not in seen and not is_staged(name):
-                seen.add(name)
-                yield name.decode(errors="surrogateescape")
+            if name in seen or is_staged(name):
+                continue
+            seen.add(name)
+            try:
+                key = name.decode()
+            except UnicodeDecodeError:
+                continue  # another program's: who reads keys of ours asks for them as texts
+            yield key
         if cursor == b"0":
             return
 
