@@ -102,6 +102,7 @@ class PubSub:
 
     def _listen(self, names: Iterable[bytes]) -> None:
         """All are asked before the first confirmation is waited for."""
+        names = asked = set(names)
         for _ in range(ATTEMPTS):
             by_listener = self._listeners.of(names)
             for listener, some in by_listener.items():
@@ -109,9 +110,11 @@ class PubSub:
             for listener in by_listener:
                 listener.confirm()
                 self._note(listener.take_told())  # of other keys, too
-            names = [name for listener in by_listener for name in listener.take_expelled()]
+            names = {name for listener in by_listener for name in listener.take_expelled()}
             if not names:
                 return
+            # Who watches reads what it asked for; of other keys a message may have been lost.
+            self._note(dict.fromkeys(names - asked))
         raise Unavailable("the cluster sends listeners from node to node")
 
     def _hear(self, longest: float) -> None:
