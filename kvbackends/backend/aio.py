@@ -1,5 +1,6 @@
 """Waiting for results under asyncio, on every store, without a driver of its own."""
 
+from contextlib import suppress
 from typing import Any
 
 from kvbackends.backend.compat import ResultTimeout
@@ -36,8 +37,13 @@ async def _ready(loop: Any, backend: Any, pending: list[Any], timeout: float | N
     if timeout is not None and timeout <= 0:
         raise ResultTimeout("The operation timed out.")
     news = asyncio.Event()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the loop is closed, and this was left pending in it
+            loop.call_soon_threadsafe(news.set)
+
     keys = {backend.key_of(each): each for each in left}
-    with backend.hub().wait_for(keys, lambda: loop.call_soon_threadsafe(news.set)) as wait:
+    with backend.hub().wait_for(keys, tell) as wait:
         try:
             async with asyncio.timeout(timeout):
                 while keys:

@@ -513,3 +513,19 @@ class TestAsyncio:
             return await asyncio.gather(*waits)
 
         assert asyncio.run(main()) == list(map(str, range(50)))
+
+    def test_a_loop_that_was_closed_with_a_wait_in_it_harms_nobody(self, memory_app):
+        """The thread that serves all waits of the process is the one that tells it."""
+        mark_as_done = memory_app.backend.mark_as_done
+        loop = asyncio.new_event_loop()
+        left = aget(memory_app.GroupResult("g", [memory_app.AsyncResult(each) for each in "ab"]))
+        task = loop.create_task(left)
+        loop.run_until_complete(asyncio.sleep(0.1))
+        loop.close()
+        later(0.1, mark_as_done, "a", None)
+        later(0.3, mark_as_done, "c", "done")
+        assert memory_app.AsyncResult("c").get(timeout=10) == "done"
+        later(0.1, mark_as_done, "d", "done")
+        assert memory_app.AsyncResult("d").get(timeout=10) == "done"
+        left.close()  # else it is waited for until Python collects it
+        task._log_destroy_pending = False  # it is what this is about
