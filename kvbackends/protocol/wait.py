@@ -72,9 +72,9 @@ class Loan:
             self._report()
             return None
         finally:
-            if self._left:
-                self.subscription.close()
             self._in_use.release()
+            if self._left:
+                self._close()
 
     def end(self) -> bool:
         """Take the subscription back; False if that does not succeed: it is not to be used again.
@@ -84,12 +84,19 @@ class Loan:
         self._ended = True
         if not self._in_use.acquire(blocking=False):
             self.subscription.wake()
-            self._left = not self._in_use.acquire(timeout=RETURN)
+            if not self._in_use.acquire(timeout=RETURN):
+                self._left = True
+                self._close()
         return not self._left
 
     def abandon(self) -> None:
         """A forked child must not listen on its parent's connection.  Takes no lock."""
         self._ended = True
+
+    def _close(self) -> None:
+        """Whoever is the last to come here, of who listened and who took it back, closes it."""
+        if self._in_use.acquire(blocking=False):  # for good: nobody is to close it again
+            self.subscription.close()
 
 
 class Wait:

@@ -7,11 +7,12 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 
 from kvbackends import Offer, PerProcess, Rank, StoreError, open_store
-from kvbackends.protocol import waiting
+from kvbackends.protocol import wait, waiting
 from kvbackends.protocol.owner import AFTER_ERROR
 from kvbackends.protocol.wait import Pace
 from kvbackends.protocol.waiting import Hub
@@ -310,6 +311,28 @@ class TestWhoListens:
             put(store, "parent")
         assert answers[0][1]
         assert len(told) == 1
+
+    def test_who_is_late_by_a_moment_closes_what_it_listened_with(self, monkeypatch):
+        """It comes back just when nobody waits for that any more."""
+        monkeypatch.setattr(wait, "RETURN", 0.01)
+        listens, slow = threading.Event(), threading.Event()
+        subscription = mock.Mock(wait=lambda _: listens.set() or {"key": b"3"})
+        loan = wait.Loan(subscription, lambda _: slow.wait() and (), (), lambda: None)
+        with running(loan.listen, ["key"], 10):
+            assert listens.wait(SOON)
+            lock = loan._in_use = mock.Mock(wraps=loan._in_use)
+
+            def late(*args, **options):
+                got = lock._mock_wraps.acquire(*args, **options)
+                if "timeout" in options:
+                    slow.set()
+                    soon(lambda: not lock._mock_wraps.locked())
+                    time.sleep(0.05)
+                return got
+
+            lock.acquire.side_effect = late
+            assert not loan.end()
+        subscription.close.assert_called_once_with()
 
 
 def test_nobody_misses_anything(store, told, hub):
