@@ -102,6 +102,8 @@ class Owner(threading.Thread):
         try:
             with self._guard:
                 self._subscription = self._hub.store.subscribe()
+            if self._woken.is_set():  # by somebody who saw no subscription that could be woken
+                self._subscription.wake()
             self._subscription.watch(list(self._by_key))
         except self._hub.recoverable as error:
             self._warn("cannot subscribe; reading until it works", error)

@@ -13,7 +13,7 @@ import pytest
 
 from kvbackends import Offer, PerProcess, Rank, StoreError, open_store
 from kvbackends.protocol import wait, waiting
-from kvbackends.protocol.owner import AFTER_ERROR
+from kvbackends.protocol.owner import AFTER_ERROR, Owner
 from kvbackends.protocol.wait import Pace
 from kvbackends.protocol.waiting import Hub
 
@@ -333,6 +333,23 @@ class TestWhoListens:
             lock.acquire.side_effect = late
             assert not loan.end()
         subscription.close.assert_called_once_with()
+
+    def test_who_comes_just_before_there_is_a_subscription_is_seen(
+        self, store, no_reads, hub, monkeypatch
+    ):
+        """It finds nothing to wake, and the owner has just looked who has come."""
+        put(store, "second")
+        news, second, subscribe = threading.Event(), [], Owner._subscribe
+
+        def late(owner):
+            if not second:
+                second.append(hub.wait_for(["second"], news.set))
+            subscribe(owner)
+
+        monkeypatch.setattr(Owner, "_subscribe", late)
+        with hub.wait_for(["first"], lambda: None):
+            assert news.wait(SOON)
+        second[0].close()
 
 
 def test_nobody_misses_anything(store, told, hub):
