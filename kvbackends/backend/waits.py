@@ -196,8 +196,13 @@ class Waits(Pending):
             return
         if timeout is not None and timeout <= 0:
             raise ResultTimeout("The operation timed out.")
-        with self.hub().wait_for(keys) as wait:
+        wait = self.hub().wait_for(keys)
+        # Not `with`, and not `close` alone: when a method begins a signal's exception may come.
+        try:
             yield from self._await(wait, keys, deadline, interval, on_interval)
+        finally:
+            wait.closed = True
+            wait.close()
 
     def _await(
         self,

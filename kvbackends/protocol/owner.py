@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from kvbackends.protocol.wait import Loan, Wait, about
+from kvbackends.protocol.wait import Loan, Signal, Wait, about
 from kvbackends.records import Subscription
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Owner(threading.Thread):
         self._count = itertools.count()
         self._guard = threading.Lock()
         self._subscription: Subscription | None = None
-        self._woken = threading.Event()
+        self._woken = Signal()
         self._told: set[tuple[str, type[BaseException]]] = set()
 
     def wake(self) -> None:
@@ -197,12 +197,12 @@ class Owner(threading.Thread):
 
     def _forget_closed(self) -> None:
         for _ in range(len(self._hub.closed)):
-            wait = self._hub.closed.popleft()
-            self._open.discard(wait)
-            self._forget(wait)
+            self._forget(self._hub.closed.popleft())
 
     def _forget(self, wait: Wait) -> None:
         gone = []
+        if wait.closed:
+            self._open.discard(wait)
         for key in wait.keys & self._by_key.keys():
             self._by_key[key].discard(wait)
             if not self._by_key[key]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 from kvbackends.records import Subscription
@@ -27,6 +28,36 @@ READING = Pace(first=0.001, longest=0.5, growth=1.25)
 """For stores that cannot push: the reads are the only news."""
 SAFETY = Pace(first=0.02, longest=2.0, growth=1.5)
 """For stores that push."""
+
+
+class Signal:
+    """Wakes one thread, once for any number of `set`; who sets a second time before does nothing.
+
+    An exception that a signal's handler raises does no harm to it at any moment.  In the midst of a
+    `threading.Event` it leaves a lock behind, and who sets the event next waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """End the present `wait`, or the next one."""
+        if self._lock.locked():
+            with suppress(RuntimeError):  # another thread has just done it
+                self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Until it is set; that is forgotten then."""
+        self._lock.acquire(timeout=seconds)
+
+    def clear(self) -> None:
+        """Forget that it was set."""
+        self._lock.acquire(blocking=False)
+
+    def is_set(self) -> bool:
+        """Whether nobody has waited since it was set."""
+        return not self._lock.locked()
 
 
 class Loan:
@@ -126,8 +157,8 @@ class Wait:
         self._pause = pace.first
         self._delivered: deque[tuple[str, bytes]] = deque()
         self._error: Exception | None = None
-        self._event = threading.Event()
-        self._notify = notify or self._event.set
+        self._signal = Signal()
+        self._notify = notify or self._signal.set
 
     def take(self, timeout: float) -> list[tuple[str, bytes]]:
         """What was delivered since the last call; empty after `timeout` seconds without any.
@@ -192,8 +223,7 @@ class Wait:
             found = None if loan is None else loan.listen(self.pending, left)
             if found is None:
                 self._ask(self)
-                self._event.wait(left)
-                self._event.clear()
+                self._signal.wait(left)
             else:
                 for key, value in found:
                     self._keep(key, value)

@@ -51,13 +51,16 @@ class Hub:
     def wait_for(self, keys: Collection[str], notify: Callable[[], None] | None = None) -> Wait:
         """Begin to wait; values that are final already are delivered too."""
         wait = Wait(keys, SAFETY if self.pushes else READING, notify, self._ask, self.closed)
-        with self._lock:
-            self._opened.append(wait)
-            if self._owner is None:
-                self._owner = Owner(self)
-                self._owner.start()
-            else:
-                self._owner.wake()
+        try:
+            with self._lock:
+                self._opened.append(wait)
+                if self._owner is None:
+                    self._start()
+                else:
+                    self._owner.wake()
+        except BaseException:  # a signal's too: who does not get the wait cannot close it
+            wait.close()
+            raise
         return wait
 
     def close(self) -> None:
@@ -93,8 +96,17 @@ class Hub:
         with self._lock:
             if self._opened and not owner.stopping:
                 return False
-            self._owner = None
+            if self._owner is owner:
+                self._owner = None
             return True
+
+    def _start(self) -> None:
+        owner = self._owner = Owner(self)
+        try:
+            owner.start()
+        except BaseException:  # there is no thread to be had, or a signal's: whoever is next tries
+            owner.stopping, self._owner = True, None
+            raise
 
     def _ask(self, wait: Wait) -> None:
         owner = self._owner

@@ -12,8 +12,10 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import ResultSet
 
 from kvbackends import aget
+from kvbackends.protocol import owner
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
+from tests.support.striker import Striker
 
 
 def later(seconds, call, *args):
@@ -529,3 +531,45 @@ class TestAsyncio:
         assert memory_app.AsyncResult("d").get(timeout=10) == "done"
         left.close()  # else it is waited for until Python collects it
         task._log_destroy_pending = False  # it is what this is about
+
+
+class TestBrokenOff:
+    """A wait that ends with an exception harms no later one."""
+
+    def test_where_no_thread_is_to_be_had(self, memory_app, monkeypatch):
+        def refuse(_):
+            raise RuntimeError("no more threads")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="no more"):
+                memory_app.AsyncResult("never").get(timeout=10)
+        later(0.1, memory_app.backend.mark_as_done, "t", "done")
+        assert memory_app.AsyncResult("t").get(timeout=10) == "done"
+
+    def test_by_a_signal_at_any_moment(self, memory_app, monkeypatch):
+        """Nothing is left open, for which the thread would stay and others would not listen."""
+        monkeypatch.setattr(owner, "LINGER", 0.01)
+        backend, hubs = memory_app.backend, []
+        backend.mark_as_done("done", 1)
+
+        def next_one(answers):
+            with hubs[-1].wait_for([backend.key_of("done")]) as wait:
+                answers.extend(wait.take(10))
+
+        files = ("waiting.py", "wait.py", "waits.py", "owner.py", "process.py", "threading.py")
+        for at in range(1, 120):
+            backend._prepare_waits()
+            hubs.append(backend.hub())
+            striker = Striker(at, files)
+            with striker.striking(), pytest.raises(ResultTimeout):
+                backend.wait_for("never", timeout=0.02)
+            answers = []
+            thread = threading.Thread(target=next_one, args=[answers], daemon=True)
+            thread.start()
+            thread.join(15)
+            assert answers, striker.where
+        until = time.monotonic() + 10
+        while left := [number for number, hub in enumerate(hubs, 1) if hub._owner]:
+            assert time.monotonic() < until, left
+            time.sleep(0.01)
