@@ -65,7 +65,7 @@ class Loan:
 
     Args:
         subscription: Used by one thread at a time: who holds `_in_use`.
-        look: Which of some hints are final.
+        look: Which of some hints are final; it asks again for some seconds if the store is away.
         errors: What the owner thread deals with: it is told, and the wait goes on.
         report: Tells the owner thread that `error` was set.
     """
@@ -73,7 +73,7 @@ class Loan:
     def __init__(
         self,
         subscription: Subscription,
-        look: Callable[[Collection[str]], Found],
+        look: Callable[[Collection[str], float], Found],
         errors: tuple[type[BaseException], ...],
         report: Callable[[], None],
     ) -> None:
@@ -94,10 +94,13 @@ class Loan:
         try:
             if self._ended:
                 return None
+            until = time.monotonic() + timeout
             self.is_sound = False
             hints = self.subscription.wait(timeout)
             self.is_sound = True
-            return self._look(about(pending, hints)) if hints or hints is None else ()
+            if hints or hints is None:
+                return self._look(about(pending, hints), until - time.monotonic())
+            return ()
         except self._errors as error:
             self.error, self._ended = error, True
             self._report()

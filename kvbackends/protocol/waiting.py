@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 
 from kvbackends.derived.primitives import get_many
 from kvbackends.errors import StoreError
+from kvbackends.layers.retry import at_most
 from kvbackends.protocol.owner import Owner
 from kvbackends.protocol.wait import READING, SAFETY, Found, Wait
 from kvbackends.records import Feature
@@ -77,14 +78,22 @@ class Hub:
         if owner is not None and owner.borrower is not None and owner.borrower.loan is not None:
             owner.borrower.loan.abandon()
 
-    def final(self, keys: Collection[str]) -> Found:
-        """Those of the keys whose values are final: read, unless `keys` tells a settled one."""
+    def final(self, keys: Collection[str], longest: float | None = None) -> Found:
+        """Those of the keys whose values are final: read, unless `keys` tells a settled one.
+
+        A store that is away is asked again for `longest` seconds: who listens has a timeout.
+        """
         told = keys if isinstance(keys, dict) else {}
         settled = [(key, value) for key, value in told.items() if value and self._is_settled(value)]
         if len(settled) == len(keys):
             return settled
         known = dict(settled)
-        read = get_many(self.store, [key for key in keys if key not in known])
+        unknown = [key for key in keys if key not in known]
+        if longest is None:
+            read = get_many(self.store, unknown)
+        else:
+            with at_most(seconds=max(longest, 0.0)):
+                read = list(get_many(self.store, unknown))
         return settled + [(key, value) for key, value in read if self._is_final(value)]
 
     def take_opened(self) -> list[Wait]:

@@ -12,6 +12,9 @@ from unittest import mock
 import pytest
 
 from kvbackends import Offer, PerProcess, Rank, StoreError, open_store
+from kvbackends.layers.layer import Layer, innermost
+from kvbackends.layers.retry import Retry
+from kvbackends.options import CoreOptions
 from kvbackends.protocol import wait, waiting
 from kvbackends.protocol.owner import AFTER_ERROR, Owner
 from kvbackends.protocol.wait import Pace
@@ -36,6 +39,21 @@ class Refusing:
         return self.get_batch(keys)
 
 
+class Away(Layer):
+    """A store that is away at times."""
+
+    is_away = False
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.transient_errors = (ConnectionError,)
+
+    def get(self, key):
+        if self.is_away:
+            raise ConnectionError
+        return super().get(key)
+
+
 class Telling:
     """A subscription that tells what was stored when it was asked, as messages would."""
 
@@ -54,6 +72,11 @@ class Telling:
             return {key: self.read(key).value for key in self.inner.wait(timeout)}
         finally:
             self.inside -= 1
+
+
+@pytest.fixture(autouse=True)
+def _worldly():
+    """Not here: time and threads are the real ones."""
 
 
 @pytest.fixture
@@ -246,6 +269,20 @@ class TestWhoListens:
             assert not found
             assert timeout <= took < timeout + SOON
 
+    def test_a_timeout_is_kept_where_the_store_goes_away_after_a_hint(self, store):
+        """Who listens reads itself; the store's own retries, of 30 s, are not waited for."""
+        away = Away(innermost(store))
+        hub = Hub(Retry(away, CoreOptions()), lambda value: value[:1] == b"3")
+        with running(waited, hub, "key", 1) as answers:
+            assert is_lent(hub)
+            away.is_away = True
+            put(store, "key")
+        assert answers[0][1] == []
+        assert answers[0][0] < SOON
+        away.is_away = False
+        assert waited(hub, "key")[1]
+        hub.close()
+
     def test_the_next_wait_after_an_exception_is_served_at_once(self, store, told, no_reads, hub):
         """A soft time limit strikes who listens; its subscription is not trusted any more."""
 
@@ -317,7 +354,7 @@ class TestWhoListens:
         monkeypatch.setattr(wait, "RETURN", 0.01)
         listens, slow = threading.Event(), threading.Event()
         subscription = mock.Mock(wait=lambda _: listens.set() or {"key": b"3"})
-        loan = wait.Loan(subscription, lambda _: slow.wait() and (), (), lambda: None)
+        loan = wait.Loan(subscription, lambda *_: slow.wait() and (), (), lambda: None)
         with running(loan.listen, ["key"], 10):
             assert listens.wait(SOON)
             lock = loan._in_use = mock.Mock(wraps=loan._in_use)
