@@ -226,7 +226,7 @@ class Wait:
             found = None if loan is None else loan.listen(self.pending, left)
             if found is None:
                 self._ask(self)
-                self._signal.wait(left)
+                self._signal.wait(max(until - time.monotonic(), 0.0))
             else:
                 for key, value in found:
                     self._keep(key, value)
