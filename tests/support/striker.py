@@ -68,7 +68,7 @@ class Striker:
 
 def _starts_a_thread(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_back and frame.f_back.f_code is threading.Thread.start.__code__:
+        if frame.f_code is threading.Thread.start.__code__:
             return True
         frame = frame.f_back
     return False
