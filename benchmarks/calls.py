@@ -13,7 +13,7 @@ from benchmarks.chords import Chord, apps
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, figure
 from benchmarks.stores import REQUEST
-from kvbackends import Entry, Store
+from kvbackends.contract import Entry, Store
 from kvbackends.layers.layer import Layer
 from kvbackends.layers.only_five import OnlyFive
 

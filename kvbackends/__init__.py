@@ -1,126 +1,40 @@
 """Celery results in any key-value store, chosen by URL, with every feature on every store.
 
-This is the whole public surface; the submodules that `docs/` names are public too.
+These are the names that an application uses.  What an adapter's author needs is in
+`kvbackends.contract`, the conformance suite in `kvbackends.testing`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
-from kvbackends._version import __version__
+from kvbackends._version import __version__ as __version__
+from kvbackends.errors import ConfigurationError as ConfigurationError
+from kvbackends.errors import InvalidOption as InvalidOption
+from kvbackends.errors import KVBackendsError as KVBackendsError
+from kvbackends.errors import NotSupported as NotSupported
+from kvbackends.errors import StoreError as StoreError
+from kvbackends.errors import StoreUnavailable as StoreUnavailable
+from kvbackends.errors import UnknownOption as UnknownOption
+from kvbackends.errors import UnknownScheme as UnknownScheme
+from kvbackends.errors import ValueTooLarge as ValueTooLarge
+from kvbackends.plugins import open_store as open_store
+from kvbackends.plugins import register as register
+from kvbackends.plugins import unregister as unregister
 
-if TYPE_CHECKING:
-    from kvbackends.backend import BaseKeyValueStoreBackend, aget, open_backend
-    from kvbackends.errors import (
-        ConfigurationError,
-        InvalidOption,
-        KVBackendsError,
-        NotSupported,
-        StoreError,
-        StoreUnavailable,
-        UnknownOption,
-        UnknownScheme,
-        ValueTooLarge,
-    )
-    from kvbackends.options import Options, option
-    from kvbackends.plugins import Adapter, hookimpl, open_store, register, unregister
-    from kvbackends.process import Doorbell, PerProcess, Recent
-    from kvbackends.records import (
-        SIZE_PLACE,
-        Arrival,
-        Entry,
-        Feature,
-        Limits,
-        Offer,
-        Outcome,
-        Part,
-        Rank,
-        RankOf,
-        Subscription,
-    )
-    from kvbackends.store import Store
-    from kvbackends.url import Host, Secret, StoreURL
+if _typing.TYPE_CHECKING:
+    from kvbackends.backend import BaseKeyValueStoreBackend as BaseKeyValueStoreBackend
+    from kvbackends.backend import aget as aget
+    from kvbackends.backend import open_backend as open_backend
 
-__all__ = [
-    "SIZE_PLACE",
-    "Adapter",
-    "Arrival",
-    "BaseKeyValueStoreBackend",
-    "ConfigurationError",
-    "Doorbell",
-    "Entry",
-    "Feature",
-    "Host",
-    "InvalidOption",
-    "KVBackendsError",
-    "Limits",
-    "NotSupported",
-    "Offer",
-    "Options",
-    "Outcome",
-    "Part",
-    "PerProcess",
-    "Rank",
-    "RankOf",
-    "Recent",
-    "Secret",
-    "Store",
-    "StoreError",
-    "StoreURL",
-    "StoreUnavailable",
-    "Subscription",
-    "UnknownOption",
-    "UnknownScheme",
-    "ValueTooLarge",
-    "__version__",
-    "aget",
-    "hookimpl",
-    "open_backend",
-    "open_store",
-    "option",
-    "register",
-    "unregister",
-]
-
-_HOMES = {
-    "backend": ("BaseKeyValueStoreBackend", "aget", "open_backend"),
-    "errors": (
-        "ConfigurationError",
-        "InvalidOption",
-        "KVBackendsError",
-        "NotSupported",
-        "StoreError",
-        "StoreUnavailable",
-        "UnknownOption",
-        "UnknownScheme",
-        "ValueTooLarge",
-    ),
-    "options": ("Options", "option"),
-    "process": ("Doorbell", "PerProcess", "Recent"),
-    "plugins": ("Adapter", "hookimpl", "open_store", "register", "unregister"),
-    "records": (
-        "SIZE_PLACE",
-        "Arrival",
-        "Entry",
-        "Feature",
-        "Limits",
-        "Offer",
-        "Outcome",
-        "Part",
-        "Rank",
-        "RankOf",
-        "Subscription",
-    ),
-    "store": ("Store",),
-    "url": ("Host", "Secret", "StoreURL"),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_OF_THE_BACKEND = ("BaseKeyValueStoreBackend", "aget", "open_backend")
 
 
-def __getattr__(name: str) -> Any:
-    # Each name is imported when it is first used: an application that imports this package beside
-    # Celery pays nothing until it opens the backend, and an adapter never imports Celery.
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"kvbackends.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+def __dir__() -> list[str]:
+    return [*globals(), *_OF_THE_BACKEND]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    # The backend imports Celery, which adapters and the conformance command do without.
+    if name in _OF_THE_BACKEND:
+        return getattr(_importlib.import_module("kvbackends.backend"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,7 +52,7 @@ def imported(module: Path) -> Iterator[str]:
             yield str(node.module)
 
 
-PUBLIC = {"kvbackends", "kvbackends.barriers", "kvbackends.testing"}
+PUBLIC = {"kvbackends", "kvbackends.contract", "kvbackends.contract.stepwise", "kvbackends.testing"}
 
 
 def foreign(name: str, own: str) -> bool:
@@ -78,10 +78,10 @@ def test_adapters_import_only_the_public_package():
     [
         ("kvbackends", False),
         ("kvbackends.testing", False),
-        ("kvbackends.barriers", False),
+        ("kvbackends.contract.stepwise", False),
         ("kvbackends_redis.client", False),
         ("redis", False),
-        ("kvbackends.derived", True),
+        ("kvbackends.layers", True),
         ("kvbackends_mongodb", True),
         ("celery.result", True),
     ],

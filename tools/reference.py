@@ -7,8 +7,8 @@ from typing import get_args
 
 import msgspec
 
-from kvbackends import Adapter, Feature, Options, Store, StoreURL
-from kvbackends.options import CoreOptions, declared, fill
+from kvbackends.contract import Adapter, Feature, Options, Store, StoreURL
+from kvbackends.contract.options import CoreOptions, declared, fill
 from kvbackends.plugins.registry import adapter_for, installed
 
 ROOT = Path(__file__).parent.parent

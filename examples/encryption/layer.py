@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kvbackends import Store, StoreError
+from kvbackends import StoreError
+from kvbackends.contract import Store
 from kvbackends.layers.codec import Codec
 
 MARK = b"kvenc1"

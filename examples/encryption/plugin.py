@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 
 from examples.encryption.layer import KEY_BYTES, Encrypted
-from kvbackends import ConfigurationError, hookimpl
-from kvbackends.plugins import Layering
+from kvbackends import ConfigurationError
+from kvbackends.contract import Layering, hookimpl
 
 VARIABLE = "RESULT_KEYS"
 

@@ -10,17 +10,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Annotated, Self
 
-from kvbackends import (
-    Adapter,
-    ConfigurationError,
-    Entry,
-    Feature,
-    Options,
-    Store,
-    StoreURL,
-    hookimpl,
-    option,
-)
+from kvbackends import ConfigurationError
+from kvbackends.contract import Adapter, Entry, Feature, Options, Store, StoreURL, hookimpl, option
 
 HEADER = Struct(">d16s")
 """When the value expires (seconds since 1970, inf: never), and its version."""

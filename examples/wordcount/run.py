@@ -12,7 +12,7 @@ from examples.wordcount.hunt import Hunt
 from examples.wordcount.progress import Progress
 from examples.wordcount.terminal import Line, table
 from examples.wordcount.workers import Workers
-from kvbackends import Feature
+from kvbackends.contract import Feature
 
 WORKERS = 2
 TIMEOUT = 120.0

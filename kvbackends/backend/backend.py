@@ -7,18 +7,18 @@ from kvbackends.backend.base import text
 from kvbackends.backend.chords import Chords
 from kvbackends.backend.compat import ImproperlyConfigured
 from kvbackends.backend.failures import Failures
-from kvbackends.backend.records import Ranks
+from kvbackends.backend.ranks import Ranks
 from kvbackends.backend.recovery import Recovery
 from kvbackends.backend.results import Results
 from kvbackends.backend.times import Times
 from kvbackends.backend.waits import Waits
-from kvbackends.derived.primitives import get_many
+from kvbackends.contract.derived import get_many
+from kvbackends.contract.records import Feature
+from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import at_most
 from kvbackends.plugins.opening import core_options, open_store
-from kvbackends.records import Feature
-from kvbackends.url import StoreURL
 
 SWEEP_BATCH = 1000
 

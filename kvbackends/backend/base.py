@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from kvbackends.backend.compat import CeleryBackend
-from kvbackends.backend.records import Ranks
+from kvbackends.backend.ranks import Ranks
 from kvbackends.backend.times import Times
-from kvbackends.store import Store
+from kvbackends.contract.store import Store
 
 
 class Base(CeleryBackend):

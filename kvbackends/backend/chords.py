@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import maybe_signature, states
 
-from kvbackends.backend import about
+from kvbackends.backend import payload as about
 from kvbackends.backend.base import Base, text
 from kvbackends.backend.compat import (
     BackendStoreError,
@@ -22,9 +22,9 @@ from kvbackends.backend.compat import (
     publish,
 )
 from kvbackends.backend.results import AT_ONCE, new_delivery
+from kvbackends.contract.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
 from kvbackends.errors import StoreError, StoreUnavailable
 from kvbackends.protocol.chord import Chord, Gathered
-from kvbackends.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from celery import states
 from kvbackends.backend.base import Base
 from kvbackends.backend.compat import current_request
 from kvbackends.backend.results import new_delivery
-from kvbackends.records import SIZE_PLACE, Offer, Outcome, Part, Rank
+from kvbackends.contract.records import SIZE_PLACE, Offer, Outcome, Part, Rank
 
 HEADER = "kvbackends_chord"
 """The message header that names the chord to recover."""

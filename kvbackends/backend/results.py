@@ -24,10 +24,10 @@ from kvbackends.backend.compat import (
     kombu_writes_json,
     may_be_eager,
 )
-from kvbackends.backend.records import facets, rank_of_state
+from kvbackends.backend.ranks import facets, rank_of_state
 from kvbackends.backend.times import Clock
+from kvbackends.contract.records import Offer, Rank
 from kvbackends.errors import StoreUnavailable, ValueTooLarge
-from kvbackends.records import Offer, Rank
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from kvbackends.backend.base import text
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.members import is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.pending import Meta, Pending
-from kvbackends.backend.records import FINAL_JSON, is_settled
+from kvbackends.backend.ranks import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched
-from kvbackends.derived.primitives import get_many
+from kvbackends.contract.derived import get_many
+from kvbackends.contract.process import PerProcess
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.retry import at_most
-from kvbackends.process import PerProcess
 from kvbackends.protocol.wait import Wait
 from kvbackends.protocol.waiting import Hub
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from kvbackends import Feature
 from kvbackends.cli.subjects import Subject
 from kvbackends.cli.traces import Frame, where
+from kvbackends.contract import Feature
 from kvbackends.testing.registry import Check
 from kvbackends.testing.running import Result
 

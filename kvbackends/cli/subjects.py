@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple
 
-from kvbackends import ConfigurationError, Feature, Store, StoreURL, open_store, register
+from kvbackends import ConfigurationError, open_store, register
+from kvbackends.contract import Feature, Store, StoreURL
 from kvbackends.plugins.registry import adapter_for
 from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.registry import Check

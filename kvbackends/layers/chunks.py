@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import NamedTuple
 
-from kvbackends.barriers import ABOUT_TTL
-from kvbackends.derived.primitives import get_many
+from kvbackends.contract.derived import get_many
+from kvbackends.contract.records import Arrival, Entry, Offer, Outcome, Part, Rank, RankOf
+from kvbackends.contract.stepwise import ABOUT_TTL
+from kvbackends.contract.store import Store
 from kvbackends.layers.guard import valid_ttl
 from kvbackends.layers.layer import Layer
 from kvbackends.layers.manifest import MAGIC, Manifest, Ranking, is_chunk, manifest_of
-from kvbackends.records import Arrival, Entry, Offer, Outcome, Part, Rank, RankOf
-from kvbackends.store import Store
 
 MARGIN = 300.0
 """Seconds that chunks outlive their manifest: for writing all of them before it, and reading all

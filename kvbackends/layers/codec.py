@@ -3,9 +3,18 @@
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 
+from kvbackends.contract.records import (
+    Arrival,
+    Entry,
+    Feature,
+    Offer,
+    Part,
+    Rank,
+    RankOf,
+    Subscription,
+)
+from kvbackends.contract.store import Store
 from kvbackends.layers.layer import Layer
-from kvbackends.records import Arrival, Entry, Feature, Offer, Part, Rank, RankOf, Subscription
-from kvbackends.store import Store
 
 NEED_PLAIN_BYTES = frozenset({"increment", "add_member"})
 """A store cannot add to what it cannot read: these are derived over the encoded five."""

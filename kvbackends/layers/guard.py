@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any
 
+from kvbackends.contract.records import Entry, Limits, Offer, Part, RankOf, Subscription
+from kvbackends.contract.store import Store
 from kvbackends.errors import ValueTooLarge
 from kvbackends.layers.layer import Layer
-from kvbackends.records import Entry, Limits, Offer, Part, RankOf, Subscription
-from kvbackends.store import Store
 
 
 class Guard(Layer):

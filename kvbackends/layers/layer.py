@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable, Hashable
 from typing import Any, Self
 
-from kvbackends.records import Entry, Feature
-from kvbackends.store import Store
-from kvbackends.url import StoreURL
+from kvbackends.contract.records import Entry, Feature
+from kvbackends.contract.store import Store
+from kvbackends.contract.url import StoreURL
 
 
 class Layer(Store):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from kvbackends.records import Rank, RankOf
+from kvbackends.contract.records import Rank, RankOf
 
 MAGIC = b"\0kvbackends chunks\0"
 """How a stored manifest begins."""

@@ -1,7 +1,7 @@
 """Masking: a store with its overrides taken away."""
 
+from kvbackends.contract.records import Feature
 from kvbackends.layers.layer import Layer
-from kvbackends.records import Feature
 
 
 class OnlyFive(Layer):

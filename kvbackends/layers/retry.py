@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
+from kvbackends.contract.options import CoreOptions
+from kvbackends.contract.records import Entry
+from kvbackends.contract.store import Store
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.layer import Layer
-from kvbackends.options import CoreOptions
-from kvbackends.records import Entry
-from kvbackends.store import Store
 
 T = TypeVar("T")
 

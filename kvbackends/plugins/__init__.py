@@ -1,7 +1,6 @@
-"""Hooks, the registry that finds an adapter by its scheme, and how a store is opened."""
+"""Finds adapters by scheme, and opens stores behind their layers."""
 
-from kvbackends.plugins.hookspecs import Adapter, Layering, hookimpl
 from kvbackends.plugins.opening import open_store
 from kvbackends.plugins.registry import register, unregister
 
-__all__ = ["Adapter", "Layering", "hookimpl", "open_store", "register", "unregister"]
+__all__ = ["open_store", "register", "unregister"]

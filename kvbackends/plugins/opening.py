@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kvbackends.contract.options import CoreOptions, check_known, fill
+from kvbackends.contract.store import Store
+from kvbackends.contract.url import StoreURL
 from kvbackends.layers.chunks import Chunks
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.retry import Retry
-from kvbackends.options import CoreOptions, check_known, fill
 from kvbackends.plugins.registry import adapter_for, layerings
-from kvbackends.store import Store
-from kvbackends.url import StoreURL
 
 
 def open_store(url: str, settings: Mapping[str, Any] | None = None) -> Store:

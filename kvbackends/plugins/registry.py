@@ -12,11 +12,11 @@ from typing import cast
 
 import pluggy
 
+from kvbackends.contract import plugin as hookspecs
+from kvbackends.contract.plugin import Adapter, Layering
+from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError, UnknownScheme
-from kvbackends.plugins import hookspecs
 from kvbackends.plugins.catalogue import EXTRAS, install_line
-from kvbackends.plugins.hookspecs import Adapter, Layering
-from kvbackends.url import StoreURL
 
 STORES = "kvbackends.stores"
 LAYERS = "kvbackends.layers"

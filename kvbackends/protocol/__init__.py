@@ -1,1 +1,1 @@
-"""Chords and waiting, pure over `kvbackends.store.Store`; nothing here knows Celery."""
+"""Chords and waiting, pure over `kvbackends.contract.store.Store`; nothing here knows Celery."""

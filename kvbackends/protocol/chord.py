@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kvbackends.records import Arrival, Offer, Outcome, Part, RankOf
-from kvbackends.store import Store
+from kvbackends.contract.records import Arrival, Offer, Outcome, Part, RankOf
+from kvbackends.contract.store import Store
 
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25

@@ -9,8 +9,8 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from kvbackends.contract.records import Subscription
 from kvbackends.protocol.wait import Loan, Signal, Wait, about
-from kvbackends.records import Subscription
 
 if TYPE_CHECKING:
     from kvbackends.protocol.waiting import Hub

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import NamedTuple, Self
 
-from kvbackends.records import Subscription
+from kvbackends.contract.records import Subscription
 
 RETURN = 1.0
 """Seconds that who waits has to give the subscription back; it takes as long as being woken."""

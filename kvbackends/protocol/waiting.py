@@ -13,13 +13,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection
 
-from kvbackends.derived.primitives import get_many
+from kvbackends.contract.derived import get_many
+from kvbackends.contract.records import Feature
+from kvbackends.contract.store import Store
 from kvbackends.errors import StoreError
 from kvbackends.layers.retry import at_most
 from kvbackends.protocol.owner import Owner
 from kvbackends.protocol.wait import READING, SAFETY, Found, Wait
-from kvbackends.records import Feature
-from kvbackends.store import Store
 
 
 class Hub:

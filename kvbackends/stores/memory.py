@@ -7,11 +7,11 @@ import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
-from kvbackends.plugins import Adapter, hookimpl
-from kvbackends.process import Doorbell, PerProcess
-from kvbackends.records import Entry, Offer, RankOf
-from kvbackends.store import Store
-from kvbackends.url import StoreURL
+from kvbackends.contract.plugin import Adapter, hookimpl
+from kvbackends.contract.process import Doorbell, PerProcess
+from kvbackends.contract.records import Entry, Offer, RankOf
+from kvbackends.contract.store import Store
+from kvbackends.contract.url import StoreURL
 
 NEVER = float("inf")
 

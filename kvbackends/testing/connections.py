@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from kvbackends import Store, open_store
+from kvbackends import open_store
+from kvbackends.contract import Store
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import at_most
 from kvbackends.testing.registry import Check

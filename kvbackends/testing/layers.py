@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from kvbackends.contract.records import Entry
+from kvbackends.contract.store import Store
 from kvbackends.layers.layer import Layer
-from kvbackends.records import Entry
-from kvbackends.store import Store
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
-from kvbackends.records import Outcome, Rank
+from kvbackends.contract.records import Outcome, Rank
 
 
 class Operation(NamedTuple):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote
 
-from kvbackends import StoreURL
+from kvbackends.contract import StoreURL
 
 MASK = "**"
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from kvbackends.records import Feature
+from kvbackends.contract.records import Feature
 from kvbackends.testing.rules import PAGE, text_of
 
 F = TypeVar("F", bound=Callable[..., Any])

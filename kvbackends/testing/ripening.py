@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from kvbackends import Store
+from kvbackends.contract import Store
 from kvbackends.testing.registry import Check
 
 Ripening = Iterator[float]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from kvbackends.contract.url import StoreURL
 from kvbackends.testing.process import Finished, Process
 from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.registry import Check, checks, unknown
-from kvbackends.url import StoreURL
 
 LONGEST = 600.0
 """Seconds that the checks of one store may take, all together."""

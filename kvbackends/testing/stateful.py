@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from kvbackends.records import Outcome, Part, Rank
-from kvbackends.store import Store
+from kvbackends.contract.records import Outcome, Part, Rank
+from kvbackends.contract.store import Store
 from kvbackends.testing.tools import TTL, offer, publisher, rank_of, value_of
 
 NAMES = st.sampled_from(["a", "b", "a*", "A"])

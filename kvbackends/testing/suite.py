@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 
-from kvbackends import Feature, Store, StoreURL, Subscription
-from kvbackends.store import ACCELERABLE
+from kvbackends.contract import Feature, Store, StoreURL, Subscription
+from kvbackends.contract.store import ACCELERABLE
 from kvbackends.testing.connections import Connections
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from kvbackends import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank, Store, Subscription
+from kvbackends.contract import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank, Store, Subscription
 
 T = TypeVar("T")
 Opener = Callable[[], Store]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from celery import _state
 
+from kvbackends.contract.url import StoreURL
 from kvbackends.plugins.registry import adapter_for
 from kvbackends.testing.celery_app import CONFIGURATION, make
-from kvbackends.url import StoreURL
 
 PATIENCE = 30.0
 """Seconds in which a worker has started and done anything that a check asks for."""

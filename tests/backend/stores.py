@@ -5,9 +5,9 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from kvbackends import Adapter, Entry, Feature, Limits, StoreURL, hookimpl, register
+from kvbackends import register
+from kvbackends.contract import Adapter, Entry, Feature, Layering, Limits, StoreURL, hookimpl
 from kvbackends.layers.only_five import OnlyFive
-from kvbackends.plugins import Layering
 from kvbackends.stores import memory
 from tests.support.layers import Counting
 

@@ -15,7 +15,7 @@ from celery.exceptions import (
 )
 
 from kvbackends import StoreUnavailable
-from kvbackends.backend import about
+from kvbackends.backend import payload as about
 from kvbackends.backend.chords import _opened
 from tests.backend.stores import LARGEST, new_url, wrap
 from tests.backend.tasks import Boom

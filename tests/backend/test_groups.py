@@ -3,7 +3,7 @@
 import pytest
 from celery.result import GroupResult
 
-from kvbackends import Feature
+from kvbackends.contract import Feature
 from tests.backend.stores import counted, new_url
 
 

@@ -248,7 +248,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize("url", URLS)
     def test_a_parsed_url_shows_no_secret(self, url):
-        from kvbackends import StoreURL
+        from kvbackends.contract import StoreURL
 
         parsed = StoreURL.parse(url)
         assert SECRET not in f"{parsed} {parsed!r}"

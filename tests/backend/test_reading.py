@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from kvbackends.backend.compat import json_object, json_objects
-from kvbackends.backend.records import FINAL_JSON, Ranks
+from kvbackends.backend.ranks import FINAL_JSON, Ranks
 from tests.backend.test_decoding import PLAIN, SPECIAL
 from tests.backend.versions import needs_57
 

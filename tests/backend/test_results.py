@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu.exceptions import EncodeError
 
-from kvbackends import Rank
-from kvbackends.backend.records import facets, rank_of_state, state_in_head
+from kvbackends.backend.ranks import facets, rank_of_state, state_in_head
 from kvbackends.backend.results import ResultTooLarge
+from kvbackends.contract import Rank
 from tests.backend.stores import LARGEST, new_url, wrap
 from tests.backend.tasks import Boom
 from tests.backend.versions import needs_57

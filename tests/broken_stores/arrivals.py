@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kvbackends import Arrival, Offer, Outcome, Part, Rank, RankOf, Store, StoreURL
+from kvbackends.contract import Arrival, Offer, Outcome, Part, Rank, RankOf, Store, StoreURL
 from tests.broken_stores.reference import FileStore, ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import Barrier, Identity, World

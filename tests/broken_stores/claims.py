@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kvbackends import SIZE_PLACE, Part
+from kvbackends.contract import SIZE_PLACE, Part
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import Barrier

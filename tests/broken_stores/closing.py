@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kvbackends import Arrival, Offer, Outcome, Part, RankOf, StoreURL
+from kvbackends.contract import Arrival, Offer, Outcome, Part, RankOf, StoreURL
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import Barrier

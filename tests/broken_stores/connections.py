@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kvbackends import Entry, Offer, Options, RankOf, StoreURL
-from kvbackends.process import PerProcess
+from kvbackends.contract import Entry, Offer, Options, RankOf, StoreURL
+from kvbackends.contract.process import PerProcess
 from tests.broken_stores.reference import FileStore, Folders, ReferenceStore, Space
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from kvbackends import Entry, StoreURL, Subscription
+from kvbackends.contract import Entry, StoreURL, Subscription
 from tests.broken_stores.reference import FileStore, ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvbackends import StoreURL
+from kvbackends.contract import StoreURL
 from kvbackends.testing.registry import checks
 from tests.broken_stores import BROKEN
 

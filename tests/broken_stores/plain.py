@@ -1,6 +1,6 @@
 """Keys and values that do not come back as they went in."""
 
-from kvbackends import Entry
+from kvbackends.contract import Entry
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 

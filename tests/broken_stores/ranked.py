@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from kvbackends import Offer, Rank, RankOf
+from kvbackends.contract import Offer, Rank, RankOf
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 
-from kvbackends import (
+from kvbackends.contract import (
     Arrival,
     Entry,
     Feature,
@@ -37,7 +37,7 @@ from kvbackends import (
     StoreURL,
     Subscription,
 )
-from kvbackends.process import PerProcess
+from kvbackends.contract.process import PerProcess
 from kvbackends.stores.memory import MemorySubscription
 from tests.broken_stores.world import Barrier, Row, World
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from kvbackends import Adapter, Store, hookimpl
+from kvbackends.contract import Adapter, Store, hookimpl
 from tests.broken_stores.reference import FileStore, ReferenceStore, WireStore
 
 AnyStore = TypeVar("AnyStore", bound=type[ReferenceStore])

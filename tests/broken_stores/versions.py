@@ -3,7 +3,7 @@
 import time
 from collections.abc import Hashable
 
-from kvbackends import Entry
+from kvbackends.contract import Entry
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from kvbackends import Offer, Part, RankOf
+from kvbackends.contract import Offer, Part, RankOf
 from kvbackends.stores.memory import MemorySubscription
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by

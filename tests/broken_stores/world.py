@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kvbackends import Arrival, Outcome, Part
+from kvbackends.contract import Arrival, Outcome, Part
 
 Identity = tuple[int, str]
 """The place and the member of a part."""

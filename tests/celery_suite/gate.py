@@ -10,7 +10,7 @@ through `PYTHONPATH` by that run alone, and so can be neither shipped nor left b
 from pathlib import Path
 
 _METADATA = "Metadata-Version: 2.1\nName: celery-suite-gate\nVersion: 0\n"
-_ENTRY_POINTS = "[celery.result_backends]\nrediskv = kvbackends:open_backend\n"
+_ENTRY_POINTS = "[celery.result_backends]\nrediskv = kvbackends.backend:open_backend\n"
 
 
 def opens(url: str) -> bool:

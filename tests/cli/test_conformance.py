@@ -92,7 +92,8 @@ def test_broken_store(tmp_path):
 
 
 LEAKY = """
-from kvbackends import Adapter, ConfigurationError, hookimpl
+from kvbackends import ConfigurationError
+from kvbackends.contract import Adapter, hookimpl
 from tests.broken_stores.reference import ReferenceStore
 
 class Leaky(ReferenceStore):
@@ -129,7 +130,7 @@ def test_no_secret(tmp_path):
 DYING = """
 import os
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from tests.broken_stores.reference import ReferenceStore
 
 

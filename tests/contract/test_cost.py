@@ -8,8 +8,9 @@ import uuid
 
 import pytest
 
-from kvbackends import Outcome, Part, Rank, Store, open_store
-from kvbackends.derived.primitives import get_many
+from kvbackends import open_store
+from kvbackends.contract import Outcome, Part, Rank, Store
+from kvbackends.contract.derived import get_many
 from kvbackends.layers.layer import innermost
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore

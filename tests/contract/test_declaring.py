@@ -2,9 +2,9 @@
 
 import pytest
 
-from kvbackends import Feature
+from kvbackends.contract import Feature
+from kvbackends.contract.store import BARRIER
 from kvbackends.layers.guard import Guard
-from kvbackends.store import BARRIER
 from kvbackends.stores.memory import MemoryStore
 from tests.support.dict_store import DictStore
 

@@ -1,6 +1,7 @@
 """What is particular to the store in this process's memory."""
 
-from kvbackends import Feature, open_store
+from kvbackends import open_store
+from kvbackends.contract import Feature
 from kvbackends.stores.memory import MemoryStore
 from tests.support.processes import in_child
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from kvbackends import Outcome
-from kvbackends.derived import pages
+from kvbackends.contract import Outcome, pages
 from tests.support.chords import part, publisher
 from tests.support.dict_store import DictStore
 

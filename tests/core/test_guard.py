@@ -4,15 +4,15 @@ import threading
 
 import pytest
 
-from kvbackends import Entry, Limits, Rank, Store, ValueTooLarge
-from kvbackends.derived import pages
+from kvbackends import ValueTooLarge
+from kvbackends.contract import Entry, Limits, Rank, Store, pages
+from kvbackends.contract.options import CoreOptions
+from kvbackends.contract.url import StoreURL
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import Retry
-from kvbackends.options import CoreOptions
 from kvbackends.stores.memory import MemoryStore
-from kvbackends.url import StoreURL
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore
 from tests.support.layers import Counting

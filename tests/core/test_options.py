@@ -5,10 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import pytest
 
-from kvbackends import InvalidOption, Options, UnknownOption, open_store, option
-from kvbackends.options import CoreOptions, check_known, declared, fill
+from kvbackends import InvalidOption, UnknownOption, open_store
+from kvbackends.contract import Options, option
+from kvbackends.contract.options import CoreOptions, check_known, declared, fill
+from kvbackends.contract.url import StoreURL
 from kvbackends.plugins.opening import core_options
-from kvbackends.url import StoreURL
 
 
 class Some(Options, frozen=True, kw_only=True):

@@ -6,15 +6,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from kvbackends import (
-    Adapter,
-    ConfigurationError,
-    UnknownScheme,
-    hookimpl,
-    open_store,
-    register,
-    unregister,
-)
+from kvbackends import ConfigurationError, UnknownScheme, open_store, register, unregister
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.retry import Retry

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends.process import Doorbell, PerProcess
+from kvbackends.contract.process import Doorbell, PerProcess
 from kvbackends.stores.memory import MemoryStore
 from tests.support.processes import in_child
 from tests.support.threads import together
@@ -99,7 +99,7 @@ class TestPerProcess:
 
     def test_forgotten(self):
         """A value that nobody holds any more is not kept for forks."""
-        from kvbackends.process import _EVERY
+        from kvbackends.contract.process import _EVERY
 
         value = PerProcess(object)
         assert value in _EVERY

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvbackends import NotSupported, Rank, Store, StoreUnavailable, ValueTooLarge
+from kvbackends import NotSupported, StoreUnavailable, ValueTooLarge
+from kvbackends.contract import Rank, Store
+from kvbackends.contract.options import CoreOptions
 from kvbackends.layers import retry
 from kvbackends.layers.retry import Retry, at_most
-from kvbackends.options import CoreOptions
 from kvbackends.stores.memory import MemoryStore
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kvbackends import ConfigurationError, Host, Secret, StoreURL, open_store
+from kvbackends import ConfigurationError, open_store
+from kvbackends.contract import Host, Secret, StoreURL
 
 SECRET = "s3cret-hunter2"
 

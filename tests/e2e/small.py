@@ -1,6 +1,6 @@
 """A store that takes small values only: SQLite with a limit."""
 
-from kvbackends import Adapter, Limits, hookimpl
+from kvbackends.contract import Adapter, Limits, hookimpl
 from kvbackends.stores.sqlite.store import SQLiteStore
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
-from kvbackends import Entry, Store, hookimpl
+from kvbackends.contract import Entry, Store, hookimpl
 from kvbackends.layers.layer import Layer
 from tests.e2e import diary
 

@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from kvbackends import Adapter, Limits, Store, StoreError, StoreURL, hookimpl, register
+from kvbackends import StoreError, register
+from kvbackends.contract import Adapter, Limits, Store, StoreURL, hookimpl
 from kvbackends.layers.chunks import Chunks
 from kvbackends.layers.codec import Codec
 from kvbackends.layers.guard import Guard

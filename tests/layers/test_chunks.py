@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from celery import chord
 
-from kvbackends import Outcome, Rank, Store, ValueTooLarge, open_store
+from kvbackends import ValueTooLarge, open_store
+from kvbackends.contract import Outcome, Rank, Store
 from kvbackends.layers.chunks import MARGIN, Chunks
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.layer import innermost

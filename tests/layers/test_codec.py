@@ -2,7 +2,8 @@
 
 import pytest
 
-from kvbackends import Feature, Outcome, Rank, Store, StoreError, ValueTooLarge, open_store
+from kvbackends import StoreError, ValueTooLarge, open_store
+from kvbackends.contract import Feature, Outcome, Rank, Store
 from kvbackends.layers.guard import Guard
 from tests.layers.stores import LIMIT, LimitedDict, LimitedMemory, Scrambled
 from tests.support.chords import offer, part, publisher, rank_of

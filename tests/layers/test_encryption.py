@@ -11,7 +11,8 @@ import pytest
 
 from examples.encryption import plugin
 from examples.encryption.layer import CannotDecrypt, Encrypted
-from kvbackends import ConfigurationError, Rank, open_store, register, unregister
+from kvbackends import ConfigurationError, open_store, register, unregister
+from kvbackends.contract import Rank
 from tests.support.chords import offer, rank_of
 
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()

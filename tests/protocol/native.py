@@ -15,7 +15,8 @@ from typing import Any, ClassVar, TypeVar
 from unittest import mock
 from uuid import uuid4
 
-from kvbackends import Outcome, Part, Store, open_store
+from kvbackends import open_store
+from kvbackends.contract import Outcome, Part, Store
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import Retry
 from kvbackends.testing.layers import Wrapped

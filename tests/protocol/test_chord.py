@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from kvbackends.derived import pages
+from kvbackends.contract import pages
 from tests.protocol.world import Plan, World, by_bytes, explore
 
 DECISIONS = 400

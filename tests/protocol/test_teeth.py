@@ -5,9 +5,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from kvbackends import Arrival, Outcome, Rank, Store
-from kvbackends.barriers import Control, Visit
-from kvbackends.derived import pages
+from kvbackends.contract import Arrival, Outcome, Rank, Store, pages
+from kvbackends.contract.stepwise import Control, Visit
 from kvbackends.protocol.chord import Chord
 from tests.protocol.test_chord import seeded
 from tests.protocol.world import CONTROL, DictStore, Plan, Watched, explore

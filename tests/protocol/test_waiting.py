@@ -11,10 +11,11 @@ from unittest import mock
 
 import pytest
 
-from kvbackends import Offer, PerProcess, Rank, StoreError, open_store
+from kvbackends import StoreError, open_store
+from kvbackends.contract import Offer, PerProcess, Rank
+from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.retry import Retry
-from kvbackends.options import CoreOptions
 from kvbackends.protocol import wait, waiting
 from kvbackends.protocol.owner import AFTER_ERROR, Owner
 from kvbackends.protocol.wait import Pace

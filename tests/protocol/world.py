@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from greenlet import greenlet
 
-from kvbackends import SIZE_PLACE, Arrival, Offer, Part, Rank, Store
-from kvbackends.barriers import Control
+from kvbackends.contract import SIZE_PLACE, Arrival, Offer, Part, Rank, Store
+from kvbackends.contract.options import CoreOptions
+from kvbackends.contract.stepwise import Control
 from kvbackends.layers.retry import Retry
-from kvbackends.options import CoreOptions
 from kvbackends.protocol.chord import Chord, Gathered, Terms
 from tests.support.chords import rank_of
 from tests.support.dict_store import DictStore

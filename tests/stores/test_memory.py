@@ -4,7 +4,8 @@ import gc
 import time
 import weakref
 
-from kvbackends import Feature, Rank, open_store
+from kvbackends import open_store
+from kvbackends.contract import Feature, Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.stores.memory import MemoryStore
 from tests.support.chords import offer, rank_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvbackends import Outcome, Rank
+from kvbackends.contract import Outcome, Rank
 from kvbackends.stores.sqlite import SQLiteStore
 from kvbackends.stores.sqlite.pool import Connection, Pool
 from tests.support.chords import offer, part, publisher, rank_of

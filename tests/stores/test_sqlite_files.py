@@ -12,15 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends import (
-    ConfigurationError,
-    Feature,
-    InvalidOption,
-    Rank,
-    StoreError,
-    ValueTooLarge,
-    open_store,
-)
+from kvbackends import ConfigurationError, InvalidOption, StoreError, ValueTooLarge, open_store
+from kvbackends.contract import Feature, Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.stores.sqlite import SQLiteOptions, SQLiteStore, schema
 from kvbackends.stores.sqlite.errors import Busy, translated

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends import Rank
+from kvbackends.contract import Rank
 from kvbackends.stores.sqlite import SQLiteStore
 from kvbackends.stores.sqlite.housekeeping import PAGE_BYTES, PAGES, affordable
 from kvbackends.stores.sqlite.pool import Connection

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends import Offer, Outcome, Part, Rank, StoreUnavailable, open_store
+from kvbackends import StoreUnavailable, open_store
+from kvbackends.contract import Offer, Outcome, Part, Rank
 from kvbackends.stores.sqlite import SQLiteStore
 from kvbackends.stores.sqlite.errors import Busy
 from tests.stores.conftest import Opener, begin, ended, in_processes, open_files, python
@@ -279,7 +280,7 @@ def test_green_threads(path: Path, library: str):
         + """
 import sys, time
 from kvbackends.stores.sqlite import SQLiteStore, SQLiteOptions
-from kvbackends import Offer, Rank
+from kvbackends.contract import Offer, Rank
 store = SQLiteStore(sys.argv[1], SQLiteOptions())
 def write(n):
     for i in range(5):

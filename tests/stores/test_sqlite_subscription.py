@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends import Part, Rank
+from kvbackends.contract import Part, Rank
 from kvbackends.stores.sqlite import SQLiteStore, subscription
 from kvbackends.stores.sqlite.lockfile import NOTICES
 from tests.servers.process import eventually

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar, NamedTuple, Self
 
-from kvbackends import Adapter, Entry, Feature, Store, StoreURL, hookimpl
-from kvbackends.process import PerProcess
+from kvbackends.contract import Adapter, Entry, Feature, Store, StoreURL, hookimpl
+from kvbackends.contract.process import PerProcess
 
 
 class Row(NamedTuple):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from kvbackends import Rank, StoreError
-from kvbackends.derived import primitives
+from kvbackends import StoreError
+from kvbackends.contract import Rank, derived
 from kvbackends.testing.tools import arrive, begin, offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore
 
@@ -55,7 +55,7 @@ def test_swallowed_write_ends():
 
 def test_lost_races_end(monkeypatch):
     """Races that are really lost end too, after very many."""
-    monkeypatch.setattr(primitives, "MOST", 500)
+    monkeypatch.setattr(derived, "MOST", 500)
     store = NeverRests()
     store.set("k", b"1")
     with pytest.raises(StoreError, match="500 races"):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from kvbackends.contract.store import ACCELERABLE
 from kvbackends.layers.retry import NEVER_REPEATED
-from kvbackends.store import ACCELERABLE
 from kvbackends.testing.areas.faults import SCENARIOS
 from kvbackends.testing.layers import Broken, Faults
 from tests.support.dict_store import DictStore

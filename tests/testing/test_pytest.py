@@ -126,7 +126,7 @@ def test_unknown_check(pytester):
 
 
 LEAKY = """
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from tests.broken_stores.reference import ReferenceStore
 
 

@@ -7,7 +7,7 @@ import pytest
 from kvbackends.testing import run
 
 PLUGIN = """
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends.stores.memory import MemoryStore
 from kvbackends.testing import Latency
 

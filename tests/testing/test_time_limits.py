@@ -10,7 +10,7 @@ from tests.broken_stores import url
 HANGING = """
 import os, signal, threading, time
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from tests.broken_stores.reference import ReferenceStore
 
 

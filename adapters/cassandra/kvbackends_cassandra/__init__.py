@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends_cassandra.options import CassandraOptions
 from kvbackends_cassandra.store import CassandraStore
 

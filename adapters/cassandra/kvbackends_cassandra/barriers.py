@@ -8,8 +8,8 @@ found, so nothing that arrives or is added later changes what `parts` yields.
 import secrets
 from collections.abc import Iterable, Iterator
 
-from kvbackends import Recent
-from kvbackends.barriers import Barrier, Control, Listed, Look, Visit
+from kvbackends.contract import Recent
+from kvbackends.contract.stepwise import Barrier, Control, Listed, Look, Visit
 from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.rows import FULL, Key, Row, Rows, Tally, Where
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import cassandra.auth
 from cassandra import ConsistencyLevel
 
-from kvbackends import ConfigurationError, InvalidOption, Options, StoreURL, option
+from kvbackends import ConfigurationError, InvalidOption
+from kvbackends.contract import Options, StoreURL, option
 
 Level = Literal[
     "ANY",

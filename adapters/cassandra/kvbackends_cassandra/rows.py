@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from kvbackends import Part
-from kvbackends.barriers import NOTHING, Control, Look
+from kvbackends.contract import Part
+from kvbackends.contract.stepwise import NOTHING, Control, Look
 from kvbackends_cassandra import versions
 from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.times import seconds

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
 
-from kvbackends import (
+from kvbackends.contract import (
     Entry,
     Feature,
     Limits,

@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from kvbackends import SIZE_PLACE, Outcome, Part, Rank, open_store
+from kvbackends import open_store
+from kvbackends.contract import SIZE_PLACE, Outcome, Part, Rank
 
 
 def part(barrier, place, member=None):

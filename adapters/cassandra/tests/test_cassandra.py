@@ -15,16 +15,8 @@ from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.errors import UNKNOWN_CAS, CassandraUnavailable
 from kvbackends_cassandra.rows import Rows
 
-from kvbackends import (
-    SIZE_PLACE,
-    ConfigurationError,
-    Offer,
-    Outcome,
-    Part,
-    Rank,
-    StoreUnavailable,
-    open_store,
-)
+from kvbackends import ConfigurationError, StoreUnavailable, open_store
+from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
 from tests.support.stalls import takes_less
 
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}

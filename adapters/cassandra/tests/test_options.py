@@ -6,8 +6,9 @@ from cassandra import ConsistencyLevel
 from kvbackends_cassandra import CassandraOptions, CassandraStore, options
 from kvbackends_cassandra.times import seconds
 
-from kvbackends import ConfigurationError, InvalidOption, StoreURL, open_store
-from kvbackends.options import fill
+from kvbackends import ConfigurationError, InvalidOption, open_store
+from kvbackends.contract import StoreURL
+from kvbackends.contract.options import fill
 
 CELERY = {
     "cassandra_servers": ["one", "two"],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends_elasticsearch.options import ElasticsearchOptions
 from kvbackends_elasticsearch.store import ElasticsearchStore
 

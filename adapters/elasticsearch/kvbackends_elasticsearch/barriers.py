@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from kvbackends import Recent
-from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
+from kvbackends.contract import Recent
+from kvbackends.contract.stepwise import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
 from kvbackends_elasticsearch.client import CREATE, Action, Client, Item, reading, writing
 from kvbackends_elasticsearch.documents import Document, Version, encode, expiry, id_of
 from kvbackends_elasticsearch.index import PAGE

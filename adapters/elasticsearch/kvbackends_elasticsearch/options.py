@@ -8,7 +8,8 @@ import msgspec
 from elastic_transport import NodeConfig
 from elastic_transport.client_utils import basic_auth_to_header
 
-from kvbackends import ConfigurationError, Host, Options, Secret, StoreURL, option
+from kvbackends import ConfigurationError
+from kvbackends.contract import Host, Options, Secret, StoreURL, option
 
 INDEX = "celery"
 PORT = 9200

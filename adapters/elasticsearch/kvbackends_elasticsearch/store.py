@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, cast
 
-from kvbackends import (
+from kvbackends.contract import (
     Entry,
     Feature,
     Limits,

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from kvbackends_elasticsearch.barriers import ElasticsearchBarrier
 
-from kvbackends import SIZE_PLACE, Outcome, Part
+from kvbackends.contract import SIZE_PLACE, Outcome, Part
 
 
 def part(barrier, place, member=None):

@@ -11,7 +11,8 @@ from celery import Celery
 from celery.backends.elasticsearch import ElasticsearchBackend as Celerys
 from kvbackends_elasticsearch.client import Pace
 
-from kvbackends import SIZE_PLACE, ConfigurationError, Offer, Outcome, Part, Rank, open_store
+from kvbackends import ConfigurationError, open_store
+from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
 
 WAITING, CLAIMED, HELD, CLOSED = Outcome
 TTL = 60

@@ -11,8 +11,9 @@ from kvbackends_elasticsearch import ElasticsearchOptions
 from kvbackends_elasticsearch.errors import TimedOut, Unavailable
 from kvbackends_elasticsearch.options import index_of, nodes
 
-from kvbackends import ConfigurationError, StoreError, StoreURL, ValueTooLarge
-from kvbackends.options import fill
+from kvbackends import ConfigurationError, StoreError, ValueTooLarge
+from kvbackends.contract import StoreURL
+from kvbackends.contract.options import fill
 from tests.support.stalls import takes_less, took
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends_memcached.options import MemcachedOptions
 from kvbackends_memcached.store import MemcachedStore
 

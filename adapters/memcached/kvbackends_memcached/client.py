@@ -17,7 +17,8 @@ from pymemcache.exceptions import (
     MemcacheUnknownError,
 )
 
-from kvbackends import Entry, Secret, ValueTooLarge
+from kvbackends import ValueTooLarge
+from kvbackends.contract import Entry, Secret
 
 T = TypeVar("T")
 DONE = {

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from kvbackends import ConfigurationError, Options, option
+from kvbackends import ConfigurationError
+from kvbackends.contract import Options, option
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0)] | None
 DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}

@@ -10,8 +10,8 @@ from typing import Any, Self
 from pymemcache.client.rendezvous import RendezvousHash
 from pymemcache.exceptions import MemcacheServerError
 
-from kvbackends import (
-    ConfigurationError,
+from kvbackends import ConfigurationError
+from kvbackends.contract import (
     Entry,
     Feature,
     Limits,

@@ -15,14 +15,8 @@ from kvbackends_memcached.store import LATEST, expiry
 from pymemcache.client.base import Client
 from pymemcache.client.hash import HashClient
 
-from kvbackends import (
-    ConfigurationError,
-    Offer,
-    Rank,
-    StoreUnavailable,
-    ValueTooLarge,
-    open_store,
-)
+from kvbackends import ConfigurationError, StoreUnavailable, ValueTooLarge, open_store
+from kvbackends.contract import Offer, Rank
 from tests.servers.memcached import memcached_server
 from tests.servers.process import HOST, eventually, free_ports
 from tests.support.stalls import takes_less

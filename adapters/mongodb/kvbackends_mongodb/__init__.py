@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends_mongodb.options import MongoDBOptions
 from kvbackends_mongodb.store import MongoDBStore
 

@@ -16,8 +16,8 @@ from typing import Any
 from bson import Binary, ObjectId
 from pymongo import DeleteMany, DeleteOne, ReturnDocument
 
-from kvbackends import Part, Recent
-from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
+from kvbackends.contract import Part, Recent
+from kvbackends.contract.stepwise import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
 from kvbackends_mongodb.client import Document, Documents, translated, translated_each
 from kvbackends_mongodb.control import (
     LIVE,

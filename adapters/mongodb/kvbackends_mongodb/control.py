@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
-from kvbackends.barriers import Control, Look, Owner
+from kvbackends.contract.stepwise import Control, Look, Owner
 from kvbackends_mongodb.client import Document
 from kvbackends_mongodb.entries import expiry
 

@@ -16,7 +16,7 @@ from typing import Any
 from bson import Binary, ObjectId
 from pymongo import ReturnDocument
 
-from kvbackends import Entry, Offer, Rank, RankOf
+from kvbackends.contract import Entry, Offer, Rank, RankOf
 from kvbackends_mongodb.client import Document, Documents
 
 NEVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)

@@ -9,7 +9,8 @@ import msgspec
 from pymongo import WriteConcern, uri_parser
 from pymongo.errors import ConfigurationError as DriverRefuses
 
-from kvbackends import ConfigurationError, InvalidOption, Options, Secret, StoreURL, option
+from kvbackends import ConfigurationError, InvalidOption
+from kvbackends.contract import Options, Secret, StoreURL, option
 
 TIMEOUTS = {
     "serverSelectionTimeoutMS": 5_000,

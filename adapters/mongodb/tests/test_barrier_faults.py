@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 from kvbackends_mongodb.barriers import MongoDBBarrier
 
-from kvbackends import SIZE_PLACE, Outcome, Part, Rank, open_store
+from kvbackends import open_store
+from kvbackends.contract import SIZE_PLACE, Outcome, Part, Rank
 from kvbackends.layers.layer import innermost
 
 

@@ -14,7 +14,8 @@ from kvbackends_mongodb.client import Unavailable
 from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandListener
 
-from kvbackends import SIZE_PLACE, Feature, Offer, Outcome, Part, Rank, StoreUnavailable, open_store
+from kvbackends import StoreUnavailable, open_store
+from kvbackends.contract import SIZE_PLACE, Feature, Offer, Outcome, Part, Rank
 from tests.servers.mongodb import mongodb_server
 
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}

@@ -3,8 +3,9 @@
 import pytest
 from kvbackends_mongodb.options import TIMEOUTS, MongoDBOptions, target
 
-from kvbackends import ConfigurationError, Feature, InvalidOption, StoreURL, open_store
-from kvbackends.options import fill
+from kvbackends import ConfigurationError, InvalidOption, open_store
+from kvbackends.contract import Feature, StoreURL
+from kvbackends.contract.options import fill
 
 
 def read(url, **settings):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvbackends import Adapter, hookimpl
+from kvbackends.contract import Adapter, hookimpl
 from kvbackends_redis.cluster.store import ClusterStore
 from kvbackends_redis.options import ClusterOptions, RedisOptions, SentinelOptions
 from kvbackends_redis.store import RedisStore, SentinelStore

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kvbackends import Options, option
+from kvbackends.contract import Options, option
 
 TIMEOUT = 5.0
 """Seconds that an answer may take, where nobody has said otherwise."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
 
-from kvbackends import (
+from kvbackends.contract import (
     Arrival,
     Entry,
     Feature,

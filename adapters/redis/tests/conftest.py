@@ -7,8 +7,8 @@ import pytest
 from kvbackends_redis import RedisStore
 from kvbackends_redis.operations import scripts
 
-from kvbackends import StoreURL
-from kvbackends.options import fill
+from kvbackends.contract import StoreURL
+from kvbackends.contract.options import fill
 
 Opener = Callable[..., RedisStore]
 

@@ -7,7 +7,7 @@ from celery import states
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations.barriers import keys_of
 
-from kvbackends import SIZE_PLACE, Offer, Outcome, Part, Rank
+from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
 
 TTL = 60
 

@@ -19,16 +19,9 @@ from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations import scripts
 from kvbackends_redis.operations.barriers import keys_of
 
-from kvbackends import (
-    ConfigurationError,
-    Offer,
-    Outcome,
-    Part,
-    Rank,
-    StoreURL,
-    open_store,
-)
-from kvbackends.options import fill
+from kvbackends import ConfigurationError, open_store
+from kvbackends.contract import Offer, Outcome, Part, Rank, StoreURL
+from kvbackends.contract.options import fill
 from tests.servers import redis_cluster
 from tests.servers.process import eventually
 from tests.servers.redis_access import ALLOWED

@@ -19,16 +19,9 @@ from kvbackends_redis import RedisStore
 from kvbackends_redis.connecting.endpoints import of_server
 from kvbackends_redis.errors import Refused, Unavailable
 
-from kvbackends import (
-    ConfigurationError,
-    InvalidOption,
-    Offer,
-    Rank,
-    StoreUnavailable,
-    StoreURL,
-    open_store,
-)
-from kvbackends.options import fill
+from kvbackends import ConfigurationError, InvalidOption, StoreUnavailable, open_store
+from kvbackends.contract import Offer, Rank, StoreURL
+from kvbackends.contract.options import fill
 from tests.servers import redis_server
 
 PLAIN = Offer("key", b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)

@@ -17,8 +17,9 @@ from celery import Celery, states
 from kvbackends_redis.connecting.wire import MOST_OWED, pack
 from kvbackends_redis.errors import Unavailable
 
-from kvbackends import Offer, Rank, open_store
-from kvbackends.backend.records import rank_of_state, state_in_head
+from kvbackends import open_store
+from kvbackends.backend.ranks import rank_of_state, state_in_head
+from kvbackends.contract import Offer, Rank
 from tests.backend.bench import Bench
 from tests.servers.proxy import TO_CLIENT, FaultProxy
 from tests.support.stalls import takes_less

@@ -18,18 +18,8 @@ from celery.exceptions import BackendStoreError, Reject
 from celery.exceptions import TimeoutError as WaitedTooLong
 from kvbackends_redis import RedisStore
 
-from kvbackends import (
-    SIZE_PLACE,
-    Limits,
-    Offer,
-    Outcome,
-    Part,
-    Rank,
-    StoreError,
-    StoreUnavailable,
-    ValueTooLarge,
-    open_store,
-)
+from kvbackends import StoreError, StoreUnavailable, ValueTooLarge, open_store
+from kvbackends.contract import SIZE_PLACE, Limits, Offer, Outcome, Part, Rank
 from tests.backend.bench import Bench
 from tests.backend.tasks import add_tasks
 from tests.servers import redis_server

@@ -23,12 +23,12 @@ from kvbackends import (
     ConfigurationError,
     InvalidOption,
     StoreUnavailable,
-    StoreURL,
     UnknownOption,
     open_store,
 )
+from kvbackends.contract import StoreURL
+from kvbackends.contract.options import declared, fill
 from kvbackends.layers.layer import innermost
-from kvbackends.options import declared, fill
 from kvbackends.plugins.opening import core_options
 from tests.servers import redis_server
 from tests.servers.process import eventually

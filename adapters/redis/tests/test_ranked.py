@@ -18,8 +18,8 @@ from kvbackends_redis.operations.barriers import keys_of
 from kvbackends_redis.operations.ranked import INLINE
 from redis.crc import key_slot
 
-from kvbackends import SIZE_PLACE, Offer, Outcome, Part, Rank
-from kvbackends.backend.records import rank_of_state, state_in_head
+from kvbackends.backend.ranks import rank_of_state, state_in_head
+from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
 
 SERIALIZERS = ("json", "pickle", "msgpack")
 STATES = (states.SUCCESS, states.FAILURE, states.REVOKED, states.STARTED, "OWN STATE")

@@ -14,8 +14,9 @@ from kvbackends_redis import SentinelStore
 from kvbackends_redis.connecting.endpoints import of_sentinels
 from kvbackends_redis.errors import Refused, Unavailable
 
-from kvbackends import InvalidOption, Offer, Part, Rank, StoreURL, open_store
-from kvbackends.options import fill
+from kvbackends import InvalidOption, open_store
+from kvbackends.contract import Offer, Part, Rank, StoreURL
+from kvbackends.contract.options import fill
 from tests.servers import redis_sentinel
 from tests.servers.redis_sentinel import PASSWORD, PRIMARY_NAME, SENTINELS_PASSWORD, RedisSentinel
 

@@ -9,7 +9,8 @@ import pytest
 import redis
 from kvbackends_redis.errors import Refused, Unavailable
 
-from kvbackends import Offer, Rank, Store, open_store
+from kvbackends import open_store
+from kvbackends.contract import Offer, Rank, Store
 from kvbackends.layers.layer import innermost
 from tests.servers.process import HOST, eventually
 from tests.servers.redis_access import TLSServer

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kvbackends.plugins import Adapter, hookimpl
+from kvbackends.contract.plugin import Adapter, hookimpl
 from kvbackends.stores.sqlite.store import SQLiteOptions, SQLiteStore
 
 __all__ = ["SQLiteOptions", "SQLiteStore"]

@@ -1,4 +1,4 @@
-"""The chord's barrier in transactions: the meaning of `kvbackends.barriers`, by counters.
+"""The chord's barrier in transactions: the meaning of `kvbackends.contract.stepwise`, by counters.
 
 Whether a barrier is complete is read off its row: an arrival changes one row of `part` and that
 one, however many parts there are.
@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import NamedTuple
 
-from kvbackends.records import Arrival, Offer, Outcome, Part, Rank, RankOf
+from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.stores.sqlite import entries
 from kvbackends.stores.sqlite.entries import expiry
 from kvbackends.stores.sqlite.pool import Connection

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Iterator
 
-from kvbackends.records import Offer, Rank, RankOf
+from kvbackends.contract.records import Offer, Rank, RankOf
 from kvbackends.stores.sqlite.database import Database
 from kvbackends.stores.sqlite.pool import Connection
 

@@ -6,18 +6,18 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
+from kvbackends.contract.options import Options, option
+from kvbackends.contract.process import PerProcess
+from kvbackends.contract.records import Arrival, Entry, Feature, Limits, Offer, Part, RankOf
+from kvbackends.contract.store import Store
+from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
-from kvbackends.options import Options, option
-from kvbackends.process import PerProcess
-from kvbackends.records import Arrival, Entry, Feature, Limits, Offer, Part, RankOf
-from kvbackends.store import Store
 from kvbackends.stores.sqlite import barriers, entries
 from kvbackends.stores.sqlite.database import Database
 from kvbackends.stores.sqlite.errors import Busy
 from kvbackends.stores.sqlite.pool import Settings
 from kvbackends.stores.sqlite.subscription import FileSubscription
 from kvbackends.stores.sqlite.sweeping import Sweeper, empty_trash
-from kvbackends.url import StoreURL
 
 
 class SQLiteOptions(Options, frozen=True, kw_only=True):

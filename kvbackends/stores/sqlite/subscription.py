@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Collection
 
-from kvbackends.process import Doorbell
+from kvbackends.contract.process import Doorbell
 from kvbackends.stores.sqlite.lockfile import NOTICES, LockFile, checksum, checksums
 
 BETWEEN_LOOKS = 0.001

@@ -2,7 +2,7 @@
 
 import json
 
-from kvbackends import Store
+from kvbackends.contract import Store
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.ripening import Ripening

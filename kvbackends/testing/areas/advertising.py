@@ -4,11 +4,12 @@ import dataclasses
 
 import pytest
 
-from kvbackends import Feature, Rank, Secret, Store, StoreURL, ValueTooLarge
+from kvbackends import ValueTooLarge
+from kvbackends.contract import Feature, Rank, Secret, Store, StoreURL
+from kvbackends.contract.options import fill
+from kvbackends.contract.store import ACCELERABLE
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
-from kvbackends.options import fill
-from kvbackends.store import ACCELERABLE
 from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.tools import offer, part, rank_of, value_at
 

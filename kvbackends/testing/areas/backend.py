@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from celery import chord, group
 
-from kvbackends import Feature
+from kvbackends.contract import Feature
 from kvbackends.testing.registry import Area, requires, thorough
 from kvbackends.testing.workers import PATIENCE, Job
 

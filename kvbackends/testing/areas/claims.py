@@ -1,6 +1,6 @@
 """Claims and tombstones."""
 
-from kvbackends import Arrival, Rank, Store
+from kvbackends.contract import Arrival, Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (

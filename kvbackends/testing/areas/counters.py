@@ -1,6 +1,6 @@
 """Counters."""
 
-from kvbackends import Store
+from kvbackends.contract import Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import SHORT, value_at

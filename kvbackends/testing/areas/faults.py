@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from kvbackends import Rank, Store
+from kvbackends.contract import Rank, Store
+from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.retry import Retry
-from kvbackends.options import CoreOptions
 from kvbackends.testing.layers import Broken, Faults
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (

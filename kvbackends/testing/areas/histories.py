@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kvbackends import Feature, Part, Rank, Store
+from kvbackends.contract import Feature, Part, Rank, Store
 from kvbackends.testing import linear
 from kvbackends.testing.linear import Operation
 from kvbackends.testing.registry import Area

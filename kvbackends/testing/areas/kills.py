@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from kvbackends import Feature, Rank, Store
+from kvbackends.contract import Feature, Rank, Store
 from kvbackends.testing.layers import Counting, Wrapped
 from kvbackends.testing.registry import Area, requires, thorough
 from kvbackends.testing.tools import (

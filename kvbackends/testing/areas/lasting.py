@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends import Feature, Rank, Store
+from kvbackends.contract import Feature, Rank, Store
 from kvbackends.testing.registry import Area, requires, thorough
 from kvbackends.testing.tools import (
     SOON,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kvbackends import Feature, NotSupported, Rank, Store
+from kvbackends import NotSupported
+from kvbackends.contract import Feature, Rank, Store
 from kvbackends.testing.registry import Area, lacking, requires
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import SHORT, offer, rank_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvbackends import Rank, Store
+from kvbackends.contract import Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import TTL, Opener, offer, rank_of, value_at
 

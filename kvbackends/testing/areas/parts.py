@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from kvbackends import Arrival, Part, Store
+from kvbackends.contract import Arrival, Part, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
     CLAIMED,

@@ -4,9 +4,9 @@ import pickle
 import uuid
 from typing import Any
 
-from kvbackends import Feature, Store, StoreURL
+from kvbackends.contract import Feature, Store, StoreURL
+from kvbackends.contract.options import fill
 from kvbackends.layers.layer import innermost
-from kvbackends.options import fill
 from kvbackends.testing.registry import Area, requires
 from kvbackends.testing.tools import SOON, in_child
 

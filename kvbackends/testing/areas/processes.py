@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from kvbackends import Feature, Outcome, Rank, Store
+from kvbackends.contract import Feature, Outcome, Rank, Store
 from kvbackends.testing.registry import Area, requires
 from kvbackends.testing.tools import (
     child,

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from kvbackends import Rank, Store
+from kvbackends.contract import Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import SHORT, TTL, Opener, offer, rank_of, value_at, within

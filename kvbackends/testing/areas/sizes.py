@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from kvbackends import Rank, Store
+from kvbackends.contract import Rank, Store
 from kvbackends.testing.layers import Counting
 from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.tools import (

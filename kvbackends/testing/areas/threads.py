@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from kvbackends import Arrival, Offer, Outcome, Rank, Store
-from kvbackends.derived.primitives import update
+from kvbackends.contract import Arrival, Offer, Outcome, Rank, Store
+from kvbackends.contract.derived import update
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
     Opener,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kvbackends import Feature, Outcome, Rank, Store
+from kvbackends.contract import Feature, Outcome, Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (

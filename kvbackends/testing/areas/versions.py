@@ -1,6 +1,6 @@
 """Versions."""
 
-from kvbackends import Store
+from kvbackends.contract import Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import value_at, version_at
 

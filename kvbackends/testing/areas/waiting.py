@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Collection
 
-from kvbackends import Feature, Outcome, Rank, Store, Subscription
+from kvbackends.contract import Feature, Outcome, Rank, Store, Subscription
 from kvbackends.testing.registry import Area, requires
 from kvbackends.testing.tools import SOON, hinted, offer, part, publisher, rank_of, told, value_at
 

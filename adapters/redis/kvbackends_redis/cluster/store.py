@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
-from kvbackends import Arrival, Offer, Part, RankOf, Store, StoreURL
+from kvbackends.contract import Arrival, Offer, Part, RankOf, Store, StoreURL
 from kvbackends_redis.cluster.connections import ClusterConnections
 from kvbackends_redis.cluster.shards import NodeListeners
 from kvbackends_redis.connecting.connections import Connections

@@ -10,7 +10,8 @@ from redis import cluster
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from kvbackends import ConfigurationError, InvalidOption, StoreURL
+from kvbackends import ConfigurationError, InvalidOption
+from kvbackends.contract import StoreURL
 from kvbackends_redis.connecting import tls
 from kvbackends_redis.connecting.sentinel import (
     Address,

@@ -8,7 +8,7 @@ import redis
 from redis.exceptions import ConnectionError as NotConnected
 from redis.sentinel import Sentinel
 
-from kvbackends import PerProcess
+from kvbackends.contract import PerProcess
 from kvbackends_redis.connecting.hello import HELLO, said
 
 Address = tuple[str, int]

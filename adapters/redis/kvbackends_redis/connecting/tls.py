@@ -4,7 +4,8 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from kvbackends import InvalidOption, StoreURL
+from kvbackends import InvalidOption
+from kvbackends.contract import StoreURL
 from kvbackends_redis.options import RedisOptions
 
 SCHEMES = ("rediss", "rediss+cluster")

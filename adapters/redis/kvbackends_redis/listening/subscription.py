@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from kvbackends import Doorbell
+from kvbackends.contract import Doorbell
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening.listener import Listener
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 
-from kvbackends import Arrival, Offer, Part, RankOf
+from kvbackends.contract import Arrival, Offer, Part, RankOf
 from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations import scripts

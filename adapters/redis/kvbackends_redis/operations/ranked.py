@@ -6,7 +6,7 @@ import uuid
 
 from redis.exceptions import AskError, NoScriptError
 
-from kvbackends import Offer, Rank, RankOf
+from kvbackends.contract import Offer, Rank, RankOf
 from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import UnknownScript, translated
 from kvbackends_redis.operations import scripts

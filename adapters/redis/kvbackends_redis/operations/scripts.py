@@ -5,7 +5,7 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
-from kvbackends import Arrival, Outcome
+from kvbackends.contract import Arrival, Outcome
 
 
 class Script(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from kvbackends.process import Doorbell
+from kvbackends.contract.process import Doorbell
 
 
 class Polling:

@@ -7,11 +7,11 @@ that was looked at before they were recorded: so the last writer sees every part
 import uuid
 from collections.abc import Iterator
 
-from kvbackends.barriers import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
-from kvbackends.derived import pages
-from kvbackends.derived.pages import Run
-from kvbackends.derived.primitives import LostRaces, Operations, get_many
-from kvbackends.records import Part
+from kvbackends.contract import pages
+from kvbackends.contract.derived import LostRaces, Operations, get_many
+from kvbackends.contract.pages import Run
+from kvbackends.contract.records import Part
+from kvbackends.contract.stepwise import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
 
 
 class Paged(Barrier):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from kvbackends.records import Arrival, Outcome, Part
+from kvbackends.contract.records import Arrival, Outcome, Part
 
 ABOUT_TTL = 30 * 86400.0
 """Seconds.  `about` is not renewed by arrivals, so it outlives chords that run for weeks."""

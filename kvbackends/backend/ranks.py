@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import states
 
-from kvbackends.records import Rank
+from kvbackends.contract.records import Rank
 
 _RANKS = {
     states.SUCCESS: Rank.SUCCEEDED,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from kvbackends.derived.primitives import Operations, Primitives, delete_many, get_many, update
-from kvbackends.records import Part
+from kvbackends.contract.derived import Operations, Primitives, delete_many, get_many, update
+from kvbackends.contract.records import Part
 
 PAGES = 256
 """With 10,000 parts a page is about 2 KB, the control record with its counts below 1 KB."""

@@ -4,13 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-from kvbackends.barriers import Barrier, Visit
-from kvbackends.derived import offer as offers
-from kvbackends.derived import pages, polling, small
-from kvbackends.derived.barrier import Paged
-from kvbackends.errors import NotSupported
-from kvbackends.options import Options
-from kvbackends.records import (
+from kvbackends.contract import derived, pages, polling
+from kvbackends.contract.options import Options
+from kvbackends.contract.paged import Paged
+from kvbackends.contract.records import (
     Arrival,
     Entry,
     Feature,
@@ -22,7 +19,9 @@ from kvbackends.records import (
     RankOf,
     Subscription,
 )
-from kvbackends.url import StoreURL
+from kvbackends.contract.stepwise import Barrier, Visit
+from kvbackends.contract.url import StoreURL
+from kvbackends.errors import NotSupported
 
 BARRIER = (
     "open_barrier",
@@ -70,7 +69,7 @@ class Store(ABC):
 
     An expired key is absent from every read, whether or not the store has removed it yet.  Every
     method is safe from any thread; a client made before a fork is never used after it
-    (`kvbackends.process.PerProcess`).  Three families of keys never mix: ranked (`offer`,
+    (`kvbackends.contract.process.PerProcess`).  Three families of keys never mix: ranked (`offer`,
     `finish`), plain (`set`, `compare_and_set`, `increment`, `touch`) and barriers.
     """
 
@@ -133,21 +132,21 @@ class Store(ABC):
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """The values of those keys that exist.
 
-        At most ``limits.batch_keys`` different keys: `kvbackends.derived.primitives.get_many` has
+        At most ``limits.batch_keys`` different keys: `kvbackends.contract.derived.get_many` has
         made the batches.
         """
-        return small.get_batch(self, keys)
+        return derived.get_batch(self, keys)
 
     def delete_batch(self, keys: Collection[str]) -> None:
         """Remove at most ``limits.batch_keys`` keys; absent ones are fine."""
-        small.delete_batch(self, keys)
+        derived.delete_batch(self, keys)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         """Store a ranked record unless a better one is there; wake those who wait for its key.
 
         True if it is stored, False if the stored record does not yield (`Rank.yields_to`).
         """
-        return offers.offer(self, offer, rank_of)
+        return derived.offer(self, offer, rank_of)
 
     def finish(
         self,
@@ -240,11 +239,11 @@ class Store(ABC):
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """Give the key a new time to live; False if it is absent."""
-        return small.touch(self, key, ttl)
+        return derived.touch(self, key, ttl)
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
         """Add to the decimal number at `key` (absent: 0); the sum."""
-        return small.increment(self, key, by, ttl)
+        return derived.increment(self, key, by, ttl)
 
     def sweep(self, limit: int = 1000) -> int:
         """Remove at most `limit` expired keys; how many were removed."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pluggy
 
-from kvbackends.store import Store
-from kvbackends.url import StoreURL
+from kvbackends.contract.store import Store
+from kvbackends.contract.url import StoreURL
 
 hookspec = pluggy.HookspecMarker("kvbackends")
 hookimpl = pluggy.HookimplMarker("kvbackends")

@@ -1,15 +1,18 @@
-"""The five methods, as the derived operations see them, and the loop they share."""
+"""The operations that every store gets from its five methods, and what they share."""
 
+import concurrent.futures
 import itertools
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from kvbackends.contract.records import Entry, Limits, Offer, RankOf
 from kvbackends.errors import StoreError
-from kvbackends.records import Entry, Limits, Offer, RankOf
+
+T = TypeVar("T")
 
 
 class Primitives(Protocol):
-    """What an adapter writes; `kvbackends.store.Store` describes each."""
+    """What an adapter writes; `kvbackends.contract.store.Store` describes each."""
 
     def get(self, key: str) -> Entry | None:
         """The value at `key`, or None."""
@@ -123,3 +126,58 @@ def _batches(store: Operations, keys: Collection[str]) -> Iterator[list[str]]:
     size = store.limits.batch_keys
     for start in range(0, len(unique), size):
         yield unique[start : start + size]
+
+
+def offer(store: Primitives, offer: Offer, rank_of: RankOf) -> bool:
+    """Store the offer unless a record is there that does not yield.
+
+    The first step assumes that nothing is there: one call for most results.  A record that equals
+    the offer is the offer, stored by an earlier attempt.
+    """
+    if store.compare_and_set(offer.key, offer.value, None, offer.ttl):
+        return True
+    races = LostRaces()
+    while True:
+        entry = store.get(offer.key)
+        old, version = (None, None) if entry is None else entry
+        if old == offer.value:
+            return True
+        if old is not None and not rank_of(old).yields_to(offer.rank):
+            return False
+        if store.compare_and_set(offer.key, offer.value, version, offer.ttl):
+            return True
+        races.count(version)
+
+
+THREADS = 8
+"""Most requests that a store without batches is sent at once."""
+
+
+def get_batch(store: Primitives, keys: Collection[str]) -> Mapping[str, bytes]:
+    """The values of the keys that exist, read concurrently."""
+    entries = zip(keys, concurrently(store.get, keys), strict=True)
+    return {key: entry.value for key, entry in entries if entry is not None}
+
+
+def delete_batch(store: Primitives, keys: Collection[str]) -> None:
+    """Remove the keys concurrently."""
+    concurrently(store.delete, keys)
+
+
+def concurrently(call: Callable[[str], T], keys: Collection[str]) -> Iterable[T]:
+    """``map(call, keys)`` with several calls under way, for stores a network away."""
+    if len(keys) <= 1:
+        return [call(key) for key in keys]
+    with concurrent.futures.ThreadPoolExecutor(min(THREADS, len(keys))) as pool:
+        return list(pool.map(call, keys))
+
+
+def increment(store: Primitives, key: str, by: int, ttl: float | None) -> int:
+    """Add `by` to the decimal number at `key` (absent: 0); returns the sum."""
+    total = update(store, key, lambda old: b"%d" % (int(old or b"0") + by), ttl)
+    return int(total or b"0")
+
+
+def touch(store: Primitives, key: str, ttl: float | None) -> bool:
+    """Give `key` a new time to live; False if it does not exist."""
+    return update(store, key, lambda old: old, ttl) is not None

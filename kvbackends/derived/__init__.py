@@ -1,1 +1,0 @@
-"""What every store can do with five methods: the defaults of `kvbackends.store.Store`."""
