@@ -1,4 +1,13 @@
-"""Celery results in memcached: ``memcached://host:11211``."""
+"""Celery results in memcached: ``memcached://host:11211``.
+
+The server: any memcached with the text protocol's ``gets``, ``set``, ``add``, ``cas``, ``touch``,
+``delete`` and ``stats``.  Passwords need ``--auth-file``, TLS needs ``--enable-ssl``.
+
+The options: `MemcachedOptions`, and what it keeps of Celery's ``cache_backend_options``.
+
+Not guaranteed: a restart loses everything, and a full server evicts keys before they expire.  Keys
+cannot be listed.  When servers are added or removed, the keys that change servers are lost.
+"""
 
 from collections.abc import Iterable
 
@@ -11,7 +20,7 @@ __all__ = ["MemcachedOptions", "MemcachedStore"]
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
-    """This store; ``cache+…`` is how Celery spells it."""
+    """The adapter of this distribution; Celery spells its schemes ``cache+…``."""
     names = ("memcached", "memcache", "pymemcache", "pylibmc")
     yield Adapter(
         schemes=("memcached", *(f"cache+{name}" for name in names)),

@@ -1,7 +1,8 @@
-"""Connections to memcached: the driver makes them, here is what is said on them.
+"""Connections to memcached servers, and the text protocol that is spoken on them.
 
-The commands are those of memcached's ``protocol.txt``, which every version of the server knows.
-The driver sends one and waits for its answer; several in one send save round trips.
+The driver, pymemcache, opens the connections.  It sends one command and waits for the answer; this
+module sends several commands at once, which saves round trips.  The commands are those of
+memcached's ``protocol.txt``.
 """
 
 import select
@@ -21,7 +22,7 @@ from kvbackends import ValueTooLarge
 from kvbackends.contract import Entry, Secret
 
 T = TypeVar("T")
-DONE = {
+STATUS = {
     b"STORED\r\n": True,
     b"DELETED\r\n": True,
     b"TOUCHED\r\n": True,
@@ -29,105 +30,126 @@ DONE = {
     b"EXISTS\r\n": False,
     b"NOT_FOUND\r\n": False,
 }
+"""The answers to a command that changes something, and whether it did."""
 TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
 
 
 class Connection:
-    """One connection, used by one thread at a time.  What raises leaves it unusable."""
+    """One connection, used by one thread at a time.
+
+    After an exception it has to be closed: the rest of an answer may still arrive.
+    """
 
     def __init__(self, client: Client, login: Secret | None) -> None:
-        if login is not None:  # protocol.txt, "Authentication": the key does not matter
+        if login is not None:  # protocol.txt, "Authentication": the server ignores the key
             client.set("login", login.reveal())
         stats = client.stats()
-        self.run = (stats[b"pid"], stats[b"time"] - stats[b"uptime"])
-        """Names this run of the server: where it ends, so does the connection."""
+        self.server_run = (stats[b"pid"], stats[b"time"] - stats[b"uptime"])
+        """Identifies the server's process; another one cannot answer on this connection."""
         self._client = client
         self._file = client.sock.makefile("rb")
-        self._idle = select.poll()
-        self._idle.register(client.sock, select.POLLIN)
+        self._poll = select.poll()
+        self._poll.register(client.sock, select.POLLIN)
         self.send = client.sock.sendall
-        """Takes commands; the answer to each has to be read."""
+        """Sends commands; the answer to each has to be read."""
 
-    def lost(self) -> bool:
-        """True if the server has closed it while it was idle."""
-        return bool(self._idle.poll(0))
+    def is_lost(self) -> bool:
+        """True if the server has closed this idle connection."""
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
-        """Close it; may be repeated."""
+        """Close the connection; repeated calls are allowed."""
         self._file.close()
         self._client.close()
 
-    def done(self) -> bool:
-        """The answer to a command that changes something.  Raises the driver's exceptions."""
-        line = self._file.readline()
-        done = DONE.get(line)
-        if done is None:
-            raise _error(line)
-        return done
+    def read_status(self) -> bool:
+        """Read the answer to a command that changes something: true if it did.
 
-    def entries(self) -> dict[bytes, Entry]:
-        """The answer to ``gets``."""
+        Raises the driver's exceptions, and `ValueTooLarge`.
+        """
+        line = self._file.readline()
+        status = STATUS.get(line)
+        if status is None:
+            raise self._error(line)
+        return status
+
+    def read_entries(self) -> dict[bytes, Entry]:
+        """Read the answer to ``gets``.  Raises the driver's exceptions."""
         found = {}
         while (line := self._file.readline()).startswith(b"VALUE "):
             _, key, _, size, unique = line.split()
             value = self._file.read(int(size))
             if self._file.read(2) != b"\r\n":
-                raise MemcacheUnexpectedCloseError
-            # The server counts from the beginning when it starts: the number alone would repeat.
-            found[key] = Entry(value, (self.run, unique))
+                raise self._error(b"")
+            # A restarted server counts "cas unique" from the beginning, so it alone would repeat.
+            found[key] = Entry(value, (self.server_run, unique))
         if line != b"END\r\n":
-            raise _error(line)
+            raise self._error(line)
         return found
+
+    def _error(self, line: bytes) -> Any:
+        """The exception for an answer that is an error, or is cut off."""
+        server = _name(self._client.server)
+        if line == TOO_LARGE:
+            return ValueTooLarge(
+                f"{server} refused a value as too large: the option item_size_max exceeds the "
+                "server's own limit; lower it, or start the server with a larger -I"
+            )
+        if not line.endswith(b"\r\n"):
+            return MemcacheUnexpectedCloseError(f"{server} closed the connection")
+        text = line.decode("latin-1").strip()
+        is_servers = text.startswith("SERVER_ERROR")
+        return (MemcacheServerError if is_servers else MemcacheUnknownError)(f"{server}: {text}")
 
 
 class Server:
-    """One server and its idle connections."""
+    """One server's idle connections; safe from any thread."""
 
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._idle: deque[Connection] = deque()
         self._closed = False
 
-    def ask(self, commands: bytes, answer: Callable[[Connection], T]) -> T:
-        """Send, and read the answer."""
+    def request(self, commands: bytes, read: Callable[[Connection], T]) -> T:
+        """Send the commands; return what `read` makes of the answer."""
 
-        def said(connection: Connection) -> T:
+        def exchange(connection: Connection) -> T:
             connection.send(commands)
-            return answer(connection)
+            return read(connection)
 
-        return self.talk(said)
+        return self.run(exchange)
 
-    def talk(self, what: Callable[[Connection], T]) -> T:
-        """``what(connection)``, on a connection of its own."""
-        connection = self._from_idle() or self._connect()
+    def run(self, exchange: Callable[[Connection], T]) -> T:
+        """``exchange(connection)``, on a connection that no other thread uses meanwhile."""
+        connection = self._take_idle() or self._connect()
         try:
-            said = what(connection)
+            result = exchange(connection)
         except BaseException:
-            connection.close()  # an answer may be under way
+            connection.close()
             raise
         self._idle.append(connection)
         if self._closed:
             self.close()
-        return said
+        return result
 
     def close(self) -> None:
-        """Close what is idle now, and the others when they are given back."""
+        """Close the idle connections now, and those in use when they are given back."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
 
-    def _from_idle(self) -> Connection | None:
+    def _take_idle(self) -> Connection | None:
         while self._idle:
-            with suppress(IndexError):  # another thread was faster
+            with suppress(IndexError):  # another thread took the last one
                 connection = self._idle.pop()
-                if not connection.lost():
+                if not connection.is_lost():
                     return connection
                 connection.close()
         return None
 
 
 def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Connection:
-    """Connect to ``(host, port)``, or to the path of a Unix socket; `settings` are the driver's."""
+    """Connect to ``(host, port)`` or to a Unix socket's path; `settings` go to the driver."""
     client = Client(address, default_noreply=False, **settings)
     try:
         return Connection(client, login)
@@ -136,10 +158,7 @@ def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Con
         raise
 
 
-def _error(line: bytes) -> Any:
-    if line == TOO_LARGE:
-        return ValueTooLarge("memcached refused a value; see the option item_size_max")
-    if not line.endswith(b"\r\n"):
-        return MemcacheUnexpectedCloseError()
-    text = line.decode("latin-1").strip()
-    return (MemcacheServerError if text.startswith("SERVER_ERROR") else MemcacheUnknownError)(text)
+def _name(address: Any) -> str:
+    """The server's address as messages show it."""
+    where = address if isinstance(address, str) else ":".join(map(str, address))
+    return f"memcached at {where}"

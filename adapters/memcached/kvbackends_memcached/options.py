@@ -1,4 +1,4 @@
-"""What a ``memcached://`` URL accepts, and what it means to the driver."""
+"""The options of a ``memcached://`` URL, and the arguments that they become for the driver."""
 
 import ssl
 from typing import Annotated, Any
@@ -11,43 +11,64 @@ from kvbackends.contract import Options, option
 _Seconds = Annotated[float, msgspec.Meta(gt=0)] | None
 DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
 KEPT = {*DEFAULTS, "socket_keepalive", "tls_context"}
-"""Of what Celery gives to pymemcache; pools, repetitions and hidden errors are the core's."""
+"""The names in Celery's ``cache_backend_options`` that reach the driver.
+
+The others set connection pools, retries and ignored errors, which the adapter and the retry layer
+handle themselves.
+"""
 REFUSED = {"serde", "serializer", "deserializer", "hasher"}
-"""With these other bytes would be stored, or at another server."""
+"""Names that would change the stored bytes, or the server that a key belongs to."""
 
 
 class MemcachedOptions(Options, frozen=True, kw_only=True):
     """Options of a ``memcached://`` URL."""
 
-    connect_timeout: Annotated[_Seconds, option("Seconds to connect; 5 by default.")] = None
+    connect_timeout: Annotated[
+        _Seconds, option("Seconds to wait for a connection; 5 by default.")
+    ] = None
     timeout: Annotated[_Seconds, option("Seconds to wait for an answer; 5 by default.")] = None
-    key_prefix: Annotated[str | None, option("Begins each key on the server.")] = None
+    key_prefix: Annotated[
+        str | None, option("Text that is put in front of each key on the server.")
+    ] = None
     item_size_max: Annotated[
-        int, msgspec.Meta(ge=1024), option("Bytes, as the servers were told with -I.")
+        int,
+        msgspec.Meta(ge=1024),
+        option("The servers' limit for an item in bytes: the value of memcached's option -I."),
     ] = 1024 * 1024
     tls: Annotated[bool, option("Encrypt the connections.")] = False
     tls_ca_file: Annotated[
-        str | None, option("The authorities to trust, in PEM; the system's by default.")
+        str | None,
+        option("PEM file of the certificate authorities to trust; the system's by default."),
     ] = None
-    tls_cert_file: Annotated[str | None, option("The client's own certificate, in PEM.")] = None
-    tls_key_file: Annotated[str | None, option("Its key, if in a file of its own.")] = None
+    tls_cert_file: Annotated[str | None, option("PEM file of the client's certificate.")] = None
+    tls_key_file: Annotated[
+        str | None,
+        option("PEM file of the client's private key, if tls_cert_file does not contain it."),
+    ] = None
     cache_backend_options: Annotated[
         dict[str, Any] | None,
-        option("What Celery gives to pymemcache.", setting="cache_backend_options"),
+        option(
+            "Celery's arguments for pymemcache; timeouts, no_delay, socket_keepalive, tls_context "
+            "and key_prefix are used.",
+            setting="cache_backend_options",
+        ),
     ] = None
 
     def prefix(self) -> str:
-        """What each key begins with."""
+        """The text in front of each key: the URL's, else the one in Celery's setting."""
         given = self.key_prefix or (self.cache_backend_options or {}).get("key_prefix", "")
         return given.decode() if isinstance(given, bytes) else str(given)
 
     def for_driver(self) -> dict[str, Any]:
-        """Arguments of pymemcache's ``Client``; a URL's option comes before the setting."""
+        """The arguments of pymemcache's ``Client``; a URL's option overrides the setting.
+
+        Raises `ConfigurationError` for an argument that would make results unreadable to others.
+        """
         given = self.cache_backend_options or {}
         if refused := sorted(REFUSED & given.keys()):
             raise ConfigurationError(
-                f"cache_backend_options: {', '.join(refused)} is not supported, because others "
-                "would not find what is stored"
+                f"cache_backend_options: {', '.join(refused)} is not supported, because workers "
+                "and clients without it could not read the results; remove it"
             )
         own = {"connect_timeout": self.connect_timeout, "timeout": self.timeout}
         kept = {name: given[name] for name in KEPT & given.keys()} | {
@@ -56,7 +77,7 @@ class MemcachedOptions(Options, frozen=True, kw_only=True):
         return DEFAULTS | {name: value for name, value in kept.items() if value is not None}
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """A context with these files, or None without TLS."""
+        """A context with the files of the options, or None without TLS."""
         if not self.tls:
             return None
         context = ssl.create_default_context(cafile=self.tls_ca_file)

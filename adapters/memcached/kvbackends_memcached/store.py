@@ -1,4 +1,7 @@
-"""The store: the contract in memcached's own commands."""
+"""The store: each operation of the contract as memcached commands.
+
+Costs are round trips to one server; those of several servers follow one another.
+"""
 
 import json
 import math
@@ -28,14 +31,20 @@ from kvbackends_memcached.options import MemcachedOptions
 PORT = 11211
 KEY_BYTES = 250
 ITEM_BYTES = 59 + KEY_BYTES
-"""What an item of server 1.6 takes beside its value: header, version, the longest key, line end."""
-TICKS = 2
-"""Seconds.  The server's clock has whole ones, is up to one late, and when it skips one, two."""
+"""Bytes of an item beside its value in server 1.6: header, version, longest key, line end."""
+CLOCK_MARGIN = 2
+"""Seconds added to each ttl.  The server's clock counts whole seconds and is up to one second late;
+when it skips a tick, up to two.
+"""
 LONGEST_RELATIVE = 30 * 86400
-"""Seconds.  More is taken for a time since 1970 (protocol.txt, "Expiration times")."""
+"""Seconds.  The server reads larger numbers as dates (protocol.txt, "Expiration times")."""
 LATEST = 2**31 - 1
-AT_ONCE = 16 * 1024
-"""Bytes.  While more is being sent the server may wait for us to read, and we for it."""
+"""The last date, in seconds since 1970, that the server understands."""
+PIPELINED_BYTES = 16 * 1024
+"""The largest value that is sent together with another command.
+
+With a larger one, client and server might each wait for the other to read.
+"""
 
 
 class MemcachedStore(Store):
@@ -53,7 +62,7 @@ class MemcachedStore(Store):
         self._options = options
         self._prefix = options.prefix()
         self._driver = options.for_driver()
-        # As pymemcache and Celery spread keys, but for this: who is down keeps its keys.
+        # As pymemcache and Celery distribute keys, except that a dead server keeps its keys.
         self._hash = RendezvousHash(list(addresses))
         self._only = next(iter(addresses)) if len(addresses) == 1 else None
         self._servers = PerProcess(self._connected, close=_close, abandon=_close)
@@ -61,12 +70,15 @@ class MemcachedStore(Store):
             key_bytes=KEY_BYTES - len(self._prefix),
             value_bytes=options.item_size_max - ITEM_BYTES,
             key_pattern="[!-~]+",
-            ttl_step=1.0 + TICKS,
+            ttl_step=1.0 + CLOCK_MARGIN,
         )
 
     @classmethod
     def from_url(cls, url: StoreURL, options: MemcachedOptions) -> Self:
-        """Hosts and ports, or the path of a Unix socket; with a password it logs in."""
+        """The store on the servers, or the Unix socket, that the URL names.
+
+        Raises `ConfigurationError` if it names neither.
+        """
         addresses: dict[str, Any] = {
             f"{host.name}:{host.port or PORT}": (host.name, host.port or PORT) for host in url.hosts
         }
@@ -75,71 +87,70 @@ class MemcachedStore(Store):
             addresses[f"/{path}"] = f"/{path}"
         if not addresses:
             raise ConfigurationError(
-                "a memcached URL names servers, memcached://host:11211;other:11211, or a Unix "
-                "socket, memcached:///run/memcached.sock"
+                "this URL names no memcached server; expected memcached://host:11211;other:11211, "
+                "or a Unix socket as in memcached:///run/memcached.sock"
             )
         login = url.password and Secret(f"{url.username or ''} {url.password.reveal()}")
         return cls(addresses, login, options)
 
-    # -- the five -----------------------------------------------------------------------------
+    # -- the five methods ---------------------------------------------------------------------
 
     def get(self, key: str) -> Entry | None:
-        """One round trip.  The version is the server's "cas unique"."""
+        """Cost: one round trip.  The version is the server's process and its "cas unique"."""
         name = self._name(key)
-        return self._server(key).ask(b"gets %b\r\n" % name, Connection.entries).get(name)
+        return self._server(key).request(b"gets %b\r\n" % name, Connection.read_entries).get(name)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """One round trip."""
-        self._server(key).ask(self._storing("set", key, value, ttl), Connection.done)
+        """Cost: one round trip."""
+        self._change(key, self._store_command("set", key, value, ttl))
 
     def delete(self, key: str) -> None:
-        """One round trip."""
-        self._server(key).ask(b"delete %b\r\n" % self._name(key), Connection.done)
+        """Cost: one round trip."""
+        self._change(key, b"delete %b\r\n" % self._name(key))
 
     def compare_and_set(
         self, key: str, value: bytes, version: Any, ttl: float | None = None
     ) -> bool:
-        """One round trip: ``add``, or ``cas``."""
+        """Cost: one round trip, with ``add`` or ``cas``."""
         if version is None:
-            return self._server(key).ask(self._storing("add", key, value, ttl), Connection.done)
-        run, unique = version
-        swap = self._storing("cas", key, value, ttl, b" " + unique)
+            return self._change(key, self._store_command("add", key, value, ttl))
+        server_run, unique = version
+        swap = self._store_command("cas", key, value, ttl, b" " + unique)
 
-        def swapped(connection: Connection) -> bool:
-            if connection.run != run:
+        def swap_on(connection: Connection) -> bool:
+            if connection.server_run != server_run:
                 return False
             connection.send(swap)
-            return connection.done()
+            return connection.read_status()
 
-        return self._server(key).talk(swapped)
+        return self._server(key).run(swap_on)
 
-    # -- for speed ----------------------------------------------------------------------------
+    # -- derived operations, overridden for speed ---------------------------------------------
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """One round trip a server."""
+        """Cost: one round trip for each server."""
         found: dict[str, bytes] = {}
         for server, names in self._by_server(keys).items():
             command = b"gets %b\r\n" % b" ".join(names)
-            for name, entry in server.ask(command, Connection.entries).items():
+            for name, entry in server.request(command, Connection.read_entries).items():
                 found[names[name]] = entry.value
         return found
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """One send a server."""
+        """Cost: one round trip for each server."""
         for server, names in self._by_server(keys).items():
             commands = b"".join(b"delete %b\r\n" % name for name in names)
-            server.ask(commands, partial(_all_done, len(names)))
+            server.request(commands, partial(_read_statuses, len(names)))
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        """One round trip."""
-        command = b"touch %b %d\r\n" % (self._name(key), expiry(ttl))
-        return self._server(key).ask(command, Connection.done)
+        """Cost: one round trip."""
+        return self._change(key, b"touch %b %d\r\n" % (self._name(key), expiry(ttl)))
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """One round trip where nothing is there or nothing is to be replaced, else two."""
+        """Cost: one round trip if the key is absent or the offer is refused, else two."""
         while (there := self._add_or_get(offer.key, offer.value, offer.ttl)) is not None:
             if there.value == offer.value:
-                return True  # an earlier attempt of this one
+                return True  # stored by an earlier attempt
             if not rank_of(there.value).yields_to(offer.rank):
                 return False
             if self.compare_and_set(offer.key, offer.value, there.version, offer.ttl):
@@ -147,7 +158,7 @@ class MemcachedStore(Store):
         return True
 
     def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
-        """One round trip for the first member, two for others."""
+        """Cost: one round trip for the first member, two for each other one."""
         alone = json.dumps([member]).encode()
         while (there := self._add_or_get(key, alone, ttl)) is not None:
             members = frozenset(json.loads(there.value))
@@ -157,40 +168,44 @@ class MemcachedStore(Store):
         return frozenset([member])
 
     def ping(self) -> None:
-        """Asks each server."""
+        """Raise if any of the servers does not answer."""
         for server in self._servers().values():
-            server.ask(b"gets kvbackends-ping\r\n", Connection.entries)
+            server.request(b"gets kvbackends-ping\r\n", Connection.read_entries)
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
         self._servers.close()
 
-    # -- what they share ----------------------------------------------------------------------
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _change(self, key: str, command: bytes) -> bool:
+        """Send a command that changes something; true if it did."""
+        return self._server(key).request(command, Connection.read_status)
 
     def _add_or_get(self, key: str, value: bytes, ttl: float | None) -> Entry | None:
-        """None if it was absent, and now is `value`; else what is there."""
+        """Store `value` and return None if the key is absent; else return the stored entry."""
         name = self._name(key)
-        get, add = b"gets %b\r\n" % name, self._storing("add", key, value, ttl)
+        get, add = b"gets %b\r\n" % name, self._store_command("add", key, value, ttl)
 
-        def both(connection: Connection) -> Entry | bool | None:
-            if len(value) > AT_ONCE:
+        def get_and_add(connection: Connection) -> Entry | bool | None:
+            if len(value) > PIPELINED_BYTES:
                 connection.send(add)
-                if connection.done():
+                if connection.read_status():
                     return True
                 connection.send(get)
-                return connection.entries().get(name)
+                return connection.read_entries().get(name)
             connection.send(get + add)
-            there = connection.entries().get(name)
-            return connection.done() or there
+            there = connection.read_entries().get(name)
+            return connection.read_status() or there
 
-        while (there := self._server(key).talk(both)) is None:
-            pass  # it came or went in between
+        while (there := self._server(key).run(get_and_add)) is None:
+            pass  # the key was stored or removed between the two commands
         return there if isinstance(there, Entry) else None
 
-    def _storing(
+    def _store_command(
         self, command: str, key: str, value: bytes, ttl: float | None, unique: bytes = b""
     ) -> bytes:
-        # Flags are 0, as Celery's: to some clients others mean that the value is no bytes.
+        # Flags 0, as in Celery: to some clients other flags mean that the value is not bytes.
         line = f"{command} {self._prefix}{key} 0 {expiry(ttl)} {len(value)}".encode()
         return b"%b%b\r\n%b\r\n" % (line, unique, value)
 
@@ -202,7 +217,7 @@ class MemcachedStore(Store):
         return servers[self._only or self._hash.get_node(key)]
 
     def _by_server(self, keys: Collection[str]) -> dict[Server, dict[bytes, str]]:
-        """Each server's keys, by the names that it has for them."""
+        """For each server its keys, by their names on the server."""
         theirs: dict[Server, dict[bytes, str]] = {}
         for key in keys:
             theirs.setdefault(self._server(key), {})[self._name(key)] = key
@@ -218,17 +233,17 @@ class MemcachedStore(Store):
 
 
 def expiry(ttl: float | None) -> int:
-    """The server's ``exptime`` with which a key lives at least `ttl` seconds."""
-    seconds = 0 if ttl is None else math.ceil(ttl) + TICKS
+    """The ``exptime`` with which a key lives at least `ttl` seconds; 0 means for ever."""
+    seconds = 0 if ttl is None else math.ceil(ttl) + CLOCK_MARGIN
     if seconds <= LONGEST_RELATIVE:
         return seconds
     moment = math.ceil(time.time()) + seconds
-    return moment if moment <= LATEST else 0  # for ever
+    return moment if moment <= LATEST else 0
 
 
-def _all_done(count: int, connection: Connection) -> None:
+def _read_statuses(count: int, connection: Connection) -> None:
     for _ in range(count):
-        connection.done()
+        connection.read_status()
 
 
 def _close(servers: Mapping[str, Server]) -> None:

@@ -1,4 +1,4 @@
-"""Proves the store with the shared suite."""
+"""The shared conformance suite on a real memcached."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from kvbackends.testing import StoreSuite
 
 
 class TestMemcached(StoreSuite):
-    """Debian's memcached."""
+    """One server of the version that the system's package installs."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def store_url(cls, memcached_url: str) -> str:
-        """A server that this session has started."""
+        """The URL of a server that this test session has started."""
         return memcached_url

@@ -1,4 +1,4 @@
-"""What is memcached's own: its wire, its clock, its restarts, its several servers."""
+"""What is special to memcached: its protocol, clock, restarts, several servers and options."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ DAY = 86400
 
 @pytest.fixture
 def open_one():
-    """Opens stores by their URLs, and closes them."""
+    """A function that opens a store by its URL; the stores are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def opened(url, settings=None):
@@ -44,7 +44,7 @@ def store(memcached_url, open_one):
 
 @pytest.fixture
 def raw(memcached_url):
-    """The driver, as Celery uses it."""
+    """A client of the driver, configured as Celery does."""
     with contextlib.closing(
         Client(memcached_url.removeprefix("memcached://"), default_noreply=False)
     ) as client:
@@ -52,7 +52,7 @@ def raw(memcached_url):
 
 
 class Relay:
-    """Stands in front of a server, and counts what a client sends at once."""
+    """A TCP relay in front of a server that counts the client's sends."""
 
     def __init__(self, url):
         self.sends = 0
@@ -82,7 +82,7 @@ class Relay:
 
 @pytest.fixture
 def relayed(memcached_url, open_one):
-    """A store, and a function that tells how many sends a call takes."""
+    """A store behind a relay, and a function that returns the number of sends of a call."""
     with contextlib.closing(Relay(memcached_url)) as relay:
         store = open_one(relay.url)
         store.ping()
@@ -99,9 +99,9 @@ def rank_of(value):
     return Rank(int(value[:1]))
 
 
-class TestWire:
+class TestProtocol:
     @pytest.mark.parametrize("scheme", ["memcached", "cache+memcached"])
-    def test_celery_reads_what_is_stored_here_and_the_other_way_round(self, memcached_url, scheme):
+    def test_this_backend_and_celerys_read_each_others_results(self, memcached_url, scheme):
         url = memcached_url.removeprefix("memcached://")
         theirs = Celery(backend=f"cache+memcached://{url}/").backend
         ours = Celery(backend=f"kv+{scheme}://{url}/").backend
@@ -119,7 +119,7 @@ class TestWire:
         assert raw.get("celery-task-meta-1") == b'1{"\0"}'
         assert flags == [0]
 
-    def test_a_prefix_as_celery_gives_it_to_the_driver(self, memcached_url, open_one, raw):
+    def test_key_prefix_of_celerys_setting_is_used(self, memcached_url, open_one, raw):
         settings = {"cache_backend_options": {"key_prefix": b"app-", "behaviors": {"x": 1}}}
         store = open_one(memcached_url, settings)
         store.set("k" * 246, b"v")
@@ -134,24 +134,24 @@ class TestTimes:
     @pytest.mark.parametrize(
         ("ttl", "seconds"), [(0.1, 3), (1, 3), (1.5, 4), (30 * DAY - 2, 30 * DAY)]
     )
-    def test_whole_seconds_and_two_for_the_clock(self, ttl, seconds):
+    def test_ttl_is_rounded_up_and_two_seconds_are_added(self, ttl, seconds):
         assert expiry(ttl) == seconds
 
-    def test_above_thirty_days_it_is_a_date(self):
+    def test_ttl_above_thirty_days_is_sent_as_a_date(self):
         assert expiry(30 * DAY) - time.time() == pytest.approx(30 * DAY, abs=4)
 
-    def test_what_no_date_can_say_is_for_ever(self):
+    def test_ttl_beyond_the_last_date_is_for_ever(self):
         assert expiry(None) == 0
         assert expiry(LATEST) == 0
 
-    def test_a_date_that_the_server_keeps(self, store, raw):
+    def test_the_server_keeps_a_key_with_a_date(self, store, raw):
         store.set("months", b"v", 90 * DAY)
         assert raw.get("months") == b"v"
 
-    def test_a_key_never_dies_early(self, store):
-        """Whatever the phase of the server's clock."""
+    def test_no_key_expires_early(self, store):
+        """A key lives its whole ttl, whenever in the server's clock tick it was stored."""
         young = []
-        for _ in range(5):  # a machine that stalls makes them old
+        for _ in range(5):  # again if the machine stalled until most keys were too old to check
             born = {}
             for i in range(20):
                 store.set(f"phase-{i}", b"v", 1.0)
@@ -166,7 +166,7 @@ class TestTimes:
 
 
 class TestRoundTrips:
-    def test_five_methods(self, relayed):
+    def test_the_five_methods_take_one_each(self, relayed):
         store, sends = relayed
         assert sends(store.set, "one", b"v") == 1
         assert sends(store.get, "one") == 1
@@ -174,14 +174,14 @@ class TestRoundTrips:
         assert sends(store.touch, "one", 60) == 1
         assert sends(store.delete, "one") == 1
 
-    def test_a_result(self, relayed):
+    def test_a_result_takes_two_only_where_it_replaces(self, relayed):
         store, sends = relayed
         key = f"result-{time.time_ns()}"
         assert sends(store.offer, Offer(key, b"1 started", Rank.UNREADY, 60), rank_of) == 1
         assert sends(store.offer, Offer(key, b"3 success", Rank.SUCCEEDED, 60), rank_of) == 2
         assert sends(store.offer, Offer(key, b"1 retry", Rank.UNREADY, 60), rank_of) == 1
 
-    def test_many_keys(self, relayed):
+    def test_a_batch_takes_one(self, relayed):
         store, sends = relayed
         keys = [f"many-{i}" for i in range(1000)]
         for key in keys[::2]:
@@ -191,7 +191,7 @@ class TestRoundTrips:
         assert sends(store.delete_batch, keys) == 1
         assert store.get_batch(keys) == {}
 
-    def test_members(self, relayed):
+    def test_a_member_takes_one_for_the_first_and_two_for_others(self, relayed):
         store, sends = relayed
         key = f"members-{time.time_ns()}"
         assert sends(store.add_member, key, "a", 60) == 1
@@ -199,19 +199,19 @@ class TestRoundTrips:
 
 
 class TestRestart:
-    def test_no_version_outlives_the_server(self, open_one):
-        """Memcached counts its versions from the beginning when it starts."""
+    def test_versions_of_a_stopped_server_never_match(self, open_one):
+        """A restarted server issues the same "cas unique" numbers again."""
         with memcached_server() as server:
             store = open_one(server.url)
             store.set("key", b"before")
             version = store.get("key").version
             server.restart()
-            store.set("key", b"after")  # an idle connection is lost, and nobody notices
+            store.set("key", b"after")  # replaces the lost idle connection without an error
             assert store.get("key").version[1] == version[1]
             assert not store.compare_and_set("key", b"mine", version)
             assert store.get("key").value == b"after"
 
-    def test_a_server_that_is_down_is_waited_for(self, open_one):
+    def test_operations_are_retried_until_the_server_is_back(self, open_one):
         with memcached_server() as server:
             store = open_one(f"{server.url}?retry_timeout=20")
             store.ping()
@@ -223,8 +223,8 @@ class TestRestart:
             assert store.get("key").value == b"v"
 
 
-class TestTrouble:
-    def test_a_server_that_never_answers_fails_in_time(self, open_one):
+class TestFailures:
+    def test_an_operation_on_a_silent_server_fails_in_time(self, open_one):
         with socket.create_server((HOST, 0)) as silent:
             port = silent.getsockname()[1]
             store = open_one(f"memcached://{HOST}:{port}?timeout=0.2&retry_timeout=0.5")
@@ -235,7 +235,7 @@ class TestTrouble:
 
             assert takes_less(2, get)
 
-    def test_an_answer_cut_short_is_never_taken_for_one(self, memcached_url, open_one):
+    def test_a_truncated_answer_raises_a_transient_error(self, memcached_url, open_one):
         store = open_one(f"{memcached_url}?retry=0")
         store.set("long", b"v" * 100_000)
         (server,) = store.inner._servers().values()
@@ -244,17 +244,17 @@ class TestTrouble:
         with whole, pytest.raises(store.transient_errors):
             store.get("long")
 
-    def test_what_the_server_finds_too_large_is_refused_once(self, memcached_url, open_one):
+    def test_a_value_too_large_for_the_server_is_not_retried(self, memcached_url, open_one):
         store = open_one(f"{memcached_url}?item_size_max=2000000")
         with pytest.raises(ValueTooLarge, match="item_size_max"):
             store.set("key", b"v" * 1_500_000)
 
-    def test_the_largest_value_fits_below_the_longest_key(self, store):
+    def test_the_largest_value_fits_with_the_longest_key(self, store):
         store.set("k" * 250, b"v" * store.limits.value_bytes)
         with pytest.raises(ValueTooLarge, match="above the store's limit"):
             store.set("key", b"v" * (store.limits.value_bytes + 1))
 
-    def test_large_values_are_ranked_too(self, store):
+    def test_offers_of_large_values_keep_the_ranks(self, store):
         for rank in (Rank.UNREADY, Rank.SUCCEEDED):
             value = b"%d" % rank + b"v" * 500_000
             assert store.offer(Offer("large", value, rank, 60), rank_of)
@@ -263,7 +263,7 @@ class TestTrouble:
 
 
 class TestSeveralServers:
-    def test_keys_are_where_the_driver_looks_for_them(self, open_one):
+    def test_keys_are_distributed_as_by_the_driver(self, open_one):
         with memcached_server() as one, memcached_server() as two:
             hosts = [url.removeprefix("memcached://") for url in (one.url, two.url)]
             store = open_one(f"memcached://{hosts[0]};{hosts[1]}")
@@ -282,8 +282,8 @@ class TestSeveralServers:
             store.delete_batch(keys)
             assert store.get_batch(keys) == {}
 
-    def test_a_dead_server_keeps_its_keys(self, open_one):
-        """They fail until it is back: elsewhere some would find them and others not."""
+    def test_keys_of_a_dead_server_fail_instead_of_moving(self, open_one):
+        """If keys moved, processes that still reach the server would not find them."""
         with memcached_server() as one, memcached_server() as two:
             host = two.url.removeprefix("memcached://")
             store = open_one(f"{one.url},{host}?retry=0")
@@ -302,34 +302,35 @@ class TestSeveralServers:
 
 
 @contextlib.contextmanager
-def running(*arguments, address):
+def memcached_with(*arguments, address):
+    """Run a server with these arguments, which make it listen at `address`."""
     with subprocess.Popen(["memcached", "-u", "root", *arguments]) as process:
         try:
             family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-            assert eventually(partial(answers, family, address))
+            assert eventually(partial(accepts, family, address))
             yield
         finally:
             process.kill()
 
 
-def answers(family, address):
+def accepts(family, address):
     with socket.socket(family) as probe, contextlib.suppress(OSError):
         probe.connect(address)
         return True
 
 
 class TestConnecting:
-    def test_unix_socket(self, tmp_path, open_one):
+    def test_a_unix_socket(self, tmp_path, open_one):
         path = str(tmp_path / "mc.sock")
-        with running("-s", path, address=path):
+        with memcached_with("-s", path, address=path):
             store = open_one(f"memcached://{path}")
             store.set("key", b"v")
             assert store.get("key").value == b"v"
 
-    def test_user_and_password(self, tmp_path, open_one):
+    def test_a_password_logs_in_and_a_wrong_one_is_not_shown(self, tmp_path, open_one):
         (tmp_path / "users").write_text("ann:s3cr3t\n")
         (port,) = free_ports(1)
-        with running(
+        with memcached_with(
             "-l", HOST, "-p", str(port), "-Y", str(tmp_path / "users"), address=(HOST, port)
         ):
             store = open_one(f"memcached://ann:s3cr3t@{HOST}:{port}")
@@ -349,7 +350,7 @@ class TestConnecting:
             capture_output=True,
         )
         (port,) = free_ports(1)
-        with running(
+        with memcached_with(
             *("-l", HOST, "-p", str(port), "-Z"),
             *("-o", f"ssl_chain_cert={certificate},ssl_key={key}"),
             address=(HOST, port),
@@ -363,15 +364,15 @@ class TestConnecting:
 
 
 class TestOptions:
-    def test_another_way_to_write_values_is_refused(self):
+    def test_another_serializer_is_refused(self):
         with pytest.raises(ConfigurationError, match="serde"):
             open_store("memcached://h", {"cache_backend_options": {"serde": object()}})
 
-    def test_a_url_names_a_server(self):
+    def test_a_url_without_a_server_is_refused(self):
         with pytest.raises(ConfigurationError, match="memcached://host:11211"):
             open_store("memcached://")
 
-    def test_seconds_of_the_setting_and_of_the_url(self):
+    def test_timeouts_of_the_url_override_those_of_the_setting(self):
         settings = {"cache_backend_options": {"timeout": 2, "connect_timeout": None}}
         store = open_store("memcached://h?connect_timeout=3", settings).inner.inner
         assert store._driver == {"connect_timeout": 3, "timeout": 2, "no_delay": True}
