@@ -6,7 +6,11 @@ from typing import Any
 from kvbackends.backend.compat import CeleryBackend
 from kvbackends.backend.ranks import Ranks
 from kvbackends.backend.times import Times
+from kvbackends.contract.records import Part
 from kvbackends.contract.store import Store
+
+NO_INDEX = 2**31 - 1
+"""The place of a part whose message has no index (old clients): after all others."""
 
 
 class Base(CeleryBackend):
@@ -34,6 +38,12 @@ class Base(CeleryBackend):
             prefix + each if type(each) is str and each else self.key_of(each): each
             for each in task_ids
         }
+
+
+def part_of(request: Any, delivery: str) -> Part:
+    """The part that a header task's request stands for."""
+    index = getattr(request, "group_index", None)
+    return Part(NO_INDEX if index is None else int(index), request.id, delivery)
 
 
 def text(key: str | bytes) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from celery import maybe_signature, states
 
-from kvbackends.backend import payload as about
-from kvbackends.backend.base import Base, text
+from kvbackends.backend import payload
+from kvbackends.backend.base import Base, part_of, text
 from kvbackends.backend.compat import (
     BackendStoreError,
     ChordError,
@@ -22,14 +22,12 @@ from kvbackends.backend.compat import (
     publish,
 )
 from kvbackends.backend.results import AT_ONCE, new_delivery
+from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
 from kvbackends.errors import StoreError, StoreUnavailable
 from kvbackends.protocol.chord import Chord, Gathered
 
 logger = logging.getLogger(__name__)
-
-NO_INDEX = 2**31 - 1
-"""The place of a part whose message has no index (old clients): after all others."""
 
 WAITING = Outcome.WAITING
 """Looked up once, which costs as much as a call."""
@@ -73,8 +71,7 @@ class Chords(Base):
     def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **_: Any) -> None:
         """A new run; called before any header task is sent."""
         group_id, results = header_result_args
-        kept = about.encode(self.app, body, results)
-        self.store.open_barrier(self._barrier(group_id), kept, self.times.chord.ttl)
+        self._barrier(group_id).open(payload.encode(self.app, body, results))
         _opened.groups.append(group_id)
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
@@ -88,9 +85,9 @@ class Chords(Base):
         if group_id not in _opened.groups:
             return
         _opened.groups.remove(group_id)
-        part = Part(self._barrier(group_id), SIZE_PLACE, "size", new_delivery())
-        arrival = self.store.expect(part, chord_size, self.times.chord.ttl)
-        self._chord(part, None, may_hold=False).settle(arrival)
+        part = Part(SIZE_PLACE, "size", new_delivery())
+        arrival = self._barrier(group_id).expect(part, chord_size)
+        self._chord(group_id, part, None, may_wait=False).settle(arrival)
 
     def add_to_chord(self, chord_id: str, result: Any) -> None:
         """One part more for each task of `result`, before the adding task returns its own.
@@ -98,12 +95,10 @@ class Chords(Base):
         A second run of the same task names its additions anew; they fill the same slots.
         """
         request = current_request()
-        adder = self._part(request, new_delivery())
+        barrier, adder = self._barrier(chord_id), part_of(request, new_delivery())
         slot = getattr(request, "kvbackends_added", 0)
-        for leaf in about.leaves(result):
-            self.store.expect_more(
-                adder._replace(barrier=self._barrier(chord_id)), slot, leaf, self.times.chord.ttl
-            )
+        for leaf in payload.leaves(result):
+            barrier.expect_more(adder, slot, leaf)
             slot += 1
         request.kvbackends_added = slot
 
@@ -156,8 +151,9 @@ class Chords(Base):
         if ending.chord is None:
             if arrival.outcome is WAITING:
                 return  # as nearly every part; there is nothing to settle
-            part = self._part(ending.request, ending.delivery)
-            ending.chord = self._chord(part, ending.request, offer=ending.offer)
+            request = ending.request
+            part = part_of(request, ending.delivery)
+            ending.chord = self._chord(request.group, part, request.chord, offer=ending.offer)
         left = ending.chord.settle(arrival)
         if left.outcome is Outcome.HELD:
             self._recover_later(ending.request, left.holder)
@@ -165,10 +161,9 @@ class Chords(Base):
     def _arrive(self, ending: Finishing, state: str, result: Any) -> Arrival:
         request = ending.request
         meta = self._meta(request.id, self.encode_result(result, state), state, None, request)
-        part = self._part(request, ending.delivery)
+        part, barrier = part_of(request, ending.delivery), self._barrier(request.group)
         arrival: Arrival = self._fitting(
-            meta,
-            lambda fitting: self.store.arrive(part, self._payload(fitting), self.times.chord.ttl),
+            meta, lambda fitting: barrier.arrive(part, self._payload(fitting))
         )
         return arrival
 
@@ -177,9 +172,9 @@ class Chords(Base):
         ending = _finishing.get()
         if ending is None or ending.request is not request or not request.group:
             return False
-        part = self._part(request, ending.delivery)
-        arrival = self.store.finish(offer, part, self.ranks.rank_of, self.times.chord.ttl)
-        ending.offer, ending.arrival = offer, arrival
+        part, barrier = part_of(request, ending.delivery), self._barrier(request.group)
+        ending.arrival = barrier.finish(part, offer, self.ranks.rank_of)
+        ending.offer = offer
         return True
 
     def _end(self, request: Any, call: Callable[..., None], *args: Any) -> None:
@@ -209,26 +204,27 @@ class Chords(Base):
 
     def _chord(
         self,
+        group_id: str,
         part: Part,
-        request: Any,
+        body: Any,
         *,
         offer: Offer | None = None,
-        may_hold: bool | None = None,
+        may_wait: bool | None = None,
     ) -> Chord:
-        holds = current_task() is not None if may_hold is None else may_hold
         return Chord(
             self.store,
+            self._barrier_key(group_id),
             part,
             self.times.chord,
-            lambda gathered: self._dispatch(gathered, request and request.chord),
+            lambda gathered: self._dispatch(gathered, body),
             rank_of=self.ranks.rank_of,
             offer=offer,
-            may_hold=holds,
+            may_wait=current_task() is not None if may_wait is None else may_wait,
         )
 
     def _dispatch(self, gathered: Gathered, body: Any) -> None:
         """Publish the body with the values of the parts, or run the error path."""
-        known = about.decode(self.app, gathered.about)
+        known = payload.decode(self.app, gathered.payload)
         body = maybe_signature(body or known.body, app=self.app)
         if body is None:
             raise StoreError("the chord is complete, but its body has expired")
@@ -244,7 +240,7 @@ class Chords(Base):
             logger.exception("chord of %s failed", body.id)
             self.chord_error_from_stack(body, error)
 
-    def _values(self, gathered: Gathered, known: about.About) -> list[Any]:
+    def _values(self, gathered: Gathered, known: payload.Payload) -> list[Any]:
         """The body's argument.  `ChordError` for the first part that failed, in header order."""
         if gathered.missing:
             raise ChordError(f"{gathered.missing} parts of the chord have expired")
@@ -254,7 +250,7 @@ class Chords(Base):
             some = parts[start : start + AT_ONCE]
             found = self.successes([record for _, _, record in some])
             values += [self._value(*part) for part in some] if found is None else found
-        return about.arranged(known.header, parts, values)
+        return payload.arranged(known.header, parts, values)
 
     def _value(self, _: int, member: str, record: bytes) -> Any:
         meta = self.decode_result(record)
@@ -265,15 +261,13 @@ class Chords(Base):
 
     # -- names ----------------------------------------------------------------------------------
 
-    def _barrier(self, group_id: str) -> str:
+    def _barrier(self, group_id: str) -> Barrier:
+        return self.store.barrier(self._barrier_key(group_id), self.times.chord.ttl)
+
+    def _barrier_key(self, group_id: str) -> str:
         if type(group_id) is str and group_id:
             return self.chord_prefix + group_id
         return text(self.get_key_for_chord(group_id))
-
-    def _part(self, request: Any, delivery: str) -> Part:
-        index = getattr(request, "group_index", None)
-        place = NO_INDEX if index is None else int(index)
-        return Part(self._barrier(request.group), place, request.id, delivery)
 
 
 def _comes_again() -> bool:

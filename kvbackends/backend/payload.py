@@ -16,7 +16,7 @@ Tree = list[Any]
 """Task ids in header order; a list stands for a group that kept its shape."""
 
 
-class About(NamedTuple):
+class Payload(NamedTuple):
     """What `encode` kept."""
 
     body: Any = None
@@ -43,17 +43,17 @@ def encode(app: Any, body: Any, results: Any) -> bytes:
     return msgspec.msgpack.encode(_Kept(header, kind, encoding, payload))
 
 
-def decode(app: Any, data: bytes) -> About:
+def decode(app: Any, data: bytes) -> Payload:
     """What `encode` kept; empty if it has expired or was never written."""
     if not data:
-        return About()
+        return Payload()
     kept = msgspec.msgpack.decode(data, type=_Kept)
     if not kept.body:
-        return About(None, kept.header)
+        return Payload(None, kept.header)
     names = {*(app.conf.accept_content or ()), app.conf.task_serializer}
     accept = serialization.prepare_accept_content(names)
     body = serialization.loads(kept.body, kept.content_type, kept.content_encoding, accept=accept)
-    return About(body, kept.header)
+    return Payload(body, kept.header)
 
 
 def leaves(result: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import states
 
-from kvbackends.backend.base import Base
+from kvbackends.backend.base import Base, part_of
 from kvbackends.backend.compat import current_request
 from kvbackends.backend.results import new_delivery
 from kvbackends.contract.records import SIZE_PLACE, Offer, Outcome, Part, Rank
@@ -44,9 +44,9 @@ class Recovery(Base):
         group_id = request and getattr(request, HEADER, None)
         if not group_id:
             return False
-        part = Part(self._barrier(group_id), SIZE_PLACE, "recovery", new_delivery())
-        arrival = self.store.arrive(part, None, self.times.chord.ttl)
-        self._chord(part, None).settle(arrival)
+        part = Part(SIZE_PLACE, "recovery", new_delivery())
+        arrival = self._barrier(group_id).arrive(part, None)
+        self._chord(group_id, part, None).settle(arrival)
         return True
 
     def _settle_recorded_success(self, request: Any) -> bool:
@@ -56,11 +56,11 @@ class Recovery(Base):
         Celery reports a hard time limit twice, the second time when the chord may be closed and
         its parts are gone: then the stored result tells.
         """
-        part = self._part(request, new_delivery())
+        part, barrier = part_of(request, new_delivery()), self._barrier(request.group)
         recorded = next(
             (
                 value
-                for place, member, value in self.store.parts(part.barrier)
+                for place, member, value in barrier.parts()
                 if (place, member) == (part.place, part.member)
             ),
             None,
@@ -72,10 +72,10 @@ class Recovery(Base):
             return False
         offer = None if request.ignore_result else self._recorded_offer(request, recorded)
         # The part arrives again, with what it brought: that breaks a claim of the lost delivery.
-        arrival = self.store.arrive(part, recorded, self.times.chord.ttl)
+        arrival = barrier.arrive(part, recorded)
         if arrival.outcome is Outcome.WAITING and offer is not None:
             self.store.offer(offer, self.ranks.rank_of)
-        left = self._chord(part, request, offer=offer).settle(arrival)
+        left = self._chord(request.group, part, request.chord, offer=offer).settle(arrival)
         if left.outcome is Outcome.HELD:
             self._recover_later(request, left.holder)
         return True

@@ -1,5 +1,14 @@
 """What an adapter's author needs; `docs/write-an-adapter.md` is the guide."""
 
+from kvbackends.contract.barrier import (
+    CLOSED,
+    PAYLOAD_TTL,
+    WAITING,
+    Barrier,
+    finish_in_steps,
+    payload_ttl,
+)
+from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.options import Options, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
 from kvbackends.contract.process import Doorbell, PerProcess, Recent
@@ -16,19 +25,28 @@ from kvbackends.contract.records import (
     RankOf,
     Subscription,
 )
+from kvbackends.contract.stepwise import NO_RECORD, Snapshot, StepwiseBarrier, Visit
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import Host, Secret, StoreURL
 
 __all__ = [
+    "CLOSED",
+    "NO_RECORD",
+    "PAYLOAD_TTL",
     "SIZE_PLACE",
+    "WAITING",
     "Adapter",
     "Arrival",
+    "Barrier",
+    "Claim",
+    "Control",
     "Doorbell",
     "Entry",
     "Feature",
     "Host",
     "Layering",
     "Limits",
+    "Listed",
     "Offer",
     "Options",
     "Outcome",
@@ -38,9 +56,14 @@ __all__ = [
     "RankOf",
     "Recent",
     "Secret",
+    "Snapshot",
+    "StepwiseBarrier",
     "Store",
     "StoreURL",
     "Subscription",
+    "Visit",
+    "finish_in_steps",
     "hookimpl",
     "option",
+    "payload_ttl",
 ]

@@ -90,7 +90,6 @@ class Offer(NamedTuple):
 class Part(NamedTuple):
     """One part of a barrier.  `(place, member)` is its identity: `add_to_chord` repeats a place."""
 
-    barrier: str
     place: int
     """Position in the header; `SIZE_PLACE` for arrivals that bring no value."""
     member: str
@@ -121,11 +120,11 @@ class Arrival(NamedTuple):
 
     outcome: Outcome
     holder: str = ""
-    """HELD: the delivery that holds the claim.  Seen unchanged for a lease, it may be evicted."""
+    """HELD: the delivery that holds the claim.  Unchanged for a lease, it may be evicted."""
     parts: int = 0
-    """CLAIMED: how many parts `Store.parts` must yield; fewer means that some have expired."""
-    about: bytes = b""
-    """CLAIMED: what `Store.open_barrier` kept."""
+    """CLAIMED: how many parts `Barrier.parts` must yield; fewer means that some have expired."""
+    payload: bytes = b""
+    """CLAIMED: what `Barrier.open` kept; empty if it has expired."""
 
 
 class Subscription(Protocol):

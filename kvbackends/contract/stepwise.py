@@ -1,135 +1,32 @@
-"""The chord's barrier, but for its requests: one turn of the protocol over a few primitives.
+"""The rules of a chord's barrier, over requests that nearly every store can answer.
 
-A barrier is a **control record**, which is replaced on condition of what was read and in no other
-way, and **parts**, which are recorded beside it.  `docs/protocol.md` has the rules.  A store that
-keeps barriers in its own manner writes the requests, a subclass of `Barrier`, and returns it from
-`Store.barrier`; `docs/write-an-adapter.md` makes one.
+A barrier is a **control record**, which only compare-and-set changes, and **parts**, which are
+recorded beside it.  A store that keeps both in its own form implements the requests, a subclass of
+`StepwiseBarrier`, and returns it from `Store.barrier`; `docs/write-an-adapter.md` builds one.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Self
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
+from kvbackends.contract.barrier import CLOSED, WAITING, Barrier, finish_in_steps
+from kvbackends.contract.control import Claim, Control, Listed
+from kvbackends.contract.derived import LostRaces
+from kvbackends.contract.records import Arrival, Offer, Outcome, Part, RankOf
 
-from kvbackends.contract.records import Arrival, Outcome, Part
-
-ABOUT_TTL = 30 * 86400.0
-"""Seconds.  `about` is not renewed by arrivals, so it outlives chords that run for weeks."""
-
-Listed = tuple[int, str]
-"""Place and member of a recorded part."""
-
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
+if TYPE_CHECKING:
+    from kvbackends.contract.store import Store
 
 
-class Owner(NamedTuple):
-    """Who holds the claim: one delivery of one part; and how many parts were claimed."""
-
-    place: int
-    member: str
-    delivery: str
-    parts: int
-
-    def is_part(self, part: Part) -> bool:
-        """True for any delivery of `part`."""
-        return (self.place, self.member) == (part.place, part.member)
-
-
-class Control(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value of the control record: what is expected, and who holds the claim."""
-
-    run: str = ""
-    """Names this run of the barrier; where its parts are kept contains it."""
-    size: int | None = None
-    extra: dict[str, list[str]] = {}
-    """Parts added while the chord runs: slot -> the ids, any one of which fills it."""
-    pages: list[int] = []
-    """How many parts were counted on each page, where a store counts them here."""
-    strays: list[str] = []
-    """Parts added after the claim: they count for nothing."""
-    owner: Owner | None = None
-    done: bool = False
-
-    @classmethod
-    def decode(cls, data: bytes | None) -> Self:
-        """The record from its bytes; an absent one (None) expects nothing yet."""
-        return cls() if data is None else msgspec.json.decode(data, type=cls)
-
-    def encode(self) -> bytes:
-        """The record as bytes, for stores that keep it as such."""
-        return msgspec.json.encode(self)
-
-    def sized(self, size: int) -> Self:
-        """With this size."""
-        return msgspec.structs.replace(self, size=size)
-
-    def counted(self, page: int, count: int) -> Self:
-        """With at least `count` parts on `page`; itself if that is known."""
-        pages = self.pages + [0] * (page + 1 - len(self.pages))
-        if pages[page] >= count:
-            return self
-        pages[page] = count
-        return msgspec.structs.replace(self, pages=pages)
-
-    def added(self, slot: str, member: str) -> Self:
-        """With one part more; itself if that is known, or nothing is expected any more."""
-        ids = self.extra.get(slot, [])
-        if self.done or member in ids or member in self.strays:
-            return self
-        if self.owner:
-            return msgspec.structs.replace(self, strays=[*self.strays, member])
-        return msgspec.structs.replace(self, extra={**self.extra, slot: [*ids, member]})
-
-    def claimed(self, part: Part, chosen: Iterable[Listed]) -> Self:
-        """Held by this delivery.
-
-        What was chosen comes first in its slot, so that whoever claims after it chooses the same.
-        """
-        names = [member for _, member in chosen]
-        first = frozenset(names)
-        extra = {
-            slot: sorted(ids, key=lambda i: i not in first) for slot, ids in self.extra.items()
-        }
-        return msgspec.structs.replace(self, extra=extra).owned(part, len(names))
-
-    def owned(self, part: Part, parts: int) -> Self:
-        """Held by this delivery, the choice of the first claim unchanged."""
-        owner = Owner(part.place, part.member, part.delivery, parts)
-        return msgspec.structs.replace(self, owner=owner)
-
-    def closed(self) -> Self:
-        """The tombstone."""
-        return type(self)(run=self.run, done=True)
-
-    def may_be_full(self, count: int) -> bool:
-        """False if parts are certainly missing where `count` arrived.  `chosen` decides."""
-        return self.size is not None and count >= self.size + len(self.extra)
-
-    def chosen(self, listed: Iterable[Listed]) -> list[Listed] | None:
-        """The parts that make the barrier complete, one for each slot; None if it is not."""
-        known = list(listed)
-        added = {member for ids in self.extra.values() for member in ids}.union(self.strays)
-        header = [each for each in known if each[1] not in added]
-        arrived = {each[1]: each for each in known}
-        slots = [
-            next((arrived[i] for i in ids if i in arrived), None) for ids in self.extra.values()
-        ]
-        filled = [each for each in slots if each is not None]
-        if self.size is None or len(header) < self.size or len(filled) < len(slots):
-            return None
-        return header + filled
-
-
-class Look(NamedTuple):
+class Snapshot(NamedTuple):
     """The control record as it was read."""
 
     control: Control
     version: Any
-    """What `Barrier.swap` compares, of a type of the store's own; None: there is no record."""
+    """What `StepwiseBarrier.swap` compares, of a type of the store's own; None: no record."""
     arrived: int = 0
-    """After `Barrier.tell`: how many parts have arrived, or more; never fewer."""
+    """How many parts have arrived, or more; never fewer."""
 
     @property
     def open(self) -> bool:
@@ -137,162 +34,178 @@ class Look(NamedTuple):
         return self.version is not None and not self.control.done
 
 
-NOTHING = Look(Control(), None)
-"""No record; also what `tell` answers where it knows that parts are missing."""
+NO_RECORD = Snapshot(Control(), None)
+"""There is no control record.  `StepwiseBarrier.record` also answers it where parts are missing."""
 
 
-class Visit(NamedTuple):
-    """What comes to a barrier: a part with its value, the size, or somebody who looks."""
+@dataclass(slots=True)
+class Visit:
+    """One call of `arrive` or `expect`: a part with its value, the size, or neither."""
 
     part: Part
     value: bytes | None = None
     evict: str | None = None
-    """The delivery whose claim gives way, if it still is the holder."""
+    """The delivery whose claim may be taken over."""
     size: int | None = None
+    recorded: Any = None
+    """What `StepwiseBarrier.record` has recorded, for it and for `forget`; of the store's type."""
+    races: LostRaces = field(default_factory=LostRaces)
 
-    @property
-    def arrives(self) -> bool:
-        """False for who only looks."""
-        return self.value is not None or self.size is not None
+    def takes_over(self, claim: Claim) -> bool:
+        """True if this visit may take over that claim.
 
-    def may_break(self, owner: Owner) -> bool:
-        """True if a claim of `owner` gives way to this visit.
-
-        A part that arrives breaks a claim of its own: that delivery is lost.  Who only looks does
-        not, or two deliveries that both live would take it from each other for ever.
+        A part that arrives takes over a claim of its own: the earlier delivery is lost.  A visit
+        that brings nothing does not: two living deliveries would take it from each other for ever.
         """
-        return owner.delivery == self.evict or (self.arrives and owner.is_part(self.part))
+        arrives = self.value is not None or self.size is not None
+        return claim.delivery == self.evict or (arrives and claim.is_part(self.part))
 
 
-class Barrier(ABC):
-    """One barrier, for one operation of one process; what `tell` records it may remember.
+class StepwiseBarrier(Barrier):
+    """A barrier whose rules are here; a subclass implements the requests.
 
-    `ttl` is how long what the operation writes shall live, in seconds (None: for ever).
+    Args:
+        store: Stores the results of `finish` and `close`.
+        name: The barrier's key.
+        ttl: How long what an operation writes is kept, in seconds; None: for ever.
     """
 
-    def __init__(self, name: str, ttl: float | None = None) -> None:
-        self.name = name
-        self.ttl = ttl
+    def __init__(self, store: "Store", name: str, ttl: float | None = None) -> None:
+        super().__init__(name, ttl)
+        self.store = store
+
+    # -- the requests: `open`, `parts`, and these ---------------------------------------------
 
     @abstractmethod
-    def open(self, about: bytes) -> None:
-        """Begin a run with a new name, whatever is there; keep `about` for at least `ABOUT_TTL`."""
+    def record(self, visit: Visit) -> Snapshot | None:
+        """Record what the visit brings, count it, then read the control record.
 
-    @abstractmethod
-    def tell(self, visit: Visit) -> Look | None:
-        """Record what the visit brings, count it, then look; None: something changed, once more.
-
-        *Arrive first, look afterwards*: a part is recorded (its first value stays), then counted,
-        and the look is later than both, so that who looks last sees all.  When called again it
-        records only what is not recorded in the run of now.
+        In this order: the first value of a part stays, and the snapshot is later than the count, so
+        that the last arrival sees all.  None if a race was lost: it is called again, with the same
+        visit, and records only what is not recorded in the present run.
         """
 
     @abstractmethod
-    def look(self) -> Look:
-        """The control record of now."""
+    def snapshot(self) -> Snapshot:
+        """The control record as it is now."""
 
     @abstractmethod
-    def swap(self, look: Look, control: Control) -> bool:
-        """Replace the record if it is what was looked at; False if it has changed meanwhile."""
+    def swap(self, snapshot: Snapshot, control: Control) -> bool:
+        """Replace the control record; False if it has changed since the snapshot."""
 
     @abstractmethod
-    def listed(self, look: Look) -> Iterable[Listed]:
-        """All parts that were recorded in this run before the call."""
+    def listed(self, snapshot: Snapshot) -> Iterable[Listed]:
+        """All parts that were recorded in the snapshot's run before the call."""
 
     @abstractmethod
-    def about(self, look: Look) -> bytes:
-        """What the run was opened with; empty if there is nothing."""
+    def payload(self, snapshot: Snapshot) -> bytes:
+        """The payload of the snapshot's run; empty if there is none."""
 
     @abstractmethod
-    def parts(self) -> Iterator[tuple[int, str, bytes]]:
-        """Place, member and value of the run's `fixed` parts; expired ones are left out."""
+    def forget(self, visit: Visit) -> None:
+        """Remove what `record` has recorded for this visit: the barrier was closed before."""
 
     @abstractmethod
-    def forget(self) -> None:
-        """Remove what `tell` has recorded: the run is over."""
+    def discard(self, snapshot: Snapshot) -> None:
+        """Remove the parts of the snapshot's run, which is closed, and its payload."""
 
-    @abstractmethod
-    def discard(self, look: Look) -> None:
-        """Remove the parts of a run that is closed, and what it was opened with."""
+    def claim(self, snapshot: Snapshot, control: Control) -> bytes | None:
+        """`swap`, then the payload; None if the record has changed since the snapshot."""
+        return self.payload(snapshot) if self.swap(snapshot, control) else None
 
-    def claim(self, look: Look, control: Control) -> bytes | None:
-        """`swap`, and then `about`; None if the record has changed meanwhile."""
-        return self.about(look) if self.swap(look, control) else None
+    def end(self) -> Snapshot | None:
+        """Write the tombstone; the snapshot that it replaced, or None if nothing was closed.
 
-    def end(self) -> Look | None:
-        """Write the tombstone; the look that it replaced.
-
-        A run that nobody has claimed began after the one that was dispatched, and is left alone.
+        A run that no delivery has claimed began after the dispatched one, and is left alone.
         """
+        races = LostRaces()
         while True:
-            look = self.look()
-            if look.open and look.control.owner is None:
+            snapshot = self.snapshot()
+            if snapshot.open and snapshot.control.claim is None:
                 return None
-            if self.swap(look, look.control.closed()):
-                return look
+            if self.swap(snapshot, snapshot.control.closed()):
+                return snapshot
+            races.count(snapshot.version)
 
-    # -- what follows from these --------------------------------------------------------------
+    # -- the rules -------------------------------------------------------------------------------
 
-    def visit(self, visit: Visit) -> Arrival:
-        """One turn of the protocol, without waiting."""
+    def expect(self, part: Part, size: int) -> Arrival:
+        """Record the size, then claim the barrier if it is complete."""
+        return self._visit(Visit(part, size=size))
+
+    def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+        """Record the part, then claim the barrier if it is complete."""
+        return self._visit(Visit(part, value, evict))
+
+    def finish(
+        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+    ) -> Arrival:
+        """A failure is stored before its part arrives, a success after it."""
+        return finish_in_steps(self, self.store, part, offer, rank_of, evict)
+
+    def expect_more(self, part: Part, slot: int, member: str) -> None:
+        """Add the member to its slot in the control record."""
+        races = LostRaces()
         while True:
-            look = self.tell(visit)
-            answer = None if look is None else self._answer(visit, look)
-            if answer is not None:
-                return answer
-
-    def add(self, part: Part, slot: int, member: str) -> None:
-        """One part more.  A run of the adder that comes again adds another to the same slot."""
-        while True:
-            look = self.look()
-            changed = look.control.added(f"{part.place}:{part.member}:{slot}", member)
-            if changed == look.control or self.swap(look, changed):
+            snapshot = self.snapshot()
+            changed = snapshot.control.added(f"{part.place}:{part.member}:{slot}", member)
+            if changed == snapshot.control or self.swap(snapshot, changed):
                 return
+            races.count(snapshot.version)
 
     def renew(self, part: Part) -> bool:
         """True if this delivery still holds the claim."""
-        owner = self.look().control.owner
-        return owner is not None and owner.delivery == part.delivery
+        claim = self.snapshot().control.claim
+        return claim is not None and claim.delivery == part.delivery
 
-    def close(self, store_result: Callable[[], object]) -> None:
-        """The tombstone, whoever owns the claim by now; then the result; then the parts go."""
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        """The tombstone, then the result, then the parts are removed."""
         ended = self.end()
-        store_result()  # before the rest: with early acknowledgement who dies there has not failed
+        if offer is not None:
+            # First: a crash during the removal must not lose a result that was acknowledged early.
+            self.store.offer(offer, rank_of)
         if ended is not None:
             self.discard(ended)
 
-    def fixed(self, look: Look, listed: Iterable[Listed]) -> Iterable[Listed]:
-        """Those parts that the claim chose; all, while the barrier is not complete."""
-        known, control = list(listed), look.control
+    def chosen(self, snapshot: Snapshot, listed: Iterable[Listed]) -> Iterable[Listed]:
+        """The parts that the claim chose, for `parts`; all, while the barrier is not complete."""
+        known, control = list(listed), snapshot.control
         chosen = control.chosen(known)
         if chosen and len(chosen) > (control.size or 0) + len(control.extra):
-            # Strays came after the look; whatever is listed was added before the next one.
-            chosen = self.look().control.chosen(known)
+            # Strays were added after the snapshot: the next one knows every listed member.
+            chosen = self.snapshot().control.chosen(known)
         return chosen or known
 
-    def _answer(self, visit: Visit, look: Look) -> Arrival | None:
-        """What a visit finds; None if the record has changed meanwhile."""
-        part, control, owner = visit.part, look.control, look.control.owner
+    def _visit(self, visit: Visit) -> Arrival:
+        while True:
+            snapshot = self.record(visit)
+            arrival = None if snapshot is None else self._arrival(visit, snapshot)
+            if arrival is not None:
+                return arrival
+
+    def _arrival(self, visit: Visit, snapshot: Snapshot) -> Arrival | None:
+        """The answer to a visit; None if the record has changed since the snapshot."""
+        part, control, claim = visit.part, snapshot.control, snapshot.control.claim
         if control.done:
-            self.forget()
-            return _CLOSED
-        if owner is None:
-            return self._first_claim(part, look)
-        if owner.delivery == part.delivery:  # the answer to its claim was lost
-            return Arrival(Outcome.CLAIMED, parts=owner.parts, about=self.about(look))
-        if not visit.may_break(owner):
-            return Arrival(Outcome.HELD, holder=owner.delivery)
-        return self._claimed(look, control.owned(part, owner.parts))
+            self.forget(visit)
+            return CLOSED
+        if claim is None:
+            return self._first_claim(part, snapshot)
+        if claim.delivery == part.delivery:  # the answer to its claim was lost
+            return Arrival(Outcome.CLAIMED, parts=claim.parts, payload=self.payload(snapshot))
+        if not visit.takes_over(claim):
+            return Arrival(Outcome.HELD, holder=claim.delivery)
+        return self._claimed(snapshot, control.taken_over(part, claim.parts))
 
-    def _first_claim(self, part: Part, look: Look) -> Arrival | None:
-        """The list decides; it is read before the claim, and after the record that it compares."""
-        control = look.control
-        chosen = control.chosen(self.listed(look)) if control.may_be_full(look.arrived) else None
-        return (
-            self._claimed(look, control.claimed(part, chosen)) if chosen is not None else _WAITING
-        )
+    def _first_claim(self, part: Part, snapshot: Snapshot) -> Arrival | None:
+        """The list of parts decides; it is read after the snapshot and before the claim."""
+        control = snapshot.control
+        if not control.may_be_full(snapshot.arrived):
+            return WAITING
+        chosen = control.chosen(self.listed(snapshot))
+        return WAITING if chosen is None else self._claimed(snapshot, control.claimed(part, chosen))
 
-    def _claimed(self, look: Look, control: Control) -> Arrival | None:
-        about = self.claim(look, control)
-        parts = control.owner.parts if control.owner else 0
-        return None if about is None else Arrival(Outcome.CLAIMED, parts=parts, about=about)
+    def _claimed(self, snapshot: Snapshot, control: Control) -> Arrival | None:
+        payload = self.claim(snapshot, control)
+        parts = control.claim.parts if control.claim else 0
+        return None if payload is None else Arrival(Outcome.CLAIMED, "", parts, payload)

@@ -1,48 +1,25 @@
-"""The storage contract: five methods to write, and what is derived from them."""
+"""The storage contract: five methods to implement, and the operations that follow from them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-from kvbackends.contract import derived, pages, polling
+import msgspec
+
+from kvbackends.contract.barrier import Barrier
+from kvbackends.contract.derived import LostRaces, concurrently, update
 from kvbackends.contract.options import Options
-from kvbackends.contract.paged import Paged
-from kvbackends.contract.records import (
-    Arrival,
-    Entry,
-    Feature,
-    Limits,
-    Offer,
-    Outcome,
-    Part,
-    Rank,
-    RankOf,
-    Subscription,
-)
-from kvbackends.contract.stepwise import Barrier, Visit
+from kvbackends.contract.paged import PagedBarrier
+from kvbackends.contract.polling import Polling
+from kvbackends.contract.records import Entry, Feature, Limits, Offer, RankOf, Subscription
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import NotSupported
 
-BARRIER = (
-    "open_barrier",
-    "expect",
-    "expect_more",
-    "arrive",
-    "parts",
-    "renew",
-    "close_barrier",
-)
-"""Overridden together or not at all: half a barrier would keep its parts in two places.
-
-A class that overrides `Store.barrier` has overridden all.
-"""
-
 ACCELERABLE = (
-    *BARRIER,
     "get_batch",
     "delete_batch",
     "offer",
-    "finish",
+    "barrier",
     "add_member",
     "touch",
     "increment",
@@ -56,12 +33,14 @@ ACCELERABLE = (
 _SHOWN_BY = {
     "get_batch": Feature.NATIVE_JOIN,
     "offer": Feature.NATIVE_RANK,
-    "arrive": Feature.NATIVE_CHORD,
+    "barrier": Feature.NATIVE_CHORD,
     "subscribe": Feature.PUSH,
     "increment": Feature.INCREMENT,
     "scan": Feature.LISTING,
     "find": Feature.FACETS,
 }
+
+_members = msgspec.json.Decoder(list[str]).decode
 
 
 class Store(ABC):
@@ -69,8 +48,8 @@ class Store(ABC):
 
     An expired key is absent from every read, whether or not the store has removed it yet.  Every
     method is safe from any thread; a client made before a fork is never used after it
-    (`kvbackends.contract.process.PerProcess`).  Three families of keys never mix: ranked (`offer`,
-    `finish`), plain (`set`, `compare_and_set`, `increment`, `touch`) and barriers.
+    (`kvbackends.contract.PerProcess`).  Three families of keys never mix: ranked (`offer` and
+    `Barrier.finish`), plain (`set`, `compare_and_set`, `increment`, `touch`) and barriers.
     """
 
     options_type: ClassVar[type[Options]] = Options
@@ -78,22 +57,12 @@ class Store(ABC):
     """Declared flags (AUTOEXPIRE, DURABLE, SHARED); an instance may know better than its class."""
     limits: Limits = Limits()
     transient_errors: tuple[type[BaseException], ...] = ()
-    """The exceptions after which the same call may succeed; the outcome is unknown.
+    """Exceptions after which the outcome is unknown and the same call may succeed.
 
-    Where a driver has one class for "try again" and "never", the adapter raises one of its own.  A
-    driver must not send a write again by itself, unless it does so exactly once: the answer to the
-    second sending would say that a race was lost which the first has won.
+    Where a driver has one class for "try again" and "never", the adapter raises one of its own.
+    The driver must not repeat a write by itself unless the server applies it exactly once: the
+    repeated write would lose a race against its own first attempt.
     """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        own = [name for name in BARRIER if _overrides(cls, name)]
-        fused = cls.finish is not Store.finish
-        if (own or fused) and len(own) < len(BARRIER):
-            missing = ", ".join(sorted(set(BARRIER) - set(own)))
-            raise TypeError(
-                f"{cls.__name__} overrides a part of the barrier only; missing: {missing}"
-            )
 
     # -- the five -----------------------------------------------------------------------------
 
@@ -120,153 +89,95 @@ class Store(ABC):
     ) -> bool:
         """Store if the stored version is `version` (None: if the key is absent), atomically.
 
-        A lost race is False, never an exception.  A key that has expired is absent here too: what
-        the store's own condition cannot ask, such as the expiry, may be a part of the version.
+        A lost race is False, never an exception.  A key that has expired is absent here too; the
+        expiry, or what else the server's condition cannot test, may be a part of the version.
 
-        After a transient error False means that `value` is not stored now: it may have been, and
-        been replaced since.  Whoever loops over this has to know its own work when it reads it.
+        After a transient error, False means that `value` is not stored now; it may have been stored
+        and replaced since.  A loop over this must recognise its own write when it reads it.
         """
 
     # -- derived: override for speed, never for meaning ---------------------------------------
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """The values of those keys that exist.
-
-        At most ``limits.batch_keys`` different keys: `kvbackends.contract.derived.get_many` has
-        made the batches.
-        """
-        return derived.get_batch(self, keys)
+        """The values of those keys that exist; at most ``limits.batch_keys`` different keys."""
+        entries = zip(keys, concurrently(self.get, keys), strict=True)
+        return {key: entry.value for key, entry in entries if entry is not None}
 
     def delete_batch(self, keys: Collection[str]) -> None:
         """Remove at most ``limits.batch_keys`` keys; absent ones are fine."""
-        derived.delete_batch(self, keys)
+        concurrently(self.delete, keys)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """Store a ranked record unless a better one is there; wake those who wait for its key.
+        """The ranked write: store a record unless a better one is there; wake its waiters.
 
-        True if it is stored, False if the stored record does not yield (`Rank.yields_to`).
+        True if it is stored, False if the stored record does not yield (`Rank.yields_to`).  A
+        stored record that equals the offer is the offer, stored by an earlier attempt.
         """
-        return derived.offer(self, offer, rank_of)
+        if self.compare_and_set(offer.key, offer.value, None, offer.ttl):
+            return True  # one call for most results: nothing was there
+        races = LostRaces()
+        while True:
+            value, version = self.get(offer.key) or (None, None)
+            if value == offer.value:
+                return True
+            if value is not None and not rank_of(value).yields_to(offer.rank):
+                return False
+            if self.compare_and_set(offer.key, offer.value, version, offer.ttl):
+                return True
+            races.count(version)
 
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        """`arrive` with the offer's bytes, and `offer`.
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
+        """The barrier of one chord; what its operations write is kept for `ttl` seconds.
 
-        A success is stored only if the answer is WAITING: the result of the part that completes
-        the barrier is stored by `close_barrier`, after the dispatch.  A failure is stored first.
+        Override it with a `Barrier` where the server runs several steps at once, else with a
+        `kvbackends.contract.StepwiseBarrier`.  No I/O.
         """
-        if offer.rank is not Rank.SUCCEEDED:
-            self.offer(offer, rank_of)
-        arrival = self.arrive(part, offer.value, ttl, evict)
-        if offer.rank is Rank.SUCCEEDED and arrival.outcome is Outcome.WAITING:
-            self.offer(offer, rank_of)
-        return arrival
-
-    def barrier(self, name: str, ttl: float | None) -> Barrier:
-        """The requests of the seven operations that follow, for one of them at a time.
-
-        This is what to override for a barrier of the store's own; derived: pages of parts.
-        """
-        return Paged(self, name, ttl)
-
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """Begin a new run: nothing that arrived before counts.
-
-        `about` is handed to the delivery that claims the barrier.
-        """
-        self.barrier(barrier, ttl).open(about)
-
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        """How many parts the header has; may complete the barrier, like any arrival.
-
-        `part` names the publisher: its place is `SIZE_PLACE`.
-        """
-        return self.barrier(part.barrier, ttl).visit(Visit(part, size=size))
-
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """Expect one part more, which `member` fills.
-
-        `(part, slot)` is the identity: when the adder runs again it names another member of the
-        same slot, and any one of them fills it.
-        """
-        self.barrier(part.barrier, ttl).add(part, slot, member)
-
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        """Record a part once (the first value stays) and claim the barrier if it is complete.
-
-        With the value None nothing is recorded: look, and claim, only.  A part that arrives breaks
-        a claim of an earlier delivery of its own at once; any other claim is broken only if its
-        holder is `evict`.
-        """
-        return self.barrier(part.barrier, ttl).visit(Visit(part, value, evict))
-
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        """The parts of the header, and one for each added slot, in no order.
-
-        Place, member and value of each.
-        """
-        return self.barrier(barrier, None).parts()
-
-    def renew(self, part: Part) -> bool:
-        """True if this delivery still holds the claim: asked just before the publish."""
-        return self.barrier(part.barrier, None).renew(part)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """The dispatch is done.
-
-        Writes the tombstone, whoever holds the claim by now; then stores `offer`, the completing
-        result; then drops the parts.
-        """
-        self.barrier(part.barrier, ttl).close(lambda: offer and self.offer(offer, rank_of))
+        return PagedBarrier(self, name, ttl)
 
     def add_member(self, key: str, member: str, ttl: float | None) -> frozenset[str]:
-        """Put `member` into the small set at `key`, once; all its members now.
+        """Put `member` into the small set at `key`, once; all members that it has now.
 
         `get` and `get_batch` read the set as a JSON list of texts, `delete` removes it, and nothing
         else is done with its key.  A set that has expired begins anew.
         """
-        return pages.add_member(self, key, member, ttl)
+
+        def with_member(old: bytes | None) -> bytes:
+            members = [] if old is None else _members(old)
+            return msgspec.json.encode(members if member in members else [*members, member])
+
+        return frozenset(_members(update(self, key, with_member, ttl) or b"[]"))
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """Give the key a new time to live; False if it is absent."""
-        return derived.touch(self, key, ttl)
+        return update(self, key, lambda old: old, ttl) is not None
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
-        """Add to the decimal number at `key` (absent: 0); the sum."""
-        return derived.increment(self, key, by, ttl)
+        """Add `by` to the decimal number at `key` (absent: 0); the sum."""
+        total = update(self, key, lambda old: b"%d" % (int(old or b"0") + by), ttl)
+        return int(total or b"0")
 
     def sweep(self, limit: int = 1000) -> int:
         """Remove at most `limit` expired keys; how many were removed."""
         return 0
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """The keys that begin with `prefix`, in no order."""
+        """The keys that begin with `prefix`, in no order.  Raises `NotSupported` if it cannot."""
         raise NotSupported(f"{type(self).__name__} cannot list its keys")
 
     def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
-        """Keys that were offered with these facets, or None: scan and decode."""
+        """Keys that were offered with these facets; None: not supported, use `scan` and decode."""
         return None
 
     def subscribe(self) -> Subscription:
-        """Tells one thread which keys to look at again."""
-        return polling.Polling()
+        """A new subscription, which names keys that have changed."""
+        return Polling()
 
     def ping(self) -> None:
         """Raise if the store cannot be reached."""
         self.get("kvbackends-ping")
 
     def close(self) -> None:
-        """Give up connections and threads; a later call opens them again."""
+        """Free connections and threads; a later call opens them again."""
 
     # -- what it advertises -------------------------------------------------------------------
 
@@ -285,5 +196,4 @@ class Store(ABC):
 
 
 def _overrides(cls: type[Store], name: str) -> bool:
-    whole = name in BARRIER and cls.barrier is not Store.barrier
-    return whole or getattr(cls, name) is not getattr(Store, name)
+    return getattr(cls, name) is not getattr(Store, name)

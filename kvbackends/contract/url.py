@@ -95,6 +95,14 @@ class StoreURL:
             raw=Secret(raw),
         )
 
+    def redacted(self, text: str) -> str:
+        """`text` without the URL's password and secret options."""
+        secrets = [self.password.reveal()] if self.password else []
+        secrets += [value for name, value in self.query.items() if _shown(name, value) == _MASK]
+        for secret in filter(None, secrets):
+            text = text.replace(secret, _MASK)
+        return text
+
     def __str__(self) -> str:
         user = quote(self.username or "") + (f":{_MASK}" if self.password is not None else "")
         hosts = ",".join(map(str, self.hosts))

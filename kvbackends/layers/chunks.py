@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import NamedTuple
 
+from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.derived import get_many
-from kvbackends.contract.records import Arrival, Entry, Offer, Outcome, Part, Rank, RankOf
-from kvbackends.contract.stepwise import ABOUT_TTL
+from kvbackends.contract.records import Entry, Offer, RankOf
 from kvbackends.contract.store import Store
+from kvbackends.layers.chunked_barrier import ChunkedBarrier
 from kvbackends.layers.guard import valid_ttl
 from kvbackends.layers.layer import Layer
 from kvbackends.layers.manifest import MAGIC, Manifest, Ranking, is_chunk, manifest_of
@@ -49,7 +50,7 @@ class Chunks(Layer):
         """The joined value.  If it is replaced meanwhile, the new one."""
         entry = self.inner.get(key)
         while entry is not None and (manifest := manifest_of(entry.value)) is not None:
-            value = self._joined(key, manifest)
+            value = self.joined(key, manifest)
             if value is not None:
                 return Entry(value, ManifestVersion(entry.version, entry.value))
             before, entry = entry, self.inner.get(key)
@@ -59,13 +60,13 @@ class Chunks(Layer):
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Stores the chunks, then the manifest; removes the chunks of what was there."""
-        self._put(key, value, ttl)
+        self.put(key, value, ttl)
 
     def delete(self, key: str) -> None:
         """Removes the manifest, then the chunks."""
         old = self.inner.get(key)
         self.inner.delete(key)
-        self._discard(key, old and old.value)
+        self.discard(key, old and old.value)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
@@ -74,11 +75,11 @@ class Chunks(Layer):
         old = None
         if isinstance(version, ManifestVersion):
             version, old = version
-        new = self._split(key, value, ttl)
+        new = self.split(key, value, ttl)
         done = self.inner.compare_and_set(key, new, version, ttl)
         if not done and version is None and (torn := self._torn(key)) is not None:
             done = self.inner.compare_and_set(key, new, torn.version, ttl)
-        self._discard(key, old if done else new)
+        self.discard(key, old if done else new)
         return done
 
     # -- native operations that carry values --------------------------------------------------
@@ -104,7 +105,7 @@ class Chunks(Layer):
         found = dict(get_many(self.inner, keys))
         operation(keys)
         for key, stored in found.items():
-            self._discard(key, stored)
+            self.discard(key, stored)
 
     def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
         """The manifest of a large value has its rank.
@@ -117,7 +118,7 @@ class Chunks(Layer):
         if self._torn(offer.key) is not None:
             self.inner.delete(offer.key)
             return self._offered(operation, offer, ranking)
-        if not ranking.is_unsure and not self._is_large(offer.value):
+        if not ranking.is_unsure and not self.is_large(offer.value):
             return False
         entry = self.get(offer.key)
         if entry is not None and ranking.is_unsure and isinstance(entry.version, ManifestVersion):
@@ -126,90 +127,11 @@ class Chunks(Layer):
                 return True
         return entry is not None and entry.value == offer.value
 
-    def around_finish(
-        self,
-        operation: Callable[..., Arrival],
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        """A large result and its part have chunks of their own: either may be removed first."""
-        if self._is_large(offer.value):
-            return Store.finish(self, offer, part, rank_of, ttl, evict)
-        ranking = Ranking(rank_of)
-        arrival = operation(offer, part, ranking, ttl, evict)
-        waits = arrival.outcome is Outcome.WAITING
-        if ranking.is_unsure and (waits or offer.rank is not Rank.SUCCEEDED):
-            self.offer(offer, rank_of)
-        return self._arrival(part.barrier, arrival)
-
-    def around_open_barrier(
-        self, operation: Callable[..., None], barrier: str, about: bytes, ttl: float | None
-    ) -> None:
-        """A large `about` is a plain value too: that finds its chunks when the barrier closes."""
-        if self._is_large(about):
-            # Arriving parts renew the barrier, and not this.
-            lifetime = None if ttl is None else max(ttl, ABOUT_TTL)
-            about = self._put(_about(barrier), about, lifetime)
-        operation(barrier, about, ttl)
-
-    def around_expect(
-        self, operation: Callable[..., Arrival], part: Part, size: int, ttl: float | None
-    ) -> Arrival:
-        """Joins what the claim is told."""
-        return self._arrival(part.barrier, operation(part, size, ttl))
-
-    def around_arrive(
-        self,
-        operation: Callable[..., Arrival],
-        part: Part,
-        value: bytes | None,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        """Stores the chunks, then records the manifest."""
-        base = _base(part.barrier, part.place, part.member)
-        new = None if value is None else self._split(base, value, ttl)
-        arrival = operation(part, new, ttl, evict)
-        if arrival.outcome is Outcome.CLOSED:
-            self._discard(base, new)
-        return self._arrival(part.barrier, arrival)
-
-    def around_parts(
-        self, operation: Callable[..., Iterator[tuple[int, str, bytes]]], barrier: str
-    ) -> Iterator[tuple[int, str, bytes]]:
-        """The joined values; a part without all of its chunks has expired."""
-        for place, member, stored in operation(barrier):
-            manifest, base = manifest_of(stored), _base(barrier, place, member)
-            value = stored if manifest is None else self._joined(base, manifest)
-            if value is not None:
-                yield place, member, value
-
-    def around_close_barrier(
-        self,
-        operation: Callable[..., None],
-        part: Part,
-        ttl: float | None,
-        offer: Offer | None,
-        rank_of: RankOf,
-    ) -> None:
-        """Looks first at what is recorded: nothing of it can be found afterwards.
-
-        What is not this delivery's any more is left to expire.
-        """
-        barrier = part.barrier
-        listed = self.inner.parts(barrier)
-        stored = [(_base(barrier, place, member), value) for place, member, value in listed]
-        is_mine = self.inner.renew(part)
-        operation(part, ttl, None, rank_of)
-        if is_mine:
-            for base, value in stored:
-                self._discard(base, value)
-            self.delete(_about(barrier))
-        if offer is not None:
-            self.offer(offer, rank_of)
+    def around_barrier(
+        self, operation: Callable[..., Barrier], name: str, ttl: float | None = None
+    ) -> Barrier:
+        """A barrier whose large values are in chunks."""
+        return ChunkedBarrier(operation(name, ttl), self)
 
     def around_touch(self, operation: Callable[..., bool], key: str, ttl: float | None) -> bool:
         """Chunks first; again if the value was replaced meanwhile."""
@@ -231,13 +153,13 @@ class Chunks(Layer):
 
     # -- splitting and joining ----------------------------------------------------------------
 
-    def _is_large(self, value: bytes) -> bool:
-        # What looks like a manifest is split too, so that nobody takes it for one.
+    def is_large(self, value: bytes) -> bool:
+        """True if the value is split; so is one that looks like a manifest, lest it is read as one."""
         return len(value) > self._size or value.startswith(MAGIC)
 
-    def _split(self, base: str, value: bytes, ttl: float | None, rank: int = 0) -> bytes:
-        """What to store at `base`: the value, or a manifest whose chunks are stored by now."""
-        if not self._is_large(value):
+    def split(self, base: str, value: bytes, ttl: float | None, rank: int = 0) -> bytes:
+        """The bytes to store at `base`: the value, or a manifest whose chunks are stored by now."""
+        if not self.is_large(value):
             return value
         count = -(-len(value) // self._size)
         manifest = Manifest(secrets.token_hex(8), count, len(value), rank)
@@ -249,49 +171,37 @@ class Chunks(Layer):
     def _pieces(self, keys: Iterator[str]) -> Mapping[str, bytes]:
         return dict(get_many(self.inner, list(keys)))
 
-    def _joined(self, base: str, manifest: Manifest) -> bytes | None:
+    def joined(self, base: str, manifest: Manifest) -> bytes | None:
+        """The value that the manifest at `base` stands for; None if a chunk is missing."""
         return manifest.joined(base, self._pieces(iter(manifest.keys(base))))
 
     def _torn(self, key: str) -> Entry | None:
         """The manifest at `key`, if chunks of it are missing and it is not just being replaced."""
         entry = self.inner.get(key)
         manifest = manifest_of(entry and entry.value)
-        if manifest is None or self._joined(key, manifest) is not None:
+        if manifest is None or self.joined(key, manifest) is not None:
             return None
         return entry if self.inner.get(key) == entry else None
 
-    def _put(self, key: str, value: bytes, ttl: float | None) -> bytes:
-        old, new = self.inner.get(key), self._split(key, value, ttl)
+    def put(self, key: str, value: bytes, ttl: float | None) -> bytes:
+        """`set`; the bytes that are stored at `key`."""
+        old, new = self.inner.get(key), self.split(key, value, ttl)
         self.inner.set(key, new, ttl)
-        self._discard(key, old and old.value)
+        self.discard(key, old and old.value)
         return new
 
-    def _discard(self, base: str, stored: bytes | None) -> None:
-        """Remove the chunks of what is no longer stored at `base`."""
+    def discard(self, base: str, stored: bytes | None) -> None:
+        """Remove the chunks of bytes that are no longer stored at `base`."""
         manifest = manifest_of(stored)
         for key in manifest.keys(base) if manifest else ():
             self.inner.delete(key)
 
     def _offered(self, operation: Callable[..., bool], offer: Offer, ranking: Ranking) -> bool:
-        new = self._split(offer.key, offer.value, offer.ttl, offer.rank)
+        new = self.split(offer.key, offer.value, offer.ttl, offer.rank)
         done = operation(offer._replace(value=new), ranking)
         for each in ranking.seen if done else [new]:
-            self._discard(offer.key, each)
+            self.discard(offer.key, each)
         return done
-
-    def _arrival(self, barrier: str, arrival: Arrival) -> Arrival:
-        manifest = manifest_of(arrival.about)
-        if manifest is None:
-            return arrival
-        return arrival._replace(about=self._joined(_about(barrier), manifest) or b"")
-
-
-def _base(barrier: str, place: int, member: str) -> str:
-    return f"{barrier}.{place}:{member}"
-
-
-def _about(barrier: str) -> str:
-    return f"{barrier}.about"
 
 
 def _longer(ttl: float | None) -> float | None:

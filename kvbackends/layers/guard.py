@@ -1,19 +1,19 @@
-"""The layer next to the adapter: it checks what every adapter would have to check."""
+"""The layer next to the adapter: enforces `Store.limits`, so that no adapter has to."""
 
 import hashlib
 import math
 import re
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Mapping
 
-from kvbackends.contract.records import Entry, Limits, Offer, Part, RankOf, Subscription
+from kvbackends.contract.barrier import Barrier
+from kvbackends.contract.records import Entry, Limits, Offer, RankOf, Subscription
 from kvbackends.contract.store import Store
 from kvbackends.errors import ValueTooLarge
-from kvbackends.layers.layer import Layer
+from kvbackends.layers.layer import Layer, WrappedBarrier
 
 
 class Guard(Layer):
-    """Keeps the store's limits: values too large are refused, odd keys are hashed, ttls checked."""
+    """Refuses too large values and invalid ttls, and hashes keys that the store cannot hold."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
@@ -21,21 +21,21 @@ class Guard(Layer):
         self._key = _key_mapping(inner.limits)
 
     def get(self, key: str) -> Entry | None:
-        """The value under the key as the store can hold it."""
+        """Read the key as the store can hold it."""
         return self.inner.get(self._key(key))
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Refuses values too large and ttls that are none."""
+        """Store; raises `ValueTooLarge`, or `ValueError` for an invalid ttl."""
         self.inner.set(self._key(key), self._fits(value), valid_ttl(ttl))
 
     def delete(self, key: str) -> None:
-        """Removes the key as the store can hold it."""
+        """Remove the key as the store can hold it."""
         self.inner.delete(self._key(key))
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """Refuses values too large and ttls that are none."""
+        """Store; raises `ValueTooLarge`, or `ValueError` for an invalid ttl."""
         return self.inner.compare_and_set(
             self._key(key), self._fits(value), version, valid_ttl(ttl)
         )
@@ -43,88 +43,26 @@ class Guard(Layer):
     def around_get_batch(
         self, operation: Callable[..., Mapping[str, bytes]], keys: Collection[str]
     ) -> Mapping[str, bytes]:
-        """The answer names the keys as they were asked for."""
+        """Read the keys as the store can hold them; the answer names them as the caller did."""
         if self._key is _as_it_is:
             return operation(keys)
         held = {self._key(key): key for key in keys}
         return {held[key]: value for key, value in operation(list(held)).items()}
 
     def around_delete_batch(self, operation: Callable[..., None], keys: Collection[str]) -> None:
-        """Removes the keys as the store can hold them."""
+        """Remove the keys as the store can hold them."""
         operation([self._key(key) for key in keys])
 
     def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
-        """Checks the offer."""
+        """Store the checked offer."""
         return operation(self._offer(offer), rank_of)
 
-    def around_finish(
-        self,
-        operation: Callable[..., Any],
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Any:
-        """Checks the offer and the part."""
-        return operation(self._offer(offer), self._part(part), rank_of, valid_ttl(ttl), evict)
-
-    def around_open_barrier(
-        self, operation: Callable[..., None], barrier: str, about: bytes, ttl: float | None
-    ) -> None:
-        """Checks the key and the ttl."""
-        operation(self._key(barrier), self._fits(about), valid_ttl(ttl))
-
-    def around_expect(
-        self, operation: Callable[..., Any], part: Part, size: int, ttl: float | None
-    ) -> Any:
-        """Checks the key and the ttl."""
-        return operation(self._part(part), size, valid_ttl(ttl))
-
-    def around_expect_more(
-        self,
-        operation: Callable[..., None],
-        part: Part,
-        slot: int,
-        member: str,
-        ttl: float | None,
-    ) -> None:
-        """Checks the key and the ttl."""
-        operation(self._part(part), slot, member, valid_ttl(ttl))
-
-    def around_arrive(
-        self,
-        operation: Callable[..., Any],
-        part: Part,
-        value: bytes | None,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Any:
-        """Checks the part, its value and the ttl."""
-        fitting = None if value is None else self._fits(value)
-        return operation(self._part(part), fitting, valid_ttl(ttl), evict)
-
-    def around_parts(
-        self, operation: Callable[..., Iterator[tuple[int, str, bytes]]], barrier: str
-    ) -> Iterator[tuple[int, str, bytes]]:
-        """The parts under the key as the store can hold it."""
-        return operation(self._key(barrier))
-
-    def around_renew(self, operation: Callable[..., bool], part: Part) -> bool:
-        """Checks the key."""
-        return operation(self._part(part))
-
-    def around_close_barrier(
-        self,
-        operation: Callable[..., None],
-        part: Part,
-        ttl: float | None,
-        offer: Offer | None,
-        rank_of: RankOf,
-    ) -> None:
-        """Checks the part and the offer."""
-        checked = None if offer is None else self._offer(offer)
-        operation(self._part(part), valid_ttl(ttl), checked, rank_of)
+    def around_barrier(
+        self, operation: Callable[..., Barrier], name: str, ttl: float | None = None
+    ) -> Barrier:
+        """A barrier that checks its values and offers, and has its key as the store can hold it."""
+        inner = operation(self._key(name), valid_ttl(ttl))
+        return WrappedBarrier(inner, encode=self._fits, encode_offer=self._offer)
 
     def around_add_member(
         self,
@@ -133,21 +71,21 @@ class Guard(Layer):
         member: str,
         ttl: float | None,
     ) -> frozenset[str]:
-        """Checks the key and the ttl."""
+        """Add to the checked key."""
         return operation(self._key(key), member, valid_ttl(ttl))
 
     def around_touch(self, operation: Callable[..., bool], key: str, ttl: float | None) -> bool:
-        """Checks the key and the ttl."""
+        """Renew the checked key."""
         return operation(self._key(key), valid_ttl(ttl))
 
     def around_increment(
         self, operation: Callable[..., int], key: str, by: int, ttl: float | None
     ) -> int:
-        """Checks the key and the ttl."""
+        """Count at the checked key."""
         return operation(self._key(key), by, valid_ttl(ttl))
 
     def around_subscribe(self, operation: Callable[..., Subscription]) -> Subscription:
-        """The subscription tells of keys as they were asked for."""
+        """A subscription that names keys as its user does."""
         inner = operation()
         return inner if self._key is _as_it_is else _Translated(inner, self._key)
 
@@ -158,9 +96,6 @@ class Guard(Layer):
         if self._key is _as_it_is:
             return offer
         return offer._replace(key=self._key(offer.key))
-
-    def _part(self, part: Part) -> Part:
-        return part if self._key is _as_it_is else part._replace(barrier=self._key(part.barrier))
 
     def _fits(self, value: bytes) -> bytes:
         if self._largest is not None and len(value) > self._largest:

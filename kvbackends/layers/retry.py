@@ -1,5 +1,10 @@
-"""The outermost layer and the only retry policy: what an unknown outcome means is decided here."""
+"""Retries store operations after transient driver errors.
 
+This is the only retry policy: adapters and drivers must not retry writes themselves, because only
+this layer knows which operations are safe to repeat when the first attempt may have succeeded.
+"""
+
+import functools
 import math
 import random
 import time
@@ -8,17 +13,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
+from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.options import CoreOptions
-from kvbackends.contract.records import Entry
 from kvbackends.contract.store import Store
+from kvbackends.contract.url import StoreURL
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.layer import Layer
 
 T = TypeVar("T")
 
-NEVER_REPEATED = frozenset({"increment", "subscribe", "scan", "find"})
-"""Repeating an increment after an unknown outcome would count twice.  The others answer with
-something that is read later, by an owner that begins again itself."""
+NOT_RETRIED = frozenset({"increment", "subscribe", "scan", "find"})
+"""Operations that are passed through.  `increment` is not idempotent.  `subscribe`, `scan` and
+`find` return objects that are consumed later; their consumers restart them on errors."""
 
 
 class Bound(NamedTuple):
@@ -34,9 +40,11 @@ _bound: ContextVar[Bound] = ContextVar("kvbackends_retry_bound", default=Bound()
 
 @contextmanager
 def at_most(attempts: float | None = None, *, seconds: float | None = None) -> Iterator[None]:
-    """Operations in this context are repeated at most this often, and for so long from now.
+    """Limit retries inside the `with` block.
 
-    None changes nothing.  The first try counts, too: where it has taken the time, it was the last.
+    Args:
+        attempts: Maximum number of retries; None keeps the outer limit.
+        seconds: Time budget from now, including the first attempt; None keeps the outer limit.
     """
     bound = _bound.get()
     if attempts is not None:
@@ -51,91 +59,81 @@ def at_most(attempts: float | None = None, *, seconds: float | None = None) -> I
 
 
 class Retry(Layer):
-    """Repeats operations after the driver's transient errors.
+    """Repeats operations with exponential backoff and full jitter, bounded in time.
 
-    Exponential backoff with full jitter, bounded in time.  After an unknown outcome an operation
-    that may be repeated is repeated; `compare_and_set` reads what is stored and decides.  When the
-    time is spent, `StoreUnavailable` with the driver's last error as its cause.
+    After an unknown outcome an idempotent operation is repeated, and `compare_and_set` is decided
+    by reading what is stored.  When the time is spent, raises `StoreUnavailable`, caused by the
+    driver's last error.
     """
 
-    def __init__(self, inner: Store, options: CoreOptions) -> None:
+    def __init__(self, inner: Store, options: CoreOptions, url: StoreURL | None = None) -> None:
         self._options = options
+        self._url = url
         super().__init__(inner)
+        for name in ("get", "set", "delete"):
+            setattr(self, name, self.retried(getattr(inner, name), name))
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        """`operation`, repeated where that is safe."""
-        if name in NEVER_REPEATED:
+        """`operation` with retries, where a repetition is safe."""
+        if name in NOT_RETRIED:
             return operation
-        if name == "parts":
-            operation = _read_at_once(operation)
-        errors, again = self.transient_errors, self._again
+        if name == "barrier":
+            return functools.partial(_RetriedBarrier, self, operation)
+        return self.retried(operation, name)
 
-        def repeated(*args: Any) -> Any:
+    def retried(self, operation: Callable[..., T], name: str) -> Callable[..., T]:
+        """`operation`, which is called again after a transient error."""
+        errors, again = self.transient_errors, self.again
+
+        def attempt(*args: Any) -> T:
             try:
                 return operation(*args)
             except errors as error:
-                return again(lambda: operation(*args), error)
+                return again(lambda: operation(*args), error, name)
 
-        return repeated
-
-    def get(self, key: str) -> Entry | None:
-        """Repeated."""
-        try:
-            return self.inner.get(key)
-        except self.transient_errors as error:
-            return self._again(lambda: self.inner.get(key), error)
-
-    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Repeated."""
-        try:
-            self.inner.set(key, value, ttl)
-        except self.transient_errors as error:
-            self._again(lambda: self.inner.set(key, value, ttl), error)
-
-    def delete(self, key: str) -> None:
-        """Repeated."""
-        try:
-            self.inner.delete(key)
-        except self.transient_errors as error:
-            self._again(lambda: self.inner.delete(key), error)
+        return attempt
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """After an unknown outcome: version unchanged: again; our bytes are there: True."""
+        """After an unknown outcome: tried again if the version is still there, else read."""
         try:
             return self.inner.compare_and_set(key, value, version, ttl)
         except self.transient_errors as error:
-            return self._again(lambda: self._resolved(key, value, version, ttl), error)
+            decide = functools.partial(self._decided, key, value, version, ttl)
+            return self.again(decide, error, "compare_and_set")
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
-        """Not repeated, and not derived here: two who count to the same number look alike."""
+        """Never derived here: a retried compare-and-set cannot tell two equal sums apart."""
         return self.inner.increment(key, by, ttl)
 
-    def ping(self) -> None:
-        """Not repeated: it asks for the state of now."""
-        self.inner.ping()
-
-    def _resolved(
-        self, key: str, value: bytes, version: Hashable | None, ttl: float | None
-    ) -> bool:
+    def _decided(self, key: str, value: bytes, version: Hashable | None, ttl: float | None) -> bool:
         entry = self.inner.get(key)
         if (entry and entry.version) == version:
             return self.inner.compare_and_set(key, value, version, ttl)
         return entry is not None and entry.value == value
 
-    def _again(self, call: Callable[[], T], error: BaseException) -> T:
-        for pause in self._pauses(time.monotonic()):
+    def again(self, call: Callable[[], T], error: BaseException, name: str) -> T:
+        """Repeat `call` after `error`; raises `StoreUnavailable` when the time is spent."""
+        started, attempts = time.monotonic(), 1
+        for pause in self._pauses(started):
             time.sleep(pause)
+            attempts += 1
             try:
                 return call()
             except self.transient_errors as latest:
                 error = latest
-        seconds = min(_bound.get().seconds, self._options.retry_timeout)
-        raise StoreUnavailable(
-            f"the store did not answer within {seconds:g} seconds of retries "
-            f"({type(error).__name__})"
-        ) from error
+        raise StoreUnavailable(self._gave_up(name, attempts, started, error)) from error
+
+    def _gave_up(self, name: str, attempts: int, started: float, error: BaseException) -> str:
+        words = str(error) or type(error).__name__
+        store = "the store" if self._url is None else str(self._url)
+        return (
+            f"{store} did not answer for {time.monotonic() - started:.1f} s ({attempts} attempts "
+            f"of `{name}`; last error: {self._url.redacted(words) if self._url else words}). "
+            "Check that the server runs and is reachable from here; `retry_timeout` sets how long "
+            "operations are retried."
+        )
 
     def _pauses(self, started: float) -> Iterator[float]:
         """Seconds to sleep before each repetition, until time or attempts are spent."""
@@ -152,6 +150,39 @@ class Retry(Layer):
             done += 1
 
 
-def _read_at_once(operation: Callable[[str], Iterator[T]]) -> Callable[[str], Iterator[T]]:
-    """So that an error in the middle is repeated here, not met by whoever iterates."""
-    return lambda barrier: iter(list(operation(barrier)))
+def _retried(name: str) -> Callable[..., Any]:
+    """A barrier's operation with retries."""
+
+    def operation(barrier: "_RetriedBarrier", *args: Any) -> Any:
+        retry = barrier.retry
+        try:
+            return barrier.attempt(name, args)
+        except retry.transient_errors as error:
+            return retry.again(lambda: barrier.attempt(name, args), error, name)
+
+    return operation
+
+
+class _RetriedBarrier(Barrier):
+    """A barrier that is made anew for each attempt."""
+
+    def __init__(
+        self, retry: Retry, make: Callable[..., Barrier], name: str, ttl: float | None = None
+    ) -> None:
+        super().__init__(name, ttl)
+        self.retry = retry
+        self._make = make
+
+    def attempt(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Call the operation once; parts are all read here, where an error is retried."""
+        answer = getattr(self._make(self.name, self.ttl), name)(*args)
+        return iter(list(answer)) if name == "parts" else answer
+
+    open = _retried("open")
+    expect = _retried("expect")
+    expect_more = _retried("expect_more")
+    arrive = _retried("arrive")
+    finish = _retried("finish")
+    parts = _retried("parts")
+    renew = _retried("renew")
+    close = _retried("close")

@@ -55,4 +55,4 @@ def _layered(store: Store, url: StoreURL, core: CoreOptions) -> Store:
         store = Chunks(store)
     for layering in reversed(layerings(url)):
         store = layering(store)
-    return Retry(store, core) if core.retry else store
+    return Retry(store, core, url) if core.retry else store

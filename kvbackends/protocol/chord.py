@@ -1,7 +1,7 @@
-"""What one delivery does after its part arrived; `docs/protocol.md` has the rules.
+"""The way of one delivery from its part's arrival to the end of the chord.
 
-`Store.arrive` takes one turn and never waits.  Here is the rest: waiting while another part's
-delivery holds the claim, measuring the lease, publishing, and ending the chord.
+`Barrier.arrive` never waits.  Here is the rest: waiting while another part's delivery holds the
+claim, measuring the lease, publishing, and closing.  `docs/protocol.md` has the rules.
 """
 
 import time
@@ -13,36 +13,36 @@ from kvbackends.contract.store import Store
 
 FIRST_PAUSE = 0.005
 LONGEST_PAUSE = 0.25
-"""Seconds between two looks at a held chord."""
+"""Seconds between two reads of a barrier that another delivery has claimed."""
 
 
 class Terms(NamedTuple):
     """Times of a chord, in seconds."""
 
     ttl: float
-    """Bookkeeping without activity lives this long."""
+    """A barrier without arrivals is kept this long."""
     tombstone: float
-    """The mark of a dispatched chord lives this long."""
+    """The tombstone of a dispatched chord is kept this long."""
     lease: float
-    """A claim watched unchanged for this long is broken."""
+    """A claim that was seen unchanged for this long is evicted."""
 
 
 class Gathered(NamedTuple):
-    """What a dispatch works with."""
+    """The input of a dispatch."""
 
-    about: bytes
-    """What `Store.open_barrier` kept; empty if it has expired or was never written."""
+    payload: bytes
+    """What `Barrier.open` kept; empty if it has expired or was never written."""
     parts: list[tuple[int, str, bytes]]
     """Place, member and value of each."""
     missing: int
-    """How many recorded parts have expired meanwhile: above 0 the values are not complete."""
+    """How many claimed parts have expired: above 0 the values are incomplete."""
 
 
 class Chord:
-    """One delivery's way through a barrier, from its arrival to its end.
+    """One delivery's way through a barrier.
 
-    `settle` may be called again after an exception (a soft time limit) broke it off: a finished
-    publish is not repeated.  `offer` is this delivery's own result where `Store.finish` was given
+    `settle` may be called again after an exception (a soft time limit) interrupted it: a finished
+    publish is not repeated.  `offer` is this delivery's own result where `Barrier.finish` was given
     one: it is stored last, after the dispatch, because Celery acknowledges the message of a lost
     process once its success can be read.
     """
@@ -50,61 +50,66 @@ class Chord:
     def __init__(
         self,
         store: Store,
+        name: str,
         part: Part,
         terms: Terms,
         publish: Callable[[Gathered], None],
         *,
         rank_of: RankOf,
         offer: Offer | None = None,
-        may_hold: bool = True,
+        may_wait: bool = True,
     ) -> None:
         self.store = store
+        self.name = name
         self.part = part
         self.terms = terms
         self.offer = offer
+        self._barrier = store.barrier(name, terms.ttl)
         self._publish = publish
         self._rank_of = rank_of
-        self._may_hold = may_hold
+        self._may_wait = may_wait
         self._published = False
 
     def settle(self, arrival: Arrival) -> Arrival:
         """Do what the arrival asks for; returns the last answer.
 
-        HELD is returned only to those who may not hold: somebody has to look again later.
+        HELD is returned only if this delivery may not wait: another one has to arrive later.
         """
-        looked_again = self._published
+        arrived_again = self._published
         while True:
             if self._published or (arrival.outcome is Outcome.CLAIMED and self._dispatch(arrival)):
                 self._close()
                 return arrival
-            if arrival.outcome is Outcome.WAITING and not looked_again:
-                return arrival  # `Store.finish` has stored the result
+            if arrival.outcome is Outcome.WAITING and not arrived_again:
+                return arrival  # `Barrier.finish` has stored the result
             if arrival.outcome in (Outcome.WAITING, Outcome.CLOSED):
                 self._store_result()
                 return arrival
-            if arrival.outcome is Outcome.HELD and not self._may_hold:
+            if arrival.outcome is Outcome.HELD and not self._may_wait:
                 return arrival
-            looked_again = True
-            arrival = self._hold(arrival) if arrival.outcome is Outcome.HELD else self._look(None)
+            arrived_again = True
+            is_held = arrival.outcome is Outcome.HELD
+            arrival = self._wait_for_claim(arrival) if is_held else self._arrive_again(None)
 
     def _dispatch(self, arrival: Arrival) -> bool:
-        """Publish, if the claim is still ours after the values were read."""
-        parts = list(self.store.parts(self.part.barrier))
-        if not self.store.renew(self.part):
+        """Publish, if this delivery still has the claim after the values were read."""
+        parts = list(self._barrier.parts())
+        if not self._barrier.renew(self.part):
             return False
-        self._publish(Gathered(arrival.about, parts, max(arrival.parts - len(parts), 0)))
+        self._publish(Gathered(arrival.payload, parts, max(arrival.parts - len(parts), 0)))
         self._published = True
         return True
 
     def _close(self) -> None:
-        self.store.close_barrier(self.part, self.terms.tombstone, self.offer, self._rank_of)
+        barrier = self.store.barrier(self.name, self.terms.tombstone)
+        barrier.close(self.part, self.offer, self._rank_of)
 
     def _store_result(self) -> None:
         if self.offer is not None:
             self.store.offer(self.offer, self._rank_of)
 
-    def _hold(self, arrival: Arrival) -> Arrival:
-        """Wait until the claim changes, or was seen unchanged for a lease; then look again.
+    def _wait_for_claim(self, arrival: Arrival) -> Arrival:
+        """Wait until the claim changes, or was seen unchanged for a lease; the next arrival.
 
         The lease is measured on this process's monotonic clock: no two clocks are compared.
         """
@@ -115,8 +120,8 @@ class Chord:
             if arrival.holder != holder:
                 holder, since = arrival.holder, time.monotonic()
             expired = time.monotonic() - since >= self.terms.lease
-            arrival = self._look(holder if expired else None)
+            arrival = self._arrive_again(holder if expired else None)
         return arrival
 
-    def _look(self, evict: str | None) -> Arrival:
-        return self.store.arrive(self.part, None, self.terms.ttl, evict)
+    def _arrive_again(self, evict: str | None) -> Arrival:
+        return self._barrier.arrive(self.part, None, evict)
