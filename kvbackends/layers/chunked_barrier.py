@@ -58,10 +58,8 @@ class ChunkedBarrier(Barrier):
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """The joined values; a part without all of its chunks has expired."""
         for place, member, stored in self._inner.parts():
-            manifest = manifest_of(stored)
-            value = stored
-            if manifest is not None:
-                value = self._chunks.joined(self._key(place, member), manifest)
+            manifest, key = manifest_of(stored), self._key(place, member)
+            value = stored if manifest is None else self._chunks.joined(key, manifest)
             if value is not None:
                 yield place, member, value
 

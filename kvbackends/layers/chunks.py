@@ -154,7 +154,7 @@ class Chunks(Layer):
     # -- splitting and joining ----------------------------------------------------------------
 
     def is_large(self, value: bytes) -> bool:
-        """True if the value is split; so is one that looks like a manifest, lest it is read as one."""
+        """True if the value is split; one that looks like a manifest is, lest it is read as one."""
         return len(value) > self._size or value.startswith(MAGIC)
 
     def split(self, base: str, value: bytes, ttl: float | None, rank: int = 0) -> bytes:

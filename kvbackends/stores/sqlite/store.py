@@ -8,16 +8,17 @@ import msgspec
 
 from kvbackends.contract.options import Options, option
 from kvbackends.contract.process import PerProcess
-from kvbackends.contract.records import Arrival, Entry, Feature, Limits, Offer, Part, RankOf
+from kvbackends.contract.records import Entry, Feature, Limits, Offer, RankOf
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
-from kvbackends.stores.sqlite import barriers, entries
+from kvbackends.stores.sqlite import entries
+from kvbackends.stores.sqlite.barrier import SQLiteBarrier
 from kvbackends.stores.sqlite.database import Database
 from kvbackends.stores.sqlite.errors import Busy
 from kvbackends.stores.sqlite.pool import Settings
 from kvbackends.stores.sqlite.subscription import FileSubscription
-from kvbackends.stores.sqlite.sweeping import Sweeper, empty_trash
+from kvbackends.stores.sqlite.sweeping import Sweeper
 
 
 class SQLiteOptions(Options, frozen=True, kw_only=True):
@@ -130,54 +131,9 @@ class SQLiteStore(Store):
         """Reads without the lock, removes in short transactions, goes on where it ended."""
         return self._sweeper.sweep(self._database(), limit)
 
-    # -- barriers -----------------------------------------------------------------------------
-
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """One transaction."""
-        self._database().write(barriers.open_barrier, barrier, about, ttl)
-
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        """One transaction."""
-        return self._database().write(barriers.expect, part, size, ttl)
-
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """One transaction."""
-        self._database().write(barriers.expect_more, part, slot, member, ttl)
-
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        """One transaction."""
-        return self._database().write(barriers.arrive, part, value, ttl, evict)
-
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        """One transaction for the part and the result."""
-        return self._database().write(barriers.finish, offer, part, rank_of, ttl, evict)
-
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        """All parts of one moment."""
-        return iter(self._database().read(barriers.parts, barrier))
-
-    def renew(self, part: Part) -> bool:
-        """One query."""
-        return self._database().read(barriers.renew, part)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """One transaction for the tombstone and the result; the parts are then deleted in steps.
-
-        What a crash leaves of them is deleted by other writers.
-        """
-        self._database().write(barriers.close_barrier, part, ttl, offer, rank_of)
-        empty_trash(self._database())
+    def barrier(self, name: str, ttl: float | None = None) -> SQLiteBarrier:
+        """Each operation is one transaction."""
+        return SQLiteBarrier(self._database, name, ttl)
 
     # -- the rest -----------------------------------------------------------------------------
 

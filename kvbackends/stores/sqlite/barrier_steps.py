@@ -1,22 +1,20 @@
-"""The chord's barrier in transactions: the meaning of `kvbackends.contract.stepwise`, by counters.
+"""The steps of a chord's barrier, each inside a transaction of its caller.
 
-Whether a barrier is complete is read off its row: an arrival changes one row of `part` and that
-one, however many parts there are.
+A barrier's row holds counts that tell whether it is complete: an arrival writes one row of `part`
+and that row, however many parts there are.
 """
 
 import secrets
 import time
 from typing import NamedTuple
 
+from kvbackends.contract.barrier import CLOSED, WAITING
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.stores.sqlite import entries
 from kvbackends.stores.sqlite.entries import expiry
 from kvbackends.stores.sqlite.pool import Connection
 
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
-
-_LOOK = """
+_READ = """
 SELECT run, done, size, header, slots, unfilled, place, member, delivery
 FROM barrier WHERE name = ? AND expires > ?
 """
@@ -46,18 +44,18 @@ SELECT place, member, value FROM part
 WHERE run = ? AND NOT EXISTS (
     SELECT 1 FROM slot WHERE slot.run = part.run AND slot.member = part.member)
 """
-# Rows of one run are numbered in the order of arrival: who came first into a slot stays chosen.
+# Rows of one run are numbered in the order of arrival: the first member of a slot stays chosen.
 _FILLED = """
 SELECT place, member, value FROM part WHERE rowid IN (
     SELECT min(part.rowid) FROM slot JOIN part USING (run, member)
     WHERE run = ? AND slot <> '' GROUP BY slot)
 """
 _STRAY = ""
-"""Stands for the slot of parts that were added after the claim: they count for nothing."""
+"""The slot of members that were added after the claim: they do not count."""
 
 
-class Barrier(NamedTuple):
-    """A row of the table; `docs/protocol.md` has the terms."""
+class Row(NamedTuple):
+    """A row of the table `barrier`; `docs/protocol.md` explains the terms."""
 
     run: int
     done: int
@@ -74,26 +72,26 @@ class Barrier(NamedTuple):
         return self.size is not None and self.header >= self.size and not self.unfilled
 
 
-def open_barrier(connection: Connection, name: str, about: bytes, ttl: float | None) -> None:
+def begin(connection: Connection, name: str, payload: bytes, ttl: float | None) -> None:
     """Begin a new run."""
     run = _begin(connection, name, ttl, done=False).run
-    connection.execute("INSERT INTO about (run, value) VALUES (?, ?)", (run, about))
+    connection.execute("INSERT INTO about (run, value) VALUES (?, ?)", (run, payload))
 
 
-def expect(connection: Connection, part: Part, size: int, ttl: float | None) -> Arrival:
-    """Write the size, then look like any arrival."""
-    barrier = look(connection, part.barrier) or _begin(connection, part.barrier, ttl, done=False)
+def expect(connection: Connection, name: str, part: Part, size: int, ttl: float | None) -> Arrival:
+    """Write the size, then claim the barrier if it is complete."""
+    barrier = read(connection, name) or _begin(connection, name, ttl, done=False)
     if barrier.done:
-        return _CLOSED
-    connection.execute(_SIZE, (size, expiry(ttl, time.time()), part.barrier))
-    return _claim(connection, barrier._replace(size=size), part, ttl)
+        return CLOSED
+    connection.execute(_SIZE, (size, expiry(ttl, time.time()), name))
+    return _claim(connection, name, barrier._replace(size=size), part, ttl)
 
 
 def expect_more(
-    connection: Connection, part: Part, number: int, member: str, ttl: float | None
+    connection: Connection, name: str, part: Part, number: int, member: str, ttl: float | None
 ) -> None:
     """One part more.  After the claim nothing more is expected."""
-    barrier = look(connection, part.barrier) or _begin(connection, part.barrier, ttl, done=False)
+    barrier = read(connection, name) or _begin(connection, name, ttl, done=False)
     if barrier.done:
         return
     slot = f"{part.place}:{part.member}:{number}"
@@ -103,36 +101,42 @@ def expect_more(
     changed = _added(
         connection, barrier, slot if barrier.delivery is None else _STRAY, member, not known
     )
-    _write_counts(connection, changed, part.barrier, ttl)
+    _write_counts(connection, changed, name, ttl)
 
 
 def arrive(
-    connection: Connection, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+    connection: Connection,
+    name: str,
+    part: Part,
+    value: bytes | None,
+    ttl: float | None,
+    evict: str | None,
 ) -> Arrival:
     """Record the part once, count it, and claim the barrier if it is complete."""
-    barrier = look(connection, part.barrier)
+    barrier = read(connection, name)
     if barrier is None:
         if value is None:
-            return _WAITING
-        barrier = _begin(connection, part.barrier, ttl, done=False)
+            return WAITING
+        barrier = _begin(connection, name, ttl, done=False)
     if barrier.done:
-        return _CLOSED
+        return CLOSED
     if value is not None:
         barrier = _recorded(connection, barrier, part, value)
-        _write_counts(connection, barrier, part.barrier, ttl)
-    return _claim(connection, barrier, part, ttl, evict, arrives=value is not None)
+        _write_counts(connection, barrier, name, ttl)
+    return _claim(connection, name, barrier, part, ttl, evict, arrives=value is not None)
 
 
 def finish(
     connection: Connection,
-    offer: Offer,
+    name: str,
     part: Part,
+    offer: Offer,
     rank_of: RankOf,
     ttl: float | None,
     evict: str | None,
 ) -> Arrival:
     """The result and the part; a success that completes the barrier is stored later."""
-    arrival = arrive(connection, part, offer.value, ttl, evict)
+    arrival = arrive(connection, name, part, offer.value, ttl, evict)
     if offer.rank is not Rank.SUCCEEDED or arrival.outcome is Outcome.WAITING:
         entries.ranked(connection, offer, rank_of)
     return arrival
@@ -140,7 +144,7 @@ def finish(
 
 def parts(connection: Connection, name: str) -> list[tuple[int, str, bytes]]:
     """The parts of the header and one for each slot; all parts while the barrier is incomplete."""
-    barrier = look(connection, name)
+    barrier = read(connection, name)
     if barrier is None or barrier.done:
         return []
     if not barrier.full():
@@ -149,41 +153,41 @@ def parts(connection: Connection, name: str) -> list[tuple[int, str, bytes]]:
     return [*header, *filled]
 
 
-def renew(connection: Connection, part: Part) -> bool:
-    """True if this delivery still holds the claim."""
-    barrier = look(connection, part.barrier)
+def holds(connection: Connection, name: str, part: Part) -> bool:
+    """True if this delivery has the claim."""
+    barrier = read(connection, name)
     return barrier is not None and not barrier.done and barrier.delivery == part.delivery
 
 
-def close_barrier(
-    connection: Connection, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
+def close(
+    connection: Connection, name: str, ttl: float | None, offer: Offer | None, rank_of: RankOf
 ) -> None:
-    """The tombstone, whoever holds the claim by now, and the result; the parts become trash.
+    """Write the tombstone and the result; the parts become trash.
 
-    A run that nobody has claimed began after the one that was dispatched, and is left alone.
+    A run that no delivery has claimed began after the dispatched one, and is left alone.
     """
-    barrier = look(connection, part.barrier)
+    barrier = read(connection, name)
     if barrier is None or barrier.done or barrier.delivery is not None:
-        _begin(connection, part.barrier, ttl, done=True)
+        _begin(connection, name, ttl, done=True)
     if offer is not None:
         entries.ranked(connection, offer, rank_of)
 
 
-def look(connection: Connection, name: str) -> Barrier | None:
+def read(connection: Connection, name: str) -> Row | None:
     """The row of a barrier that has not expired."""
-    row = connection.execute(_LOOK, (name, time.time())).fetchone()
-    return None if row is None else Barrier(*row)
+    row = connection.execute(_READ, (name, time.time())).fetchone()
+    return None if row is None else Row(*row)
 
 
-def _begin(connection: Connection, name: str, ttl: float | None, *, done: bool) -> Barrier:
+def _begin(connection: Connection, name: str, ttl: float | None, *, done: bool) -> Row:
     """Write a row without parts over whatever is there."""
     connection.execute(_DISCARD, (name,))
     run = secrets.randbits(62)
     connection.execute(_OPEN, (name, run, expiry(ttl, time.time()), done))
-    return Barrier(run, done, None, 0, 0, 0)
+    return Row(run, done, None, 0, 0, 0)
 
 
-def _recorded(connection: Connection, barrier: Barrier, part: Part, value: bytes) -> Barrier:
+def _recorded(connection: Connection, barrier: Row, part: Part, value: bytes) -> Row:
     run = barrier.run
     added = connection.execute(_ARRIVE, (run, part.member, part.place, value))
     if added.rowcount <= 0:
@@ -198,9 +202,7 @@ def _recorded(connection: Connection, barrier: Barrier, part: Part, value: bytes
     return barrier._replace(unfilled=barrier.unfilled - filled)
 
 
-def _added(
-    connection: Connection, barrier: Barrier, slot: str, member: str, was_header: bool
-) -> Barrier:
+def _added(connection: Connection, barrier: Row, slot: str, member: str, was_header: bool) -> Row:
     """Put `member`, which may have arrived already, into a slot."""
     run = barrier.run
     (slot_arrived,) = connection.execute(
@@ -219,14 +221,15 @@ def _added(
     return changed._replace(unfilled=barrier.unfilled - filled)
 
 
-def _write_counts(connection: Connection, barrier: Barrier, name: str, ttl: float | None) -> None:
+def _write_counts(connection: Connection, barrier: Row, name: str, ttl: float | None) -> None:
     counts = barrier.header, barrier.slots, barrier.unfilled
     connection.execute(_COUNT, (*counts, expiry(ttl, time.time()), name))
 
 
 def _claim(
     connection: Connection,
-    barrier: Barrier,
+    name: str,
+    barrier: Row,
     part: Part,
     ttl: float | None,
     evict: str | None = None,
@@ -234,18 +237,18 @@ def _claim(
     arrives: bool = True,
 ) -> Arrival:
     if not barrier.full():
-        return _WAITING
+        return WAITING
     holder = barrier.delivery
-    # Who only looks does not break a claim of its own part: see `Store.arrive`.
+    # A delivery that brings nothing takes over no claim of its own part (`Visit.takes_over`).
     mine = arrives and (barrier.place, barrier.member) == (part.place, part.member)
     if holder is not None and not mine and holder not in (part.delivery, evict):
         return Arrival(Outcome.HELD, holder=holder)
     if holder != part.delivery:
         claim = part.place, part.member, part.delivery
-        connection.execute(_CLAIM, (*claim, expiry(ttl, time.time()), part.barrier))
-    about = connection.execute("SELECT value FROM about WHERE run = ?", (barrier.run,)).fetchone()
+        connection.execute(_CLAIM, (*claim, expiry(ttl, time.time()), name))
+    payload = connection.execute("SELECT value FROM about WHERE run = ?", (barrier.run,)).fetchone()
     return Arrival(
         Outcome.CLAIMED,
         parts=barrier.header + barrier.slots,
-        about=about[0] if about else b"",
+        payload=payload[0] if payload else b"",
     )
