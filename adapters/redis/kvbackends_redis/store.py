@@ -4,12 +4,10 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
 
 from kvbackends.contract import (
-    Arrival,
     Entry,
     Feature,
     Limits,
     Offer,
-    Part,
     PerProcess,
     RankOf,
     Store,
@@ -21,7 +19,8 @@ from kvbackends_redis.connecting.replicated import ReplicatedConnections
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening.listener import Listener
 from kvbackends_redis.listening.subscription import OneListener, PubSub
-from kvbackends_redis.operations import barriers, plain, ranked
+from kvbackends_redis.operations import plain, ranked
+from kvbackends_redis.operations.barriers import RedisBarrier
 from kvbackends_redis.options import RedisOptions, SentinelOptions
 
 
@@ -118,50 +117,9 @@ class RedisStore(Store):
         """
         return plain.scan(self._connections(), prefix)
 
-    # -- barriers -----------------------------------------------------------------------------
-
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        """One script."""
-        barriers.open_barrier(self._connections(), barrier, about, ttl)
-
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        """One script."""
-        return barriers.expect(self._connections(), part, size, ttl)
-
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        """One script."""
-        barriers.expect_more(self._connections(), part, slot, member, ttl)
-
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        """One script."""
-        return barriers.arrive(self._connections(), part, value, ttl, evict)
-
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        """One script for the part and the result."""
-        return barriers.finish(self._connections(), offer, part, rank_of, ttl, evict)
-
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        """A thousand in each round trip."""
-        return barriers.parts(self._connections(), barrier)
-
-    def renew(self, part: Part) -> bool:
-        """One command."""
-        return barriers.renew(self._connections(), part)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """One script for the tombstone, the result and the removal."""
-        barriers.close_barrier(self._connections(), part, ttl, offer, rank_of)
+    def barrier(self, name: str, ttl: float | None = None) -> RedisBarrier:
+        """Each operation is one script."""
+        return RedisBarrier(self._connections, name, ttl)
 
     # -- the rest -----------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
-from kvbackends.contract import Arrival, Offer, Part, RankOf, Store, StoreURL
+from kvbackends.contract import StoreURL
 from kvbackends_redis.cluster.connections import ClusterConnections
 from kvbackends_redis.cluster.shards import NodeListeners
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.connecting.endpoints import of_cluster
 from kvbackends_redis.listening.subscription import PubSub
-from kvbackends_redis.operations import barriers, plain
+from kvbackends_redis.operations import plain
+from kvbackends_redis.operations.barriers import ClusterBarrier, RedisBarrier
 from kvbackends_redis.options import ClusterOptions
 from kvbackends_redis.store import RedisStore
 
@@ -42,27 +43,9 @@ class ClusterStore(RedisStore):
         for node in self._primaries():
             yield from plain.scan(node, prefix)
 
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        """Two scripts, one after the other: the part and the result are in different slots."""
-        return Store.finish(self, offer, part, rank_of, ttl, evict)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        """One script for the tombstone and the removal, then one for the result.
-
-        Who dies in between is delivered again, is told CLOSED, and offers the result itself.
-        """
-        barriers.close_barrier(self._connections(), part, ttl, None, rank_of)
-        if offer is not None:
-            self.offer(offer, rank_of)
+    def barrier(self, name: str, ttl: float | None = None) -> RedisBarrier:
+        """A barrier is in one slot; its results are not."""
+        return ClusterBarrier(self, self._connections, name, ttl)
 
     def subscribe(self) -> PubSub:
         """A connection to each node that serves a watched key; Redis 6.2: one to any node."""

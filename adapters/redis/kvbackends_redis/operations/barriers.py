@@ -2,8 +2,9 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from kvbackends.contract import Arrival, Offer, Part, RankOf
+from kvbackends.contract import Arrival, Barrier, Offer, Part, RankOf, Store, finish_in_steps
 from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations import scripts
@@ -32,93 +33,113 @@ def keys_of(barrier: str) -> tuple[str, str, str]:
     return f"{family}.control", f"{family}.parts", f"{family}.extra"
 
 
-def open_barrier(connections: Connections, barrier: str, about: bytes, ttl: float | None) -> None:
-    """Forget what is there, and begin."""
-    connections.run(scripts.OPEN, keys_of(barrier), milliseconds(ttl), about)
+class RedisBarrier(Barrier):
+    """Two hashes and a list; every operation but `parts` and `renew` is one script."""
+
+    def __init__(self, connections: Callable[[], Any], name: str, ttl: float | None) -> None:
+        super().__init__(name, ttl)
+        self._connections = connections
+
+    def open(self, payload: bytes) -> None:
+        """One script."""
+        self._run(scripts.OPEN, milliseconds(self.ttl), payload)
+
+    def expect(self, part: Part, size: int) -> Arrival:
+        """One script."""
+        return scripts.arrival(self._run(scripts.EXPECT, *part, milliseconds(self.ttl), size))
+
+    def expect_more(self, part: Part, slot: int, member: str) -> None:
+        """One script."""
+        more = part.place, part.member, slot, member
+        self._run(scripts.EXPECT_MORE, *more, milliseconds(self.ttl))
+
+    def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+        """One script."""
+        script, brought = (scripts.LOOK, ()) if value is None else (scripts.ARRIVE, (value,))
+        who = str(part.place), part.member, part.delivery
+        evicted = [evict] if evict else []
+        answer = self._run(script, *who, milliseconds(self.ttl), *brought, *evicted)
+        return scripts.arrival(answer)
+
+    def finish(
+        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+    ) -> Arrival:
+        """One script for the part and the result; a second one where only the client can rank."""
+        connections, lives = self._connections(), milliseconds(self.ttl)
+        key, value, rank, lifetime, _, _ = offer
+        keys = (*keys_of(self.name), key)
+        first = str(part.place), part.member, part.delivery, lives, value
+        result = DIGITS[rank], milliseconds(lifetime), evict or ""
+        more = () if result == (SUCCEEDED, lives, "") else result
+        answer = connections.run(scripts.FINISH, keys, *first, *more)
+        while type(answer) is bytes:
+            answer = connections.run(scripts.FINISH, keys, *first, *result, *seen(answer, rank_of))
+        return scripts.arrival(answer)
+
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
+        """A thousand in each round trip."""
+        return _parts(self._connections(), self.name)
+
+    def renew(self, part: Part) -> bool:
+        """One command."""
+        control = keys_of(self.name)[0]
+        holder, done = self._connections().call("HMGET", control, "o", "d")
+        return not done and holder == part.delivery.encode()
+
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        """One script for the tombstone and the result; a thread of the server's frees the parts."""
+        if offer is None:
+            self._run(scripts.CLOSE, milliseconds(self.ttl))
+            return
+        connections, keys = self._connections(), (*keys_of(self.name), offer.key)
+        lives = milliseconds(self.ttl), milliseconds(offer.ttl)
+        arguments = lives[0], offer.value, DIGITS[offer.rank], lives[1]
+        answer = connections.run(scripts.CLOSE, keys, *arguments)
+        while type(answer) is bytes:
+            answer = connections.run(scripts.CLOSE, keys, *arguments, *seen(answer, rank_of))
+
+    def _run(self, script: scripts.Script, *arguments: Any) -> Any:
+        return self._connections().run(script, keys_of(self.name), *arguments)
 
 
-def expect(connections: Connections, part: Part, size: int, ttl: float | None) -> Arrival:
-    """Write the size, then look like any arrival."""
-    name, *who = part
-    answer = connections.run(scripts.EXPECT, keys_of(name), *who, milliseconds(ttl), size)
-    return scripts.arrival(answer)
+class ClusterBarrier(RedisBarrier):
+    """A barrier in one slot of a cluster, whose results are in other slots."""
 
+    def __init__(
+        self, store: Store, connections: Callable[[], Any], name: str, ttl: float | None
+    ) -> None:
+        super().__init__(connections, name, ttl)
+        self._store = store
 
-def expect_more(
-    connections: Connections, part: Part, slot: int, member: str, ttl: float | None
-) -> None:
-    """One part more, unless the barrier is claimed."""
-    more = part.place, part.member, slot, member
-    connections.run(scripts.EXPECT_MORE, keys_of(part.barrier), *more, milliseconds(ttl))
+    def finish(
+        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+    ) -> Arrival:
+        """Two scripts, one after the other: the part and the result are in different slots."""
+        return finish_in_steps(self, self._store, part, offer, rank_of, evict)
 
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        """One script for the tombstone and the removal, then one for the result.
 
-def arrive(
-    connections: Connections, part: Part, value: bytes | None, ttl: float | None, evict: str | None
-) -> Arrival:
-    """Record the part once, and claim the barrier if it is complete."""
-    name, place, *who = part
-    script, brought = (scripts.LOOK, ()) if value is None else (scripts.ARRIVE, (value,))
-    rest = str(place), *who, milliseconds(ttl), *brought, *([evict] if evict else [])
-    return scripts.arrival(connections.run(script, keys_of(name), *rest))
-
-
-def finish(
-    connections: Connections,
-    offer: Offer,
-    part: Part,
-    rank_of: RankOf,
-    ttl: float | None,
-    evict: str | None,
-) -> Arrival:
-    """The part and its result."""
-    name, place, member, delivery = part
-    key, value, rank, lifetime, _, _ = offer
-    keys, lives = (*keys_of(name), key), milliseconds(ttl)
-    first = str(place), member, delivery, lives, value
-    result = DIGITS[rank], milliseconds(lifetime), evict or ""
-    more = () if result == (SUCCEEDED, lives, "") else result
-    answer = connections.run(scripts.FINISH, keys, *first, *more)
-    while type(answer) is bytes:
-        answer = connections.run(scripts.FINISH, keys, *first, *result, *seen(answer, rank_of))
-    return scripts.arrival(answer)
-
-
-def close_barrier(
-    connections: Connections, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-) -> None:
-    """The tombstone and the result; the parts are freed by a thread of the server's."""
-    keys, lives = keys_of(part.barrier), milliseconds(ttl)
-    if offer is None:
-        connections.run(scripts.CLOSE, keys, lives)
-        return
-    four = *keys, offer.key
-    arguments = lives, offer.value, DIGITS[offer.rank], milliseconds(offer.ttl)
-    answer = connections.run(scripts.CLOSE, four, *arguments)
-    while type(answer) is bytes:
-        answer = connections.run(scripts.CLOSE, four, *arguments, *seen(answer, rank_of))
-
-
-def renew(connections: Connections, part: Part) -> bool:
-    """True if this delivery still holds the claim."""
-    holder, done = connections.call("HMGET", keys_of(part.barrier)[0], "o", "d")
-    return not done and holder == part.delivery.encode()
+        A process that is lost in between has its message delivered again: that delivery is told
+        CLOSED, and offers the result itself.
+        """
+        super().close(part, None, rank_of)
+        if offer is not None:
+            self._store.offer(offer, rank_of)
 
 
 def _is_wanted(pairs: list[bytes]) -> Callable[[bytes], bool]:
-    """Tells whether a part is of the header, or the one of its slot."""
+    """A test whether a part belongs to the header, or is the chosen one of its slot."""
     slots = dict(zip(pairs[::2], pairs[1::2], strict=True))
     others = {name[2:] for name in slots if name.startswith(b"m:")}
     chosen = {part for name, part in slots.items() if name.startswith(b"s:")}
     return lambda part: part in chosen or part.partition(b":")[2] not in others
 
 
-def parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-    """A thousand in each round trip, the first with what is to be known of the barrier.
-
-    All that has arrived while parts are missing; else the header, and one part for each slot.
-    """
+def _parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, bytes]]:
+    """A thousand in each round trip; the first one reads the barrier's counts too."""
     control, values, extra = keys_of(barrier)
-    about, slots, length, page = checked(
+    counts, slots, length, page = checked(
         connections.send(
             ("HMGET", control, "n", "u", "x"),
             ("HGETALL", extra),
@@ -126,7 +147,7 @@ def parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, by
             ("LRANGE", values, 0, PAGE - 1),
         )
     )
-    size, unfilled, others = about
+    size, unfilled, others = counts
     count = length / 2 - int(others or 0)
     full = size is not None and int(unfilled or 0) <= 0 and count >= int(size)
     wanted = _is_wanted(slots) if full and slots else None

@@ -5,7 +5,7 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
-from kvbackends.contract import Arrival, Outcome
+from kvbackends.contract import CLOSED, WAITING, Arrival, Outcome
 
 
 class Script(NamedTuple):
@@ -45,8 +45,6 @@ LOOK = _script("barrier", "look")
 FINISH = _script("part", "ranked", "barrier", "finish")
 CLOSE = _script("ranked", "barrier", "close")
 
-_WAITING = Arrival(Outcome.WAITING)
-_CLOSED = Arrival(Outcome.CLOSED)
 _FOREVER = 10**15
 
 
@@ -57,13 +55,13 @@ def milliseconds(ttl: float | None) -> str:
 
 
 def arrival(answer: object) -> Arrival:
-    """What a script tells of an arrival."""
+    """The arrival that a script has answered."""
     match answer:
         case [0]:
-            return _WAITING
-        case [1, bytes(about), int(parts)]:
-            return Arrival(Outcome.CLAIMED, parts=parts, about=about)
+            return WAITING
+        case [1, bytes(payload), int(parts)]:
+            return Arrival(Outcome.CLAIMED, parts=parts, payload=payload)
         case [2, bytes(holder)]:
             return Arrival(Outcome.HELD, holder=holder.decode())
         case _:
-            return _CLOSED
+            return CLOSED
