@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kvbackends.backend.base import text
+from celery import states
+
 from kvbackends.backend.chords import Chords
 from kvbackends.backend.compat import ImproperlyConfigured
-from kvbackends.backend.failures import Failures
+from kvbackends.backend.ends import Ends
 from kvbackends.backend.ranks import Ranks
-from kvbackends.backend.recovery import Recovery
-from kvbackends.backend.results import Results
+from kvbackends.backend.recovery import chord_to_recover
+from kvbackends.backend.results import text
 from kvbackends.backend.times import Times
 from kvbackends.backend.waits import Waits
 from kvbackends.contract.derived import get_many
@@ -23,7 +24,7 @@ from kvbackends.plugins.opening import core_options, open_store
 SWEEP_BATCH = 1000
 
 
-class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
+class BaseKeyValueStoreBackend(Ends, Waits):
     """Celery's key-value backend over any `kvbackends.Store`, with every feature on every store."""
 
     supports_native_join = True
@@ -48,6 +49,7 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
         self._redacted = str(parsed)
         self.times = Times(app.conf, self.expires, core_options(parsed, app.conf).claim_lease)
         self.ranks = Ranks(self.decode)
+        self.chords = Chords(self)
         self._prepare_waits()
 
     # -- Celery's key-value methods -------------------------------------------------------------
@@ -81,7 +83,8 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
 
     def _set_with_state(self, key: str | bytes, value: str | bytes, state: str) -> None:
         data = value.encode() if isinstance(value, str) else bytes(value)
-        self.store.set(text(key), data, self.times.of_state(state))
+        ttl = self.times.failure if state == states.FAILURE else self.times.result
+        self.store.set(text(key), data, ttl)
 
     def task_result_exists(self, task_id: str) -> bool:
         """True if a record of the task is stored, in whatever state."""
@@ -100,10 +103,12 @@ class BaseKeyValueStoreBackend(Results, Chords, Failures, Recovery, Waits):
         return f"kv+{self.url if include_password else self._redacted}"
 
     def cleanup(self) -> None:
-        """Celery's daily cleanup: remove what has expired; or recover the chord it was sent for."""
-        if not self._recover_if_asked():
-            while self.store.sweep(SWEEP_BATCH) >= SWEEP_BATCH:
-                pass
+        """Celery's daily cleanup: remove expired keys; or recover the chord of the message."""
+        if group_id := chord_to_recover():
+            self.chords.recover(group_id)
+            return
+        while self.store.sweep(SWEEP_BATCH) >= SWEEP_BATCH:
+            pass
 
     def _ensure_retryable(
         self,

@@ -1,191 +1,120 @@
-"""Chords: Celery's hooks, translated to a barrier of the store."""
+"""The chords of one backend, between Celery's hooks and the store's barriers."""
 
 import logging
+import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from celery import maybe_signature, states
-
 from kvbackends.backend import payload
-from kvbackends.backend.base import Base, part_of, text
 from kvbackends.backend.compat import (
     BackendStoreError,
-    ChordError,
     Reject,
     SoftTimeLimitExceeded,
     current_request,
     current_task,
-    publish,
 )
-from kvbackends.backend.results import AT_ONCE, new_delivery
+from kvbackends.backend.dispatch import Dispatcher
+from kvbackends.backend.recovery import Recovery
 from kvbackends.contract.barrier import Barrier
-from kvbackends.contract.records import SIZE_PLACE, Arrival, Offer, Outcome, Part
-from kvbackends.errors import StoreError, StoreUnavailable
-from kvbackends.protocol.chord import Chord, Gathered
+from kvbackends.contract.records import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank
+from kvbackends.errors import StoreUnavailable
+from kvbackends.protocol.chord import Chord
 
 logger = logging.getLogger(__name__)
 
+NO_INDEX = 2**31 - 1
+"""The place of a part whose message has no index (old clients): after all others."""
+
 WAITING = Outcome.WAITING
-"""Looked up once, which costs as much as a call."""
-
-TERMINATED = "terminated"
-"""Celery's reason for revoking a task that was running."""
+"""Cached: access to an enum's member costs as much as a call."""
 
 
-class Finishing:
-    """One task's end, between Celery's two hooks: the result is stored, the part returns."""
+class TaskEnd:
+    """The end of one header task, between Celery's hooks for its result and for its part."""
 
     offer: Offer | None = None
     arrival: Arrival | None = None
     chord: Chord | None = None
-    """Kept through a soft time limit: what was published is not published again."""
+    """Kept when a soft time limit interrupts the end: a finished publish is not repeated."""
 
     def __init__(self, request: Any) -> None:
         self.request = request
         self.delivery = new_delivery()
 
 
-_finishing: ContextVar[Finishing | None] = ContextVar("kvbackends_finishing", default=None)
+_task_end: ContextVar[TaskEnd | None] = ContextVar("kvbackends_task_end", default=None)
 
 
 class _Opened(threading.local):
     """The chords whose headers this thread is about to send; chords may be nested in headers."""
 
     def __init__(self) -> None:
-        # Bounded: sending a header may fail before its size is told.
+        # Bounded: sending a header may fail before its size is known.
         self.groups: deque[str] = deque(maxlen=1000)
 
 
 _opened = _Opened()
 
 
-class Chords(Base):
-    """`apply_chord`, `set_chord_size`, `add_to_chord`, and what a header task does at its end."""
+class Chords:
+    """Opens barriers, returns parts to them, and dispatches complete chords.
+
+    Args:
+        backend: The backend whose store, keys, times, ranks and records the chords use.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._dispatcher = Dispatcher(backend)
+        self._recovery = Recovery(backend.app, backend.times.chord.lease)
 
     # -- beginning ------------------------------------------------------------------------------
 
-    def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **_: Any) -> None:
-        """A new run; called before any header task is sent."""
-        group_id, results = header_result_args
-        self._barrier(group_id).open(payload.encode(self.app, body, results))
+    def open(self, group_id: str, body: Any, results: Any) -> None:
+        """Begin a run of the chord, before any header task is sent."""
+        self._barrier(group_id).open(payload.encode(self._backend.app, body, results))
         _opened.groups.append(group_id)
 
-    def set_chord_size(self, group_id: str, chord_size: int) -> None:
-        """How many parts the header has; called before its last task is sent.
+    def expect(self, group_id: str, size: int) -> None:
+        """Set the size of the header, before its last task is sent.  Never waits for a claim.
 
-        A client never waits for a claim: whoever holds it dispatches.
-
-        Only who opened the chord knows its size.  A group at the end of a chain in the header tells
-        one too, when that chain reaches it: its own, under another id or (5.6) that of the chord.
+        Only the opener knows the size.  A group at the end of a chain in the header calls this too,
+        when the chain reaches it, with its own size and another id (5.6: with the chord's id).
         """
         if group_id not in _opened.groups:
             return
         _opened.groups.remove(group_id)
         part = Part(SIZE_PLACE, "size", new_delivery())
-        arrival = self._barrier(group_id).expect(part, chord_size)
+        arrival = self._barrier(group_id).expect(part, size)
         self._chord(group_id, part, None, may_wait=False).settle(arrival)
 
-    def add_to_chord(self, chord_id: str, result: Any) -> None:
-        """One part more for each task of `result`, before the adding task returns its own.
+    def expect_more(self, group_id: str, result: Any) -> None:
+        """Expect one part more for each task of `result`, before the running task's own returns.
 
         A second run of the same task names its additions anew; they fill the same slots.
         """
         request = current_request()
-        barrier, adder = self._barrier(chord_id), part_of(request, new_delivery())
+        barrier, adder = self._barrier(group_id), part_of(request, new_delivery())
         slot = getattr(request, "kvbackends_added", 0)
         for leaf in payload.leaves(result):
             barrier.expect_more(adder, slot, leaf)
             slot += 1
         request.kvbackends_added = slot
 
-    # -- a part returns -------------------------------------------------------------------------
+    # -- the end of a header task -----------------------------------------------------------------
 
-    def mark_as_done(
-        self,
-        task_id: str,
-        result: Any,
-        request: Any = None,
-        store_result: bool = True,
-        state: str = states.SUCCESS,
-    ) -> None:
-        """Store a success; for a header task the same step records its part."""
-        store = super().mark_as_done
-        if not (request and request.chord):
-            store(task_id, result, request, store_result, state)
-        else:
-            self._end(request, store, task_id, result, request, store_result, state)
+    def end(self, request: Any, call: Callable[..., None], *args: Any) -> None:
+        """Run Celery's end of a task; a soft time limit in the middle repeats a header task's.
 
-    def mark_as_revoked(
-        self,
-        task_id: str,
-        reason: str = "",
-        request: Any = None,
-        store_result: bool = True,
-        state: str = states.REVOKED,
-    ) -> None:
-        """Store that the task will not run, or was ended; a header task's part returns failed."""
-        if reason == TERMINATED and self._succeeded_before_it_was_lost(request):
-            return
-        with_part = super().mark_as_revoked
-        self._end(request, with_part, task_id, reason, request, store_result, state)
-
-    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
-        """The part is recorded, unless storing the result did it; then the chord is settled."""
-        if not request.group or not request.id:
-            return
-        ending = _finishing.get()
-        if ending is None or ending.request is not request:
-            with _end_of(request) as ending:
-                self._return_part(ending, state, result)
-        else:
-            self._return_part(ending, state, result)
-
-    def _return_part(self, ending: Finishing, state: str, result: Any) -> None:
-        arrival = ending.arrival
-        if arrival is None:
-            arrival = ending.arrival = self._arrive(ending, state, result)
-        if ending.chord is None:
-            if arrival.outcome is WAITING:
-                return  # as nearly every part; there is nothing to settle
-            request = ending.request
-            part = part_of(request, ending.delivery)
-            ending.chord = self._chord(request.group, part, request.chord, offer=ending.offer)
-        left = ending.chord.settle(arrival)
-        if left.outcome is Outcome.HELD:
-            self._recover_later(ending.request, left.holder)
-
-    def _arrive(self, ending: Finishing, state: str, result: Any) -> Arrival:
-        request = ending.request
-        meta = self._meta(request.id, self.encode_result(result, state), state, None, request)
-        part, barrier = part_of(request, ending.delivery), self._barrier(request.group)
-        arrival: Arrival = self._fitting(
-            meta, lambda fitting: barrier.arrive(part, self._payload(fitting))
-        )
-        return arrival
-
-    def _finish_part(self, offer: Offer, request: Any) -> bool:
-        """Store the offer and record the part in one step, if this is a header task's end."""
-        ending = _finishing.get()
-        if ending is None or ending.request is not request or not request.group:
-            return False
-        part, barrier = part_of(request, ending.delivery), self._barrier(request.group)
-        ending.arrival = barrier.finish(part, offer, self.ranks.rank_of)
-        ending.offer = offer
-        return True
-
-    def _end(self, request: Any, call: Callable[..., None], *args: Any) -> None:
-        """Run Celery's end of a task; a header task's survives a soft time limit in the middle.
-
-        The task itself has ended when the limit strikes here, and each step may be repeated.
+        The task itself has ended when the limit strikes here, and each step is idempotent.
         """
         if not (request and request.chord):
             call(*args)
             return
-        token = _finishing.set(Finishing(request))  # a context manager costs a tenth of a part
+        token = _task_end.set(TaskEnd(request))  # a context manager costs a tenth of a part
         try:
             try:
                 call(*args)
@@ -193,14 +122,99 @@ class Chords(Base):
                 logger.warning("soft time limit while a finished task returned to its chord")
                 call(*args)
         except (StoreUnavailable, BackendStoreError) as error:
-            if _comes_again():
+            if _is_redelivered():
                 raise Reject(error, requeue=True) from error
             logger.exception("a chord's part could not be returned")
             raise
         finally:
-            _finishing.reset(token)
+            _task_end.reset(token)
 
-    # -- dispatch -------------------------------------------------------------------------------
+    def finish(self, offer: Offer, request: Any) -> bool:
+        """Store the offer and its part in one step; False if no header task is ending here."""
+        end = _task_end.get()
+        if end is None or end.request is not request or not request.group:
+            return False
+        part, barrier = part_of(request, end.delivery), self._barrier(request.group)
+        end.arrival = barrier.finish(part, offer, self._backend.ranks.rank_of)
+        end.offer = offer
+        return True
+
+    def part_returns(self, request: Any, state: str, result: Any) -> None:
+        """Record the part, unless `finish` did; then settle the chord."""
+        if not request.group or not request.id:
+            return
+        end = _task_end.get()
+        if end is not None and end.request is request:
+            self._return_part(end, state, result)
+            return
+        end = TaskEnd(request)
+        token = _task_end.set(end)
+        try:
+            self._return_part(end, state, result)
+        finally:
+            _task_end.reset(token)
+
+    def _return_part(self, end: TaskEnd, state: str, result: Any) -> None:
+        request, arrival = end.request, end.arrival
+        if arrival is None:
+            arrival = end.arrival = self._arrive(end, state, result)
+        if end.chord is None:
+            if arrival.outcome is WAITING:
+                return  # as nearly every part; there is nothing to settle
+            part = part_of(request, end.delivery)
+            end.chord = self._chord(request.group, part, request.chord, offer=end.offer)
+        left = end.chord.settle(arrival)
+        if left.outcome is Outcome.HELD:
+            self._recovery.send_later(request, left.holder)
+
+    def _arrive(self, end: TaskEnd, state: str, result: Any) -> Arrival:
+        part, barrier = part_of(end.request, end.delivery), self._barrier(end.request.group)
+        arrival: Arrival = self._backend.encoded_part(
+            end.request, state, result, lambda value: barrier.arrive(part, value)
+        )
+        return arrival
+
+    # -- lost processes ---------------------------------------------------------------------------
+
+    def recover(self, group_id: str) -> None:
+        """Dispatch the chord if it is complete; its dispatcher may have been lost."""
+        part = Part(SIZE_PLACE, "recovery", new_delivery())
+        arrival = self._barrier(group_id).arrive(part, None)
+        self._chord(group_id, part, None).settle(arrival)
+
+    def succeeded_before_it_was_lost(self, request: Any) -> bool:
+        """True if a lost process had recorded this task's success; then it is finished here.
+
+        Reads the chord's parts: this is rare.  Celery reports a hard time limit twice; the second
+        time the chord may be closed and its parts removed: then the stored result decides.
+        """
+        # Only the worker's main process reports a task that is not running here.
+        if request is None or not (request.chord and request.group) or current_task() is not None:
+            return False
+        backend = self._backend
+        part, barrier = part_of(request, new_delivery()), self._barrier(request.group)
+        values = (value for *names, value in barrier.parts() if names == [part.place, part.member])
+        recorded = next(values, None)
+        if recorded is None:
+            recorded = backend.get(backend.key_of(request.id))
+            return recorded is not None and backend.ranks.rank_of(recorded) is Rank.SUCCEEDED
+        if backend.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
+            return False
+        offer = None if request.ignore_result else self._recorded_offer(request, recorded)
+        # The part arrives again, with its value: that takes over a claim of the lost delivery.
+        arrival = barrier.arrive(part, recorded)
+        if arrival.outcome is WAITING and offer is not None:
+            backend.store.offer(offer, backend.ranks.rank_of)
+        left = self._chord(request.group, part, request.chord, offer=offer).settle(arrival)
+        if left.outcome is Outcome.HELD:
+            self._recovery.send_later(request, left.holder)
+        return True
+
+    def _recorded_offer(self, request: Any, value: bytes) -> Offer:
+        backend = self._backend
+        return Offer(backend.key_of(request.id), value, Rank.SUCCEEDED, backend.times.result)
+
+    # -- barriers -----------------------------------------------------------------------------
 
     def _chord(
         self,
@@ -212,75 +226,40 @@ class Chords(Base):
         may_wait: bool | None = None,
     ) -> Chord:
         return Chord(
-            self.store,
-            self._barrier_key(group_id),
+            self._backend.store,
+            self._key(group_id),
             part,
-            self.times.chord,
-            lambda gathered: self._dispatch(gathered, body),
-            rank_of=self.ranks.rank_of,
+            self._backend.times.chord,
+            lambda gathered: self._dispatcher.dispatch(gathered, body),
+            rank_of=self._backend.ranks.rank_of,
             offer=offer,
             may_wait=current_task() is not None if may_wait is None else may_wait,
         )
 
-    def _dispatch(self, gathered: Gathered, body: Any) -> None:
-        """Publish the body with the values of the parts, or run the error path."""
-        known = payload.decode(self.app, gathered.payload)
-        body = maybe_signature(body or known.body, app=self.app)
-        if body is None:
-            raise StoreError("the chord is complete, but its body has expired")
-        try:
-            values = self._values(gathered, known)
-            try:
-                publish(self.app, body.delay, values)
-            except SoftTimeLimitExceeded:
-                raise
-            except Exception as error:
-                raise ChordError(f"Callback error: {error!r}") from error
-        except ChordError as error:
-            logger.exception("chord of %s failed", body.id)
-            self.chord_error_from_stack(body, error)
-
-    def _values(self, gathered: Gathered, known: payload.Payload) -> list[Any]:
-        """The body's argument.  `ChordError` for the first part that failed, in header order."""
-        if gathered.missing:
-            raise ChordError(f"{gathered.missing} parts of the chord have expired")
-        parts = sorted(gathered.parts)
-        values: list[Any] = []
-        for start in range(0, len(parts), AT_ONCE):
-            some = parts[start : start + AT_ONCE]
-            found = self.successes([record for _, _, record in some])
-            values += [self._value(*part) for part in some] if found is None else found
-        return payload.arranged(known.header, parts, values)
-
-    def _value(self, _: int, member: str, record: bytes) -> Any:
-        meta = self.decode_result(record)
-        if meta["status"] in states.PROPAGATE_STATES:
-            error = meta["result"]
-            raise ChordError(f"Dependency {member} raised {error!r}") from error
-        return meta["result"]
-
-    # -- names ----------------------------------------------------------------------------------
-
     def _barrier(self, group_id: str) -> Barrier:
-        return self.store.barrier(self._barrier_key(group_id), self.times.chord.ttl)
+        backend = self._backend
+        barrier: Barrier = backend.store.barrier(self._key(group_id), backend.times.chord.ttl)
+        return barrier
 
-    def _barrier_key(self, group_id: str) -> str:
+    def _key(self, group_id: str) -> str:
         if type(group_id) is str and group_id:
-            return self.chord_prefix + group_id
-        return text(self.get_key_for_chord(group_id))
+            return str(self._backend.chord_prefix) + group_id
+        key = self._backend.get_key_for_chord(group_id)
+        return key.decode() if isinstance(key, bytes) else str(key)
 
 
-def _comes_again() -> bool:
-    """True with late acknowledgement: a part that was rejected is delivered once more."""
+def part_of(request: Any, delivery: str) -> Part:
+    """The part of a header task's request."""
+    index = getattr(request, "group_index", None)
+    return Part(NO_INDEX if index is None else int(index), request.id, delivery)
+
+
+def new_delivery() -> str:
+    """A fresh random id for one run of a message."""
+    return os.urandom(16).hex()
+
+
+def _is_redelivered() -> bool:
+    """True with late acknowledgement: a rejected part is delivered again."""
     task = current_task()
     return task is not None and bool(task.acks_late)
-
-
-@contextmanager
-def _end_of(request: Any) -> Iterator[Finishing]:
-    ending = Finishing(request)
-    token = _finishing.set(ending)
-    try:
-        yield ending
-    finally:
-        _finishing.reset(token)

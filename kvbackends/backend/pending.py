@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from kvbackends.backend.base import Base
+from kvbackends.backend.results import Results
 
 Meta = dict[str, Any]
 
 
-class Pending(Base):
+class Pending(Results):
     """Who asks for which id, weakly, and telling them."""
 
     def _prepare_pending(self) -> None:

@@ -1,4 +1,4 @@
-"""What of a stored result the contract needs to know: its rank, whether it is final, its facets."""
+"""The rank of a record, from its state or its first bytes, and its facets."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,18 +8,17 @@ from celery import states
 
 from kvbackends.contract.records import Rank
 
-_RANKS = {
+RANKS: Mapping[str, Rank] = {
     states.SUCCESS: Rank.SUCCEEDED,
     states.FAILURE: Rank.FAILED,
     states.REVOKED: Rank.FAILED,
 }
-
-_UNREADY = Rank.UNREADY
+"""Of the final states; every other state is unready."""
 
 HEAD = 64
 """Bytes that tell the state: Celery's records begin with it in JSON, pickle and msgpack."""
 
-FINAL_JSON = tuple(b'{"status": "%s"' % state.encode() for state in _RANKS)
+FINAL_JSON = tuple(b'{"status": "%s"' % state.encode() for state in RANKS)
 """How nearly every final record begins."""
 
 _SUCCESS_JSON = b'{"status": "SUCCESS"'
@@ -39,11 +38,11 @@ Decode = Callable[[bytes], Mapping[str, Any]]
 
 def rank_of_state(state: str) -> Rank:
     """How final a state is; custom states are not."""
-    return _RANKS.get(state) or _UNREADY
+    return RANKS.get(state, Rank.UNREADY)
 
 
 def state_in_head(payload: bytes) -> str | None:
-    """The state of an encoded record, read from its first bytes; None if they do not tell."""
+    """The state of an encoded record, read from its first bytes; None if it is not there."""
     head = payload[:HEAD]
     match = _STATE.match(head)
     if match is None:
@@ -56,15 +55,15 @@ def state_in_head(payload: bytes) -> str | None:
 
 
 def is_settled(told: bytes) -> bool:
-    """True if what a notification brings is a success as it is stored: a success yields to nothing.
+    """True if a notification's value is a plain success, which nothing replaces.
 
-    What a layer has changed (compressed, in chunks) does not begin like this, and is read.
+    A value that a layer has changed (compressed, in chunks) does not begin like this.
     """
     return told.startswith(_SUCCESS_JSON)
 
 
 class Ranks:
-    """Ranks stored bytes.  `decode` is asked only where the head does not tell (gzip, YAML)."""
+    """Ranks stored bytes; `decode` is called only where the head has no state (gzip, YAML)."""
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
@@ -75,7 +74,7 @@ class Ranks:
         return Rank.UNREADY if state is None else rank_of_state(state)
 
     def is_final(self, payload: bytes) -> bool:
-        """True if a wait for it is over; whoever decodes a broken record learns what is wrong."""
+        """True if the record ends a wait; one that cannot be decoded does: its reader gets the error."""
         if payload.startswith(FINAL_JSON):
             return True
         state = self._state(payload)
@@ -89,7 +88,7 @@ class Ranks:
 
 
 def facets(meta: Mapping[str, Any], request: Any) -> dict[str, str]:
-    """What a result can be found by, where the store can find."""
+    """The properties by which `Store.find` finds a result."""
     found = {
         "state": meta["status"],
         "task": getattr(request, "task", None),

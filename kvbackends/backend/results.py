@@ -1,7 +1,6 @@
-"""Storing one result: encoded once, ranked, in one step."""
+"""The records of results: encoded once, and written by rank in one step."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cached_property
@@ -9,12 +8,18 @@ from typing import Any, TypeVar
 
 from celery import states
 
-from kvbackends.backend.base import Base, text
+from kvbackends.backend.chords import Chords
 from kvbackends.backend.compat import (
     BackendGetMetaError,
     BackendStoreError,
+    CeleryBackend,
     EncodeError,
     current_task,
+    may_be_eager,
+)
+from kvbackends.backend.encoding import (
+    AT_ONCE,
+    Clock,
     json_object,
     json_objects,
     json_record,
@@ -22,22 +27,20 @@ from kvbackends.backend.compat import (
     json_text,
     kombu_reads_json,
     kombu_writes_json,
-    may_be_eager,
 )
-from kvbackends.backend.ranks import facets, rank_of_state
-from kvbackends.backend.times import Clock
+from kvbackends.backend.ranks import RANKS, Ranks, facets
+from kvbackends.backend.times import Times
 from kvbackends.contract.records import Offer, Rank
+from kvbackends.contract.store import Store
 from kvbackends.errors import StoreUnavailable, ValueTooLarge
 
 T = TypeVar("T")
 
 prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetched", default=None)
-"""Records that were read a moment ago, for Celery's code that asks for each one again."""
+"""Records that were just read in one batch, for Celery's code that asks for each one singly."""
 
-AT_ONCE = 100
-"""Records that are decoded at once: fewer than those after which Python looks for cycles."""
 _SHORTER = (1000, 100)
-"""Characters that a shortened message keeps, and a shortened traceback; one after the other."""
+"""Characters that a shortened message and traceback keep: the first try, and the last."""
 _PARTS = 10
 """Arguments of an exception that a shortened message keeps."""
 
@@ -50,10 +53,39 @@ class ResultTooLarge(EncodeError, ValueTooLarge):
     """
 
 
-class Results(Base):
-    """How a record is written and read."""
+class Results(CeleryBackend):
+    """Writes and reads records.
 
+    A header task's record is written together with its part: `Chords.finish` is asked first.
+    """
+
+    store: Store
+    chords: Chords
+    times: Times
+    ranks: Ranks
+    has_facets: bool
+    extended: bool
+    task_prefix: str
+    _pending_results: Any
     _eagerness: tuple[Any, Callable[[], bool]] = (None, lambda: True)
+
+    # -- keys ---------------------------------------------------------------------------------
+
+    def key_of(self, task_id: str | bytes) -> str:
+        """The text of Celery's `get_key_for_task`."""
+        if type(task_id) is str and task_id:
+            return self.task_prefix + task_id
+        return text(self.get_key_for_task(task_id))
+
+    def keys_of(self, task_ids: Iterable[Any]) -> dict[str, Any]:
+        """The ids by their keys; each key once."""
+        prefix = self.task_prefix
+        return {
+            prefix + each if type(each) is str and each else self.key_of(each): each
+            for each in task_ids
+        }
+
+    # -- writing ------------------------------------------------------------------------------
 
     def store_result(
         self,
@@ -64,7 +96,7 @@ class Results(Base):
         request: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Celery's, without its retries, which are the retry layer's: they cost a tenth of it."""
+        """Encode and store; without Celery's retries, which the retry layer replaces."""
         result = self.encode_result(result, state)
         self._store_result(task_id, result, state, traceback, request=request, **kwargs)
         return result
@@ -78,13 +110,13 @@ class Results(Base):
         request: Any = None,
         **_: Any,
     ) -> Any:
-        """Called by `store_result` with an encoded result."""
+        """Store an encoded result."""
         meta = self._meta(task_id, result, state, traceback, request)
         try:
             try:
                 self._write(meta, request)
             except (ValueTooLarge, EncodeError) as error:
-                self._refitted(meta, lambda fitting: self._write(fitting, request), error)
+                refitted(meta, lambda fitting: self._write(fitting, request), error)
         except StoreUnavailable as error:
             raise BackendStoreError(str(error), state=state, task_id=task_id) from error
         return result
@@ -92,9 +124,9 @@ class Results(Base):
     def _meta(
         self, task_id: str, result: Any, state: str, traceback: Any, request: Any
     ) -> dict[str, Any]:
-        """The record, as Celery writes it; tests compare it with Celery's own.
+        """The record, as Celery builds it (tests compare the two).
 
-        Celery builds it too, but looks up settings each time, which costs as much as storing it.
+        Celery looks up settings for each record, which costs as much as storing it.
         """
         meta: dict[str, Any]
         if self.extended:
@@ -117,42 +149,32 @@ class Results(Base):
 
     @cached_property
     def _clock(self) -> Clock:
-        """In the app's time zone, which it looks up each time."""
+        """In the app's time zone, which Celery looks up each time."""
         return Clock(self.app.timezone)
 
-    def _fitting(self, meta: dict[str, Any], use: Callable[[dict[str, Any]], T]) -> T:
-        """What `use` makes of the record; that of a failure is shortened where it does not fit."""
+    def encoded_part(self, request: Any, state: str, result: Any, use: Callable[[bytes], T]) -> T:
+        """`use` of a task's encoded record; a failure is shortened if `use` refuses its size."""
+        meta = self._meta(request.id, self.encode_result(result, state), state, None, request)
         try:
-            return use(meta)
+            return use(self._payload(meta))
         except (ValueTooLarge, EncodeError) as error:
-            return self._refitted(meta, use, error)
-
-    def _refitted(
-        self, meta: dict[str, Any], use: Callable[[dict[str, Any]], T], error: Exception
-    ) -> T:
-        """The record was refused with this error."""
-        if rank_of_state(meta["status"]) is not Rank.FAILED:
-            raise as_encode_error(error) from error
-        for longest in _SHORTER[:-1]:
-            with suppress(ValueTooLarge):
-                return use(shortened(meta, longest))
-        return use(shortened(meta, _SHORTER[-1]))
+            return refitted(meta, lambda fitting: use(self._payload(fitting)), error)
 
     def _write(self, meta: dict[str, Any], request: Any) -> None:
         offer = self._offer_of(meta, request)
-        if not self._finish_part(offer, request):
+        if not self.chords.finish(offer, request):
             self.store.offer(offer, self.ranks.rank_of)
 
     def _offer_of(self, meta: dict[str, Any], request: Any) -> Offer:
-        state = meta["status"]
+        state, task_id = meta["status"], meta["task_id"]
         return Offer(  # by position, which costs half
-            self.key_of(meta["task_id"]),
+            self.task_prefix + task_id if task_id else self.key_of(task_id),
             self._payload(meta),
-            rank_of_state(state),
-            self.times.of_state(state),
+            RANKS.get(state, Rank.UNREADY),
+            self.times.failure if state == states.FAILURE else self.times.result,
             facets(meta, request) if self.has_facets else {},
-            # Not RETRY: it is the last that its task stores, so its answer would be waited for
-            # just as long.  Not other states: who stores them may go on to tell somebody to look.
+            # Only STARTED.  RETRY is the last record of its run, so waiting for the answer later
+            # costs as much; another process may be told to read a custom state right afterwards.
             state == states.STARTED and current_task() is not None,
         )
 
@@ -165,11 +187,11 @@ class Results(Base):
         return encoded.encode() if isinstance(encoded, str) else bytes(encoded)
 
     def encode(self, data: Any) -> Any:
-        """As Celery does; JSON is encoded at once."""
+        """As Celery does; JSON without kombu's detours."""
         if self._writes_json():
             try:
                 return json_text(data)
-            except Exception:  # noqa: BLE001 - Celery says what is wrong
+            except Exception:  # noqa: BLE001 - Celery raises the right error
                 return super().encode(data)
         return super().encode(data)
 
@@ -177,13 +199,15 @@ class Results(Base):
         compressed = getattr(self, "compression", None)  # Celery 5.6 has none
         return self.serializer == "json" and not compressed and kombu_writes_json()
 
+    # -- reading ------------------------------------------------------------------------------
+
     def decode(self, payload: Any) -> Any:
-        """As Celery does; JSON is decoded at once, since what leads there costs as much again."""
+        """As Celery does; JSON without kombu's detours, which cost as much again."""
         value = json_object(payload) if self._reads_json() else None
         return super().decode(payload) if value is None else value
 
     def decoded(self, payloads: Sequence[bytes]) -> Iterator[Any]:
-        """`decode_result` for many records, some at once; one by one where one is odd."""
+        """`decode_result` of many records, `AT_ONCE` at a time where all are plain."""
         reads_json, exceptions = self._reads_json(), self.EXCEPTION_STATES
         for start in range(0, len(payloads), AT_ONCE):
             some = payloads[start : start + AT_ONCE]
@@ -195,7 +219,7 @@ class Results(Base):
                 yield self.meta_from_decoded(meta) if meta["status"] in exceptions else meta
 
     def successes(self, payloads: Sequence[bytes]) -> list[Any] | None:
-        """The results of many records that are successes in JSON; None: look at each."""
+        """The results of records that are all successes in plain JSON; else None."""
         return json_successes(payloads) if self._reads_json() else None
 
     def _reads_json(self) -> bool:
@@ -209,7 +233,7 @@ class Results(Base):
         )
 
     def _ensure_not_eager(self) -> None:
-        """Warn as Celery does, which looks up the setting each time."""
+        """Warn as Celery does, without its look-up of the setting."""
         conf = self.app.conf
         known, may_be = self._eagerness
         if known is not conf:
@@ -229,9 +253,24 @@ class Results(Base):
         return dict(PENDING) if entry is None else self.decode_result(entry.value)
 
 
-def as_encode_error(error: Exception) -> Exception:
-    """The same error, as one that Celery knows."""
-    return error if isinstance(error, EncodeError) else ResultTooLarge(str(error))
+def text(key: str | bytes) -> str:
+    """A key as text; Celery's own keys are bytes."""
+    if type(key) is str:
+        return key
+    return key.decode() if isinstance(key, bytes) else str(key)
+
+
+def refitted(meta: dict[str, Any], use: Callable[[dict[str, Any]], T], error: Exception) -> T:
+    """`use` of a shorter record of a failure, after `use` refused the whole one with `error`.
+
+    For a success raises `error` as an `EncodeError`, which Celery knows.
+    """
+    if RANKS.get(meta["status"]) is not Rank.FAILED:
+        raise error if isinstance(error, EncodeError) else ResultTooLarge(str(error)) from error
+    for longest in _SHORTER[:-1]:
+        with suppress(ValueTooLarge):
+            return use(shortened(meta, longest))
+    return use(shortened(meta, _SHORTER[-1]))
 
 
 def shortened(meta: dict[str, Any], longest: int) -> dict[str, Any]:
@@ -251,11 +290,6 @@ def shortened(meta: dict[str, Any], longest: int) -> dict[str, Any]:
 def cut(text: str, longest: int) -> str:
     """The beginning of a long text."""
     return text if len(text) <= longest else f"{text[:longest]} …"
-
-
-def new_delivery() -> str:
-    """A fresh random id for one run of a message."""
-    return os.urandom(16).hex()
 
 
 PENDING = {"status": states.PENDING, "result": None}

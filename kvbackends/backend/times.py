@@ -1,7 +1,6 @@
-"""How long things live, from Celery's settings; everything in seconds."""
+"""How long records and chords are kept, from Celery's settings; in seconds."""
 
-from datetime import datetime, timedelta, tzinfo
-from time import time_ns
+from datetime import timedelta
 from typing import Any
 
 from celery import states
@@ -9,7 +8,7 @@ from celery import states
 from kvbackends.protocol.chord import Terms
 
 CHORD_WITHOUT_EXPIRY = 30 * 86400.0
-"""Chord bookkeeping is never kept for ever, also where results are."""
+"""A barrier is never kept for ever, also where results are."""
 SHORTEST_TOMBSTONE = 3600.0
 
 
@@ -20,28 +19,8 @@ def seconds(value: Any) -> float | None:
     return float(value) if value else None
 
 
-class Clock:
-    """Tells the time as text."""
-
-    def __init__(self, timezone: tzinfo) -> None:
-        self._timezone = timezone
-        self._spelled = ("", "", "")
-        """A second, and what stands before and behind its fraction."""
-
-    def __call__(self) -> str:
-        """As `datetime.isoformat`, which costs a tenth of a store, and differs by the fraction."""
-        now = str(time_ns())
-        second, fraction = now[:-9], now[-9:-3]
-        known, before, behind = self._spelled
-        if second != known:
-            whole = datetime.fromtimestamp(int(second), self._timezone)
-            before, _, behind = whole.isoformat(timespec="milliseconds").partition(".000")
-            self._spelled = second, before, behind
-        return before + behind if fraction == "000000" else f"{before}.{fraction}{behind}"
-
-
 class Times:
-    """The settings of one backend."""
+    """The times to live of one backend: of results, of failures, and of chords."""
 
     def __init__(self, conf: Any, expires: Any, claim_lease: float) -> None:
         self.result = seconds(expires)

@@ -8,12 +8,11 @@ from typing import Any
 
 from celery import states
 
-from kvbackends.backend.base import text
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.members import is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.pending import Meta, Pending
 from kvbackends.backend.ranks import FINAL_JSON, is_settled
-from kvbackends.backend.results import PENDING, prefetched
+from kvbackends.backend.results import PENDING, prefetched, text
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.process import PerProcess
 from kvbackends.errors import StoreUnavailable
@@ -39,7 +38,6 @@ class Waits(Pending):
             abandon=Hub.abandon,
         )
         self._prepare_pending()
-        self._recoveries_asked: dict[tuple[str, str], None] = {}
 
     # -- waiting --------------------------------------------------------------------------------
 

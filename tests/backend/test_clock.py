@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kvbackends.backend.times import Clock
+from kvbackends.backend.encoding import Clock
 
 SECOND = 10**9
 ZONES = [UTC, timezone(timedelta(hours=-3, minutes=-30)), ZoneInfo("Europe/Berlin")]

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kombu.utils import json as kombu_json
 
-from kvbackends.backend import compat
-from kvbackends.backend.compat import json_object, json_objects, json_successes
+from kvbackends.backend import encoding
+from kvbackends.backend.encoding import json_object, json_objects, json_successes
 
 BLANKS = st.sampled_from(["", "", "", " ", "\n\t "])
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
@@ -134,7 +134,7 @@ def test_any_bytes(data):
 
 @pytest.mark.parametrize("record", [{"a": 2**70, "b": [1.5, None, {"ü": "😀\n"}]}, {}])
 def test_what_json_has_is_for_the_fast_decoder(record, monkeypatch):
-    monkeypatch.setattr(compat, "_hooked_object", None)
+    monkeypatch.setattr(encoding, "_hooked_object", None)
     assert json_object(kombu_json.dumps(record).encode()) == record
 
 

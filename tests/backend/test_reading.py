@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed, DecodeError
 
-from kvbackends.backend.compat import json_object, json_objects
+from kvbackends.backend.encoding import json_object, json_objects
 from kvbackends.backend.ranks import FINAL_JSON, Ranks
 from tests.backend.test_decoding import PLAIN, SPECIAL
 from tests.backend.versions import needs_57
