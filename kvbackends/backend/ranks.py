@@ -74,7 +74,7 @@ class Ranks:
         return Rank.UNREADY if state is None else rank_of_state(state)
 
     def is_final(self, payload: bytes) -> bool:
-        """True if the record ends a wait; one that cannot be decoded does: its reader gets the error."""
+        """True if the record ends a wait; so does an unreadable one: its reader gets the error."""
         if payload.startswith(FINAL_JSON):
             return True
         state = self._state(payload)

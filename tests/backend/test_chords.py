@@ -15,7 +15,7 @@ from celery.exceptions import (
 )
 
 from kvbackends import StoreUnavailable
-from kvbackends.backend import payload as about
+from kvbackends.backend import payload
 from kvbackends.backend.chords import _opened
 from tests.backend.stores import LARGEST, new_url, wrap
 from tests.backend.tasks import Boom
@@ -409,7 +409,7 @@ class TestFailures:
 
     def test_the_later_steps_of_a_failed_chain_fail_but_inner_headers_do_not(self, app):
         """Header tasks of a chord that never starts have no chord to return to."""
-        from kvbackends.backend.failures import tasks_of
+        from kvbackends.backend.signatures import tasks_of
 
         echo = app.tasks["echo"]
         inner = chord([echo.s(1), chain(echo.s(2), echo.s(3))], echo.s(4))
@@ -681,8 +681,8 @@ class TestAbout:
     def test_body_and_header_come_back(self, memory_app):
         echo = memory_app.tasks["echo"]
         nested = group(echo.s(1), chain(echo.s(2), group(echo.s(3), echo.s(4)))).freeze()
-        kept = about.decode(
-            memory_app, about.encode(memory_app, echo.s(9).set(task_id="b"), nested.results)
+        kept = payload.decode(
+            memory_app, payload.encode(memory_app, echo.s(9).set(task_id="b"), nested.results)
         )
         assert kept.body["options"]["task_id"] == "b"
         first, second = nested.results
@@ -690,8 +690,8 @@ class TestAbout:
 
     def test_an_unencodable_body_is_left_out(self, memory_app, caplog):
         echo = memory_app.tasks["echo"]
-        kept = about.encode(memory_app, echo.s(object()), [memory_app.AsyncResult("a")])
-        assert about.decode(memory_app, kept) == about.About(None, ["a"])
+        kept = payload.encode(memory_app, echo.s(object()), [memory_app.AsyncResult("a")])
+        assert payload.decode(memory_app, kept) == payload.Payload(None, ["a"])
         assert "cannot be encoded" in caplog.text
 
     def test_a_lazy_header_is_not_exhausted(self, memory_app):
@@ -701,11 +701,11 @@ class TestAbout:
             raise AssertionError("looked at")
             yield
 
-        kept = about.encode(memory_app, memory_app.tasks["echo"].s(), LazyTasks(never()))
-        assert about.decode(memory_app, kept).header is None
+        kept = payload.encode(memory_app, memory_app.tasks["echo"].s(), LazyTasks(never()))
+        assert payload.decode(memory_app, kept).header is None
 
     def test_nothing_kept_is_nothing(self, memory_app):
-        assert about.decode(memory_app, b"") == about.About()
+        assert payload.decode(memory_app, b"") == payload.Payload()
 
     @pytest.mark.parametrize("serializer", ["json", "pickle", "msgpack"])
     def test_every_task_serializer(self, make_app, serializer):
@@ -724,8 +724,8 @@ class TestAbout:
                 memory_app.GroupResult("i", []),
             ],
         )
-        assert list(about.leaves(result)) == ["a", "b"]
-        assert list(about.leaves(memory_app.AsyncResult("z"))) == ["z"]
+        assert list(payload.leaves(result)) == ["a", "b"]
+        assert list(payload.leaves(memory_app.AsyncResult("z"))) == ["z"]
 
 
 class TestArranged:
@@ -754,7 +754,7 @@ class TestArranged:
     )
     def test_values_follow_the_header(self, header, values, expected):
         parts = [(*key, values[key]) for key in sorted(values)]
-        assert about.arranged(header, parts, [value for _, _, value in parts]) == expected
+        assert payload.arranged(header, parts, [value for _, _, value in parts]) == expected
 
 
 class Strikes:

@@ -115,6 +115,6 @@ def test_a_state_of_ones_own_is_no_failure(memory_app):
     backend = memory_app.backend
     metas = [backend._meta("t", 1, state, None, None) for state in (states.SUCCESS, "MINE")]
     records = [(place, "t", backend._payload(meta)) for place, meta in enumerate(metas)]
-    assert [backend._value(*each) for each in records] == [1, 1]
+    assert [backend.chords._dispatcher._value(*each) for each in records] == [1, 1]
     assert backend.successes([records[0][2]]) == [1]
     assert backend.successes([each for _, _, each in records]) is None
