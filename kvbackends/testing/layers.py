@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
+from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import Entry
 from kvbackends.contract.store import Store
 from kvbackends.layers.layer import Layer
@@ -26,7 +27,9 @@ class Wrapped(Layer):
         return operation()
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        """The native operation, through `call`."""
+        """The native operation, or each operation of a native barrier, through `call`."""
+        if name == "barrier":
+            return lambda *args: _Wrapped(operation(*args), self.call)
         return lambda *args: self.call(name, lambda: operation(*args))
 
     def ping(self) -> None:
@@ -52,6 +55,31 @@ class Wrapped(Layer):
         return self.call(
             "compare_and_set", lambda: self.inner.compare_and_set(key, value, version, ttl), key
         )
+
+
+def _through_call(name: str) -> Callable[..., Any]:
+    def operation(barrier: "_Wrapped", *args: Any) -> Any:
+        return barrier.call(name, lambda: getattr(barrier.inner, name)(*args))
+
+    return operation
+
+
+class _Wrapped(Barrier):
+    """A barrier whose operations pass `call`; making it does not, because it is no request."""
+
+    def __init__(self, inner: Barrier, call: Callable[..., Any]) -> None:
+        super().__init__(inner.name, inner.ttl)
+        self.inner = inner
+        self.call = call
+
+    open = _through_call("open")
+    expect = _through_call("expect")
+    expect_more = _through_call("expect_more")
+    arrive = _through_call("arrive")
+    finish = _through_call("finish")
+    parts = _through_call("parts")
+    renew = _through_call("renew")
+    close = _through_call("close")
 
 
 class Counting(Wrapped):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from kvbackends.contract import Store
 from kvbackends.testing.registry import Check
+from kvbackends.testing.tools import TTL
 
 Ripening = Iterator[float]
 """What such a check is: it yields a ttl, and goes on when a key with that ttl must be gone."""
@@ -47,8 +48,11 @@ class Orchard:
 
     def _begin(self, check: Check) -> _Begun:
         names = inspect.signature(check.function).parameters
-        given = {name: f"kvt-{name}-{uuid.uuid4().hex}" for name in names if name != "self"}
-        rest = check.function(**given | {"self": None, "store": self._store})
+        given: dict[str, object] = {name: f"kvt-{name}-{uuid.uuid4().hex}" for name in names}
+        given |= {"self": None, "store": self._store}
+        if "barrier" in names:
+            given["barrier"] = self._store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
+        rest = check.function(**{name: given[name] for name in names})
         try:
             return _Begun(rest, self._ripe(next(rest)), None)
         except Exception as error:  # noqa: BLE001 - the check's own, raised when it is its turn

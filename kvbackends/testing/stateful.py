@@ -145,9 +145,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(s=STORES)
     def open_barrier(self, s: int) -> None:
         """A new run."""
-        name = self.at("barrier", "b")
-        self.stores[s].open_barrier(name, b"about", TTL)
-        assert self.stores[s].expect(publisher(name), SIZE, TTL).outcome is Outcome.WAITING
+        barrier = self.stores[s].barrier(self.at("barrier", "b"), TTL)
+        barrier.open(b"payload")
+        assert barrier.expect(publisher(), SIZE).outcome is Outcome.WAITING
         self.parts, self.is_open, self.is_closed = {}, True, False
 
     @rule(s=STORES, place=st.integers(0, SIZE - 1))
@@ -156,16 +156,18 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.is_open:
             return
         name = self.at("barrier", "b")
-        part = Part(name, place, f"task-{place}", f"{name}-{place}-{len(self.parts)}")
+        barrier = self.stores[s].barrier(name, TTL)
+        part = Part(place, f"task-{place}", f"{name}-{place}-{len(self.parts)}")
         self.parts.setdefault(place, value_of(part))
-        outcome = self.stores[s].arrive(part, value_of(part), TTL).outcome
+        outcome = barrier.arrive(part, value_of(part)).outcome
         if self.is_closed:
             assert outcome is Outcome.CLOSED
         elif len(self.parts) < SIZE:
             assert outcome is Outcome.WAITING
         else:
             assert outcome is Outcome.CLAIMED
-            found = {place: value for place, _, value in self.stores[1 - s].parts(name)}
+            other = self.stores[1 - s].barrier(name, TTL)
+            found = {place: value for place, _, value in other.parts()}
             assert found == self.parts
-            self.stores[s].close_barrier(part, TTL, None, rank_of)
+            barrier.close(part, None, rank_of)
             self.is_closed = True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 
-from kvbackends.contract import Feature, Store, StoreURL, Subscription
+from kvbackends.contract import Barrier, Feature, Store, StoreURL, Subscription
 from kvbackends.contract.store import ACCELERABLE
 from kvbackends.testing.connections import Connections
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from kvbackends.testing.plugin import longest
 from kvbackends.testing.registry import Check, checks
 from kvbackends.testing.ripening import Orchard, ripens
-from kvbackends.testing.tools import Opener
+from kvbackends.testing.tools import TTL, Opener
 
 NATIVE, DERIVED = "native", "derived"
 LACKING = "lacking: "
@@ -187,9 +187,9 @@ class StoreSuite:
             yield app
 
     @pytest.fixture
-    def barrier(self) -> str:
+    def barrier(self, store: Store) -> Barrier:
         """A barrier that no other test uses."""
-        return f"kvt-barrier-{uuid.uuid4().hex}"
+        return store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
 
 
 BY_METHOD = {check.method: check for check in checks()}

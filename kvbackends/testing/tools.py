@@ -14,7 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from kvbackends.contract import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank, Store, Subscription
+from kvbackends.contract import (
+    SIZE_PLACE,
+    Arrival,
+    Barrier,
+    Offer,
+    Outcome,
+    Part,
+    Rank,
+    Store,
+    Subscription,
+)
 
 T = TypeVar("T")
 Opener = Callable[[], Store]
@@ -88,14 +98,14 @@ def delivery() -> str:
     return f"d{_process}-{os.getpid()}-{next(_deliveries)}"
 
 
-def part(barrier: str, place: int, member: str = "", run: str = "") -> Part:
+def part(place: int, member: str = "", run: str = "") -> Part:
     """The part at `place`, brought by a delivery of its own unless `run` names one."""
-    return Part(barrier, place, member or f"task-{place}", run or delivery())
+    return Part(place, member or f"task-{place}", run or delivery())
 
 
-def publisher(barrier: str, run: str = "") -> Part:
-    """Who tells the size."""
-    return part(barrier, SIZE_PLACE, "size", run)
+def publisher(run: str = "") -> Part:
+    """The part that brings the size."""
+    return part(SIZE_PLACE, "size", run)
 
 
 def rank_of(value: bytes) -> Rank:
@@ -113,37 +123,37 @@ def value_of(each: Part) -> bytes:
     return f"{each.place}:{each.member}".encode()
 
 
-def arrive(store: Store, each: Part, evict: str | None = None) -> Arrival:
+def arrive(barrier: Barrier, each: Part, evict: str | None = None) -> Arrival:
     """The part arrives with its value."""
-    return store.arrive(each, value_of(each), TTL, evict)
+    return barrier.arrive(each, value_of(each), evict)
 
 
-def gathered(store: Store, barrier: str) -> dict[tuple[int, str], bytes]:
-    """What `parts` yields; each part once."""
-    listed = [((place, member), value) for place, member, value in store.parts(barrier)]
+def gathered(barrier: Barrier) -> dict[tuple[int, str], bytes]:
+    """The values that `parts` yields, by place and member; each part once."""
+    listed = [((place, member), value) for place, member, value in barrier.parts()]
     assert len(dict(listed)) == len(listed), "a part is yielded twice"
     return dict(listed)
 
 
-def begin(store: Store, barrier: str, size: int) -> None:
-    """Open a barrier and tell its size."""
-    store.open_barrier(barrier, b"about", TTL)
-    assert store.expect(publisher(barrier), size, TTL).outcome is WAITING
+def begin(barrier: Barrier, size: int) -> None:
+    """Open a barrier and set its size."""
+    barrier.open(b"payload")
+    assert barrier.expect(publisher(), size).outcome is WAITING
 
 
-def complete(store: Store, barrier: str, size: int = 2) -> Part:
-    """A barrier with every part in; the part that holds the claim."""
-    begin(store, barrier, size)
+def complete(barrier: Barrier, size: int = 2) -> Part:
+    """Open a barrier and bring every part; the part that holds the claim."""
+    begin(barrier, size)
     for place in range(size - 1):
-        assert arrive(store, part(barrier, place)).outcome is WAITING
-    last = part(barrier, size - 1)
-    assert arrive(store, last).outcome is CLAIMED
+        assert arrive(barrier, part(place)).outcome is WAITING
+    last = part(size - 1)
+    assert arrive(barrier, last).outcome is CLAIMED
     return last
 
 
-def close(store: Store, each: Part) -> None:
-    """The dispatch is done."""
-    store.close_barrier(each, TTL, None, rank_of)
+def close(barrier: Barrier, each: Part) -> None:
+    """Close the barrier after the dispatch, without a result."""
+    barrier.close(each, None, rank_of)
 
 
 # -- waiting, threads, children -------------------------------------------------------------

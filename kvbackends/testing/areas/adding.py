@@ -2,7 +2,7 @@
 
 import json
 
-from kvbackends.contract import Store
+from kvbackends.contract import Barrier, Store
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.ripening import Ripening
@@ -34,115 +34,116 @@ class Adding(Area):
     area = "adding"
     rule = "adding"
 
-    def waits_for_the_added(self, store: Store, barrier: str) -> None:
+    def waits_for_the_added(self, barrier: Barrier) -> None:
         """A part that was added has to arrive as well."""
-        begin(store, barrier, 2)
-        adder = part(barrier, 0)
-        store.expect_more(adder, 0, "added", TTL)
-        assert arrive(store, adder).outcome is WAITING
-        assert arrive(store, part(barrier, 1)).outcome is WAITING
-        answer = arrive(store, part(barrier, 0, "added"))
+        begin(barrier, 2)
+        adder = part(0)
+        barrier.expect_more(adder, 0, "added")
+        assert arrive(barrier, adder).outcome is WAITING
+        assert arrive(barrier, part(1)).outcome is WAITING
+        answer = arrive(barrier, part(0, "added"))
         assert (answer.outcome, answer.parts) == (CLAIMED, 3)
-        assert set(gathered(store, barrier)) == {(0, "task-0"), (1, "task-1"), (0, "added")}
+        assert set(gathered(barrier)) == {(0, "task-0"), (1, "task-1"), (0, "added")}
 
-    def added_arrives_first(self, store: Store, barrier: str) -> None:
+    def added_arrives_first(self, barrier: Barrier) -> None:
         """The added part may arrive before its adder; it does not stand for a header task."""
-        begin(store, barrier, 2)
-        adder = part(barrier, 0)
-        store.expect_more(adder, 0, "added", TTL)
-        assert arrive(store, part(barrier, 0, "added")).outcome is WAITING
-        assert arrive(store, part(barrier, 1)).outcome is WAITING
-        assert arrive(store, adder).outcome is CLAIMED
+        begin(barrier, 2)
+        adder = part(0)
+        barrier.expect_more(adder, 0, "added")
+        assert arrive(barrier, part(0, "added")).outcome is WAITING
+        assert arrive(barrier, part(1)).outcome is WAITING
+        assert arrive(barrier, adder).outcome is CLAIMED
 
-    def idempotent(self, store: Store, barrier: str) -> None:
+    def idempotent(self, barrier: Barrier) -> None:
         """The same member of the same slot is expected once, however often that is said."""
-        begin(store, barrier, 1)
+        begin(barrier, 1)
         for _ in range(3):
-            store.expect_more(part(barrier, 0), 0, "added", TTL)
-        arrive(store, part(barrier, 0))
-        assert arrive(store, part(barrier, 0, "added")).outcome is CLAIMED
+            barrier.expect_more(part(0), 0, "added")
+        arrive(barrier, part(0))
+        assert arrive(barrier, part(0, "added")).outcome is CLAIMED
 
-    def any_member_fills_the_slot(self, store: Store, barrier: str) -> None:
+    def any_member_fills_the_slot(self, barrier: Barrier) -> None:
         """An adder that ran twice named two members: one of them is enough, and one is yielded."""
-        begin(store, barrier, 1)
-        store.expect_more(part(barrier, 0), 0, "first run", TTL)
-        store.expect_more(part(barrier, 0), 0, "second run", TTL)
-        arrive(store, part(barrier, 0))
-        answer = arrive(store, part(barrier, 0, "second run"))
+        begin(barrier, 1)
+        barrier.expect_more(part(0), 0, "first run")
+        barrier.expect_more(part(0), 0, "second run")
+        arrive(barrier, part(0))
+        answer = arrive(barrier, part(0, "second run"))
         assert (answer.outcome, answer.parts) == (CLAIMED, 2)
-        assert set(gathered(store, barrier)) == {(0, "task-0"), (0, "second run")}
+        assert set(gathered(barrier)) == {(0, "task-0"), (0, "second run")}
 
-    def both_members_arrive(self, store: Store, barrier: str) -> None:
+    def both_members_arrive(self, barrier: Barrier) -> None:
         """Two members of one slot are one part; neither stands for a header task."""
-        begin(store, barrier, 2)
+        begin(barrier, 2)
         for member in ("first run", "second run"):
-            store.expect_more(part(barrier, 0), 0, member, TTL)
-            assert arrive(store, part(barrier, 0, member)).outcome is WAITING
-        assert arrive(store, part(barrier, 0)).outcome is WAITING
-        answer = arrive(store, part(barrier, 1))
+            barrier.expect_more(part(0), 0, member)
+            assert arrive(barrier, part(0, member)).outcome is WAITING
+        assert arrive(barrier, part(0)).outcome is WAITING
+        answer = arrive(barrier, part(1))
         assert (answer.outcome, answer.parts) == (CLAIMED, 3)
-        assert len(gathered(store, barrier)) == 3
+        assert len(gathered(barrier)) == 3
 
-    def slots_are_separate(self, store: Store, barrier: str) -> None:
+    def slots_are_separate(self, barrier: Barrier) -> None:
         """Two slots of one adder, and the same slot of two adders, are parts of their own."""
-        begin(store, barrier, 2)
+        begin(barrier, 2)
         for adder, slot, member in ((0, 0, "a"), (0, 1, "b"), (1, 0, "c")):
-            store.expect_more(part(barrier, adder), slot, member, TTL)
+            barrier.expect_more(part(adder), slot, member)
         arrivals = [(0, "task-0"), (0, "a"), (1, "c"), (1, "task-1"), (0, "b")]
-        outcomes = [arrive(store, part(barrier, *each)).outcome for each in arrivals]
+        outcomes = [arrive(barrier, part(*each)).outcome for each in arrivals]
         assert outcomes == [WAITING] * 4 + [CLAIMED]
-        assert set(gathered(store, barrier)) == set(arrivals)
+        assert set(gathered(barrier)) == set(arrivals)
 
-    def before_the_size(self, store: Store, barrier: str) -> None:
+    def before_the_size(self, barrier: Barrier) -> None:
         """What was added before the size is known is kept when it comes."""
-        store.open_barrier(barrier, b"", TTL)
-        store.expect_more(part(barrier, 0), 0, "added", TTL)
-        arrive(store, part(barrier, 0))
-        assert store.expect(publisher(barrier), 1, TTL).outcome is WAITING
-        assert arrive(store, part(barrier, 0, "added")).outcome is CLAIMED
+        barrier.open(b"")
+        barrier.expect_more(part(0), 0, "added")
+        arrive(barrier, part(0))
+        assert barrier.expect(publisher(), 1).outcome is WAITING
+        assert arrive(barrier, part(0, "added")).outcome is CLAIMED
 
-    def claim_fixes_the_choice(self, store: Store, barrier: str) -> None:
+    def claim_fixes_the_choice(self, barrier: Barrier) -> None:
         """Another member of a filled slot that arrives after the claim changes no value."""
-        begin(store, barrier, 1)
-        store.expect_more(part(barrier, 0), 0, "first run", TTL)
-        store.expect_more(part(barrier, 0), 0, "second run", TTL)
-        arrive(store, part(barrier, 0))
-        assert arrive(store, part(barrier, 0, "second run")).outcome is CLAIMED
-        before = gathered(store, barrier)
-        assert arrive(store, part(barrier, 0, "first run")).outcome is HELD
-        assert gathered(store, barrier) == before
-        assert arrive(store, part(barrier, 0, "second run")).parts == len(before)
-        assert gathered(store, barrier) == before
+        begin(barrier, 1)
+        barrier.expect_more(part(0), 0, "first run")
+        barrier.expect_more(part(0), 0, "second run")
+        arrive(barrier, part(0))
+        assert arrive(barrier, part(0, "second run")).outcome is CLAIMED
+        before = gathered(barrier)
+        assert arrive(barrier, part(0, "first run")).outcome is HELD
+        assert gathered(barrier) == before
+        assert arrive(barrier, part(0, "second run")).parts == len(before)
+        assert gathered(barrier) == before
 
-    def too_late_to_add(self, store: Store, barrier: str) -> None:
+    def too_late_to_add(self, barrier: Barrier) -> None:
         """What is added after the claim is not expected, and does not count when it arrives."""
-        holder = complete(store, barrier)
-        before = gathered(store, barrier)
-        store.expect_more(part(barrier, 0), 0, "too late", TTL)
-        assert arrive(store, part(barrier, 0, "too late")).outcome is HELD
-        assert gathered(store, barrier) == before
-        assert arrive(store, part(barrier, holder.place)).parts == len(before)
-        assert gathered(store, barrier) == before
+        holder = complete(barrier)
+        before = gathered(barrier)
+        barrier.expect_more(part(0), 0, "too late")
+        assert arrive(barrier, part(0, "too late")).outcome is HELD
+        assert gathered(barrier) == before
+        assert arrive(barrier, part(holder.place)).parts == len(before)
+        assert gathered(barrier) == before
 
     @thorough
-    def while_parts_are_read(self, store: Store, barrier: str) -> None:
+    def while_parts_are_read(self, store: Store, barrier: Barrier) -> None:
         """What is added, and arrives, while the claimer reads the parts does not get among them."""
         size = 1_100 if latency(store) < FAST else 60
-        complete(store, barrier, size)
+        complete(barrier, size)
         # Without the layer that repeats a read, and has it end before the first part is seen.
-        reading = (innermost(store) if "parts" in store.native else store).parts(barrier)
+        bare = innermost(store) if "barrier" in store.native else store
+        reading = bare.barrier(barrier.name, TTL).parts()
         listed = [next(reading)[1]]
         for slot in range(30):
-            store.expect_more(part(barrier, 0), slot, f"too late {slot}", TTL)
-            arrive(store, part(barrier, 0, f"too late {slot}"))
+            barrier.expect_more(part(0), slot, f"too late {slot}")
+            arrive(barrier, part(0, f"too late {slot}"))
         listed += [member for _, member, _ in reading]
         assert sorted(listed) == sorted(f"task-{place}" for place in range(size))
 
-    def after_closing(self, store: Store, barrier: str) -> None:
+    def after_closing(self, barrier: Barrier) -> None:
         """Adding to a closed barrier changes nothing."""
-        close(store, complete(store, barrier))
-        store.expect_more(part(barrier, 0), 0, "too late", TTL)
-        assert arrive(store, part(barrier, 0, "too late")).outcome is CLOSED
+        close(barrier, complete(barrier))
+        barrier.expect_more(part(0), 0, "too late")
+        assert arrive(barrier, part(0, "too late")).outcome is CLOSED
 
 
 class Members(Area):

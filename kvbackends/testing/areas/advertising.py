@@ -21,7 +21,7 @@ TESTABLE = 32 << 20
 SHOWN_BY = {
     "get_batch": Feature.NATIVE_JOIN,
     "offer": Feature.NATIVE_RANK,
-    "arrive": Feature.NATIVE_CHORD,
+    "barrier": Feature.NATIVE_CHORD,
     "subscribe": Feature.PUSH,
     "increment": Feature.INCREMENT,
     "scan": Feature.LISTING,
@@ -79,7 +79,7 @@ class Limits(Area):
         for write in (
             lambda: store.set(key, largest + b"x"),
             lambda: store.offer(offer(key, Rank.FAILED)._replace(value=largest + b"x"), rank_of),
-            lambda: store.arrive(part(f"{key}-b", 0), largest + b"x", 60),
+            lambda: store.barrier(f"{key}-b", 60).arrive(part(0), largest + b"x"),
         ):
             with pytest.raises(ValueTooLarge):
                 write()

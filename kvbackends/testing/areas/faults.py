@@ -4,11 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pytest
 
-from kvbackends.contract import Rank, Store
+from kvbackends.contract import Barrier, Offer, Outcome, Rank, Store
 from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.retry import Retry
 from kvbackends.testing.layers import Broken, Faults
@@ -25,6 +25,8 @@ from kvbackends.testing.tools import (
     rank_of,
     version_at,
 )
+
+T = TypeVar("T")
 
 QUICK = CoreOptions(retry_first_ms=1, retry_longest_ms=2)
 
@@ -53,15 +55,28 @@ class Scenario(NamedTuple):
     shows: Callable[[Store, str], object] = _value
 
 
+def _at(work: Callable[[Barrier], object]) -> Callable[[Store, str], object]:
+    """The work on the barrier of that name."""
+    return lambda store, key: work(store.barrier(key, TTL))
+
+
 def _barrier(store: Store, key: str) -> object:
-    """What is recorded, and what a look finds."""
-    found = store.arrive(part(key, 0, "task-0", "look"), None, TTL)
-    return found.outcome, found.holder, gathered(store, key), _value(store, f"{key}-result")
+    """What is recorded, and what an arrival without a value finds."""
+    barrier = store.barrier(key, TTL)
+    found = barrier.arrive(part(0, "task-0", "look"), None)
+    return found.outcome, found.holder, gathered(barrier), _value(store, f"{key}-result")
 
 
-def _claimed(store: Store, key: str) -> None:
-    begin(store, key, 1)
-    arrive(store, part(key, 0, run="holder"))
+def _claim(barrier: Barrier) -> None:
+    begin(barrier, 1)
+    arrive(barrier, part(0, run="holder"))
+
+
+_claimed = _at(_claim)
+
+
+def _result(barrier: Barrier, rank: Rank) -> Offer:
+    return offer(f"{barrier.name}-result", rank)
 
 
 SCENARIOS = {
@@ -97,49 +112,45 @@ SCENARIOS = {
         lambda s, k: s.add_member(k, "a", TTL),
         lambda s, k: s.add_member(k, "a", TTL),
     ),
-    "open_barrier": Scenario(lambda s, k: s.open_barrier(k, b"about", TTL), complete, _barrier),
+    "open": Scenario(_at(lambda b: b.open(b"payload")), _at(complete), _barrier),
     "expect": Scenario(
-        lambda s, k: s.expect(publisher(k, "size"), 2, TTL),
-        lambda s, k: arrive(s, part(k, 0)),
+        _at(lambda b: b.expect(publisher("size"), 2)),
+        _at(lambda b: arrive(b, part(0))),
         _barrier,
     ),
     "expect, claiming": Scenario(
-        lambda s, k: s.expect(publisher(k, "size"), 1, TTL),
-        lambda s, k: arrive(s, part(k, 0)),
+        _at(lambda b: b.expect(publisher("size"), 1)),
+        _at(lambda b: arrive(b, part(0))),
         _barrier,
     ),
     "expect_more": Scenario(
-        lambda s, k: s.expect_more(part(k, 0), 0, "more", TTL),
-        lambda s, k: begin(s, k, 1),
-        lambda s, k: (arrive(s, part(k, 0, run="d")), arrive(s, part(k, 0, "more", "e"))),
+        _at(lambda b: b.expect_more(part(0), 0, "more")),
+        _at(lambda b: begin(b, 1)),
+        _at(lambda b: (arrive(b, part(0, run="d")), arrive(b, part(0, "more", "e")))),
     ),
     "arrive": Scenario(
-        lambda s, k: arrive(s, part(k, 0, run="d")), lambda s, k: begin(s, k, 2), _barrier
+        _at(lambda b: arrive(b, part(0, run="d"))), _at(lambda b: begin(b, 2)), _barrier
     ),
     "arrive, claiming": Scenario(
-        lambda s, k: arrive(s, part(k, 0, run="d")), lambda s, k: begin(s, k, 1), _barrier
+        _at(lambda b: arrive(b, part(0, run="d"))), _at(lambda b: begin(b, 1)), _barrier
     ),
     "arrive, evicting": Scenario(
-        lambda s, k: s.arrive(publisher(k, "evictor"), None, TTL, "holder"), _claimed, _barrier
+        _at(lambda b: b.arrive(publisher("evictor"), None, "holder")), _claimed, _barrier
     ),
     "finish": Scenario(
-        lambda s, k: s.finish(
-            offer(f"{k}-result", Rank.SUCCEEDED), part(k, 0, run="d"), rank_of, TTL
-        ),
-        lambda s, k: begin(s, k, 2),
+        _at(lambda b: b.finish(part(0, run="d"), _result(b, Rank.SUCCEEDED), rank_of)),
+        _at(lambda b: begin(b, 2)),
         _barrier,
     ),
     "finish, claiming": Scenario(
-        lambda s, k: s.finish(offer(f"{k}-result", Rank.FAILED), part(k, 0, run="d"), rank_of, TTL),
-        lambda s, k: begin(s, k, 1),
+        _at(lambda b: b.finish(part(0, run="d"), _result(b, Rank.FAILED), rank_of)),
+        _at(lambda b: begin(b, 1)),
         _barrier,
     ),
-    "parts": Scenario(gathered, _claimed, _barrier),
-    "renew": Scenario(lambda s, k: s.renew(part(k, 0, run="holder")), _claimed, _barrier),
-    "close_barrier": Scenario(
-        lambda s, k: s.close_barrier(
-            part(k, 0, run="holder"), TTL, offer(f"{k}-result", Rank.SUCCEEDED), rank_of
-        ),
+    "parts": Scenario(_at(gathered), _claimed, _barrier),
+    "renew": Scenario(_at(lambda b: b.renew(part(0, run="holder"))), _claimed, _barrier),
+    "close": Scenario(
+        _at(lambda b: b.close(part(0, run="holder"), _result(b, Rank.SUCCEEDED), rank_of)),
         _claimed,
         _barrier,
     ),
@@ -166,6 +177,23 @@ class FaultTolerance(Area):
 
         cases = product(range(len(whole.seen)), WORDS)
         with ThreadPoolExecutor(THREADS) as pool:  # for stores a network away
+            list(pool.map(broken, *zip(*cases, strict=True)))
+
+    def one_object_serves_on(self, store: Store, key: str) -> None:
+        """A barrier object serves several operations in a row, and again after an error.
+
+        The error comes before, after or instead of each call that an arriving part makes.
+        """
+        whole = Faults(store)
+        _arrivals(whole.barrier(f"{key}-whole", TTL), whole, [])
+
+        def broken(place: int, word: str) -> None:
+            faults = Faults(store)
+            barrier = faults.barrier(f"{key}-{place}-{word}", TTL)
+            _arrivals(barrier, faults, [*["ok"] * place, word])
+
+        cases = product(range(len(whole.seen)), WORDS)
+        with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(broken, *zip(*cases, strict=True)))
 
     def increment_is_not_repeated(self, store: Store, key: str) -> None:
@@ -203,6 +231,27 @@ class FaultTolerance(Area):
         for error in store.transient_errors:
             assert issubclass(error, BaseException)
             assert not issubclass(ValueError, error), f"{error} says that nothing is an error"
+
+
+def _arrivals(barrier: Barrier, faults: Faults, script: list[str]) -> None:
+    """A chord of two parts on one object; its caller repeats what the script breaks."""
+    begin(barrier, 2)
+    first, last = part(0), part(1)
+    faults.seen.clear()
+    faults.script = list(script)
+    assert _repeated(lambda: arrive(barrier, first)).outcome is Outcome.WAITING
+    assert _repeated(lambda: arrive(barrier, last)).outcome is Outcome.CLAIMED
+    assert len(_repeated(lambda: gathered(barrier))) == 2
+    assert _repeated(lambda: barrier.renew(last))
+    _repeated(lambda: barrier.close(last, None, rank_of))
+    assert _repeated(lambda: arrive(barrier, last)).outcome is Outcome.CLOSED
+
+
+def _repeated(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except Broken:
+        return work()
 
 
 def _replace(store: Store, key: str) -> None:

@@ -2,13 +2,12 @@
 
 import pytest
 
-from kvbackends.contract import Rank, Store
+from kvbackends.contract import Barrier, Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,
     HELD,
-    TTL,
     WAITING,
     arrive,
     begin,
@@ -28,64 +27,64 @@ class Finishing(Area):
     area = "finishing"
     rule = "finishing"
 
-    def waiting(self, store: Store, barrier: str, key: str) -> None:
+    def waiting(self, store: Store, barrier: Barrier, key: str) -> None:
         """A success is stored when its part does not complete the barrier."""
-        begin(store, barrier, 2)
+        begin(barrier, 2)
         result = offer(key, Rank.SUCCEEDED, "result")
-        assert store.finish(result, part(barrier, 0), rank_of, TTL).outcome is WAITING
+        assert barrier.finish(part(0), result, rank_of).outcome is WAITING
         assert value_at(store, key) == result.value
 
-    def completing(self, store: Store, barrier: str, key: str) -> None:
+    def completing(self, store: Store, barrier: Barrier, key: str) -> None:
         """The success that completes the barrier is a part and not yet a result."""
-        begin(store, barrier, 1)
+        begin(barrier, 1)
         result = offer(key, Rank.SUCCEEDED, "result")
-        answer = store.finish(result, part(barrier, 0), rank_of, TTL)
-        assert (answer.outcome, answer.parts, answer.about) == (CLAIMED, 1, b"about")
+        answer = barrier.finish(part(0), result, rank_of)
+        assert (answer.outcome, answer.parts, answer.payload) == (CLAIMED, 1, b"payload")
         assert store.get(key) is None
-        assert gathered(store, barrier) == {(0, "task-0"): result.value}
+        assert gathered(barrier) == {(0, "task-0"): result.value}
 
-    def held(self, store: Store, barrier: str, key: str) -> None:
+    def held(self, store: Store, barrier: Barrier, key: str) -> None:
         """A success that finds the claim held is not stored; who is stored last tells Celery."""
-        holder = complete(store, barrier)
+        holder = complete(barrier)
         result = offer(key, Rank.SUCCEEDED)
-        answer = store.finish(result, part(barrier, 0), rank_of, TTL)
+        answer = barrier.finish(part(0), result, rank_of)
         assert (answer.outcome, answer.holder) == (HELD, holder.delivery)
         assert store.get(key) is None
-        answer = store.finish(result, part(barrier, 0), rank_of, TTL, holder.delivery)
+        answer = barrier.finish(part(0), result, rank_of, holder.delivery)
         assert answer.outcome is CLAIMED
 
-    def closed(self, store: Store, barrier: str, key: str) -> None:
+    def closed(self, store: Store, barrier: Barrier, key: str) -> None:
         """After the tombstone the caller offers its result itself."""
-        close(store, complete(store, barrier))
+        close(barrier, complete(barrier))
         result = offer(key, Rank.SUCCEEDED)
-        assert store.finish(result, part(barrier, 0), rank_of, TTL).outcome is CLOSED
+        assert barrier.finish(part(0), result, rank_of).outcome is CLOSED
         assert store.get(key) is None
 
     @pytest.mark.parametrize("size", [1, 2])
-    def failure_is_stored_first(self, store: Store, barrier: str, key: str, size: int) -> None:
+    def failure_is_stored_first(self, store: Store, barrier: Barrier, key: str, size: int) -> None:
         """A failure is stored whether it completes the barrier or not."""
-        begin(store, barrier, size)
+        begin(barrier, size)
         result = offer(key, Rank.FAILED, "error")
-        answer = store.finish(result, part(barrier, 0), rank_of, TTL)
+        answer = barrier.finish(part(0), result, rank_of)
         assert answer.outcome is (CLAIMED if size == 1 else WAITING)
         assert value_at(store, key) == result.value
-        assert gathered(store, barrier) == {(0, "task-0"): result.value}
+        assert gathered(barrier) == {(0, "task-0"): result.value}
 
-    def rank_holds(self, store: Store, barrier: str, key: str) -> None:
+    def rank_holds(self, store: Store, barrier: Barrier, key: str) -> None:
         """The result is ranked as any offer: a stored success stays, and the part arrives."""
-        begin(store, barrier, 2)
+        begin(barrier, 2)
         success = offer(key, Rank.SUCCEEDED)
         store.offer(success, rank_of)
-        answer = store.finish(offer(key, Rank.FAILED), part(barrier, 0), rank_of, TTL)
+        answer = barrier.finish(part(0), offer(key, Rank.FAILED), rank_of)
         assert answer.outcome is WAITING
         assert value_at(store, key) == success.value
-        assert arrive(store, part(barrier, 1)).outcome is CLAIMED
+        assert arrive(barrier, part(1)).outcome is CLAIMED
 
-    def first_part_stays(self, store: Store, barrier: str, key: str) -> None:
+    def first_part_stays(self, barrier: Barrier, key: str) -> None:
         """A failure after a success of the same part leaves the part's value."""
-        begin(store, barrier, 2)
+        begin(barrier, 2)
         success = offer(key, Rank.SUCCEEDED)
-        store.finish(success, part(barrier, 0), rank_of, TTL)
-        store.finish(offer(key, Rank.FAILED), part(barrier, 0), rank_of, TTL)
-        arrive(store, part(barrier, 1))
-        assert gathered(store, barrier)[0, "task-0"] == success.value
+        barrier.finish(part(0), success, rank_of)
+        barrier.finish(part(0), offer(key, Rank.FAILED), rank_of)
+        arrive(barrier, part(1))
+        assert gathered(barrier)[0, "task-0"] == success.value

@@ -6,11 +6,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kvbackends.contract import Feature, Part, Rank, Store
+from kvbackends.contract import Barrier, Feature, Part, Rank, Store
 from kvbackends.testing import linear
 from kvbackends.testing.linear import Operation
 from kvbackends.testing.registry import Area
-from kvbackends.testing.tools import delivery, offer, publisher, race, race_in_children, rank_of
+from kvbackends.testing.tools import (
+    TTL,
+    delivery,
+    offer,
+    publisher,
+    race,
+    race_in_children,
+    rank_of,
+)
 
 WORKERS = 4
 ROUNDS = 3
@@ -43,13 +51,13 @@ class Histories(Area):
             history = _recorded(store, partial(_rank, store, f"{key}-{i}"))
             assert linear.explains(linear.ranked, None, history), _shown(history)
 
-    def arrive(self, store: Store, barrier: str) -> None:
+    def arrive(self, store: Store, barrier: Barrier) -> None:
         """Parts of one barrier, some of them twice."""
         for i in range(ROUNDS):
-            name = f"{barrier}-{i}"
-            store.open_barrier(name, b"", 60)
-            store.expect(publisher(name), 2 * WORKERS, 60)
-            history = _in_two(_recorded(store, partial(_bring, store, name)))
+            run = store.barrier(f"{barrier.name}-{i}", TTL)
+            run.open(b"")
+            run.expect(publisher(), 2 * WORKERS)
+            history = _in_two(_recorded(store, partial(_bring, store, run.name)))
             model = linear.barrier(2 * WORKERS)
             assert linear.explains(model, (frozenset(), None), history), _shown(history)
 
@@ -100,17 +108,17 @@ def _ranked(store: Store, key: str) -> tuple[int, bytes] | None:
     return entry and (int(rank_of(entry.value)), entry.value)
 
 
-def _bring(store: Store, barrier: str, n: int) -> list[Operation]:
-    history = []
+def _bring(store: Store, name: str, n: int) -> list[Operation]:
+    barrier, history = store.barrier(name, TTL), []
     for place in (n, n + WORKERS, n):
-        each = Part(barrier, place, f"task-{place}", delivery())
-        call = partial(_arrival, store, each)
+        each = Part(place, f"task-{place}", delivery())
+        call = partial(_arrival, barrier, each)
         history.append(_timed("arrive", (place, each.delivery), call))
     return history
 
 
-def _arrival(store: Store, part: Part) -> tuple[str, str]:
-    answer = store.arrive(part, b"v", 60)
+def _arrival(barrier: Barrier, part: Part) -> tuple[str, str]:
+    answer = barrier.arrive(part, b"v")
     return answer.outcome.name, answer.holder
 
 

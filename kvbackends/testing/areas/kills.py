@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from kvbackends.contract import Feature, Rank, Store
+from kvbackends.contract import Barrier, Feature, Rank, Store
 from kvbackends.testing.layers import Counting, Wrapped
 from kvbackends.testing.registry import Area, requires, thorough
 from kvbackends.testing.tools import (
@@ -51,15 +51,15 @@ class Kills(Area):
 
     @requires(Feature.SHARED)
     @thorough
-    def at_each_step(self, store: Store, second: Store, barrier: str) -> None:
+    def at_each_step(self, store: Store, second: Store, barrier: Barrier) -> None:
         """Whichever call of a chord of two parts a process dies before, another ends the chord.
 
         It is told of what was confirmed, as a broker is, and repeats what was not.
         """
         counting = Counting(store)
-        _chord(counting, f"{barrier}-whole", 0, lambda: None)
+        _chord(counting, f"{barrier.name}-whole", 0, lambda: None)
         for number in range(counting.calls.total() + 1):
-            name = f"{barrier}-{number}"
+            name = f"{barrier.name}-{number}"
             confirmed = _killed(Deadly(store, number), name)
             _chord(second, name, confirmed, lambda: None)
             _ended(second, name)
@@ -85,37 +85,38 @@ def _chord(store: Store, name: str, skipped: int, confirm: Callable[[], object])
 
 
 def _begin(store: Store, name: str) -> None:
-    begin(store, name, 2)
+    begin(store.barrier(name, TTL), 2)
 
 
 def _first(store: Store, name: str) -> None:
-    each = part(name, 0)
+    each = part(0)
     result = offer(f"{name}-0", Rank.SUCCEEDED)
-    outcome = store.finish(
-        result._replace(value=value_of(each)), each, lambda _: Rank.UNREADY, TTL
-    ).outcome
+    result = result._replace(value=value_of(each))
+    outcome = store.barrier(name, TTL).finish(each, result, lambda _: Rank.UNREADY).outcome
     assert outcome is WAITING, outcome
 
 
 def _last(store: Store, name: str) -> None:
     """Brings the last part, and dispatches unless that has been done."""
-    last, result = part(name, 1), offer(f"{name}-1", Rank.SUCCEEDED)
-    answer = arrive(store, last)
+    last, result = part(1), offer(f"{name}-1", Rank.SUCCEEDED)
+    barrier = store.barrier(name, TTL)
+    answer = arrive(barrier, last)
     if answer.outcome is CLOSED:
         store.offer(result, rank_of)
         return
     assert answer.outcome is CLAIMED, answer
     assert answer.parts == 2
-    expected = {(p.place, p.member): value_of(p) for p in (part(name, 0), last)}
-    assert gathered(store, name) == expected
+    expected = {(p.place, p.member): value_of(p) for p in (part(0), last)}
+    assert gathered(barrier) == expected
     store.set(f"{name}-dispatched", b"yes", TTL)
-    assert store.renew(last)
-    store.close_barrier(last, TTL, result, rank_of)
+    assert barrier.renew(last)
+    barrier.close(last, result, rank_of)
 
 
 def _ended(store: Store, name: str) -> None:
     assert value_at(store, f"{name}-dispatched") == b"yes"
-    assert value_at(store, f"{name}-0") == value_of(part(name, 0))
+    assert value_at(store, f"{name}-0") == value_of(part(0))
     assert value_at(store, f"{name}-1") == offer("", Rank.SUCCEEDED).value
-    assert arrive(store, part(name, 0)).outcome is CLOSED
-    assert gathered(store, name) == {}
+    barrier = store.barrier(name, TTL)
+    assert arrive(barrier, part(0)).outcome is CLOSED
+    assert gathered(barrier) == {}

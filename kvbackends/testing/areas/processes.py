@@ -5,9 +5,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from kvbackends.contract import Feature, Outcome, Rank, Store
+from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
 from kvbackends.testing.registry import Area, requires
 from kvbackends.testing.tools import (
+    TTL,
     child,
     in_child,
     offer,
@@ -76,16 +77,16 @@ class Processes(Area):
         assert in_child(lambda: _grandchild_works(store, key)) == 0
 
     @requires(Feature.SHARED)
-    def processes_share(self, store: Store, other: Store, key: str, barrier: str) -> None:
+    def processes_share(self, store: Store, other: Store, key: str, barrier: Barrier) -> None:
         """What children wrote is there, and exactly one of them claims."""
-        store.open_barrier(barrier, b"", 60)
-        store.expect(publisher(barrier), 40, 60)
+        barrier.open(b"")
+        barrier.expect(publisher(), 40)
         claims = f"{key}-claims"
-        children = [child(partial(_bring, store, key, claims, barrier, n)) for n in range(4)]
+        children = [child(partial(_bring, store, key, claims, barrier.name, n)) for n in range(4)]
         assert [os.waitstatus_to_exitcode(os.waitpid(each, 0)[1]) for each in children] == [0] * 4
         assert other.increment(claims, 0, None) == 1
         assert other.increment(key, 0, None) == 40
-        assert len(list(other.parts(barrier))) == 40
+        assert len(list(other.barrier(barrier.name, TTL).parts())) == 40
 
 
 def _add_until(store: Store, key: str, stop: threading.Event) -> int:
@@ -101,10 +102,11 @@ def _add(store: Store, key: str) -> None:
         store.increment(key, 1, None)
 
 
-def _bring(store: Store, key: str, claims: str, barrier: str, n: int) -> None:
+def _bring(store: Store, key: str, claims: str, name: str, n: int) -> None:
+    barrier = store.barrier(name, TTL)
     for place in range(n, 40, 4):
         store.increment(key, 1, None)
-        answer = store.arrive(part(barrier, place), b"v", 60)
+        answer = barrier.arrive(part(place), b"v")
         store.increment(claims, answer.outcome is Outcome.CLAIMED, None)
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from kvbackends.contract import Rank, Store
+from kvbackends.contract import Barrier, Rank, Store
 from kvbackends.testing.layers import Counting
 from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.tools import (
@@ -35,35 +35,36 @@ class Sizes(Area):
     rule = "sizes"
 
     @pytest.mark.parametrize("size", [1, 2, 30])
-    def whole(self, store: Store, other: Store, barrier: str, size: int) -> None:
+    def whole(self, store: Store, other: Store, barrier: Barrier, size: int) -> None:
         """Every part is handed over, once, with its value; nothing is left afterwards."""
-        _whole(store, other, barrier, size)
+        _whole(other, barrier, size)
 
     @thorough
-    def hundreds(self, store: Store, other: Store, barrier: str) -> None:
+    def hundreds(self, store: Store, other: Store, barrier: Barrier) -> None:
         """Three hundred parts are whole on any store."""
-        _whole(store, other, barrier, 300)
+        _whole(other, barrier, 300)
 
-    def above_a_page(self, store: Store, other: Store, barrier: str, embedded: bool) -> None:
+    def above_a_page(self, store: Store, other: Store, barrier: Barrier, embedded: bool) -> None:
         """More parts than many a store answers at once."""
         _skip_slow(store, embedded)
-        _whole(store, other, barrier, 1_001)
+        _whole(other, barrier, 1_001)
 
     @thorough
-    def many(self, store: Store, other: Store, barrier: str, embedded: bool) -> None:
+    def many(self, store: Store, other: Store, barrier: Barrier, embedded: bool) -> None:
         """Ten thousand parts."""
         _skip_slow(store, embedded)
-        _whole(store, other, barrier, 10_000)
+        _whole(other, barrier, 10_000)
 
-    def cost_is_flat(self, store: Store, barrier: str, key: str) -> None:
+    def cost_is_flat(self, store: Store, barrier: Barrier, key: str) -> None:
         """The calls that a part takes do not grow with the parts that came before it."""
         counting = Counting(store)
-        begin(counting, barrier, 100)
+        counted = counting.barrier(barrier.name, TTL)
+        begin(counted, 100)
         costs = []
         for place in range(50):
-            each, result = part(barrier, place), offer(f"{key}-{place}", Rank.SUCCEEDED)
+            each, result = part(place), offer(f"{key}-{place}", Rank.SUCCEEDED)
             costs.append(counting.calls.total())
-            counting.finish(result, each, rank_of, TTL)
+            counted.finish(each, result, rank_of)
             costs[-1] = counting.calls.total() - costs[-1]
         assert max(costs) <= PART, f"a part and its result took {max(costs)} calls"
         assert costs[-1] <= costs[1], f"from {costs[1]} calls to {costs[-1]}"
@@ -74,17 +75,18 @@ def _skip_slow(store: Store, embedded: bool) -> None:
         pytest.skip("for stores without a network")
 
 
-def _whole(store: Store, other: Store, barrier: str, size: int) -> None:
-    begin(store, barrier, size)
+def _whole(other: Store, barrier: Barrier, size: int) -> None:
+    begin(barrier, size)
     places = list(range(size))
     random.Random(size).shuffle(places)
     for place in places[:-1]:
-        assert arrive(store, part(barrier, place)).outcome is WAITING
-    last = part(barrier, places[-1])
-    answer = arrive(store, last)
+        assert arrive(barrier, part(place)).outcome is WAITING
+    last = part(places[-1])
+    answer = arrive(barrier, last)
     assert (answer.outcome, answer.parts) == (CLAIMED, size)
-    expected = [part(barrier, place) for place in places]
-    assert gathered(other, barrier) == {(p.place, p.member): value_of(p) for p in expected}
-    store.close_barrier(last, TTL, None, rank_of)
-    assert gathered(other, barrier) == {}
-    assert arrive(other, part(barrier, 0)).outcome is CLOSED
+    expected = [part(place) for place in places]
+    same = other.barrier(barrier.name, TTL)
+    assert gathered(same) == {(p.place, p.member): value_of(p) for p in expected}
+    barrier.close(last, None, rank_of)
+    assert gathered(same) == {}
+    assert arrive(same, part(0)).outcome is CLOSED

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from kvbackends.contract import Arrival, Offer, Outcome, Rank, Store
+from kvbackends.contract import Arrival, Barrier, Offer, Outcome, Rank, Store
 from kvbackends.contract.derived import update
 from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
+    TTL,
     Opener,
     offer,
     part,
@@ -87,46 +88,47 @@ class Threads(Area):
         seen = together([confirm_and_read, *works])
         assert set(seen[0]) == {best.value}
 
-    def one_claims(self, store: Store, barrier: str) -> None:
+    def one_claims(self, store: Store, barrier: Barrier) -> None:
         """Eight threads bring forty parts: exactly one delivery claims, and it sees all values."""
-        store.open_barrier(barrier, b"", 60)
-        store.expect(publisher(barrier), 40, 60)
-        arrivals = race(THREADS, lambda n: _bring(store, barrier, range(n, 40, THREADS)))
+        barrier.open(b"")
+        barrier.expect(publisher(), 40)
+        arrivals = race(THREADS, lambda n: _bring(barrier, range(n, 40, THREADS)))
         outcomes = [each.outcome for many in arrivals for each in many]
         assert outcomes.count(Outcome.CLAIMED) == 1
         assert Outcome.CLOSED not in outcomes
-        assert len(list(store.parts(barrier))) == 40
+        assert len(list(barrier.parts())) == 40
 
-    def claimer_sees_all(self, store: Store, barrier: str) -> None:
+    def claimer_sees_all(self, store: Store, barrier: Barrier) -> None:
         """Who claims reads every value at once, also those that arrive at the same moment."""
 
-        def bring(name: str, n: int) -> int | None:
-            answer = store.arrive(part(name, n), b"v", 60)
+        def bring(run: Barrier, n: int) -> int | None:
+            answer = run.arrive(part(n), b"v")
             claimed = answer.outcome is Outcome.CLAIMED
-            return len(list(store.parts(name))) if claimed else None
+            return len(list(run.parts())) if claimed else None
 
         for i in range(ROUNDS):
-            name = f"{barrier}-{i}"
-            store.open_barrier(name, b"", 60)
-            store.expect(publisher(name), THREADS, 60)
-            seen = race(THREADS, partial(bring, name))
+            run = store.barrier(f"{barrier.name}-{i}", TTL)
+            run.open(b"")
+            run.expect(publisher(), THREADS)
+            seen = race(THREADS, partial(bring, run))
             assert [each for each in seen if each is not None] == [THREADS]
 
-    def the_size_races_too(self, store: Store, barrier: str) -> None:
+    def the_size_races_too(self, store: Store, barrier: Barrier) -> None:
         """The size and the last parts at once: exactly one claims, whoever it is."""
         for i in range(ROUNDS):
-            store.open_barrier(f"{barrier}-{i}", b"", 60)
-            outcomes = [each.outcome for each in race(4, partial(_any_of, store, f"{barrier}-{i}"))]
+            run = store.barrier(f"{barrier.name}-{i}", TTL)
+            run.open(b"")
+            outcomes = [each.outcome for each in race(4, partial(_any_of, run))]
             assert outcomes.count(Outcome.CLAIMED) == 1
 
-    def one_evicts(self, store: Store, barrier: str) -> None:
+    def one_evicts(self, store: Store, barrier: Barrier) -> None:
         """Of eight who give up on the same holder exactly one takes its place."""
-        store.open_barrier(barrier, b"", 60)
-        store.expect(publisher(barrier), THREADS + 1, 60)
-        _bring(store, barrier, range(THREADS))
-        holder = part(barrier, THREADS)
-        assert store.arrive(holder, b"v", 60).outcome is Outcome.CLAIMED
-        answers = race(THREADS, lambda n: store.arrive(part(barrier, n), None, 60, holder.delivery))
+        barrier.open(b"")
+        barrier.expect(publisher(), THREADS + 1)
+        _bring(barrier, range(THREADS))
+        holder = part(THREADS)
+        assert barrier.arrive(holder, b"v").outcome is Outcome.CLAIMED
+        answers = race(THREADS, lambda n: barrier.arrive(part(n), None, holder.delivery))
         assert [each.outcome for each in answers].count(Outcome.CLAIMED) == 1
         assert {each.outcome for each in answers} == {Outcome.CLAIMED, Outcome.HELD}
 
@@ -166,12 +168,12 @@ def _add(store: Store, key: str, times: int) -> None:
         update(store, key, lambda old: b"%d" % (int(old or b"0") + 1), None)
 
 
-def _bring(store: Store, barrier: str, places: range) -> list[Arrival]:
-    return [store.arrive(part(barrier, place), b"v", 60) for place in places]
+def _bring(barrier: Barrier, places: range) -> list[Arrival]:
+    return [barrier.arrive(part(place), b"v") for place in places]
 
 
-def _any_of(store: Store, barrier: str, n: int) -> Arrival:
+def _any_of(barrier: Barrier, n: int) -> Arrival:
     """A part, or the size."""
     if n == 3:
-        return store.expect(publisher(barrier), 3, 60)
-    return store.arrive(part(barrier, n), b"v", 60)
+        return barrier.expect(publisher(), 3)
+    return barrier.arrive(part(n), b"v")

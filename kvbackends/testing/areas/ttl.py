@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kvbackends.contract import Feature, Outcome, Rank, Store
+from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
 from kvbackends.testing.registry import Area
 from kvbackends.testing.ripening import Ripening
 from kvbackends.testing.tools import (
@@ -43,24 +43,26 @@ class TimeToLive(Area):
             lambda: store.offer(offer(key, Rank.FAILED, ttl=ttl), rank_of),
             lambda: store.increment(key, 1, ttl),
             lambda: store.add_member(key, "m", ttl),
-            lambda: store.open_barrier(key, b"", ttl),
-            lambda: store.arrive(part(key, 0), b"v", ttl),
-            lambda: store.expect(publisher(key), 2, ttl),
+            lambda: store.barrier(key, ttl).open(b""),
+            lambda: store.barrier(key, ttl).arrive(part(0), b"v"),
+            lambda: store.barrier(key, ttl).expect(publisher(), 2),
         ]
         for write in writes:
             with pytest.raises(ValueError, match="time to live"):
                 write()
         assert store.get(key) is None
 
-    def part_keeps_its_barrier(self, store: Store, barrier: str) -> None:
+    def part_keeps_its_barrier(self, store: Store, barrier: Barrier) -> None:
         """What was told of a barrier lives as long as the part that has just arrived."""
 
         def late(ttl: float) -> Outcome:
-            store.open_barrier(barrier, b"", ttl / 2)
-            store.expect(publisher(barrier), 2, ttl / 2)
-            store.arrive(part(barrier, 0), b"v", ttl)
+            opener = store.barrier(barrier.name, ttl / 2)
+            opener.open(b"")
+            opener.expect(publisher(), 2)
+            worker = store.barrier(barrier.name, ttl)
+            worker.arrive(part(0), b"v")
             time.sleep(0.6 * ttl)
-            return store.arrive(part(barrier, 1), b"v", ttl).outcome
+            return worker.arrive(part(1), b"v").outcome
 
         outcome, _ = within(store, late)
         assert outcome is Outcome.CLAIMED

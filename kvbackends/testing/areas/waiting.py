@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Collection
 
-from kvbackends.contract import Feature, Outcome, Rank, Store, Subscription
+from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store, Subscription
 from kvbackends.testing.registry import Area, requires
 from kvbackends.testing.tools import SOON, hinted, offer, part, publisher, rank_of, told, value_at
 
@@ -21,26 +21,24 @@ class Waiting(Area):
         store.offer(offer(key, Rank.SUCCEEDED), rank_of)
         assert hinted(subscription, key)
 
-    def finish_ends_a_wait(
-        self, store: Store, subscription: Subscription, key: str, barrier: str
-    ) -> None:
+    def finish_ends_a_wait(self, subscription: Subscription, key: str, barrier: Barrier) -> None:
         """A result that is stored together with its part is told too."""
-        store.open_barrier(barrier, b"", 60)
-        store.expect(publisher(barrier), 2, 60)
+        barrier.open(b"")
+        barrier.expect(publisher(), 2)
         subscription.watch([key])
-        answer = store.finish(offer(key, Rank.SUCCEEDED), part(barrier, 0), rank_of, 60)
+        answer = barrier.finish(part(0), offer(key, Rank.SUCCEEDED), rank_of)
         assert answer.outcome is Outcome.WAITING
         assert hinted(subscription, key)
 
     def closing_tells_of_the_result(
-        self, store: Store, subscription: Subscription, key: str, barrier: str
+        self, subscription: Subscription, key: str, barrier: Barrier
     ) -> None:
         """The result that closing a barrier stores is told."""
-        store.open_barrier(barrier, b"", 60)
-        last = part(barrier, 0)
-        store.arrive(last, b"v", 60)
+        barrier.open(b"")
+        last = part(0)
+        barrier.arrive(last, b"v")
         subscription.watch([key])
-        store.close_barrier(last, 60, offer(key, Rank.SUCCEEDED), rank_of)
+        barrier.close(last, offer(key, Rank.SUCCEEDED), rank_of)
         assert hinted(subscription, key)
 
     def several_keys_by_turns(self, store: Store, subscription: Subscription, key: str) -> None:
