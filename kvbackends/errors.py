@@ -1,37 +1,37 @@
-"""Every exception of kvbackends.  No message holds a password, token or key."""
+"""The exceptions of kvbackends.  No message contains a password, token or key."""
 
 
 class KVBackendsError(Exception):
-    """Base of all."""
+    """Base class of all exceptions of kvbackends."""
 
 
 class ConfigurationError(KVBackendsError):
-    """The URL, an option or a setting is wrong; retrying cannot help."""
+    """The URL, an option, a setting or a plugin is wrong; a retry cannot help."""
 
 
 class UnknownScheme(ConfigurationError):
-    """No adapter for the scheme.  Says what is near, what is installed, or what to install."""
+    """No adapter for the scheme is installed.  The message says how to install or spell it."""
 
 
 class UnknownOption(ConfigurationError):
-    """An option that the adapter does not know.  Names it and the valid ones."""
+    """The adapter has no such option.  The message lists the valid ones."""
 
 
 class InvalidOption(ConfigurationError):
-    """A known option with a wrong value.  Names the option and what was expected."""
+    """An option has a wrong value.  The message names the option and what it expects."""
 
 
 class StoreError(KVBackendsError):
-    """The store could not do it."""
+    """A store cannot carry out an operation."""
 
 
 class StoreUnavailable(StoreError):
-    """The time for retries is spent; ``__cause__`` is the driver's last error."""
+    """The retries of an operation are used up; ``__cause__`` is the driver's last error."""
 
 
 class ValueTooLarge(StoreError):
-    """Above ``Limits.value_bytes``; raised before anything is sent, never retried."""
+    """A value is larger than ``Limits.value_bytes``.  Raised before it is sent; not retried."""
 
 
 class NotSupported(StoreError):
-    """An operation that cannot be derived (listing) and that this store lacks."""
+    """The store lacks an operation that cannot be derived from others, such as listing."""

@@ -1,4 +1,4 @@
-"""Typed options: one declaration serves the URL, the settings and the reference."""
+"""Declares the options of a store's URL, and reads them from the URL and Celery's settings."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,73 +12,72 @@ AnyOptions = TypeVar("AnyOptions", bound="Options")
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an adapter's URL accepts.  One field, one option: its type, default and description.
+    """Base class of an adapter's options: each field declares one option with its default.
 
-    ``Annotated[float, option("Seconds to connect.", setting="redis_socket_timeout")] = 5.0``
-    A value comes from the URL's query, else ``result_backend_transport_options``, else the
-    Celery setting, else the default.
+    ``connect_timeout: Annotated[float, option("Seconds.", setting="redis_socket_timeout")] = 5.0``
+
+    The value comes from the first of these that has one: the URL's query,
+    ``result_backend_transport_options``, the Celery setting `setting`, the default.
     """
 
     extra: ClassVar[Literal["refuse", "driver"]] = "refuse"
-    """Who gets options that are not declared; with "driver" they arrive in `driver_options`."""
+    """Undeclared options: "refuse" raises `UnknownOption`, "driver" puts those of the URL's query
+    into the field `driver_options`, a dictionary of strings."""
 
 
 def option(
-    help: str,  # noqa: A002 - what the field's own libraries call it
+    help: str,  # noqa: A002 - the usual name for this
     *,
     setting: str | None = None,
     secret: bool = False,
 ) -> msgspec.Meta:
-    """One declared option.
+    """Return the annotation that makes a field of `Options` an option.
 
-    `help` is what the reference says of it, `setting` the Celery setting that also fills it, and
-    `secret` hides its value everywhere.
+    `help` describes it in the reference and in error messages; `setting` is a Celery setting that
+    sets it, too; the value of a `secret` option is never shown.
     """
     return msgspec.Meta(description=help, extra={"setting": setting, "secret": secret})
 
 
-_NOT_NEGATIVE = msgspec.Meta(ge=0)
-_POSITIVE = msgspec.Meta(gt=0)
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class CoreOptions(Options, frozen=True, kw_only=True):
-    """Options that every URL accepts; the core keeps them, no adapter sees them."""
+    """Options of every URL.  The core uses them; adapters do not receive them."""
 
-    retry: Annotated[bool, option("Repeat an operation after a transient error.")] = True
+    retry: Annotated[bool, option("Whether operations are retried after transient errors.")] = True
     retry_timeout: Annotated[
-        float, _NOT_NEGATIVE, option("Seconds after which an operation is given up.")
+        _NotNegative, option("Seconds for which an operation is retried before it fails.")
     ] = 30.0
     retry_attempts: Annotated[
-        float, _NOT_NEGATIVE, option("Repetitions.", setting="result_backend_max_retries")
+        _NotNegative, option("Maximum number of retries.", setting="result_backend_max_retries")
     ] = float("inf")
     retry_first_ms: Annotated[
-        float,
-        _POSITIVE,
+        _Positive,
         option(
-            "Milliseconds before the first repetition; doubled each time, with jitter.",
+            "Milliseconds before the first retry; doubled for each further one, with jitter.",
             setting="result_backend_base_sleep_between_retries_ms",
         ),
     ] = 10
     retry_longest_ms: Annotated[
-        float,
-        _POSITIVE,
+        _Positive,
         option(
-            "Most milliseconds between two repetitions.",
+            "Maximum number of milliseconds between two retries.",
             setting="result_backend_max_sleep_between_retries_ms",
         ),
     ] = 10_000
     claim_lease: Annotated[
-        float,
-        _POSITIVE,
-        option("Seconds that a chord's claim is watched unchanged before another worker takes it."),
+        _Positive,
+        option("Seconds for which a chord's claim is unchanged before another worker takes it."),
     ] = 30.0
-    chunk: Annotated[bool, option("Split values above the store's limit into several keys.")] = (
+    chunk: Annotated[bool, option("Split values above the store's limit over several keys.")] = (
         False
     )
 
 
 class Declared(NamedTuple):
-    """One option as declared on an options type."""
+    """One option as an options type declares it."""
 
     name: str
     type: Any
@@ -88,59 +87,50 @@ class Declared(NamedTuple):
 
 
 def declared(options_type: type[Options]) -> Iterator[Declared]:
-    """The options of a type, in order; undescribed fields have an empty help."""
+    """Yield the options of a type in their order; fields without `option` have an empty help."""
     hints = get_type_hints(options_type, include_extras=True)
-    for field in msgspec.structs.fields(options_type):
-        hint = hints[field.name]
-        metas = [each for each in get_args(hint)[1:] if isinstance(each, msgspec.Meta)]
-        extra = next((each.extra for each in metas if each.extra), {})
+    for name in options_type.__struct_fields__:
+        metas = [each for each in get_args(hints[name])[1:] if isinstance(each, msgspec.Meta)]
         text = next((each.description for each in metas if each.description), "")
-        yield Declared(
-            field.name, hint, text, extra.get("setting"), bool(extra.get("secret", False))
-        )
+        extra = next((each.extra for each in metas if each.extra), {})
+        yield Declared(name, hints[name], text, extra.get("setting"), extra.get("secret", False))
 
 
 def fill(
-    options_type: type[AnyOptions],
-    query: Mapping[str, str],
-    settings: Mapping[str, Any],
+    options_type: type[AnyOptions], query: Mapping[str, str], settings: Mapping[str, Any]
 ) -> AnyOptions:
-    """An options object from the URL's `query` and Celery's `settings`.
+    """Return the options from the URL's `query` and Celery's `settings`.
 
-    Raises `InvalidOption` for a value of the wrong type.  Options in `query` that the type does
-    not declare are left to `check_known`, or go into its field `driver_options`.
+    Raises `InvalidOption` for a value of the wrong type or out of bounds.  Undeclared options are
+    not refused here, but by `check_known`.
     """
     transport = settings.get("result_backend_transport_options") or {}
-    known = list(declared(options_type))
     values: dict[str, Any] = {}
-    for each in known:
+    for each in declared(options_type):
         for source, name in ((query, each.name), (transport, each.name), (settings, each.setting)):
             if name is not None and source.get(name) is not None:
                 values[each.name] = _converted(each, source[name])
                 break
     if options_type.extra == "driver":
-        names = {each.name for each in known} | core_names()
+        names = _valid_names(options_type)
         values["driver_options"] = {k: v for k, v in query.items() if k not in names}
     return options_type(**values)
 
 
-def core_names() -> set[str]:
-    """The names of the options that every URL accepts."""
-    return {each.name for each in declared(CoreOptions)}
-
-
 def check_known(scheme: str, options_type: type[Options], query: Iterable[str]) -> None:
-    """Raise `UnknownOption` for the first name in `query` that nobody declares."""
-    if options_type.extra == "driver":
-        return
-    valid = sorted({each.name for each in declared(options_type)} | core_names())
-    for name in query:
-        if name not in valid:
-            near = difflib.get_close_matches(name, valid, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise UnknownOption(
-                f"{scheme}:// has no option {name!r}{hint} Valid options: {', '.join(valid)}"
-            )
+    """Raise `UnknownOption` if `query` has a name that neither the type nor the core declares."""
+    valid = _valid_names(options_type)
+    unknown = [] if options_type.extra == "driver" else [n for n in query if n not in valid]
+    for name in unknown:
+        near = difflib.get_close_matches(name, sorted(valid), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UnknownOption(
+            f"{scheme}:// has no option {name!r}{hint} Valid options: {', '.join(sorted(valid))}"
+        )
+
+
+def _valid_names(options_type: type[Options]) -> set[str]:
+    return {*options_type.__struct_fields__, *CoreOptions.__struct_fields__}
 
 
 def _converted(each: Declared, value: object) -> Any:
@@ -148,15 +138,15 @@ def _converted(each: Declared, value: object) -> Any:
         return msgspec.convert(value, each.type, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidOption(
-            f"option {each.name!r}: {_expected(each, error)}. {each.help}"
+            f"option {each.name!r}: {_expected(each, str(error))}. {each.help}"
         ) from None
 
 
-def _expected(each: Declared, error: msgspec.ValidationError) -> str:
-    # msgspec names types and quotes no value, which may be a secret, but where it lists choices.
-    if "`bool`" in str(error):
+def _expected(each: Declared, message: str) -> str:
+    if "`bool`" in message:
         return "Expected 1, true, 0 or false"
-    if not str(error).startswith("Invalid enum value"):
-        return str(error)
+    # msgspec's messages name types; only this one quotes the value, which may be a secret.
+    if not message.startswith("Invalid enum value"):
+        return message
     choices = [repr(choice) for hint in get_args(each.type)[:1] for choice in get_args(hint)]
     return f"Expected one of {', '.join(choices)}" if choices else "Not one of the valid values"

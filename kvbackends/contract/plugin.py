@@ -1,4 +1,4 @@
-"""What a plugin may implement."""
+"""The hooks that a plugin implements."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,28 +14,33 @@ hookimpl = pluggy.HookimplMarker("kvbackends")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """What a plugin says about one store.  Options and settings are on the store's options type."""
+    """Describes a store to the registry.  Its options are declared by `Store.options_type`."""
 
     schemes: tuple[str, ...]
+    """The URL schemes that the store serves, without ``kv+``."""
     store: type[Store]
     summary: str
+    """One line for lists of stores."""
     example: str
     """A URL to start from."""
 
 
 Layering = Callable[[Store], Store]
-"""Wraps a store; see `kvbackends.layers.layer.Layer`."""
+"""Returns a store wrapped in a layer; see `kvbackends.layers.layer.Layer`."""
 
 
 @hookspec
 def kvbackends_adapters() -> Iterable[Adapter]:  # type: ignore[empty-body]
-    """The stores of this plugin.  Entry-point group ``kvbackends.stores``, one name per scheme."""
+    """Return the plugin's adapters.
+
+    Entry-point group ``kvbackends.stores``, with one entry point for each scheme.
+    """
 
 
 @hookspec
 def kvbackends_layers(url: StoreURL) -> Iterable[Layering]:  # type: ignore[empty-body]
-    """Layers for every store that is opened, first registered outermost.
+    """Return the plugin's layers for the store at `url`, outermost first.
 
-    Entry-point group ``kvbackends.layers``; one that fails to load or to wrap is fatal, because a
-    missing encryption layer must not store plain text.
+    Entry-point group ``kvbackends.layers``.  If a layer cannot be loaded or cannot wrap the store,
+    no store is opened: without an encryption layer plain text would be stored.
     """

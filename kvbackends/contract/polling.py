@@ -1,4 +1,4 @@
-"""The subscription of a store that cannot push: it never knows, so the owner looks at all."""
+"""The subscription of stores that cannot send notifications."""
 
 from collections.abc import Collection
 
@@ -6,25 +6,25 @@ from kvbackends.contract.process import Doorbell
 
 
 class Polling:
-    """Waits on a doorbell.  How often to look is the owner's decision, made by its timeouts."""
+    """Reports no changes: after each timeout the caller reads all its keys again."""
 
     def __init__(self) -> None:
         self._bell = Doorbell()
 
     def watch(self, keys: Collection[str]) -> None:
-        """Nothing to prepare."""
+        """Do nothing: the caller reads its keys anyway."""
 
     def unwatch(self, keys: Collection[str]) -> None:
-        """Nothing was prepared."""
+        """Do nothing."""
 
     def wait(self, timeout: float) -> Collection[str] | None:
-        """None after `timeout` seconds: any key may have changed; empty when woken."""
+        """Return None ("any key may have changed") after `timeout` seconds, () when woken."""
         return () if self._bell.wait(timeout) else None
 
     def wake(self) -> None:
-        """End a `wait` from any thread."""
+        """End the current or next `wait`; callable from any thread."""
         self._bell.ring()
 
     def close(self) -> None:
-        """Free the doorbell."""
+        """Close the doorbell."""
         self._bell.close()

@@ -1,7 +1,7 @@
-"""A store's URL, parsed once."""
+"""Parses a store's URL, and prints it without secrets."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -15,7 +15,7 @@ _NEXT_HOST = re.compile(rf"[,;]{_SCHEME.pattern}://")
 
 
 class Secret(str):
-    """Text that never shows itself; `reveal` gives it to the driver."""
+    """A string that `str`, `repr` and formatting show as ``**``; `reveal` returns its text."""
 
     __slots__ = ()
 
@@ -32,13 +32,13 @@ class Secret(str):
         return Secret, (self.reveal(),)
 
     def reveal(self) -> str:
-        """The text itself."""
+        """Return the text, for the driver, as a plain `str`."""
         return "".join(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server; a multi-host URL has several."""
+    """One server of a URL, which may name several."""
 
     name: str
     port: int | None = None
@@ -50,27 +50,27 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class StoreURL:
-    """``scheme://user:password@host:port,host/path?option=value``.  ``str()`` is safe to print."""
+    """``scheme://user:password@host:port,host/path?option=value``; `str` masks secrets."""
 
     scheme: str
     hosts: tuple[Host, ...] = ()
     username: str | None = None
     password: Secret | None = None
     path: str = ""
-    """What follows the first slash after the hosts, unquoted: ``sqlite:///a.db`` has ``a.db``."""
+    """The text after the first slash behind the hosts, unquoted: "a.db" of ``sqlite:///a.db``."""
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: Secret = field(default=Secret(), repr=False)
-    """As the user wrote it, without ``kv+``, for drivers that parse it themselves (MongoDB)."""
+    """The URL as written, without ``kv+``, for drivers that parse it themselves (MongoDB's)."""
 
     @classmethod
     def parse(cls, text: str) -> "StoreURL":
-        """Parse ``x://…`` or ``kv+x://…``.  `ConfigurationError` if it is no URL."""
+        """Parse ``x://…`` or ``kv+x://…``.  Raises `ConfigurationError` if it is malformed."""
         raw = text.removeprefix("kv+")
         scheme, separator, rest = raw.partition("://")
         if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigurationError(
                 "a store's URL looks like scheme://host/path?option=value, for example "
-                "sqlite:///results.db; what was given has no 'scheme://'"
+                "sqlite:///results.db; the given text has no 'scheme://'"
             )
         rest, _, query = rest.partition("?")
         # `a;sentinel://:pw@b` repeats the scheme, and perhaps credentials, in front of each host.
@@ -80,14 +80,13 @@ class StoreURL:
         options = dict(parse_qsl(query, keep_blank_values=True))
         if (authority and "@" in path) or any("@" in name for name in options):
             raise ConfigurationError(
-                "a user name or password in a store's URL holds a letter that must be written "
+                "the user name or password in a store's URL has a character that must be "
                 "percent-encoded: / as %2F, ? as %3F, @ as %40"
             )
-        credentials = _split(servers[0])[0]
-        username, has_password, password = credentials.partition(":")
+        username, has_password, password = _split(servers[0])[0].partition(":")
         return cls(
             scheme=scheme.lower(),
-            hosts=tuple(host for server in servers for host in _hosts(server)),
+            hosts=tuple(_host(each) for server in servers for each in _split(server)[1] if each),
             username=unquote(username) or None,
             password=Secret(unquote(password)) if has_password else None,
             path=unquote(path),
@@ -106,7 +105,7 @@ class StoreURL:
     def __str__(self) -> str:
         user = quote(self.username or "") + (f":{_MASK}" if self.password is not None else "")
         hosts = ",".join(map(str, self.hosts))
-        query = "&".join(f"{name}={_shown(name, text)}" for name, text in self.query.items())
+        query = "&".join(f"{name}={_masked(name, text)}" for name, text in self.query.items())
         return (
             f"{self.scheme}://{user}{'@' if user else ''}{hosts}"
             f"{'/' if self.path else ''}{quote(self.path)}"
@@ -115,7 +114,7 @@ class StoreURL:
 
 
 def _split(server: str) -> tuple[str, list[str]]:
-    """Credentials, and hosts.  What may separate hosts may be in a password, too."""
+    """Return the credentials and the hosts.  A password may contain the hosts' separators."""
     before, _, after = server.rpartition("@")
     hosts = [name.rpartition("@") for name in _SEPARATOR.split(server)]
     repeated = [each for each, at, _ in hosts if at]
@@ -123,14 +122,10 @@ def _split(server: str) -> tuple[str, list[str]]:
         return before, _SEPARATOR.split(after)
     if len(set(repeated)) > 1:
         raise ConfigurationError(
-            "the hosts in a store's URL have different user names or passwords; there is one for "
-            "all, in which , is written as %2C, ; as %3B and @ as %40"
+            "the hosts in a store's URL have different user names or passwords; all hosts share "
+            "one, in which , is written as %2C, ; as %3B and @ as %40"
         )
     return repeated[0], [host for _, _, host in hosts]
-
-
-def _hosts(server: str) -> Iterator[Host]:
-    return (_host(name) for name in _split(server)[1] if name)
 
 
 def _host(text: str) -> Host:
@@ -142,7 +137,7 @@ def _host(text: str) -> Host:
     return Host(name.strip("[]"), int(port))
 
 
-def _shown(name: str, text: str) -> str:
-    # Hidden: what is named like a secret, a URL or user:password, and an object that may have both.
+def _masked(name: str, text: str) -> str:
+    # A value with "@" may be a URL with credentials; one with "{" may be JSON with a password.
     hidden = _SECRET_NAME.search(name) or "@" in text or text.lstrip().startswith("{")
     return _MASK if hidden else quote(text, safe="/:,")

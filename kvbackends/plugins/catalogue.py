@@ -1,29 +1,18 @@
-"""Adapters that are known to exist, so that an unknown scheme says what to install."""
+"""The known adapters, so that the error for an unknown scheme can say what to install."""
 
-EXTRAS = {
-    "redis": "redis",
-    "rediss": "redis",
-    "redis+socket": "redis",
-    "unix": "redis",
-    "sentinel": "redis",
-    "redis+cluster": "redis",
-    "rediss+cluster": "redis",
-    "mongodb": "mongodb",
-    "mongodb+srv": "mongodb",
-    "elasticsearch": "elasticsearch",
-    "elasticsearch+http": "elasticsearch",
-    "elasticsearch+https": "elasticsearch",
+_SCHEMES = {
+    "redis": "redis rediss redis+socket unix sentinel redis+cluster rediss+cluster",
+    "mongodb": "mongodb mongodb+srv",
+    "elasticsearch": "elasticsearch elasticsearch+http elasticsearch+https",
     "cassandra": "cassandra",
-    "memcached": "memcached",
-    "cache+memcached": "memcached",
-    "cache+memcache": "memcached",
-    "cache+pymemcache": "memcached",
-    "cache+pylibmc": "memcached",
+    "memcached": "memcached cache+memcached cache+memcache cache+pymemcache cache+pylibmc",
 }
+
+EXTRAS = {scheme: extra for extra, schemes in _SCHEMES.items() for scheme in schemes.split()}
 """Scheme -> the extra of kvbackends that installs its adapter."""
 
 
 def install_line(scheme: str) -> str | None:
-    """The command that installs the adapter of a known scheme, or None."""
+    """Return the command that installs the adapter of a scheme, or None if none is known."""
     extra = EXTRAS.get(scheme)
     return extra and f'pip install "kvbackends[{extra}]"'

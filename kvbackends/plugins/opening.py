@@ -11,39 +11,37 @@ from kvbackends.layers.guard import Guard
 from kvbackends.layers.retry import Retry
 from kvbackends.plugins.registry import adapter_for, layerings
 
+_TRANSPORT = "result_backend_transport_options"
+
 
 def open_store(url: str, settings: Mapping[str, Any] | None = None) -> Store:
-    """The store at `url`, behind its layers: limits, chunks, plugins' layers, retries.
+    """Return the store at `url`, behind its layers: limits, chunks, plugins' layers, retries.
 
-    `settings` are Celery's settings; options come from the URL first.  Nothing is connected yet.
-    Raises a `ConfigurationError` that says what is wrong with the URL, an option or a plugin.
+    The options of the URL take precedence over `settings`, which are Celery's.  Nothing is
+    connected yet.  Raises `ConfigurationError` if the URL, an option or a plugin is wrong.
     """
     parsed = StoreURL.parse(url)
-    options_type = adapter_for(parsed.scheme).store.options_type
-    check_known(parsed.scheme, options_type, parsed.query)
+    store_type = adapter_for(parsed.scheme).store
+    check_known(parsed.scheme, store_type.options_type, parsed.query)
     core = core_options(parsed, settings)
-    options = fill(options_type, parsed.query, settings or {})
-    return _layered(adapter_for(parsed.scheme).store.from_url(parsed, options), parsed, core)
+    options = fill(store_type.options_type, parsed.query, settings or {})
+    return _layered(store_type.from_url(parsed, options), parsed, core)
 
 
 def core_options(url: StoreURL, settings: Mapping[str, Any] | None = None) -> CoreOptions:
-    """The options of `url` that the core keeps."""
+    """Return the core's own options for `url`; `settings` are Celery's."""
     settings = settings or {}
-    transport = settings.get("result_backend_transport_options") or {}
-    policy = _policy(transport.get("retry_policy") or {})
-    return fill(
-        CoreOptions,
-        url.query,
-        {**settings, "result_backend_transport_options": {**policy, **transport}},
-    )
+    transport = settings.get(_TRANSPORT) or {}
+    transport = {**_retry_options(transport.get("retry_policy") or {}), **transport}
+    return fill(CoreOptions, url.query, {**settings, _TRANSPORT: transport})
 
 
-def _policy(celerys: Mapping[str, Any]) -> dict[str, Any]:
-    """Celery's `retry_policy`, as our options have it.  Our steps double: there is no step."""
-    start, longest = celerys.get("interval_start"), celerys.get("interval_max")
+def _retry_options(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate Celery's `retry_policy`, without `interval_step`: the pauses here double."""
+    start, longest = policy.get("interval_start"), policy.get("interval_max")
     return {
-        "retry_timeout": celerys.get("timeout"),
-        "retry_attempts": celerys.get("max_retries"),
+        "retry_timeout": policy.get("timeout"),
+        "retry_attempts": policy.get("max_retries"),
         "retry_first_ms": start and start * 1000,
         "retry_longest_ms": longest and longest * 1000,
     }

@@ -1,7 +1,6 @@
-"""Finds an adapter by its scheme.
+"""Finds adapters by scheme, and the layers of plugins.
 
-An adapter's plugin is imported only when its scheme is asked for, so that one broken plugin never
-breaks another scheme.
+An adapter is imported only when its scheme is used, so a broken plugin breaks no other scheme.
 """
 
 import difflib
@@ -29,23 +28,23 @@ _layers_loaded = False
 
 
 def register(plugin: object) -> None:
-    """Use a plugin that is not packaged: a module or an object with hook implementations."""
+    """Use a plugin without an entry point: a module or an object with hook implementations."""
     with _lock:
         if _manager.is_registered(plugin):
             return
-        # pluggy would name it like its class; two unrelated plugins may be named alike.
+        # By default pluggy names an object after its class, and refuses a name that is in use.
         _manager.register(plugin, name=str(id(plugin)))
         try:
-            found = _adapters_of(plugin)
+            adapters = _adapters_of(plugin)
         except BaseException:
-            _manager.unregister(plugin)  # else it would count as registered, without its schemes
+            _manager.unregister(plugin)  # so that the next call tries again
             raise
-        for adapter in found:
+        for adapter in adapters:
             _adapters.update(dict.fromkeys(adapter.schemes, adapter))
 
 
 def unregister(plugin: object) -> None:
-    """Undo `register`."""
+    """Undo `register`; schemes that another plugin serves by now are kept."""
     with _lock:
         for adapter in _adapters_of(plugin):
             for scheme in adapter.schemes:
@@ -55,7 +54,10 @@ def unregister(plugin: object) -> None:
 
 
 def adapter_for(scheme: str) -> Adapter:
-    """The adapter of a scheme.  `UnknownScheme`, or `ConfigurationError` if it cannot be loaded."""
+    """Return the adapter of a scheme.
+
+    Raises `UnknownScheme` if none is installed, `ConfigurationError` if it cannot be imported.
+    """
     with _lock:
         if scheme not in _adapters:
             for entry in entry_points(group=STORES, name=scheme):
@@ -66,19 +68,22 @@ def adapter_for(scheme: str) -> Adapter:
 
 
 def installed() -> list[str]:
-    """The schemes that can be asked for, loaded or not."""
+    """Return the available schemes, sorted, whether their adapters are imported or not."""
     return sorted({*_adapters, *(entry.name for entry in entry_points(group=STORES))})
 
 
 def layerings(url: StoreURL) -> list[Layering]:
-    """The plugins' layers for a URL, outermost first."""
-    global _layers_loaded  # noqa: PLW0603 - loaded once in a process, guarded by the lock
+    """Return the plugins' layers for a URL, outermost first.
+
+    Raises `ConfigurationError` if an installed layer cannot be imported.
+    """
+    global _layers_loaded  # noqa: PLW0603 - guarded by the lock
     with _lock:
         if not _layers_loaded:
             for entry in sorted(entry_points(group=LAYERS), key=lambda each: each.name):
                 register(_loaded(entry, f"the layer {entry.name!r}"))
             _layers_loaded = True
-        # pluggy asks the plugin registered last first.
+        # pluggy calls the plugin that was registered last first.
         answers: list[Iterable[Layering]] = _manager.hook.kvbackends_layers(url=url)
         return [layering for answer in reversed(answers) for layering in answer]
 

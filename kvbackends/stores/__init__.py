@@ -1,1 +1,1 @@
-"""The embedded stores: plugins like any other, found by entry point."""
+"""The embedded stores, which are plugins and found by their entry points."""

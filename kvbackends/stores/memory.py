@@ -1,4 +1,4 @@
-"""Results in this process's memory, for tests: ``memory://`` or ``memory://name``."""
+"""Stores results in this process's memory, for tests: ``memory://`` or ``memory://name``."""
 
 import heapq
 import itertools
@@ -20,28 +20,28 @@ class _Row(NamedTuple):
     value: bytes
     version: int
     expires: float
-    """On the monotonic clock, which no operator sets back."""
+    """In seconds on the monotonic clock, which is never set back."""
 
 
 class _Space:
-    """What all stores of one name share."""
+    """The data of all stores of one name."""
 
     def __init__(self) -> None:
         self.lock = PerProcess(threading.RLock)
-        """A forked child has its own: a thread that is not there may hold the parent's."""
+        """A lock of each process: a forked child must not wait for a thread of its parent."""
         self.rows: dict[str, _Row] = {}
         self.expiries: list[tuple[float, str]] = []
         self.versions = itertools.count(1)
         self.listeners: frozenset[MemorySubscription] = frozenset()
 
     def forget_replaced(self) -> None:
-        """Rebuild the heap without what was written over or deleted."""
+        """Rebuild the heap of expiries without those of replaced and deleted rows."""
         self.expiries = [(row.expires, key) for key, row in self.rows.items()]
         heapq.heapify(self.expiries)
 
 
 class MemorySubscription:
-    """Told of every offered key; keeps those it watches."""
+    """Collects the watched keys among the offered ones."""
 
     def __init__(self, space: _Space) -> None:
         self._space = space
@@ -52,34 +52,34 @@ class MemorySubscription:
             space.listeners |= {self}
 
     def tell(self, key: str) -> None:
-        """A key was offered; called with the space locked."""
+        """Report an offered key; the caller holds the space's lock."""
         if key in self._watched:
             self._changed.add(key)
             self._bell.ring()
 
     def watch(self, keys: Collection[str]) -> None:
-        """Tell of later offers of these keys too."""
+        """Report later offers of these keys, too."""
         with self._space.lock():
             self._watched.update(keys)
 
     def unwatch(self, keys: Collection[str]) -> None:
-        """Forget these keys."""
+        """Stop reporting these keys."""
         with self._space.lock():
             self._watched.difference_update(keys)
 
     def wait(self, timeout: float) -> Collection[str] | None:
-        """The watched keys that were offered since the last call."""
+        """Return the watched keys that were offered since the last call."""
         self._bell.wait(timeout)
         with self._space.lock():
             changed, self._changed = self._changed, set()
         return changed
 
     def wake(self) -> None:
-        """End a `wait` from any thread."""
+        """End the current or next `wait`; callable from any thread."""
         self._bell.ring()
 
     def close(self) -> None:
-        """Be told no more."""
+        """Unsubscribe, and close the doorbell."""
         with self._space.lock():
             self._space.listeners -= {self}
         self._bell.close()
@@ -98,28 +98,28 @@ class MemoryStore(Store):
 
     @classmethod
     def from_url(cls, url: StoreURL, options: Any) -> Self:
-        """The store of the URL's host and path."""
+        """Return the store whose name is the URL's host and path."""
         return cls("/".join([*map(str, url.hosts), url.path]))
 
     def get(self, key: str) -> Entry | None:
-        """One look-up."""
+        """Cost: one look-up."""
         row = self._row(key)
         return None if row is None else Entry(row.value, row.version)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """One assignment; also removes a few keys that have expired."""
+        """Store, and remove a few expired keys."""
         with self._space.lock():
             self._put(key, value, ttl)
 
     def delete(self, key: str) -> None:
-        """One removal."""
+        """Remove the key if it exists."""
         with self._space.lock():
             self._space.rows.pop(key, None)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """Compared under the lock."""
+        """Compare and store under the lock."""
         with self._space.lock():
             row = self._row(key)
             if (row and row.version) != version:
@@ -128,18 +128,18 @@ class MemoryStore(Store):
             return True
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """Look-ups without locking: each row is immutable."""
+        """Read without the lock: each row is immutable."""
         rows = ((key, self._row(key)) for key in keys)
         return {key: row.value for key, row in rows if row is not None}
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """Removals under one lock."""
+        """Remove under the lock."""
         with self._space.lock():
             for key in keys:
                 self._space.rows.pop(key, None)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """Ranked under the lock; subscribers are told before it is released."""
+        """Compare, store and notify under the lock."""
         space = self._space
         with space.lock():
             row = self._row(offer.key)
@@ -151,7 +151,7 @@ class MemoryStore(Store):
             return True
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
-        """Added under the lock."""
+        """Add under the lock."""
         with self._space.lock():
             row = self._row(key)
             total = int(row.value if row else b"0") + by
@@ -159,18 +159,18 @@ class MemoryStore(Store):
             return total
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """The keys of this moment."""
+        """Yield the keys that exist when the iteration starts."""
         for key in list(self._space.rows):
             if key.startswith(prefix) and self._row(key) is not None:
                 yield key
 
     def sweep(self, limit: int = 1000) -> int:
-        """Takes the earliest from a heap."""
+        """Remove at most `limit` expired keys, in order of expiry."""
         with self._space.lock():
             return self._sweep(limit)
 
     def subscribe(self) -> MemorySubscription:
-        """A listener of this space."""
+        """Return a subscription to the offers of all stores of this name."""
         return MemorySubscription(self._space)
 
     def _row(self, key: str) -> _Row | None:
@@ -200,7 +200,7 @@ class MemoryStore(Store):
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
-    """This store."""
+    """Return the memory adapter."""
     yield Adapter(
         schemes=("memory",),
         store=MemoryStore,

@@ -46,8 +46,8 @@ def counted(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
     def begin() -> Steps:
         store.close()
         monkeypatch.setattr(Pool, "_connect", connect_counted)
-        monkeypatch.setattr("kvbackends.stores.sqlite.database.CHORES_EVERY", 10**9)
-        store._database()._until_chores = 10**9
+        monkeypatch.setattr("kvbackends.stores.sqlite.database.HOUSEKEEPING_EVERY", 10**9)
+        store._database()._until_housekeeping = 10**9
         return steps
 
     return begin

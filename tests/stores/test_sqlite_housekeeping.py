@@ -59,7 +59,7 @@ def test_sweep_removes_everything(store: SQLiteStore):
 
 def test_sweep_goes_on_where_it_ended(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
     """Many calls read the file once: each begins where the last one ended, and goes round."""
-    monkeypatch.setattr("kvbackends.stores.sqlite.sweeping.LOOKED_AT", 10)
+    monkeypatch.setattr("kvbackends.stores.sqlite.sweeping.PAGE", 10)
     store._database()._until_chores = 10**9
     for i in range(100):
         store.set(f"k{i}", b"v", 0.01 if i % 2 else None)

@@ -11,7 +11,7 @@ import pytest
 
 from kvbackends.contract import Part, Rank
 from kvbackends.stores.sqlite import SQLiteStore, subscription
-from kvbackends.stores.sqlite.lockfile import NOTICES
+from kvbackends.stores.sqlite.lockfile import CAPACITY
 from tests.servers.process import eventually
 from tests.stores.conftest import Opener, begin, ended, open_files
 from tests.support.chords import offer, part, publisher, rank_of
@@ -23,7 +23,7 @@ def subscribe(
     request: pytest.FixtureRequest, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], subscription.FileSubscription]:
     if request.param == "polling":
-        monkeypatch.setattr(subscription, "_watching", lambda _: None)
+        monkeypatch.setattr(subscription, "_inotify_on", lambda _: None)
     return store.subscribe
 
 
@@ -101,7 +101,7 @@ def test_more_than_the_file_remembers(subscribe, store: SQLiteStore):
     watching = subscribe()
     watching.watch(["first"])
     give(store, "first")
-    for i in range(NOTICES):
+    for i in range(CAPACITY):
         give(store, f"k{i}")
     assert watching.wait(1) is None
     assert not watching.wait(0.01)

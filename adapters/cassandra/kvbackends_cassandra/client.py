@@ -1,4 +1,4 @@
-"""One process's connection to the cluster: statements, schema, errors and uncertain outcomes."""
+"""One process's session with the cluster: prepared statements, pages, uncertain outcomes."""
 
 import random
 import socket
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 with warnings.catch_warnings():
-    # The driver imports eventlet wherever that is installed; what that warns of is not ours.
+    # The driver imports eventlet where it is installed, and eventlet warns that it is deprecated.
     warnings.simplefilter("ignore")
     from cassandra import cluster as driver
 from cassandra import InvalidRequest
@@ -22,24 +22,26 @@ from cassandra.query import PreparedStatement, tuple_factory
 
 from kvbackends import ConfigurationError
 from kvbackends_cassandra import schema
-from kvbackends_cassandra.errors import DRIVERS, CassandraUnavailable, is_ambiguous, translated
+from kvbackends_cassandra.errors import DRIVERS, CassandraUnavailable, is_ambiguous, translating
 from kvbackends_cassandra.versions import includes
 
 PROFILE = "kvbackends"
 PROTOCOL = 4
-"""Every server since 2.2 speaks it; asking for more costs two connections, and checksums CPU."""
+"""Every server since 2.2 speaks it.  Negotiating from a higher one costs two more connections, and
+the checksums of version 5 cost CPU time.
+"""
 SHORTEST, LONGEST = 0.2, 5.0
-"""Seconds between two attempts to reach a node that was lost."""
+"""Seconds between two attempts to reach a lost node: at first, and at most."""
 CONCURRENT = 32
-"""Requests that one call has under way at most."""
+"""Most requests that one call has in flight."""
 Row = tuple[Any, ...]
 
 
 class Plan(NamedTuple):
-    """What a client is made from."""
+    """The arguments of a client."""
 
     cluster: dict[str, Any]
-    """Arguments of `Cluster`: contact points, credentials, `cassandra_options`."""
+    """Arguments of the driver's `Cluster`: contact points, credentials, `cassandra_options`."""
     tables: schema.Tables
     read_level: int
     write_level: int
@@ -53,34 +55,30 @@ class Decision(NamedTuple):
 
     applied: bool
     found: dict[str, Any]
-    """Not applied: the columns that the condition names, as they are."""
+    """If it was not applied: the stored values of the columns in its condition."""
 
 
 class Client:
-    """A session with its prepared statements."""
+    """A session with its prepared statements.  Raises the exceptions of `errors`."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._prepared: dict[str, PreparedStatement] = {}
         self._cluster = driver.Cluster(**_arguments(plan))
         try:
-            self._session = self._cluster.connect()
-            # The driver's own way to say how long to prepare a statement is closed to profiles.
-            self._session._default_timeout = plan.timeout  # noqa: SLF001
-            schema.ensure(self._session, self._cluster, plan.tables)
-        except DRIVERS as error:
-            self.close()
-            raise translated(error) from error
+            with translating():
+                self._session = self._cluster.connect()
+                # The timeout of `prepare`: the public setter refuses to work beside profiles.
+                self._session._default_timeout = plan.timeout  # noqa: SLF001
+                schema.ensure(self._session, self._cluster, plan.tables)
         except BaseException:
             self.close()
             raise
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
-        """All rows of a small answer."""
-        try:
+        """All rows of an answer that fits into one page."""
+        with translating():
             rows: list[Row] = self._send(statement, values).current_rows
-        except DRIVERS as error:
-            raise translated(error) from error
         return rows
 
     def stream(
@@ -90,58 +88,62 @@ class Client:
         first: int,
         later: Callable[[list[Row]], int],
     ) -> Iterator[list[Row]]:
-        """The pages of a large answer: of `first` rows, then as many as a page asks for."""
+        """The pages of a large answer.
+
+        The first page has `first` rows; ``later(page)`` returns the number of rows of the next one.
+        """
         state, page = None, first
         while True:
-            try:
+            with translating():
                 bound = self._statement(statement).bind(values)
                 bound.fetch_size = page
                 answer = self._session.execute(bound, execution_profile=PROFILE, paging_state=state)
-            except DRIVERS as error:
-                raise translated(error) from error
             yield answer.current_rows
             state, page = answer.paging_state, later(answer.current_rows)
             if state is None:
                 return
 
     def all_rows(self, statement: str, many: Iterable[Sequence[Any]]) -> Iterator[list[Row]]:
-        """The answers to one statement with many values, several requests at a time, in order."""
-        waiting: list[Any] = []
-        try:
+        """The rows for each of `many` values of one statement, in this order.
+
+        Up to `CONCURRENT` requests are in flight at a time.
+        """
+        pending: list[Any] = []
+        with translating():
             prepared = self._statement(statement)
             for values in many:
-                if len(waiting) == CONCURRENT:
-                    yield waiting.pop(0).result().current_rows
-                waiting.append(
+                if len(pending) == CONCURRENT:
+                    yield pending.pop(0).result().current_rows
+                pending.append(
                     self._session.execute_async(prepared, values, execution_profile=PROFILE)
                 )
-            while waiting:
-                yield waiting.pop(0).result().current_rows
-        except DRIVERS as error:
-            raise translated(error) from error
+            while pending:
+                yield pending.pop(0).result().current_rows
 
     def decide(self, statement: str, values: Sequence[Any], mine: bytes) -> Decision:
-        """A lightweight transaction that writes the version `mine`.
+        """Run a lightweight transaction that writes the version `mine`.
 
-        Sent again while its outcome is unknown: whoever finds `mine` has written it before.
+        While its outcome is unknown it is sent again, for at most the timeout.  It counts as
+        applied if the row's version is `mine`, or names it as a predecessor.
         """
         deadline = time.monotonic() + self._plan.timeout
         pause = 0.002
-        while True:
-            try:
-                return _decision(self._send(statement, values), mine)
-            except DRIVERS as error:
-                if not is_ambiguous(error) or time.monotonic() > deadline:
-                    raise translated(error) from error
-            time.sleep(random.uniform(0, pause))
-            pause *= 2
+        with translating():
+            while True:
+                try:
+                    return _decision(self._send(statement, values), mine)
+                except DRIVERS as error:
+                    if not is_ambiguous(error) or time.monotonic() > deadline:
+                        raise
+                time.sleep(random.uniform(0, pause))
+                pause *= 2
 
     def close(self) -> None:
-        """Give up connections and threads."""
+        """Close the connections and end the driver's threads."""
         self._cluster.shutdown()
 
     def abandon(self) -> None:
-        """In a forked child: its parent's connections are not closed when it exits."""
+        """In a forked child: keep the driver from closing the parent's connections at exit."""
         forget = getattr(driver, "_discard_cluster_shutdown", None)
         if forget is not None:
             forget(self._cluster)
@@ -156,7 +158,7 @@ class Client:
             try:
                 prepared = self._session.prepare(self._plan.tables.named(statement))
             except InvalidRequest as error:
-                raise ConfigurationError(self._plan.tables.lacking(error)) from error
+                raise ConfigurationError(self._plan.tables.missing(error)) from error
             reads = statement.startswith("SELECT")
             prepared.consistency_level = self._plan.read_level if reads else self._plan.write_level
             prepared.serial_consistency_level = self._plan.serial_level
@@ -165,14 +167,18 @@ class Client:
 
 
 class Connecting:
-    """Makes clients; threads that waited for one that failed do not all wait as long again."""
+    """Makes clients.
+
+    After a failed attempt, threads that queued for it get the same error at once: otherwise each
+    one would wait for the connect timeout in turn.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._failed: tuple[float, CassandraUnavailable] | None = None
 
     def __call__(self) -> Client:
-        """A client; `CassandraUnavailable` if no node answers."""
+        """A connected client.  Raises `CassandraUnavailable` if no node answers."""
         if self._failed is not None and time.monotonic() < self._failed[0]:
             raise self._failed[1]
         try:
@@ -191,10 +197,10 @@ def _decision(answer: Any, mine: bytes) -> Decision:
 
 
 def _arguments(plan: Plan) -> dict[str, Any]:
-    """The driver's arguments: ours, the user's over them, and one execution profile."""
+    """Arguments of the driver's `Cluster`; those of the user override the adapter's."""
     own: dict[str, Any] = {
         "connection_class": _connection_class(),
-        # Without it the driver's small packets wait for the server's delayed acknowledgements.
+        # Otherwise small packets wait for the server's delayed acknowledgements.
         "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         "reconnection_policy": ExponentialReconnectionPolicy(SHORTEST, LONGEST, max_attempts=None),
         "protocol_version": PROTOCOL,
@@ -211,16 +217,16 @@ def _arguments(plan: Plan) -> dict[str, Any]:
         row_factory=tuple_factory,
         request_timeout=plan.timeout,
     )
-    # The driver connects with the default profile's policy, too.
+    # While connecting, the driver uses the policy of its default profile.
     profiles = {driver.EXEC_PROFILE_DEFAULT: profile, PROFILE: profile}
     profiles |= given.pop("execution_profiles", {})
     return own | given | {"execution_profiles": profiles}
 
 
 def _connection_class() -> type:
-    """The event loop: green where the process is, libev else.
+    """The driver's event loop: that of gevent or eventlet if sockets are patched, else libev.
 
-    With asyncio's a forked child cannot connect if its parent ever did.
+    With the asyncio loop a forked child could not connect if its parent ever had.
     """
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("socket"):
@@ -234,6 +240,6 @@ def _connection_class() -> type:
         return EventletConnection  # type: ignore[no-any-return]
     try:
         from cassandra.io.libevreactor import LibevConnection
-    except Exception:  # noqa: BLE001 - a driver that was built without it says so in its own ways
+    except Exception:  # noqa: BLE001 - a driver built without libev raises various exceptions
         return driver.DefaultConnection  # type: ignore[no-any-return]
     return LibevConnection  # type: ignore[no-any-return]

@@ -1,4 +1,7 @@
-"""Which of the driver's exceptions mean "try again"."""
+"""The driver's exceptions, and which of them are transient."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cassandra import (
     AuthenticationFailed,
@@ -22,21 +25,21 @@ from cassandra.protocol import (
 from kvbackends import StoreError
 
 UNKNOWN_CAS = 0x1700
-"""Native protocol version 5: CAS_WRITE_UNKNOWN; the driver has no class for it."""
+"""The code of CAS_WRITE_UNKNOWN in native protocol 5; the driver has no class for it."""
 
 
 class CassandraUnavailable(StoreError):
-    """No node, or too few, answered in time; what became of a write is unknown."""
+    """Too few nodes answered in time; the outcome of a write is unknown."""
 
 
 class CassandraRefused(StoreError):
-    """The server refuses: wrong credentials, or no permission."""
+    """The credentials are wrong, or a permission is missing; retrying cannot help."""
 
 
 _CONNECTION = (ConnectionException, ConnectionBusy, NoConnectionsAvailable, OSError)
 
 DRIVERS = (DriverException, ErrorMessage, NoHostAvailable, *_CONNECTION)
-"""What the driver raises."""
+"""Every exception that the driver raises for a failed request."""
 
 _TRANSIENT = (
     OperationTimedOut,
@@ -50,25 +53,43 @@ _TRANSIENT = (
 
 
 def is_ambiguous(error: BaseException) -> bool:
-    """True if a lightweight transaction may have happened, and a node is there to be asked."""
+    """True if a node answered that a transaction's outcome is unknown: it can be asked again."""
     return isinstance(error, WriteTimeout) or getattr(error, "code", None) == UNKNOWN_CAS
 
 
-def translated(error: BaseException) -> BaseException:
-    """The error to raise instead; the same one where the driver's says it all."""
+@contextmanager
+def translating() -> Iterator[None]:
+    """Replace the driver's exceptions inside the ``with`` block by those of `translated`."""
+    try:
+        yield
+    except DRIVERS as error:
+        instead = translated(error)
+        if instead is None:
+            raise
+        raise instead from error
+
+
+def translated(error: BaseException) -> StoreError | None:
+    """The exception to raise instead of the driver's; None if its own says it all."""
     if isinstance(error, NoHostAvailable):
-        return _nobody(error)
+        return _no_host(error)
     if isinstance(error, AuthenticationFailed):
-        return CassandraRefused(f"Cassandra refuses the credentials: {error}")
+        return _wrong_credentials(error)
     if isinstance(error, Unauthorized):
-        return CassandraRefused(f"Cassandra: {error}")
+        return CassandraRefused(f"Cassandra: {error}; grant this permission to the user")
     if isinstance(error, _TRANSIENT) or is_ambiguous(error):
         return CassandraUnavailable(f"Cassandra: {error}")
-    return error
+    return None
 
 
-def _nobody(error: NoHostAvailable) -> StoreError:
+def _no_host(error: NoHostAvailable) -> StoreError:
     reasons = list(error.errors.values()) if isinstance(error.errors, dict) else []
     if reasons and all(isinstance(each, AuthenticationFailed) for each in reasons):
-        return CassandraRefused(f"Cassandra refuses the credentials: {reasons[0]}")
+        return _wrong_credentials(reasons[0])
     return CassandraUnavailable(f"Cassandra: {error}")
+
+
+def _wrong_credentials(error: AuthenticationFailed) -> CassandraRefused:
+    return CassandraRefused(
+        f"Cassandra: {error}; check the URL's user and password, or auth_provider and auth_kwargs"
+    )

@@ -1,4 +1,4 @@
-"""The keyspace and the tables: made when they are missing and that is allowed."""
+"""The keyspace and the two tables, and how they are created."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS {entries} (
     key text PRIMARY KEY, value blob, version blob, rank int
 ) WITH comment = 'kvbackends: results and other values'
 """
-# One partition is one barrier: its control record is static, its parts are rows in buckets.
+# A barrier is a partition: its control record is in static columns, its parts are rows in buckets.
 BARRIERS = """
 CREATE TABLE IF NOT EXISTS {barriers} (
     barrier text, run text, bucket int, place int, member text, stamp blob,
@@ -28,12 +28,13 @@ USUAL_COPIES = 3
 
 
 class Tables(NamedTuple):
-    """Where everything is kept, and whether it may be made."""
+    """The names of the tables, and whether the adapter may create them."""
 
     keyspace: str
     prefix: str
     create: bool
     copies: int
+    """Replicas in a keyspace that the adapter creates; 0: `USUAL_COPIES`, at most one a node."""
 
     @property
     def entries(self) -> str:
@@ -46,22 +47,22 @@ class Tables(NamedTuple):
         return f"{self.keyspace}.{self.prefix}_barriers"
 
     def named(self, statement: str, copies: int = USUAL_COPIES) -> str:
-        """The statement with the names of the tables in it."""
+        """The statement with the tables' names filled in."""
         return statement.format(
             keyspace=self.keyspace, entries=self.entries, barriers=self.barriers, copies=copies
         )
 
-    def lacking(self, error: Exception) -> str:
-        """What to do about tables that are not there, or not ours."""
+    def missing(self, error: Exception) -> str:
+        """The message for tables that are missing, or were made by another program."""
         statements = ";".join(map(self.named, (KEYSPACE, ENTRIES, BARRIERS)))
-        return f"Cassandra: {error}. What has to be there:{statements}"
+        return f"Cassandra: {error}. Run these statements as a user who may:{statements}"
 
 
 def ensure(session: Any, cluster: Any, tables: Tables) -> None:
-    """Make what is missing.
+    """Create the keyspace and the tables that are missing, if that is allowed.
 
-    Nothing is sent where nothing is missing: many workers that start at once must not all change
-    the schema.
+    Sends nothing if none is missing, so that workers that start together do not all change the
+    schema.  Raises `ConfigurationError` if the user may not create them.
     """
     known = cluster.metadata.keyspaces
     if not tables.create:
@@ -69,20 +70,20 @@ def ensure(session: Any, cluster: Any, tables: Tables) -> None:
     try:
         if tables.keyspace.lower() not in known:
             copies = tables.copies or min(USUAL_COPIES, len(cluster.metadata.all_hosts()))
-            _make(session, tables.named(KEYSPACE, copies))
-        _make_missing_tables(session, known.get(tables.keyspace.lower()), tables)
+            _create(session, tables.named(KEYSPACE, copies))
+        _create_missing_tables(session, known.get(tables.keyspace.lower()), tables)
     except (Unauthorized, InvalidRequest) as error:
-        raise ConfigurationError(tables.lacking(error)) from error
+        raise ConfigurationError(tables.missing(error)) from error
 
 
-def _make_missing_tables(session: Any, keyspace: Any, tables: Tables) -> None:
+def _create_missing_tables(session: Any, keyspace: Any, tables: Tables) -> None:
     there = keyspace.tables if keyspace is not None else {}
     for suffix, statement in (("kv", ENTRIES), ("barriers", BARRIERS)):
         if f"{tables.prefix}_{suffix}".lower() not in there:
-            _make(session, tables.named(statement))
+            _create(session, tables.named(statement))
 
 
-def _make(session: Any, statement: str) -> None:
+def _create(session: Any, statement: str) -> None:
     try:
         session.execute(statement, timeout=30)
     except AlreadyExists:

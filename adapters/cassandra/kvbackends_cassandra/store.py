@@ -1,8 +1,8 @@
-"""The store: every write of a key is a lightweight transaction, in one request.
+"""The store: every write of a key is one lightweight transaction.
 
-Plain writes carry the writer's clock, transactions carry ballots, and Cassandra keeps what has the
-greater of both: so on one row there is one kind.  An unconditional write has a condition that
-always holds, "the version is not this fresh one".
+Cassandra orders plain writes by the writer's clock and transactions by their ballots.  A plain
+write could lose against an older transaction, so no row is written both ways.  An unconditional
+write is a transaction whose condition always holds: "the version is not this new one".
 """
 
 import hashlib
@@ -39,17 +39,17 @@ _DELETE = "DELETE FROM {entries} WHERE key = ? IF EXISTS"
 _SCAN = "SELECT key FROM {entries}"
 
 PLAIN = 0
-"""Stands for the rank of what was not offered: its bytes tell."""
+"""The `rank` column of a value that `set` has stored; only `rank_of` knows its rank."""
 FIRST, TOGETHER = 20, 50
-"""Keys of the first ``IN`` of a batch, and of each later one, which are sent together."""
+"""Most keys in a batch's first ``IN``, and in each later one; the later ones are sent together."""
 ANSWER_BYTES = 1 << 20
-"""What a later one aims at."""
+"""The size that the answer to a later ``IN`` should have."""
 LISTED = 5000
-"""Keys of a page of `scan`."""
+"""Keys in a page of `scan`."""
 
 
 class CassandraStore(Store):
-    """Two tables in a keyspace."""
+    """A store in two tables of a keyspace."""
 
     options_type = CassandraOptions
     promises = Feature.AUTOEXPIRE | Feature.DURABLE | Feature.SHARED
@@ -57,10 +57,10 @@ class CassandraStore(Store):
 
     def __init__(self, plan: Plan, entry_ttl: float | None, value_bytes: int) -> None:
         self.limits = Limits(
-            key_bytes=65_000,  # CQL: 65,535 bytes
+            key_bytes=65_000,  # CQL takes 65,535
             value_bytes=value_bytes,
             batch_keys=1000,
-            key_pattern="(?s).+",  # CQL: "Key may not be empty"
+            key_pattern="(?s).+",  # CQL refuses an empty key
             ttl_step=2.0,  # see `times.seconds`
         )
         self._entry_ttl = entry_ttl
@@ -99,14 +99,15 @@ class CassandraStore(Store):
     # -- plain and ranked keys ----------------------------------------------------------------
 
     def get(self, key: str) -> Entry | None:
-        """One request."""
+        """Cost: one request."""
         rows = self._client().rows(_READ, (key,))
         return Entry(*rows[0]) if rows and rows[0][0] is not None else None
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """One request for a few keys, then one for every fifty, all at the same time.
+        """Cost: one request for the first 20 keys, then one for every 50, sent together.
 
-        The first ones show how large values are: a server builds its answer in memory.
+        A server builds its answer in memory, so larger values are requested in smaller groups; the
+        first request shows how large they are.
         """
         listed = list(keys)
         found = self._values([listed[:FIRST]])
@@ -118,32 +119,32 @@ class CassandraStore(Store):
         return found
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """One request."""
+        """Cost: one request."""
         mine = versions.first()
         values = (seconds(ttl), value, mine, PLAIN, key, mine)
         self._client().decide(_SET, values, mine)
 
     def delete(self, key: str) -> None:
-        """One request."""
+        """Cost: one request."""
         self._client().decide(_DELETE, (key,), b"")
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """One request a key, several at a time."""
+        """Cost: one request for each key, sent together."""
         for _ in self._client().all_rows(_DELETE, [(key,) for key in keys]):
             pass
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """One request."""
+        """Cost: one request."""
         return self._swap(key, value, PLAIN, version, ttl)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """One request; three where `set` has written what is there.
+        """Cost: one request; three if the stored value was written by `set`.
 
-        The version is the value's digest: an offer that equals what is stored finds itself.
+        The version is a digest of the value, so a repeated offer recognises itself.
         """
-        mine = hashlib.blake2b(offer.value, digest_size=versions.OWN).digest()
+        mine = hashlib.blake2b(offer.value, digest_size=versions.OWN_BYTES).digest()
         above = Rank.FAILED if offer.rank is Rank.UNREADY else Rank.SUCCEEDED
         ttl = seconds(self._entry_ttl or offer.ttl)
         values = (ttl, offer.value, mine, int(offer.rank), offer.key)
@@ -154,7 +155,7 @@ class CassandraStore(Store):
         return decision.found["rank"] == PLAIN and self._offer_over_plain(offer, rank_of)
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """Reads every key of the table, in pages: Cassandra has no order of keys to search in."""
+        """Read all keys of the table, in pages: Cassandra does not order its keys by name."""
         for page in self._client().stream(_SCAN, (), LISTED, lambda _: LISTED):
             yield from (key for (key,) in page if key.startswith(prefix))
 
@@ -162,11 +163,7 @@ class CassandraStore(Store):
         """A part is two requests, the first one of a process three."""
         return CassandraBarrier(self._client(), self._memory, name, ttl)
 
-    # -- the rest -----------------------------------------------------------------------------
-
-    def ping(self) -> None:
-        """Connects if need be, and reads."""
-        self.get("kvbackends-ping")
+    # -- connections --------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the connections; a later call opens them again."""

@@ -1,19 +1,19 @@
-"""Times to live as Cassandra counts them."""
+"""Times to live in Cassandra's units."""
 
 import math
 import time
 
 LONGEST_TTL = 630_720_000
-"""Seconds: Cassandra's limit, 20 years."""
+"""Seconds.  Cassandra's limit: 20 years."""
 LAST_EXPIRY = 2**31 - 86_400
-"""Seconds since 1970: servers refuse what expires after January 2038, unless told otherwise."""
+"""Seconds since 1970.  By default servers refuse what expires later, in January 2038."""
 
 
 def seconds(ttl: float | None) -> int:
-    """The ttl as Cassandra counts it; 0 is for ever.
+    """The ttl for ``USING TTL``, in whole seconds; 0 means for ever.
 
-    It counts from the beginning of the present second, so one second more: nothing dies early, and
-    nothing lives two seconds longer.  What would live longer than servers can count is kept.
+    Cassandra counts from the beginning of the current second.  One second is added, so that nothing
+    expires early; nothing lives two seconds longer.  A ttl beyond Cassandra's limits becomes 0.
     """
     if ttl is None:
         return 0

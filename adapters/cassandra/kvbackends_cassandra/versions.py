@@ -1,37 +1,40 @@
-"""Versions that know what they came after.
+"""Versions that name their predecessors.
 
-Cassandra may answer that it does not know what became of a lightweight transaction.  The same
-statement, sent again, then finds the row as it is: with our version in front, or behind it if
-somebody else has written since.  So each version carries the beginnings of those it replaced.
+Cassandra may answer that the outcome of a lightweight transaction is unknown.  The client then
+sends the same statement again.  If the first attempt was applied, the row holds the version that it
+wrote, or a later one by another writer.  Each version carries the beginnings of those before it, so
+the client recognises its own write in both cases.
 """
 
 import os
 
-OWN = 16
-"""Bytes of a version that are its own."""
+OWN_BYTES = 16
+"""Length of a version without its predecessors."""
 BEGINNING = 8
-MOST = 40
-"""How many earlier versions are remembered: more than other writers can add while we ask again."""
+"""Bytes that are kept of each predecessor."""
+PREDECESSORS = 40
+"""Most predecessors that a version names: more than other writers add until the client asks again.
+"""
 
 
 def first() -> bytes:
-    """A version that replaces whatever is there."""
-    return os.urandom(OWN)
+    """A version without predecessors."""
+    return os.urandom(OWN_BYTES)
 
 
 def after(version: bytes | None) -> bytes:
-    """A version that replaces `version` (None: nothing)."""
+    """A version that replaces `version`; None stands for an absent row."""
     if version is None:
         return first()
-    earlier = version[:BEGINNING] + version[OWN:]
-    return first() + earlier[: MOST * BEGINNING]
+    earlier = version[:BEGINNING] + version[OWN_BYTES:]
+    return first() + earlier[: PREDECESSORS * BEGINNING]
 
 
 def includes(version: bytes | None, mine: bytes) -> bool:
-    """True if `version` is mine, or came after it."""
+    """True if `version` is `mine`, or names it as a predecessor."""
     if version is None:
         return False
-    earlier = range(OWN, len(version), BEGINNING)
-    return version[:OWN] == mine[:OWN] or any(
+    earlier = range(OWN_BYTES, len(version), BEGINNING)
+    return version[:OWN_BYTES] == mine[:OWN_BYTES] or any(
         version[at : at + BEGINNING] == mine[:BEGINNING] for at in earlier
     )

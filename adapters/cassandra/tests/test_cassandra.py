@@ -1,4 +1,4 @@
-"""What is Cassandra's own: requests, uncertain outcomes, buckets, tables, errors."""
+"""What is special to Cassandra: requests, uncertain outcomes, buckets, tables, errors."""
 
 import contextlib
 import random
@@ -48,7 +48,7 @@ def opened(cassandra_url):
 
 @pytest.fixture
 def store(opened):
-    """The adapter behind nothing but its limits."""
+    """The adapter without the retry layer."""
     return opened.inner
 
 
@@ -64,7 +64,7 @@ def key():
 
 @pytest.fixture
 def requests(client):
-    """Counts what the driver sends."""
+    """A function that returns how many requests the driver sends during a call."""
     sent = []
     listener = sent.append
     client._session.add_request_init_listener(listener)
@@ -79,24 +79,24 @@ def requests(client):
 
 
 class TestRequests:
-    """The column "other native stores" of the project's table of round trips."""
+    """How many requests each operation takes."""
 
-    def test_results(self, store, requests, key):
+    def test_a_result_is_one_request(self, store, requests, key):
         assert requests(store.offer, offer(key, Rank.UNREADY), rank_of) == 1
         assert requests(store.offer, offer(key), rank_of) == 1
         assert requests(store.offer, offer(key, Rank.FAILED), rank_of) == 1, "refused"
         assert requests(store.get, key) == 1
         assert requests(store.set, key, b"v") == requests(store.delete, key) == 1
 
-    def test_many(self, store, requests, key):
+    def test_a_batch_is_one_request_for_fifty_keys(self, store, requests, key):
         keys = [f"{key}-{i}" for i in range(store.limits.batch_keys)]
         store.set(keys[-1], b"v")
         assert requests(store.get_batch, keys[:20]) == 1
-        assert requests(store.get_batch, keys) == 1 + 20, "fifty keys each, all at once"
+        assert requests(store.get_batch, keys) == 1 + 20
         assert store.get_batch(keys) == {keys[-1]: b"v"}
 
-    def test_many_large_ones(self, store, requests, key):
-        """A server builds an answer in memory: large values are asked for one by one."""
+    def test_a_batch_of_large_values_is_one_request_for_each(self, store, requests, key):
+        """A server builds its answer in memory, so large values are requested one by one."""
         keys = [f"{key}-{i}" for i in range(25)]
         for each in keys:
             store.set(each, b"x" * 600_000, 60)
@@ -143,11 +143,14 @@ class TestRequests:
 
 
 class TestUncertainOutcomes:
-    """The server does not know what became of a transaction."""
+    """The server answers that the outcome of a transaction is unknown."""
 
     @pytest.fixture
     def uncertain(self, monkeypatch):
-        """Makes the next transaction's answer, and what others do meanwhile."""
+        """A function that makes the next transaction's outcome unknown.
+
+        `done` says whether it is applied; `meanwhile` runs before the error is raised.
+        """
         send = Client._send
 
         def arrange(error, *, done, meanwhile=lambda: None):
@@ -164,8 +167,8 @@ class TestUncertainOutcomes:
 
     @pytest.mark.parametrize("error", UNCERTAIN, ids=["v5", "v4"])
     @pytest.mark.parametrize("done", [True, False])
-    def test_asked_again(self, store, uncertain, key, error, done):
-        """Whether it happened or not: the answer is true."""
+    def test_the_transaction_is_sent_again(self, store, uncertain, key, error, done):
+        """Every write reports success, whether or not its first attempt was applied."""
         uncertain(error, done=done)
         assert store.compare_and_set(key, b"1", None, 60)
         read = store.get(key).version
@@ -181,8 +184,8 @@ class TestUncertainOutcomes:
             b"3",
         ]
 
-    def test_written_over_meanwhile(self, store, uncertain, key):
-        """A write that others have built upon has happened; one that never happened has not."""
+    def test_an_applied_write_is_recognised_after_later_ones(self, store, uncertain, key):
+        """An applied write is recognised after later ones; a write that was not applied fails."""
         store.set(key, b"1")
         read = store.get(key).version
 
@@ -196,8 +199,8 @@ class TestUncertainOutcomes:
         uncertain(UNCERTAIN[0], done=False, meanwhile=others)
         assert not store.compare_and_set(key, b"mine", read)
 
-    def test_no_end(self, store, monkeypatch, key):
-        """When it stays unknown the caller learns that, in bounded time."""
+    def test_an_outcome_that_stays_unknown_raises(self, store, monkeypatch, key):
+        """The caller gets the transient error in bounded time."""
 
         def never(*_):
             raise UNCERTAIN[0]
@@ -207,18 +210,18 @@ class TestUncertainOutcomes:
         with pytest.raises(CassandraUnavailable):
             store.set(key, b"v")
 
-    def test_counting_together(self, opened, key):
-        """Many writers of one number: nothing is counted twice, or lost."""
+    def test_concurrent_increments_all_count(self, opened, key):
+        """With many writers of one number, no increment is lost or counted twice."""
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: opened.increment(key, 1, 60), range(80)))
         assert opened.get(key).value == b"80"
 
-    def test_versions(self):
+    def test_a_version_names_its_predecessors(self):
         version = first = versions.first()
-        for _ in range(versions.MOST):
+        for _ in range(versions.PREDECESSORS):
             version = versions.after(version)
             assert versions.includes(version, first)
-        assert len(version) <= versions.OWN + versions.MOST * versions.BEGINNING
+        assert len(version) <= versions.OWN_BYTES + versions.PREDECESSORS * versions.BEGINNING
         assert not versions.includes(version, versions.first())
         assert not versions.includes(None, first)
 
@@ -267,8 +270,8 @@ class TestBuckets:
 
 
 class TestTables:
-    def test_beside_celerys_own(self, cassandra_url, client):
-        """Celery's table may have the name that `cassandra_table` says, in the same keyspace."""
+    def test_celerys_own_table_is_not_used(self, cassandra_url, client):
+        """Celery's table may have the name in `cassandra_table`, in the same keyspace."""
         celerys = "CREATE TABLE IF NOT EXISTS {keyspace}.tasks (task_id text PRIMARY KEY, n int)"
         client.rows(celerys)
         store = open_store(cassandra_url, {"cassandra_table": "tasks"})
@@ -276,14 +279,14 @@ class TestTables:
         assert store.get("key").value == b"v"
         store.close()
 
-    def test_not_made_where_that_is_off(self, cassandra_url):
+    def test_missing_tables_are_not_created_with_create_0(self, cassandra_url):
         store = open_store(f"{cassandra_url}?create=0&table=missing")
         with pytest.raises(ConfigurationError, match="CREATE TABLE IF NOT EXISTS"):
             store.get("key")
         store.close()
 
-    def test_entry_ttl(self, cassandra_url, client, key):
-        """Celery's setting says how long a result lives."""
+    def test_entry_ttl_overrides_the_ttl(self, cassandra_url, client, key):
+        """The setting `cassandra_entry_ttl` decides how long a result lives."""
         store = open_store(cassandra_url, {"cassandra_entry_ttl": 1000.0})
         store.offer(offer(key), rank_of)
         ((left,),) = client.rows("SELECT TTL(value) FROM {entries} WHERE key = ?", (key,))
@@ -303,15 +306,15 @@ class TestTables:
 
 
 class TestErrors:
-    def test_nobody_listens(self, unused_port):
+    def test_a_refused_connection_fails_within_the_retry_timeout(self, unused_port):
         store = open_store(f"cassandra://127.0.0.1:{unused_port}/k?retry_timeout=0.5")
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             store.get("key")
-        assert time.monotonic() - began < 15  # thirty are usual
+        assert time.monotonic() - began < 15  # the default is 30
 
-    def test_nobody_answers(self):
-        """A server that accepts and says nothing costs the time to connect, for all threads."""
+    def test_a_silent_server_costs_one_connect_timeout(self):
+        """Threads that connect at the same time wait for one attempt, not for one each."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             url = f"cassandra://127.0.0.1:{silent.getsockname()[1]}/k?connect_timeout=1"
             store = open_store(url, NO_RETRY)
@@ -340,8 +343,7 @@ class TestErrors:
         with pytest.raises(store.transient_errors):
             store.set(key, b"v")
 
-    def test_others_are_not(self, store, client):
-        """A statement that the server refuses is no reason to try again."""
+    def test_a_refused_statement_is_not_transient(self, store, client):
         with pytest.raises(InvalidRequest) as error:
             client.rows("SELECT value FROM {entries} WHERE key = ?", ("k" * 70_000,))
         assert not isinstance(error.value, store.transient_errors)

@@ -1,4 +1,4 @@
-"""The shared suite on a real Cassandra."""
+"""The shared conformance suite on a real Cassandra."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from kvbackends.testing import StoreSuite
 
 
 class TestCassandra(StoreSuite):
-    """One node."""
+    """A cluster of one node."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def store_url(cls, cassandra_url: str) -> str:
-        """A server that this session has started."""
+        """The URL of a server that this test session has started."""
         return cassandra_url

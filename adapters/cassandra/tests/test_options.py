@@ -1,4 +1,4 @@
-"""What a URL and Celery's settings say; nothing is connected."""
+"""URLs and Celery's settings become the driver's arguments; no test connects."""
 
 import cassandra.auth
 import pytest
@@ -29,7 +29,7 @@ def read(url="cassandra://", settings=None):
     return parsed, fill(CassandraOptions, parsed.query, settings or {})
 
 
-def test_settings_of_celery():
+def test_celerys_settings_are_used():
     url, found = read(settings=CELERY)
     assert options.contact(url, found) == {"contact_points": ["one", "two"], "port": 9142}
     assert options.keyspace(url, found) == "results"
@@ -42,7 +42,7 @@ def test_settings_of_celery():
     assert (provider.username, provider.password) == ("celery", "s3cr3t")
 
 
-def test_the_url_comes_first():
+def test_the_url_overrides_the_settings():
     url, found = read(
         "cassandra://me:p%40ss@a,b:9043/mine?table=t&read_consistency=ONE&timeout=3", CELERY
     )
@@ -51,14 +51,14 @@ def test_the_url_comes_first():
     assert (found.table, found.read_consistency, found.timeout) == ("t", "ONE", 3)
 
 
-def test_credentials_of_the_url():
+def test_the_url_holds_credentials():
     provider = options.credentials(*read("cassandra://me:p%40ss@a/k"))
     assert (provider.username, provider.password) == ("me", "p@ss")
     assert options.credentials(*read("cassandra://a/k")) is None
 
 
 @pytest.mark.parametrize("name", ["secure_bundle_path", "bundle_path"])
-def test_bundle(name):
+def test_a_bundle_replaces_servers(name):
     settings = {f"cassandra_{name}": "/a.zip", "cassandra_keyspace": "k"}
     assert options.contact(*read(settings=settings)) == {
         "cloud": {"secure_connect_bundle": "/a.zip"}
@@ -68,7 +68,7 @@ def test_bundle(name):
 
 
 @pytest.mark.parametrize(
-    ("query", "decided"),
+    ("query", "level"),
     [
         ("", "LOCAL_SERIAL"),
         ("?read_consistency=QUORUM", "SERIAL"),
@@ -76,16 +76,16 @@ def test_bundle(name):
         ("?serial_consistency=SERIAL", "SERIAL"),
     ],
 )
-def test_who_decides_races(query, decided):
+def test_serial_consistency_follows_the_other_levels(query, level):
     _, found = read(f"cassandra://a/k{query}")
-    assert options.serial(found) == getattr(ConsistencyLevel, decided)
+    assert options.serial(found) == getattr(ConsistencyLevel, level)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
-        ("cassandra://a", "names a keyspace"),
-        ("cassandra:///k", "names servers"),
+        ("cassandra://a", "names no keyspace"),
+        ("cassandra:///k", "names no Cassandra servers"),
         ("cassandra://a/k-1", "keyspace 'k-1'"),
         ("cassandra://a/k?table=a;b", "table 'a;b'"),
         ("cassandra://a/k?read_consistency=LOCAL_QUORM", "'LOCAL_QUORUM'"),
@@ -95,12 +95,12 @@ def test_who_decides_races(query, decided):
         ("cassandra://a/k?tabel=x", "did you mean 'table'"),
     ],
 )
-def test_clear_errors(url, said):
-    with pytest.raises(ConfigurationError, match=said):
+def test_errors_name_what_is_wrong(url, message):
+    with pytest.raises(ConfigurationError, match=message):
         open_store(url)
 
 
-def test_names_of_celery_options_are_checked():
+def test_values_of_celerys_settings_are_checked():
     with pytest.raises(InvalidOption, match="write_consistency"):
         open_store("cassandra://a/k", {"cassandra_write_consistency": "local_quorum"})
 
@@ -111,7 +111,7 @@ def test_no_password_shows():
     assert "s3cr3t" not in f"{store!r} {store.inner.inner!r}"
 
 
-def test_seconds():
-    """A second more, as Cassandra counts from the second's beginning; too far is for ever."""
+def test_ttl_is_rounded_up_and_one_second_is_added():
+    """Cassandra counts from the beginning of a second; a ttl beyond its limits is for ever."""
     assert [seconds(ttl) for ttl in (None, 0.1, 1, 1.5, 86400)] == [0, 2, 2, 3, 86401]
     assert seconds(1e9) == seconds(40 * 365 * 86400.0) == 0

@@ -1,4 +1,4 @@
-"""The driver's client of one process, and what its errors mean."""
+"""The driver's client, and which of its errors are transient."""
 
 import dataclasses
 import functools
@@ -35,62 +35,62 @@ _UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY = 13, 18, 11000
 _NETWORK = (6, 7, 89, 9001)
 _PRIMARY = (91, 133, 134, 150, 189, 234, 10107, 11600, 11602, 13388, 13435, 13436)
 _BUSY = (24, 46, 50, 64, 112, 251, 262, _DUPLICATE_KEY)
-_AGAIN = frozenset(_NETWORK + _PRIMARY + _BUSY)
-"""Codes after which the same request may succeed (MongoDB's `error_codes.yml`): the network; a
-change of the primary; locks, deadlines, conflicts, and two upserts that inserted at once."""
+_TRANSIENT = frozenset(_NETWORK + _PRIMARY + _BUSY)
+"""Error codes after which the same request may succeed (MongoDB's `error_codes.yml`): network
+errors; a change of the primary; locks, deadlines, conflicts, and simultaneous upserts of one key.
+"""
 
 CLOSING = 0.5
-"""Seconds that closing takes at most where the server does not answer."""
+"""Most seconds that closing takes if the server does not answer."""
 
 _LABELS = ("RetryableWriteError", "TransientTransactionError")
 
 
 class Unavailable(Exception):
-    """MongoDB did not answer, or says that it may do later what it was asked to."""
+    """A transient error: the same request may succeed later; the outcome of a write is unknown."""
 
 
 def translated(method: Callable[P, T]) -> Callable[P, T]:
-    """`method`, raising `Unavailable` for those errors of the driver that may pass."""
+    """`method`, with the driver's transient errors raised as `Unavailable`."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
         except PyMongoError as error:
-            if may_pass(error):
-                raise Unavailable(str(error)) from error
+            if _is_transient(error):
+                raise Unavailable(f"MongoDB: {error}") from error
             raise
 
     return call
 
 
 def translated_each(method: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
-    """The same for what is read while it is iterated."""
+    """`translated` for a generator, which sends requests while it is iterated."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         try:
             yield from method(*args, **kwargs)
         except PyMongoError as error:
-            if may_pass(error):
-                raise Unavailable(str(error)) from error
+            if _is_transient(error):
+                raise Unavailable(f"MongoDB: {error}") from error
             raise
 
     return call
 
 
-def may_pass(error: PyMongoError) -> bool:
-    """True if the same request may succeed later; whether it was carried out is unknown."""
-    # InvalidOperation: another thread has closed the client in the middle of a call.
+def _is_transient(error: PyMongoError) -> bool:
+    # InvalidOperation: another thread has closed the client during the call.
     if isinstance(error, (ConnectionFailure, InvalidOperation)) or error.timeout:
         return True
     if any(error.has_error_label(label) for label in _LABELS):
         return True
-    return isinstance(error, OperationFailure) and any(code in _AGAIN for code in _codes(error))
+    return isinstance(error, OperationFailure) and any(code in _TRANSIENT for code in _codes(error))
 
 
 def _codes(error: OperationFailure) -> list[int | None]:
-    """Those of the single statements, too."""
+    """The error's code; for a bulk write, those of its statements."""
     if not isinstance(error, BulkWriteError):
         return [error.code]
     details: Mapping[str, Any] = error.details
@@ -101,10 +101,10 @@ def _codes(error: OperationFailure) -> list[int | None]:
 class Documents:
     """One collection.
 
-    What is done for every result goes to the server as a command: the driver's own methods for it
-    take 30 % more time in Python.  They would also send it again after a lost answer; the retry
-    layer does that, and each of these requests may be repeated.  Where one may not, and where an
-    answer may be long, `collection` is used.
+    `first` and `update` send plain commands, because the driver's own methods take 30 % more time
+    in Python.  The driver does not retry a plain command after a lost answer; the retry layer does,
+    as all requests made with `update` are idempotent.  For other requests, and for long answers,
+    use the driver's `collection`.
     """
 
     def __init__(self, collection: Collection[Document]) -> None:
@@ -114,7 +114,7 @@ class Documents:
         self._concern = collection.write_concern.document
 
     def first(self, wanted: Document, fields: Document | None = None) -> Document | None:
-        """The first document that is `wanted`."""
+        """The first document that matches the filter `wanted`, or None."""
         answer = self._command(
             {
                 "find": self._name,
@@ -128,7 +128,10 @@ class Documents:
         return found[0] if found else None
 
     def update(self, *statements: Document) -> tuple[int, int]:
-        """Each in its turn; how many documents were found or inserted, and how many changed."""
+        """Run update statements in order; stops at the first one that fails.
+
+        Returns how many documents matched or were inserted, and how many changed.
+        """
         answer = self._command(
             {"update": self._name, "updates": statements, "writeConcern": self._concern}
         )
@@ -140,10 +143,7 @@ class Documents:
 
 
 class Client:
-    """One process's connections, and the two collections.
-
-    Made on first use, which is also when the indexes are made, if they are not there.
-    """
+    """One process's connections, and the two collections."""
 
     def __init__(self, target: Target) -> None:
         self._client: MongoClient[Document] = MongoClient(
@@ -160,10 +160,10 @@ class Client:
 
     @classmethod
     def opened(cls, target: Target) -> "Client":
-        """Connected, with its indexes.
+        """A connected client; creates the indexes that are missing.
 
-        MongoDB looks for a user in the URL's database, Celery's own backend always in `admin`: so
-        that a URL which works there works here, that is tried next.
+        MongoDB authenticates against the URL's database, Celery's own backend always against
+        ``admin``.  If the first fails, the second is tried, so that Celery's URLs work unchanged.
         """
         try:
             return cls._indexed(target)
@@ -184,16 +184,16 @@ class Client:
         return client
 
     def ping(self) -> None:
-        """Ask the primary."""
+        """Raise if the primary does not answer."""
         self.entries.collection.database.command("ping", read_preference=ReadPreference.PRIMARY)
 
     def close(self) -> None:
         """Close the connections and end the driver's threads."""
-        with pymongo.timeout(CLOSING):  # it tells the server which sessions end, if that answers
+        with pymongo.timeout(CLOSING):  # the driver sends the server a list of ended sessions
             self._client.close()
 
     def _make_indexes(self) -> None:
-        """Made by many processes at once they are made once."""
+        """Create the missing indexes; processes that do this at the same time create each once."""
         expiry = IndexModel([("expires", ASCENDING)], expireAfterSeconds=0)
         try:
             self.entries.collection.create_indexes(
@@ -204,7 +204,7 @@ class Client:
             if error.code != _UNAUTHORIZED:
                 raise
             _log.warning(
-                "this user may not make the indexes of %s: expired results stay until somebody "
-                "who may has connected once",
+                "this user may not create the indexes of %s; without them expired results are not "
+                "removed. Connect once with a user who may create indexes",
                 self.entries.collection.full_name,
             )

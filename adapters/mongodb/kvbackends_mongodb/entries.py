@@ -1,10 +1,12 @@
-"""The requests on plain and ranked keys: one document each, decided by the server's own clock.
+"""The requests for plain and ranked keys.  Each key is one document.
 
-A document is ``{_id: key, value, version, expires}``, and ``rank`` and ``facets`` where it was
-offered.  ``version`` is new with each write.  Whether a document counts is decided where it is
-written, in a pipeline: it is replaced, or kept as it is (`$$ROOT`), and in the second case the
-server reports no modification.  A filtered upsert would report a duplicate key instead, both when
-the stored document is better and when two upserts inserted at once.
+A document is ``{_id: key, value, version, expires}``; an offered one also has ``rank`` and
+``facets``.  Every write sets a new ``version``.  Expiry is decided by the server's clock.
+
+A conditional write is an upsert with a pipeline, which either replaces the stored document or
+keeps it (`$$ROOT`); if it keeps it, the server reports no modification.  An upsert with a filter
+would raise a duplicate key error instead, both when the filter does not match and when two upserts
+insert at the same time, and the caller could not tell which.
 """
 
 import datetime as dt
@@ -21,27 +23,27 @@ from kvbackends_mongodb.client import Document, Documents
 
 NEVER = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 ALIVE = {"$gt": ["$expires", "$$NOW"]}
-"""Of a document that is not there this is false: a field that is missing is below every date."""
+"""False for an absent document, because a missing field is less than every date."""
 
 DIGITS = 18
-"""Numbers with so many letters, or less, can be added without leaving 64 bits."""
+"""The server adds numbers of at most so many characters: their sums fit into 64 bits."""
 
 _REPLACES = {rank: [other for other in Rank if other.yields_to(rank)] for rank in Rank}
 
 
 def expiry(ttl: float | None) -> Any:
-    """An expression for when the server shall forget.  In whole milliseconds, rounded up."""
+    """An expression for the time of expiry, in whole milliseconds, rounded up."""
     return NEVER if ttl is None else {"$add": ["$$NOW", math.ceil(ttl * 1000)]}
 
 
 def get(documents: Documents, key: str) -> Entry | None:
-    """One request."""
+    """The value and its version, or None."""
     found = _alive(documents, key, {"value": 1, "version": 1})
     return None if found is None else Entry(_bytes(found["value"]), found["version"])
 
 
 def get_batch(documents: Documents, keys: Collection[str]) -> dict[str, bytes]:
-    """One request, and one for each 16 MB of the answer."""
+    """The values of those keys that exist.  Cost: one request for each 16 MB of the answer."""
     found = documents.collection.find(
         {"_id": {"$in": list(keys)}, "$expr": ALIVE}, {"value": 1}, batch_size=len(keys) + 1
     )
@@ -54,57 +56,58 @@ def put(documents: Documents, key: str, value: bytes, ttl: float | None) -> None
 
 
 def create(documents: Documents, key: str, value: bytes, ttl: float | None) -> bool:
-    """Store if the key is absent."""
+    """Store if the key is absent; true if stored."""
     return _stored(documents, key, ALIVE, _new(value, ttl))
 
 
 def replace(
     documents: Documents, key: str, value: bytes | str, version: Hashable, ttl: float | None
 ) -> bool:
-    """Store if this version is there."""
+    """Store if the stored version is `version`; true if stored."""
     same = {"_id": key, "version": version, "$expr": ALIVE}
     return documents.update({"q": same, "u": [{"$replaceWith": _new(value, ttl)}]})[0] > 0
 
 
 def offer(documents: Documents, offer: Offer, rank_of: RankOf) -> bool:
-    """The ranked write: one request if it is stored, else a second one that says why not."""
+    """The ranked write; true if stored.  Cost: one request, and another one to see why not."""
     new = _new(offer.value, offer.ttl) | {"rank": int(offer.rank)}
     if offer.facets:
         new["facets"] = {"$literal": dict(offer.facets)}
     yields = {"$in": ["$rank", [int(rank) for rank in _REPLACES[offer.rank]]]}
     better = {"$and": [ALIVE, {"$not": [yields]}]}
     while not _stored(documents, offer.key, better, new):
-        found = _alive(documents, offer.key, _told(offer))
+        found = _alive(documents, offer.key, _fields(offer))
         if found is None:
-            continue  # it has expired or was deleted meanwhile
+            continue  # the better one has expired, or was deleted, since the attempt
         if "rank" not in found:
             return _offer_over_plain(documents, offer, rank_of, new)
         if found.get("value") == offer.value:
-            return True  # the offer itself, stored by an earlier attempt
+            return True  # stored by an earlier attempt of this offer
         if not Rank(found["rank"]).yields_to(offer.rank):
             return False
     return True
 
 
 def delete(documents: Documents, keys: Collection[str]) -> None:
-    """One request."""
+    """Remove the keys; absent ones are fine."""
     documents.collection.delete_many({"_id": {"$in": list(keys)}})
 
 
 def touch(documents: Documents, key: str, ttl: float | None) -> bool:
-    """One request."""
+    """Set a new time to live; false if the key is absent."""
     there = {"_id": key, "$expr": ALIVE}
     return documents.update({"q": there, "u": [{"$set": {"expires": expiry(ttl)}}]})[0] > 0
 
 
 def increment(documents: Documents, key: str, by: int, ttl: float | None) -> int:
-    """One request where the number is text that fits into 64 bits.
+    """Add to the number; returns the sum.  Cost: one request if both have at most 18 characters.
 
-    A number is stored as text, for bytes cannot be read in a pipeline; `get` gives bytes.
+    A sum is stored as text, because a pipeline cannot convert bytes to a number.  `get` returns it
+    as bytes.
     """
-    by = int(by)  # the text of a bool is no number
+    by = int(by)  # str() of a bool is not a number
     if len(str(by)) > DIGITS:
-        return _increment_slowly(documents, key, by, ttl)
+        return _increment_by_comparing(documents, key, by, ttl)
     short = {"$lte": [{"$strLenCP": "$value"}, DIGITS]}
     countable = {"$cond": [{"$eq": [{"$type": "$value"}, "string"]}, short, False]}
     total = {"$toString": {"$add": [{"$toLong": "$value"}, by]}}
@@ -119,11 +122,11 @@ def increment(documents: Documents, key: str, by: int, ttl: float | None) -> int
     )
     if after["version"] == new["version"]:
         return int(after["value"])
-    return _increment_slowly(documents, key, by, ttl)
+    return _increment_by_comparing(documents, key, by, ttl)
 
 
 def scan(documents: Documents, prefix: str) -> Iterator[str]:
-    """In the order of the keys, from the index; text is compared as UTF-8."""
+    """The keys with this prefix, in order, read from the index on ``_id``."""
     found = documents.collection.find({"_id": {"$gte": prefix}, "$expr": ALIVE}, {"_id": 1}).sort(
         "_id"
     )
@@ -132,7 +135,7 @@ def scan(documents: Documents, prefix: str) -> Iterator[str]:
 
 
 def find(documents: Documents, facets: Mapping[str, str]) -> Iterator[str]:
-    """By the index on the facets, all of them in one."""
+    """The keys with these facets, read from the wildcard index on ``facets``."""
     wanted = {f"facets.{name}": {"$eq": value} for name, value in facets.items()}
     with documents.collection.find({**wanted, "$expr": ALIVE}, {"_id": 1}) as found:
         for each in found:
@@ -140,7 +143,7 @@ def find(documents: Documents, facets: Mapping[str, str]) -> Iterator[str]:
 
 
 def _new(value: Any, ttl: float | None) -> Document:
-    """An expression for a whole document."""
+    """An expression for a new document."""
     if isinstance(value, bytes):
         value = {"$literal": Binary(value)}
     elif isinstance(value, str):
@@ -149,25 +152,25 @@ def _new(value: Any, ttl: float | None) -> Document:
 
 
 def _stored(documents: Documents, key: str, kept: Document, new: Document) -> bool:
-    """Store `new` unless the expression `kept` is true of what is there."""
+    """Store `new` unless the expression `kept` is true of the stored document; true if stored."""
     pipeline = [{"$replaceWith": {"$cond": [kept, "$$ROOT", new]}}]
     return documents.update({"q": {"_id": key}, "u": pipeline, "upsert": True})[1] > 0
 
 
 def _alive(documents: Documents, key: str, fields: Document) -> Document | None:
-    # Asked of what is found, not for finding: by `_id` alone the server has a shorter way.
+    # In the projection rather than the filter: the server has a fast path for `_id` alone.
     found = documents.first({"_id": key}, {**fields, "alive": ALIVE})
     return found if found and found["alive"] else None
 
 
-def _told(offer: Offer) -> Document:
-    """The fields that tell why an offer was refused; a value may be large."""
+def _fields(offer: Offer) -> Document:
+    """The fields that show why an offer was refused; the value only if it is needed."""
     fields = {"rank": 1, "version": 1}
     return {**fields, "value": 1} if offer.rank is Rank.SUCCEEDED else fields
 
 
 def _offer_over_plain(documents: Documents, offer: Offer, rank_of: RankOf, new: Document) -> bool:
-    """The ranked write over what `set` has stored: only `rank_of` knows its rank."""
+    """The ranked write over a value that `set` has stored: only `rank_of` knows its rank."""
     while True:
         old = get(documents, offer.key)
         if old is not None and old.value == offer.value:
@@ -179,12 +182,12 @@ def _offer_over_plain(documents: Documents, offer: Offer, rank_of: RankOf, new: 
 
 
 def _changed(old: Entry | None) -> Document:
-    """An expression: the key is there, and not as it was read."""
+    """An expression: the key exists, and not with the version that was read."""
     return {"$and": [ALIVE, {"$ne": ["$version", None if old is None else old.version]}]}
 
 
-def _increment_slowly(documents: Documents, key: str, by: int, ttl: float | None) -> int:
-    """By comparing: numbers of any length, and those that were stored as bytes."""
+def _increment_by_comparing(documents: Documents, key: str, by: int, ttl: float | None) -> int:
+    """`increment` for numbers of any length, and for numbers that were stored as bytes."""
     while True:
         old = get(documents, key)
         total = (int(old.value) if old else 0) + by

@@ -1,4 +1,4 @@
-"""What a ``mongodb://`` URL and Celery's settings say, as what the driver is given."""
+"""The options of a ``mongodb://`` URL and Celery's settings, as arguments of the driver."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 from pymongo import WriteConcern, uri_parser
-from pymongo.errors import ConfigurationError as DriverRefuses
+from pymongo.errors import ConfigurationError as DriverConfigurationError
 
 from kvbackends import ConfigurationError, InvalidOption
 from kvbackends.contract import Options, Secret, StoreURL, option
@@ -18,28 +18,34 @@ TIMEOUTS = {
     "socketTimeoutMS": 5_000,
     "waitQueueTimeoutMS": 5_000,
 }
-"""Milliseconds, where the URL says nothing.  The driver waits 30 s, and for an answer for ever."""
+"""Milliseconds, unless the user says otherwise.  By default the driver would wait for 30 s, and
+without limit for an answer.
+"""
 
-_CELERYS = (
+_OWN_SETTINGS = (
     *("host", "port", "mongo_host", "database", "taskmeta_collection", "groupmeta_collection"),
     *("user", "password", "max_pool_size", "options"),
 )
+"""Celery's settings that are not options of the driver."""
 
 
 class MongoDBOptions(Options, frozen=True, kw_only=True):
-    """Options of a ``mongodb://`` URL.  All others belong to the driver."""
+    """Options of a ``mongodb://`` URL.  All others go to the driver."""
 
     extra: ClassVar[Literal["refuse", "driver"]] = "driver"
 
     collection: Annotated[
         str,
         msgspec.Meta(min_length=1),
-        option("Collection of the results; that of the chords has `_chords` behind its name."),
+        option(
+            "Collection of the results; by default celery_taskmeta_kv. Chords are stored in the "
+            "collection of this name followed by _chords."
+        ),
     ] = ""
     settings: Annotated[
         dict[str, Any],
         option(
-            "Celery's settings for MongoDB; they win over the URL, as in Celery.",
+            "Celery's settings for MongoDB; they override the URL, as in Celery.",
             setting="mongodb_backend_settings",
             secret=True,
         ),
@@ -49,20 +55,20 @@ class MongoDBOptions(Options, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where to connect, and how."""
+    """The server, the database, and the arguments of the driver's client."""
 
     uri: Secret
     arguments: Mapping[str, Any]
-    """Keyword arguments of the client, which win over the URI's options; with passwords."""
+    """Keyword arguments of the client; they override the URI's options, and may hold passwords."""
     database: str
     collection: str
     concern: WriteConcern
     falls_back: bool
-    """True if Celery's own backend would authenticate against another database: `admin`."""
+    """True if Celery's own backend would authenticate against ``admin`` instead."""
 
     @property
     def durable(self) -> bool:
-        """True if a confirmed write outlives the loss of any one server."""
+        """True if a confirmed write survives the loss of any one server."""
         concern = self.concern.document
         return bool(concern["w"] == "majority" and concern.get("j"))
 
@@ -71,17 +77,17 @@ class Target:
 
 
 def target(url: StoreURL, options: MongoDBOptions) -> Target:
-    """What `url`, `options` and Celery's settings say together.
+    """Combine the URL, its options and Celery's settings.
 
     Raises `InvalidOption` or `ConfigurationError` for what the driver would not accept.
     """
     settings = options.settings
     query = _drivers_query(url, options)
-    told = _told(settings)
-    given = {name.lower(): value for name, value in (_checked(query) | told).items()}
+    named = _from_settings(settings)
+    given = {name.lower(): value for name, value in (_checked(query) | named).items()}
     return Target(
         uri=_uri(url, query),
-        arguments=_hosts(settings, options) | _timeouts(given) | told,
+        arguments=_hosts(settings, options) | _timeouts(given) | named,
         database=settings.get("database") or url.path.partition(".")[0] or "celery",
         collection=options.collection
         or f"{settings.get('taskmeta_collection', 'celery_taskmeta')}_kv",
@@ -90,27 +96,27 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
     )
 
 
-def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The driver's options in Celery's settings: `options`, and whatever is left over."""
+def _from_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The driver's options in Celery's settings: `options`, and every unknown name."""
     named = {
         "maxPoolSize": settings.get("max_pool_size"),
         "username": settings.get("user"),
         "password": settings.get("password"),
     }
-    others = {name: value for name, value in settings.items() if name not in _CELERYS}
-    told = named | settings.get("options", {}) | others
-    return {name: value for name, value in told.items() if value is not None}
+    others = {name: value for name, value in settings.items() if name not in _OWN_SETTINGS}
+    merged = named | settings.get("options", {}) | others
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _timeouts(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Ours, where the user says nothing; one for the whole operation takes the place of all."""
+    """The timeouts that the user does not set; none, if `timeoutMS` sets one for all."""
     if "timeoutms" in given:
         return {}
     return {name: value for name, value in TIMEOUTS.items() if name.lower() not in given}
 
 
 def _drivers_query(url: StoreURL, options: MongoDBOptions) -> str:
-    """The URL's query as it was written, without what is not the driver's."""
+    """The URL's query as it was written, without the options that are not the driver's."""
     pairs = url.raw.reveal().partition("?")[2].split("&")
     return "&".join(
         pair for pair in pairs if unquote_plus(pair.partition("=")[0]) in options.driver_options
@@ -118,16 +124,16 @@ def _drivers_query(url: StoreURL, options: MongoDBOptions) -> str:
 
 
 def _checked(query: str) -> dict[str, Any]:
-    """The options as the driver reads them; without the hosts, nothing has to be resolved."""
+    """The options as the driver parses them; without the hosts, so that no name is resolved."""
     named = "&".join(each for each in query.split("&") if not each.lower().startswith("srv"))
     try:
         return dict(uri_parser.parse_uri(f"mongodb://localhost/?{named}", warn=False)["options"])
-    except (DriverRefuses, ValueError) as error:
+    except (DriverConfigurationError, ValueError) as error:
         raise InvalidOption(f"the MongoDB driver: {error}") from None
 
 
 def _uri(url: StoreURL, query: str) -> Secret:
-    """The URL as it was written, with the driver's options only."""
+    """The URL as it was written, with only the driver's options."""
     base = url.raw.reveal().partition("?")[0]
     if not url.hosts:
         base = f"{url.scheme}://localhost/{quote(url.path)}"
@@ -137,17 +143,17 @@ def _uri(url: StoreURL, query: str) -> Secret:
     if url.scheme == "mongodb":
         try:
             uri_parser.parse_uri(uri, warn=False)
-        except (DriverRefuses, ValueError) as error:  # its text may quote a part of a password
+        except (DriverConfigurationError, ValueError) as error:  # may quote a password
             raise ConfigurationError(
-                f"the MongoDB driver does not accept this URL ({type(error).__name__}): it looks "
-                "like mongodb://user:password@host:27017,host2:27017/database?option=value, where "
-                "user and password are percent-encoded"
+                f"the MongoDB driver does not accept this URL ({type(error).__name__}); expected "
+                "mongodb://user:password@host:27017,host2:27017/database?option=value, with user "
+                "and password percent-encoded"
             ) from None
     return Secret(uri)
 
 
 def _hosts(settings: Mapping[str, Any], options: MongoDBOptions) -> dict[str, Any]:
-    """Celery: with a host or a port in its settings those of the URL do not count."""
+    """The hosts in the settings; as in Celery, they replace those of the URL."""
     host, port = settings.get("host", "localhost"), settings.get("port", 27017)
     if isinstance(host, str) and not host.startswith("mongodb"):
         host = f"mongodb://{host}:{port}"
@@ -159,11 +165,14 @@ def _hosts(settings: Mapping[str, Any], options: MongoDBOptions) -> dict[str, An
 
 
 def _concern(given: Mapping[str, Any]) -> WriteConcern:
-    """Journaled on a majority, unless the user says otherwise; never unacknowledged."""
+    """Acknowledged by a majority and journaled, unless the user says otherwise.
+
+    Raises `InvalidOption` for unacknowledged writes.
+    """
     if given.get("w") == 0:
         raise InvalidOption(
-            "option 'w': with 0 nobody would know whether a result is stored. Leave it out, or "
-            "say 1 or more, or majority"
+            "option 'w': with 0 the server would not confirm that a result is stored; leave it "
+            "out, or give majority or a number above zero"
         )
     return WriteConcern(
         w=given.get("w", "majority"),

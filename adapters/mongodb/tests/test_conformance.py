@@ -1,4 +1,4 @@
-"""The shared suite on a real MongoDB."""
+"""The shared conformance suite on a real MongoDB."""
 
 import pytest
 
@@ -11,5 +11,5 @@ class TestMongoDB(StoreSuite):
     @pytest.fixture(scope="class")
     @classmethod
     def store_url(cls, mongodb_url: str) -> str:
-        """A server that this session has started."""
+        """The URL of a server that this test session has started."""
         return mongodb_url

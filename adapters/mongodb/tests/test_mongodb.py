@@ -1,4 +1,4 @@
-"""What is MongoDB's own: its documents, its round trips, its errors, its clock."""
+"""What is special to MongoDB: its documents, round trips, errors and clock."""
 
 import contextlib
 import datetime as dt
@@ -34,7 +34,7 @@ def part(barrier, place, member=None):
 
 
 class Commands(CommandListener):
-    """Names what the driver sends; one name is one round trip."""
+    """Records the names of the commands that the driver sends; each one is a round trip."""
 
     def __init__(self):
         self.names = []
@@ -50,7 +50,7 @@ class Commands(CommandListener):
         pass
 
     def of(self, call, *args):
-        """What `call` sends."""
+        """The names of the commands that `call` sends."""
         del self.names[:]
         call(*args)
         return list(self.names)
@@ -63,12 +63,12 @@ def commands():
 
 @pytest.fixture
 def open_one():
-    """Opens stores, and closes them."""
+    """A function that opens a store; the stores are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def opened(url, settings=None, **driver):
-            told = {"mongodb_backend_settings": {"options": driver}, **(settings or {})}
-            store = open_store(url, told)
+            celerys = {"mongodb_backend_settings": {"options": driver}, **(settings or {})}
+            store = open_store(url, celerys)
             stack.callback(store.close)
             return store
 
@@ -88,21 +88,21 @@ def database(mongodb_url):
 
 @pytest.fixture(scope="module")
 def failing_server():
-    """A server of our own, that can be told to fail."""
+    """A server on which commands can be made to fail."""
     with mongodb_server("--setParameter", "enableTestCommands=1") as server:
         yield server
 
 
 @pytest.fixture
 def fail(failing_server):
-    """Tells the server which commands fail, how often and how."""
+    """A function that makes commands fail so many times, in the way of a MongoDB fail point."""
     with pymongo.MongoClient(failing_server.url) as client:
 
-        def told(times, **how):
+        def configure(times, **how):
             mode = {"times": times} if times else "off"
             client.admin.command("configureFailPoint", "failCommand", mode=mode, data=how)
 
-        yield told
+        yield configure
         client.admin.command("configureFailPoint", "failCommand", mode="off")
 
 
@@ -112,10 +112,9 @@ def key():
 
 
 class TestRoundTrips:
-    """What the driver sends for each operation."""
+    """The commands that the driver sends for each operation."""
 
-    def test_one_each(self, store, commands, key):
-        """Whatever is stored, read, counted or prolonged is one request."""
+    def test_most_operations_are_one_request(self, store, commands, key):
         store.ping()
         for call, args in (
             (store.set, (key, b"v", 60)),
@@ -129,8 +128,7 @@ class TestRoundTrips:
         ):
             assert len(commands.of(call, *args)) == 1, call
 
-    def test_offers(self, store, commands, key):
-        """A result that is stored is one request; one that is refused asks why: two."""
+    def test_a_stored_offer_is_one_request_and_a_refused_one_two(self, store, commands, key):
         store.ping()
         started, succeeded = offer(key, Rank.UNREADY), offer(key)
         assert commands.of(store.offer, started, rank_of) == ["update"]
@@ -165,10 +163,10 @@ class TestRoundTrips:
 
 
 class TestDocuments:
-    """What others read in the database."""
+    """The documents as other programs see them in the database."""
 
-    def test_fields(self, store, database, key):
-        """A document has the key, the bytes, when it goes, its rank and its facets."""
+    def test_a_document_has_these_fields(self, store, database, key):
+        """A result's bytes, rank and facets are fields of one document."""
         store.offer(offer(key, state="SUCCESS", worker="w@h"), rank_of)
         found = database["celery_taskmeta_kv"].find_one({"_id": key})
         assert sorted(found) == ["_id", "expires", "facets", "rank", "value", "version"]
@@ -189,8 +187,7 @@ class TestDocuments:
         assert store.renew(Part(name, SIZE_PLACE, "$size", "$d"))
         store.delete(name)
 
-    def test_expired_documents_go(self, store, database, key):
-        """The server removes what has expired."""
+    def test_the_server_removes_expired_documents(self, store, database, key):
         store.set(key, b"v", 0.01)
         store.arrive(part(key, 0), b"v", 0.01)
         until = time.monotonic() + 20
@@ -211,8 +208,8 @@ class TestDocuments:
         left = list(database["celery_taskmeta_kv_chords"].find({"_id.b": key, "_id.a": None}))
         assert [each["_id"] for each in left] == [{"b": key}]
 
-    def test_counters_of_other_programs(self, store, database, key):
-        """A number that is stored as bytes, or has more than 64 bits, is counted too."""
+    def test_increment_counts_bytes_and_long_numbers(self, store, database, key):
+        """A number may be stored as bytes by another program, or have more than 64 bits."""
         database["celery_taskmeta_kv"].insert_one(
             {
                 "_id": key,
@@ -235,8 +232,7 @@ class TestDocuments:
         assert store.arrive(part(longest, 0), largest, 60).outcome is Outcome.WAITING
         store.delete(longest)
 
-    def test_indexes_made_at_once(self, mongodb_url, open_one, database):
-        """Many that open a new collection at the same moment make each index once."""
+    def test_simultaneous_stores_create_each_index_once(self, mongodb_url, open_one, database):
         name = f"t{uuid4().hex[:8]}"
         stores = [open_one(f"{mongodb_url}&collection={name}") for _ in range(6)]
         threads = [threading.Thread(target=each.set, args=("k", b"v")) for each in stores]
@@ -249,10 +245,10 @@ class TestDocuments:
 
 
 class TestErrors:
-    """What passes, what does not, and how soon it is known."""
+    """Which errors are transient, and how long they take."""
 
-    def test_a_server_that_never_answers(self, open_one):
-        """An operation fails within seconds; the URL may say how many."""
+    def test_a_silent_server_fails_within_the_timeout(self, open_one):
+        """The timeout is 5 s, or what the URL says."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             for query, least, most in (("", 4, 15), ("?serverSelectionTimeoutMS=300", 0, 4)):
@@ -262,33 +258,33 @@ class TestErrors:
                     store.get("k")
                 assert least < time.monotonic() - began < most
 
-    def test_nobody_there(self, open_one):
-        """The retry layer gives up in its time, with the driver's error as the cause."""
+    def test_a_refused_connection_raises_with_the_drivers_error(self, open_one):
+        """The retry layer gives up after `retry_timeout`; the cause is the transient error."""
         url = "mongodb://127.0.0.1:1/?retry_timeout=0.5&serverSelectionTimeoutMS=200"
         with pytest.raises(StoreUnavailable) as info:
             open_one(url).set("k", b"v")
         assert isinstance(info.value.__cause__, Unavailable)
 
-    def test_an_answer_that_does_not_come(self, failing_server, fail, open_one, key):
-        """A write that hangs fails in time, and is transient."""
+    def test_a_write_without_an_answer_is_transient(self, failing_server, fail, open_one, key):
+        """A write fails after `socketTimeoutMS`, before the server answers."""
         store = open_one(failing_server.url, NO_RETRY, socketTimeoutMS=1500, retryWrites=False)
         store.ping()
         fail(1, failCommands=["update"], blockConnection=True, blockTimeMS=5000)
         began = time.monotonic()
         with pytest.raises(Unavailable):
             store.set(key, b"v")
-        assert time.monotonic() - began < 5  # before the answer
+        assert time.monotonic() - began < 5
 
     @pytest.mark.parametrize("how", [{"closeConnection": True}, {"errorCode": 10107}])
-    def test_the_driver_writes_again_once(self, failing_server, fail, open_one, key, how):
-        """Retryable writes count exactly once, without the help of the retry layer."""
+    def test_a_retried_increment_counts_once(self, failing_server, fail, open_one, key, how):
+        """The driver's retryable writes send an increment again without counting it twice."""
         store = open_one(failing_server.url, NO_RETRY)
         for i in range(3):
             fail(1, failCommands=["findAndModify"], **how)
             assert store.increment(key, 1, None) == i + 1
 
-    def test_transient_codes(self, failing_server, fail, open_one, key):
-        """Codes of a change of the primary are repeated by the retry layer; others are raised."""
+    def test_only_transient_codes_are_retried(self, failing_server, fail, open_one, key):
+        """A change of the primary is retried; a missing permission is raised."""
         store = open_one(failing_server.url, retryWrites=False)
         fail(2, failCommands=["update"], errorCode=11602)
         store.set(key, b"v")
@@ -297,8 +293,8 @@ class TestErrors:
         with pytest.raises(OperationFailure):
             store.set(key, b"w")
 
-    def test_listing_that_breaks_off(self, failing_server, fail, open_one, key):
-        """An error while keys are listed is the transient one, too."""
+    def test_an_interrupted_listing_is_transient(self, failing_server, fail, open_one, key):
+        """An error in the middle of `scan` is translated, too."""
         store = open_one(failing_server.url, retryReads=False)
         for i in range(150):
             store.set(f"{key}-{i}", b"v")
@@ -308,15 +304,17 @@ class TestErrors:
         with pytest.raises(Unavailable):
             list(keys)
 
-    def test_without_the_right_to_make_indexes(self, failing_server, fail, open_one, key, caplog):
-        """A user who may only read and write does, and is warned."""
+    def test_missing_permission_for_indexes_is_logged(
+        self, failing_server, fail, open_one, key, caplog
+    ):
+        """A user who may not create indexes can still read and write."""
         store = open_one(failing_server.url)
         fail(1, failCommands=["createIndexes"], errorCode=13)
         store.set(key, b"v")
-        assert "may not make the indexes" in caplog.text
+        assert "may not create the indexes" in caplog.text
 
-    def test_a_user_of_admin(self, failing_server, open_one, key):
-        """A user who is in `admin`, where Celery looks, is found; a wrong password is not shown."""
+    def test_a_user_in_admin_is_found(self, failing_server, open_one, key):
+        """Celery's backend authenticates against ``admin``.  A wrong password is not shown."""
         url = failing_server.url
         with pymongo.MongoClient(url) as client:
             client.admin.command("createUser", "ann", pwd="s3cret-pw", roles=["root"])
@@ -328,8 +326,8 @@ class TestErrors:
             wrong.get(key)
         assert "wr0ng-pw" not in f"{info.value!r} {wrong!r}"
 
-    def test_frozen_and_killed(self, failing_server, open_one, key):
-        """A frozen server fails and is closed in time; what was confirmed survives its death."""
+    def test_confirmed_results_survive_a_killed_server(self, failing_server, open_one, key):
+        """While the server is frozen, requests fail and the store closes in time."""
         store = open_one(failing_server.url, socketTimeoutMS=300, serverSelectionTimeoutMS=300)
         store.set(key, b"v")
         failing_server.pause()
@@ -345,5 +343,4 @@ class TestErrors:
 
 
 def test_durable_by_default(store):
-    """What is promised follows from the write concern."""
     assert store.features & Feature.DURABLE

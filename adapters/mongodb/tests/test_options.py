@@ -1,4 +1,4 @@
-"""URLs and settings: what the driver is given."""
+"""URLs and Celery's settings become the driver's arguments; no test connects."""
 
 import pytest
 from kvbackends_mongodb.options import TIMEOUTS, MongoDBOptions, target
@@ -11,8 +11,8 @@ from kvbackends.contract.options import fill
 def read(url, **settings):
     """The target of a URL and Celery's settings for MongoDB."""
     parsed = StoreURL.parse(url)
-    told = {"mongodb_backend_settings": settings} if settings else {}
-    return target(parsed, fill(MongoDBOptions, parsed.query, told))
+    celerys = {"mongodb_backend_settings": settings} if settings else {}
+    return target(parsed, fill(MongoDBOptions, parsed.query, celerys))
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,7 @@ def read(url, **settings):
         "mongodb://%2Ftmp%2Fmongodb-27017.sock/db",
     ],
 )
-def test_untouched(url):
-    """The driver gets the URL as it was written."""
+def test_the_driver_gets_the_url_unchanged(url):
     assert read(f"kv+{url}").uri.reveal() == url
 
 
@@ -39,13 +38,13 @@ def test_untouched(url):
         ("mongodb://h?tls=true", "mongodb://h/?tls=true"),
     ],
 )
-def test_without_our_own(url, uri):
-    """Options of the core and of this adapter are not the driver's."""
+def test_the_driver_gets_only_its_own_options(url, uri):
+    """Options of the core and of this adapter are removed from the URL."""
     assert read(url).uri.reveal() == uri
 
 
-def test_celerys_settings():
-    """Each keeps its meaning: they win over the URL, and what is left over is the driver's."""
+def test_celerys_settings_keep_their_meaning():
+    """Settings override the URL, and unknown ones go to the driver."""
     found = read(
         "mongodb://a/db?appName=url&maxPoolSize=3",
         database="theirs",
@@ -68,23 +67,23 @@ def test_celerys_settings():
     }
 
 
-def test_hosts_in_the_settings():
-    """They take the place of the URL's, whose options stay."""
+def test_hosts_in_the_settings_replace_those_of_the_url():
+    """The URL's options stay."""
     found = read("mongodb://a/db?appName=x", host="b", port=27018)
     assert found.arguments["host"] == "mongodb://b:27018"
     assert found.arguments["appName"] == "x"
 
 
-def test_defaults():
-    """A database and a collection that Celery's own backend does not use."""
+def test_defaults_are_not_celerys_collections():
+    """The default collection is not one of Celery's own backend, in the same default database."""
     found = read("mongodb://h")
     assert (found.database, found.collection) == ("celery", "celery_taskmeta_kv")
     assert found.arguments == TIMEOUTS
     assert read("mongodb://h?collection=mine").collection == "mine"
 
 
-def test_timeouts_of_the_url():
-    """What the URL says of time counts; one for all takes the place of the others."""
+def test_timeouts_of_the_url_replace_the_defaults():
+    """`timeoutMS` replaces all of them."""
     assert "socketTimeoutMS" not in read("mongodb://h?sockettimeoutms=9").arguments
     assert read("mongodb://h?timeoutMS=900").arguments == {}
 
@@ -98,15 +97,15 @@ def test_timeouts_of_the_url():
         ("w=majority&wTimeoutMS=900", {"w": "majority", "j": True, "wtimeout": 900}, True),
     ],
 )
-def test_durability(query, concern, durable):
-    """Only what is journaled on a majority is called durable."""
+def test_durable_means_journaled_by_a_majority(query, concern, durable):
+    """DURABLE follows from the write concern."""
     assert read(f"mongodb://h/?{query}").concern.document == concern
     features = open_store(f"mongodb://h/?{query}").features
     assert bool(features & Feature.DURABLE) is durable
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ("w=0", "stored"),
         ("socketTimeoutMS=soon", "sockettimeoutms"),
@@ -114,20 +113,19 @@ def test_durability(query, concern, durable):
         ("collection=", "collection"),
     ],
 )
-def test_wrong_options(query, told):
-    """They are refused when the URL is opened, by name."""
-    with pytest.raises(InvalidOption, match=told):
+def test_wrong_options_are_refused_by_name(query, message):
+    """The URL is checked when the store is opened, before it connects."""
+    with pytest.raises(InvalidOption, match=message):
         open_store(f"mongodb://h/?{query}")
 
 
-def test_wrong_url():
-    """What the driver does not accept says so, without a password."""
+def test_a_wrong_url_is_refused_without_showing_its_password():
     with pytest.raises(ConfigurationError) as info:
         open_store("mongodb://user:s3cret%zz:@h:99999/db")
     assert "s3cret" not in str(info.value)
 
 
-def test_no_password_shows():
-    """Not even the settings' one."""
+def test_the_target_shows_no_password():
+    """Neither the URL's nor that of the settings."""
     found = read("mongodb://u:s3cret@h/db", user="ann", password="other-s3cret")
     assert "s3cret" not in f"{found!r} {found!s}"

@@ -1,4 +1,4 @@
-"""Results in one SQLite file, for every process of one host: ``sqlite:///results.db``."""
+"""Stores results in one SQLite file, for all processes of one host: ``sqlite:///results.db``."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ __all__ = ["SQLiteOptions", "SQLiteStore"]
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
-    """This store."""
+    """Return the SQLite adapter."""
     yield Adapter(
         schemes=("sqlite",),
         store=SQLiteStore,

@@ -1,4 +1,4 @@
-"""One process's way to one file: reads from any thread, writes one after the other."""
+"""One process's access to one file: concurrent reads, and one write at a time."""
 
 import fcntl
 import random
@@ -17,12 +17,12 @@ from kvbackends.stores.sqlite.pool import Connection, Pool, Settings
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-CHORES_EVERY = 64
-"""Write transactions between two steps of housekeeping."""
+HOUSEKEEPING_EVERY = 64
+"""Number of write transactions between two steps of housekeeping."""
 
 
 class Database:
-    """The file at `path`, with its tables made.  Errors of `sqlite3` come out translated."""
+    """The file at `path`, created if needed.  Errors of `sqlite3` are translated (`errors.py`)."""
 
     def __init__(self, path: str, settings: Settings) -> None:
         schema.check_library()
@@ -32,7 +32,7 @@ class Database:
         self._lock = LockFile(path)
         self._pool = Pool(path, settings)
         self._housekeeper = Housekeeper()
-        self._until_chores = random.randrange(CHORES_EVERY)
+        self._until_housekeeping = random.randrange(HOUSEKEEPING_EVERY)
         try:
             if not self.read(schema.is_current, path):
                 self._transact(schema.prepare, path)
@@ -41,7 +41,8 @@ class Database:
             raise
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[Any]:
-        """All rows of a query."""
+        """Return all rows of a query."""
+        # `get` takes this path; with `_connected` it took a tenth longer (7.4 µs instead of 6.7).
         connection = self._pool.take()
         try:
             rows = connection.execute(sql, parameters).fetchall()
@@ -52,28 +53,22 @@ class Database:
         return rows
 
     def read(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
-        """What `work` reads, all from one moment."""
-        connection = self._pool.take()
-        try:
-            connection.execute("BEGIN")
-            result = work(connection, *args)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._failed(connection, error)
-            raise
-        self._pool.give(connection)
-        return result
+        """Return the result of `work`, whose queries all see the same state of the file."""
+        return self._connected(_in_transaction, "BEGIN", work, args)
 
     def write(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
-        """Run `work` as one transaction, alone among all processes; then tell what it offered."""
-        return self._transact(_in_transaction, work, args)
+        """Run `work` in one transaction, then notify subscribers of the keys that it offered.
+
+        Raises `Busy` if other processes write for longer than `busy_timeout`.
+        """
+        return self._transact(_in_transaction, "BEGIN IMMEDIATE", work, args)
 
     def write_one(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
-        """`write` for work that is one statement, which is a transaction by itself."""
+        """Like `write`, for work that is a single statement and so its own transaction."""
         return self._transact(work, *args)
 
     def close(self) -> None:
-        """Close the files; a write under way in another thread is waited for."""
+        """Wait for the current write of another thread, and close the files."""
         with self._mutex:
             self._pool.close()
             self._lock.close()
@@ -81,15 +76,15 @@ class Database:
     # -- forks --------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """No connection is open across a fork; see `Pool`."""
+        """Close all connections; see `Pool`."""
         self._pool.drain()
 
     def after_fork(self) -> None:
-        """In the parent: as before."""
+        """Allow connections again, in the parent."""
         self._pool.refill()
 
     def abandon(self) -> None:
-        """In the child: close the copy of the lock's file, which would keep the lock held."""
+        """Close the child's copy of the lock file, which would keep the parent's lock held."""
         self._lock.close()
 
     # -- inside -------------------------------------------------------------------------------
@@ -99,16 +94,17 @@ class Database:
         with self._mutex:
             if self._lock.fd < 0:
                 raise Busy(f"the SQLite file {self._path!r} was just closed by another thread")
-            # A signal's exception (a task's soft time limit) may come after any call into C and at
-            # the begin of any function in Python: so the lock is taken inside `try`, and given
-            # back by a call into C, not by a method or a context manager of ours.
+            # A signal handler's exception (a task's soft time limit) may be raised after any call
+            # into C and at the start of any Python function.  So the lock is acquired inside `try`
+            # and released by a call into C, not by a method or a context manager.
             try:
                 self._lock.acquire(deadline)
                 result = self._connected(work, *args)
-                self._until_chores -= 1
-                if self._until_chores < 0:
-                    self._until_chores = CHORES_EVERY
-                    self._connected(_in_transaction, self._housekeeper.step, ())
+                self._until_housekeeping -= 1
+                if self._until_housekeeping < 0:
+                    self._until_housekeeping = HOUSEKEEPING_EVERY
+                    step = self._housekeeper.step
+                    self._connected(_in_transaction, "BEGIN IMMEDIATE", step, ())
                 return result
             finally:
                 fcntl.flock(self._lock.fd, fcntl.LOCK_UN)
@@ -118,7 +114,7 @@ class Database:
         try:
             result = work(connection, *args)
             if connection.offered:
-                self._lock.tell(connection.offered)
+                self._lock.notify(connection.offered)
                 connection.offered.clear()
         except BaseException as error:
             self._failed(connection, error)
@@ -127,7 +123,8 @@ class Database:
         return result
 
     def _failed(self, connection: Connection, error: BaseException) -> None:
-        # Translated first: too many open files show while these are open.
+        # Translated before the connection is closed: that may free the file descriptors whose
+        # lack is the cause.
         known = isinstance(error, sqlite3.Error) and translated(error, self._path)
         self._pool.drop(connection)
         if known:
@@ -135,9 +132,9 @@ class Database:
 
 
 def _in_transaction(
-    connection: Connection, work: Callable[[Connection, *Ts], T], args: tuple[*Ts]
+    connection: Connection, begin: str, work: Callable[[Connection, *Ts], T], args: tuple[*Ts]
 ) -> T:
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(begin)
     result = work(connection, *args)
     connection.execute("COMMIT")
     return result

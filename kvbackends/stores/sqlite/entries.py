@@ -1,4 +1,4 @@
-"""The statements on plain and ranked keys."""
+"""The statements for plain and ranked keys."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -9,7 +9,7 @@ from kvbackends.stores.sqlite.pool import Connection
 
 NEVER = float("inf")
 PAGE = 1000
-"""Keys listed in one read, so that no read is long: a long one keeps the log from being reused."""
+"""Number of keys in one read.  A long read would prevent that the write-ahead log is reused."""
 
 _PUT = """
 INSERT INTO entry (key, rank, expires, value) VALUES (?, ?, ?, ?)
@@ -20,7 +20,7 @@ _CREATE = f"{_PUT} WHERE entry.expires <= ?"
 _REPLACE = """
 UPDATE entry SET rank = NULL, expires = ?, value = ? WHERE key = ? AND expires > ? AND value = ?
 """
-# A row without a rank makes the comparison NULL, so it is not replaced: `offer` then asks.
+# A row without a rank makes the comparison NULL and is not replaced; see `offer_over_plain`.
 _OFFER = f"""{_PUT} WHERE entry.expires <= ?
     OR entry.rank <= excluded.rank AND entry.rank <> {Rank.SUCCEEDED.value}
     OR entry.value = excluded.value
@@ -35,18 +35,21 @@ _LIST_FIRST = _LIST.replace(">", ">=")
 
 
 def expiry(ttl: float | None, now: float) -> float:
-    """Seconds since the epoch."""
+    """Return the time of expiry, in seconds since the epoch."""
     return NEVER if ttl is None else now + ttl
 
 
 def get(database: Database, key: str) -> bytes | None:
-    """The value, or None."""
+    """Return the value, or None if the key is absent."""
     rows = database.rows(_GET, (key, time.time()))
     return rows[0][0] if rows else None
 
 
 def get_batch(database: Database, keys: Collection[str]) -> dict[str, bytes]:
-    """One query.  The number of its parameters is a power of two, so that few are compiled."""
+    """Return the values of those keys that exist.
+
+    The number of parameters is padded to a power of two, so that SQLite compiles few statements.
+    """
     if not keys:
         return {}
     size = 1 << (len(keys) - 1).bit_length()
@@ -57,26 +60,26 @@ def get_batch(database: Database, keys: Collection[str]) -> dict[str, bytes]:
 
 
 def put(connection: Connection, key: str, value: bytes, ttl: float | None) -> None:
-    """Store unconditionally."""
+    """Store, whatever is there."""
     connection.execute(_PUT, (key, None, expiry(ttl, time.time()), value))
 
 
 def create(connection: Connection, key: str, value: bytes, ttl: float | None) -> bool:
-    """Store if the key is absent."""
+    """Store if the key is absent; return whether it stored."""
     now = time.time()
     done = connection.execute(_CREATE, (key, None, expiry(ttl, now), value, now))
     return done.rowcount > 0
 
 
 def replace(connection: Connection, key: str, value: bytes, old: object, ttl: float | None) -> bool:
-    """Store if `old` is stored."""
+    """Store if the value is `old`; return whether it stored."""
     now = time.time()
     done = connection.execute(_REPLACE, (expiry(ttl, now), value, key, now, old))
     return done.rowcount > 0
 
 
 def offer(connection: Connection, offer: Offer) -> bool:
-    """The ranked write where the stored rank decides: one statement."""
+    """Store unless the stored rank is better; return whether it stored."""
     now = time.time()
     done = connection.execute(
         _OFFER, (offer.key, offer.rank.value, expiry(offer.ttl, now), offer.value, now)
@@ -88,7 +91,10 @@ def offer(connection: Connection, offer: Offer) -> bool:
 
 
 def offer_over_plain(connection: Connection, offer: Offer, rank_of: RankOf) -> bool:
-    """The ranked write where `offer` said no: a record that a plain `set` wrote has no rank."""
+    """Store over a record without a rank, which `offer` refuses: `set` wrote it, `rank_of` decides.
+
+    Returns whether it stored.
+    """
     now = time.time()
     row = connection.execute(_RANK, (offer.key, now)).fetchone()
     if row is not None and (row[0] is not None or not rank_of(row[1]).yields_to(offer.rank)):
@@ -99,23 +105,23 @@ def offer_over_plain(connection: Connection, offer: Offer, rank_of: RankOf) -> b
 
 
 def ranked(connection: Connection, one: Offer, rank_of: RankOf) -> bool:
-    """The ranked write, inside a transaction."""
+    """Store unless a better record is stored, inside a transaction; return whether it stored."""
     return offer(connection, one) or offer_over_plain(connection, one, rank_of)
 
 
 def delete(connection: Connection, key: str) -> None:
-    """Remove."""
+    """Delete the key if it exists."""
     connection.execute(_DELETE, (key,))
 
 
 def touch(connection: Connection, key: str, ttl: float | None) -> bool:
-    """A new time to live; False if the key is absent."""
+    """Set a new time to live; return False if the key is absent."""
     now = time.time()
     return connection.execute(_TOUCH, (expiry(ttl, now), key, now)).rowcount > 0
 
 
 def increment(connection: Connection, key: str, by: int, ttl: float | None) -> int:
-    """Add to a decimal number of any length."""
+    """Add to a decimal number of any length, and return the sum."""
     row = connection.execute(_GET, (key, time.time())).fetchone()
     total = int(row[0] if row else b"0") + by
     put(connection, key, b"%d" % total, ttl)
@@ -123,7 +129,7 @@ def increment(connection: Connection, key: str, by: int, ttl: float | None) -> i
 
 
 def scan(database: Database, prefix: str) -> Iterator[str]:
-    """The keys that begin with `prefix`, in order, a page at a time."""
+    """Yield the keys that begin with `prefix`, in order; read in pages."""
     sql, last = _LIST_FIRST, prefix
     while rows := database.rows(sql, (last, PAGE)):
         now = time.time()

@@ -1,4 +1,4 @@
-"""What SQLite and the operating system say, in words that tell what to do."""
+"""Translates errors of SQLite and the operating system into messages that say what to do."""
 
 import errno
 import os
@@ -9,20 +9,22 @@ from kvbackends.errors import ConfigurationError, KVBackendsError, StoreError, V
 
 
 class Busy(StoreError):
-    """Another process kept the file locked for longer than `busy_timeout`; it may soon be free."""
+    """Another process kept the file locked for longer than `busy_timeout`.  A retry may succeed."""
 
 
 Make = Callable[[str], KVBackendsError]
 
-# The primary result codes are described on SQLite's page "Result and Error Codes".
+_NOT_LOCAL = "put it on a local disk, not on a network file system"
+
+# SQLite's page "Result and Error Codes" describes the primary result codes.
 _BY_CODE: Mapping[int, tuple[Make, str]] = {
     sqlite3.SQLITE_BUSY: (Busy, "is locked by another process"),
     sqlite3.SQLITE_LOCKED: (Busy, "is locked by another connection"),
     sqlite3.SQLITE_READONLY: (
         StoreError,
-        "is read-only: make it and its directory writable, and the -wal, -shm and -lock beside it",
+        "is read-only: make it, its directory, and its -wal, -shm and -lock files writable",
     ),
-    sqlite3.SQLITE_PERM: (StoreError, "may not be accessed: look at the permissions"),
+    sqlite3.SQLITE_PERM: (StoreError, "cannot be accessed: check its permissions"),
     sqlite3.SQLITE_FULL: (StoreError, "cannot grow: the disk is full; make room on it"),
     sqlite3.SQLITE_CORRUPT: (
         StoreError,
@@ -32,10 +34,7 @@ _BY_CODE: Mapping[int, tuple[Make, str]] = {
         ConfigurationError,
         "is not a SQLite database: name another file in the URL, or move this one away",
     ),
-    sqlite3.SQLITE_PROTOCOL: (
-        StoreError,
-        "cannot be locked (locking protocol): put it on a local disk, not on a network file system",
-    ),
+    sqlite3.SQLITE_PROTOCOL: (StoreError, f"cannot be locked (locking protocol): {_NOT_LOCAL}"),
     sqlite3.SQLITE_TOOBIG: (ValueTooLarge, "cannot hold a value of this size"),
 }
 
@@ -50,14 +49,14 @@ _BY_ERRNO: Mapping[int, str] = {
     errno.EDQUOT: "cannot grow: the disk quota is used up",
     errno.EISDIR: "is a directory: name a file in the URL",
     errno.ENOTDIR: "cannot be opened: a part of its path is a file, not a directory",
-    errno.ENOLCK: "cannot be locked: put it on a local disk, not on a network file system",
-    errno.EOPNOTSUPP: "cannot be locked: put it on a local disk, not on a network file system",
-    errno.ENOSYS: "cannot be locked: put it on a local disk, not on a network file system",
+    errno.ENOLCK: f"cannot be locked: {_NOT_LOCAL}",
+    errno.EOPNOTSUPP: f"cannot be locked: {_NOT_LOCAL}",
+    errno.ENOSYS: f"cannot be locked: {_NOT_LOCAL}",
 }
 
 
 def translated(error: sqlite3.Error, path: str) -> Exception:
-    """The error to raise for one of `sqlite3`'s; itself if it is a mistake in this program."""
+    """Return the exception to raise for `error`: `error` itself if it is a bug in this program."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return error
@@ -71,20 +70,19 @@ def translated(error: sqlite3.Error, path: str) -> Exception:
 
 
 def from_os(error: OSError, path: str) -> KVBackendsError:
-    """The error to raise for one of the operating system's."""
+    """Return the exception to raise for an error of the operating system."""
     text = _BY_ERRNO.get(error.errno or 0, f"failed: {error.strerror or error}")
     return StoreError(f"the SQLite file {path!r} {text}")
 
 
 def _cannot_open(path: str) -> KVBackendsError:
-    """SQLite does not say why a file cannot be opened; the operating system does."""
+    """Find the reason by opening the file again: SQLite does not say why it failed."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
     except OSError as error:
         return from_os(error, path)
     return StoreError(
-        f"the SQLite file {path!r} cannot be opened, or one of those beside it with -wal and "
-        "-shm added: look at the permissions"
+        f"the SQLite file {path!r} or its -wal or -shm file cannot be opened: check the permissions"
     )
 
 

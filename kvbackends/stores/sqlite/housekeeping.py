@@ -1,7 +1,7 @@
-"""What is cleared away, in steps that are bounded however long the file or large its values.
+"""Deletes expired rows in steps, each bounded in rows and in bytes.
 
-Writers do a step now and then beside their own work: a cursor goes round the tables and looks at
-the next rows only.  Nothing depends on it: an expired row is absent from every read anyway.
+Writers carry out a step after every few transactions: a cursor goes round each table and reads the
+next rows only.  This only frees space: expired rows are absent from every read anyway.
 """
 
 import time
@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from kvbackends.stores.sqlite.pool import Connection
 
 TABLES = ("entry", "barrier")
-"""Those whose rows expire."""
+"""The tables whose rows expire."""
 
 ROWS = 256
-"""Rows of each table that a step looks at: four for each write transaction."""
+"""Rows of each table that a step reads: four for each write transaction."""
 
 PAGES = 512
-"""About how many pages of the file a step may set free."""
+"""Approximate number of pages of the file that a step may free."""
 
 PAGE_BYTES = 4096
 
-# length() of a blob is read off the row's head, without following its overflow pages.
-LOOK = {
+# SQLite knows length() of a blob from the head of the row, without reading its overflow pages.
+NEXT_ROWS = {
     "entry": """SELECT rowid, expires, length(value) FROM entry
                 WHERE rowid > ? ORDER BY rowid LIMIT ?""",
     "barrier": "SELECT rowid, expires, 0 FROM barrier WHERE rowid > ? ORDER BY rowid LIMIT ?",
@@ -45,15 +45,15 @@ _LAST_OF_RUN = (
 
 
 class Housekeeper:
-    """Where this process's cursors stand."""
+    """The cursors of this process."""
 
     def __init__(self) -> None:
         self._last = dict.fromkeys(TABLES, 0)
 
     def step(self, connection: Connection) -> None:
-        """One step of each chore, in a transaction."""
+        """Delete some expired rows of each table and some trash; called inside a transaction."""
         for table, last in self._last.items():
-            rows = connection.execute(LOOK[table], (last, ROWS)).fetchall()
+            rows = connection.execute(NEXT_ROWS[table], (last, ROWS)).fetchall()
             now = time.time()
             remove(connection, table, affordable((row[0], row[2]) for row in rows if row[1] <= now))
             self._last[table] = rows[-1][0] if len(rows) == ROWS else 0
@@ -61,7 +61,7 @@ class Housekeeper:
 
 
 def affordable(rows: Iterable[tuple[int, int]]) -> list[int]:
-    """The first of these (rowid, bytes), as many as one step may delete."""
+    """Return the first rowids of these (rowid, bytes), as many as one step may delete."""
     chosen: list[int] = []
     pages = 0
     for rowid, size in rows:
@@ -73,7 +73,10 @@ def affordable(rows: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def remove(connection: Connection, table: str, rowids: Iterable[int]) -> int:
-    """Delete those of the rows that have expired; how many.  A barrier's parts become trash."""
+    """Delete the expired ones of these rows, and return their number.
+
+    The parts of a deleted barrier become trash.
+    """
     arguments = [(rowid, time.time()) for rowid in rowids]
     deleted = 0
     for statement in _REMOVE[table]:
@@ -82,7 +85,7 @@ def remove(connection: Connection, table: str, rowids: Iterable[int]) -> int:
 
 
 def empty_trash(connection: Connection) -> bool:
-    """Delete some parts of runs that are over; False if there is nothing left to do."""
+    """Delete some parts of closed and expired runs; return False if there were none."""
     parts = affordable(connection.execute(_PARTS, (ROWS,)).fetchall())
     connection.executemany("DELETE FROM part WHERE rowid = ?", [(rowid,) for rowid in parts])
     empty = connection.execute(_EMPTY_RUNS, (ROWS,)).fetchall()

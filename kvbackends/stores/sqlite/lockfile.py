@@ -1,11 +1,12 @@
-"""The file beside the database: writers queue for its lock, and tell in it what they offered.
+"""The file beside the database: a fair lock for writers, and notifications for subscribers.
 
-SQLite's own lock is unfair: who waits for it sleeps, longer each time, and who does not wait takes
-it.  So a writer first takes this file's lock (``flock(2)``), and SQLite's is always free for it.
+SQLite's own lock is unfair: a waiting writer sleeps longer after each attempt, while others take
+the lock at once.  So a writer first takes this file's lock (``flock(2)``), and then always finds
+SQLite's lock free.
 
-The file's content is a count of notices and the checksums of the latest noticed keys.  It is
-written in one piece after the commit, before the lock is released; that write is what wakes
-subscribers.
+The file contains the number of notifications so far and the checksums of the latest keys.  A
+writer replaces the content in one write after its commit, before it releases the lock; that write
+wakes the subscribers.
 """
 
 import array
@@ -20,23 +21,23 @@ from contextlib import suppress
 
 from kvbackends.stores.sqlite.errors import Busy, from_os
 
-NOTICES = 250
-"""How many keys the file remembers: what is noticed between two looks of a subscriber."""
+CAPACITY = 250
+"""Number of keys in the file.  A subscriber that is further behind must assume that any changed."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.00005
 """Seconds between two attempts to take the lock."""
 
-_HEAD = struct.Struct("<QI")  # the count of all notices, a checksum of what follows
-_SIZE = _HEAD.size + 4 * NOTICES
+_HEAD = struct.Struct("<QI")  # the number of notifications, a checksum of the rest
+_SIZE = _HEAD.size + 4 * CAPACITY
 
 
 def checksum(key: str) -> int:
-    """What stands for a key in the file.  Two keys may share one: then one is looked at in vain."""
+    """Return the key's checksum.  If two keys share one, a waiter may read a key in vain."""
     return zlib.crc32(key.encode())
 
 
 class LockFile:
-    """One open file description of ``<path>-lock``; the lock belongs to it."""
+    """One open file description of ``<path>-lock``, which owns the lock while it is held."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -47,13 +48,13 @@ class LockFile:
             raise from_os(error, path) from error
 
     def acquire(self, deadline: float) -> None:
-        """Take the lock; ``flock(fd, LOCK_UN)`` gives it back.
+        """Take the lock; ``flock(fd, LOCK_UN)`` releases it.
 
-        `Busy` at `deadline`, in seconds on the monotonic clock.
+        Raises `Busy` at `deadline`, in seconds on the monotonic clock.
 
-        Not a blocking ``flock``, which a stopped holder (SIGSTOP, a frozen container) would block
-        for ever.  Who has waited longer looks more often, which keeps the queue fair; measured
-        against the kernel's own queue: the same throughput, and stalls that are no longer.
+        The lock is polled: in a blocking ``flock`` a stopped holder (SIGSTOP, a frozen container)
+        would block this process for ever.  A writer polls more often the longer it waits, which
+        keeps the queue fair: throughput and longest stalls are the same as with blocking locks.
         """
         pause = FIRST_PAUSE
         while True:
@@ -70,17 +71,20 @@ class LockFile:
             time.sleep(random.uniform(pause / 2, pause))
             pause = max(pause * 0.8, LAST_PAUSE)
 
-    def tell(self, keys: Iterable[str]) -> None:
-        """Notice these keys and wake subscribers; the caller holds the lock."""
-        told = array.array("I", [checksum(key) for key in keys])
-        count, noticed = self.noticed() or (random.getrandbits(48), b"")  # what was there is lost
-        tail = (told.tobytes() + noticed)[: 4 * NOTICES].ljust(4 * NOTICES, b"\0")
-        data = _HEAD.pack(count + len(told), zlib.crc32(tail)) + tail
-        with suppress(OSError):  # a full disk: the result is stored, and subscribers look again
+    def notify(self, keys: Iterable[str]) -> None:
+        """Wake subscribers for these keys; the caller holds the lock."""
+        new = array.array("I", [checksum(key) for key in keys])
+        count, latest = self.notifications() or (random.getrandbits(48), b"")  # damaged: restart
+        tail = (new.tobytes() + latest)[: 4 * CAPACITY].ljust(4 * CAPACITY, b"\0")
+        data = _HEAD.pack(count + len(new), zlib.crc32(tail)) + tail
+        with suppress(OSError):  # a full disk: the result is stored, and waiters re-read regularly
             os.pwrite(self.fd, data, 0)
 
-    def noticed(self) -> tuple[int, bytes] | None:
-        """The count of all notices and the latest of them, latest first; None if it is torn."""
+    def notifications(self) -> tuple[int, bytes] | None:
+        """Return the number of all notifications, and the latest ones, newest first.
+
+        The latter are for `checksums`.  None if the file is damaged or half written.
+        """
         data = os.pread(self.fd, _SIZE, 0)
         if not data:
             return 0, b""
@@ -94,12 +98,12 @@ class LockFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file; a lock held through it is released unless a forked process has it too."""
+        """Close the file, which releases the lock unless a forked process has it open, too."""
         descriptor, self.fd = self.fd, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def checksums(noticed: bytes) -> Sequence[int]:
-    """The checksums in what `LockFile.noticed` returned."""
-    return array.array("I", noticed)
+def checksums(latest: bytes) -> Sequence[int]:
+    """Decode the bytes that `LockFile.notifications` returned."""
+    return array.array("I", latest)

@@ -1,4 +1,4 @@
-"""Connections to one file, for the threads of one process."""
+"""The connections of one process to one file."""
 
 import sqlite3
 import threading
@@ -10,17 +10,17 @@ from typing import NamedTuple
 from kvbackends.stores.sqlite.errors import translated
 
 IDLE = 16
-"""Most connections that are kept open while nobody uses them."""
+"""Maximum number of unused connections that are kept open."""
 
 LOG_BYTES = 16 << 20
-"""What a large value leaves of the write-ahead log, at most, once it is copied into the file."""
+"""Size to which the write-ahead log is truncated after a checkpoint."""
 
 DRAIN = 2.0
-"""Seconds that a fork waits for operations under way; each takes milliseconds."""
+"""Seconds for which a fork waits for running operations; each takes milliseconds."""
 
 
 class Settings(NamedTuple):
-    """What each connection is opened with."""
+    """The settings of each connection."""
 
     synchronous: str
     busy_timeout: float
@@ -28,18 +28,19 @@ class Settings(NamedTuple):
 
 
 class Connection(sqlite3.Connection):
-    """A connection that remembers which keys its transaction offers."""
+    """A connection that records the keys of its transaction for which subscribers are notified."""
 
     offered: list[str]
 
 
 class Pool:
-    """Hands out connections, the one used last first.
+    """Lends connections to threads, the most recently used first.
 
-    SQLite keeps the locks of a file in a table of the process (its page "How To Corrupt An SQLite
-    Database File", section 2.6): with a connection open across a fork, the child believes to hold
-    locks that it lacks, and the parent, closing what it takes for the last connection, deletes the
-    log that the child writes to.  So none is open during a fork: `drain` before, `refill` after.
+    No connection may be open during a fork (`drain` before, `refill` after).  SQLite keeps the
+    locks of a file in a table of the process (SQLite's page "How To Corrupt An SQLite Database
+    File", section 2.6).  The child would inherit entries for locks that it does not hold; the
+    parent would close a connection that it takes for the last one, and delete the log to which the
+    child writes.
     """
 
     def __init__(self, path: str, settings: Settings) -> None:
@@ -51,7 +52,7 @@ class Pool:
         self._closing = False
 
     def take(self) -> Connection:
-        """A connection that nobody else uses until `give` or `drop`."""
+        """Return a connection for the caller's exclusive use until `give` or `drop`."""
         try:
             return self._idle.pop()
         except IndexError:
@@ -59,19 +60,19 @@ class Pool:
                 return self._connect()
 
     def give(self, connection: Connection) -> None:
-        """Back for others to use."""
+        """Take a connection back."""
         if self._closing or len(self._idle) >= IDLE:
             self.drop(connection)
         else:
             self._idle.append(connection)
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection; what it has not committed is rolled back."""
+        """Close a connection, which rolls back an open transaction."""
         connection.close()
         self._open.discard(connection)
 
     def close(self) -> None:
-        """Close all, waiting for those in use."""
+        """Close all connections; wait at most `DRAIN` seconds for those in use."""
         self.drain()
         self._opening.release()
 
@@ -79,7 +80,7 @@ class Pool:
         self._close_idle()
 
     def drain(self) -> None:
-        """Close all, waiting for those in use, and let none be opened until `refill`."""
+        """Like `close`, and open no connection until `refill`."""
         self._opening.acquire()
         self._closing = True
         deadline = time.monotonic() + DRAIN
@@ -90,7 +91,7 @@ class Pool:
             time.sleep(0.0005)
 
     def refill(self) -> None:
-        """Connections may be opened again."""
+        """Allow connections to be opened again."""
         self._closing = False
         self._opening.release()
 

@@ -1,8 +1,9 @@
-"""The tables, and how a file is found to be ours.
+"""The tables, their creation, and the check that a file is one of kvbackends.
 
-`entry` holds what `get` and `offer` see.  A barrier's row carries counters, so that an arrival
-costs the same whatever the size; the rows that grow with the size (`part`, `slot`) and the bytes
-that may be large (`about`) stand beside it, found by `run`, a random number for each new run.
+`entry` has the plain and ranked keys.  A row of `barrier` has counters, so that an arrival costs
+the same in a chord of any size.  The rows whose number grows with the size (`part`, `slot`) and the
+bytes that may be large (`about`) are in tables of their own, found by `run`, a random number for
+each run of a barrier.
 """
 
 import sqlite3
@@ -10,16 +11,16 @@ import sqlite3
 from kvbackends.errors import ConfigurationError, StoreError
 
 APPLICATION_ID = 0x6B767262
-"""'kvrb' in the file's header (SQLite: "PRAGMA application_id")."""
+"""``PRAGMA application_id``, the bytes "kvrb" in the file's header."""
 
 VERSION = 1
-"""``PRAGMA user_version``.  A program refuses files of a later one."""
+"""``PRAGMA user_version``.  Files of another version are refused."""
 
 MINIMUM = (3, 24, 0)
 """The first SQLite with ``ON CONFLICT … DO UPDATE``."""
 
-# Expiry is seconds since the epoch, infinity for never.  The value is the last column, so that
-# reading the others never follows the overflow pages of a large value.
+# Expiry is in seconds since the epoch, or infinity.  The value is the last column, so that reading
+# the other columns does not read the overflow pages of a large value.
 _TABLES = """
 CREATE TABLE entry (
     key TEXT PRIMARY KEY NOT NULL,
@@ -36,7 +37,7 @@ CREATE TABLE barrier (
     header INTEGER NOT NULL DEFAULT 0,  -- recorded parts that are in no slot
     slots INTEGER NOT NULL DEFAULT 0,
     unfilled INTEGER NOT NULL DEFAULT 0,  -- slots none of whose members has arrived
-    place INTEGER, member TEXT, delivery TEXT  -- who holds the claim
+    place INTEGER, member TEXT, delivery TEXT  -- the claim
 );
 CREATE TABLE about (
     run INTEGER PRIMARY KEY,
@@ -53,12 +54,12 @@ CREATE TABLE slot (
     UNIQUE (run, member, slot)
 );
 CREATE INDEX slot_by_name ON slot (run, slot);
-CREATE TABLE trash (run INTEGER PRIMARY KEY);  -- runs whose parts are still to be deleted
+CREATE TABLE trash (run INTEGER PRIMARY KEY);  -- runs whose parts will be deleted
 """
 
 
 def check_library() -> None:
-    """Raise if Python came with a SQLite that is too old."""
+    """Raise `ConfigurationError` if Python's SQLite is too old."""
     if sqlite3.sqlite_version_info < MINIMUM:
         raise ConfigurationError(
             f"this Python has SQLite {sqlite3.sqlite_version}; 3.24 or later is needed"
@@ -66,20 +67,18 @@ def check_library() -> None:
 
 
 def is_current(connection: sqlite3.Connection, path: str) -> bool:
-    """True if the tables are there, False for an empty file.
+    """Return True if the tables exist, False if the file is empty.
 
-    `ConfigurationError` for a file of another program or of a later version of this one.
+    Raises `ConfigurationError` for a file of another program or another version of kvbackends.
     """
-    version, application = (
-        _number(connection, "user_version"),
-        _number(connection, "application_id"),
-    )
+    version = _number(connection, "user_version")
+    application = _number(connection, "application_id")
     if (version, application) == (VERSION, APPLICATION_ID):
         return True
     if application == APPLICATION_ID:
         raise ConfigurationError(
-            f"the SQLite file {path!r} has version {version} of the tables, this program knows "
-            f"{VERSION}: upgrade kvbackends, or name another file in the URL"
+            f"the SQLite file {path!r} has tables of version {version}, but this kvbackends needs "
+            f"version {VERSION}: upgrade kvbackends, or name another file in the URL"
         )
     if version or application or _number(connection, "schema_version"):
         raise ConfigurationError(
@@ -89,9 +88,9 @@ def is_current(connection: sqlite3.Connection, path: str) -> bool:
 
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make the tables unless they are there; the caller holds the lock file.
+    """Create the tables if they are missing; the caller holds the lock file's lock.
 
-    `StoreError` where write-ahead logging is not to be had.
+    Raises `StoreError` if write-ahead logging is not available.
     """
     if is_current(connection, path):
         return
@@ -106,7 +105,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, path: str) -> None:
-    # SQLite's page "Write-Ahead Logging": where it cannot be used, the mode stays what it was.
+    # If write-ahead logging cannot be used, SQLite keeps the old mode and returns its name.
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreError(

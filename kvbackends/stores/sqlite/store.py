@@ -1,4 +1,4 @@
-"""The store: each operation of the contract, in one statement or one transaction."""
+"""The SQLite store: each operation is one statement or one transaction."""
 
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import Path
@@ -27,24 +27,24 @@ class SQLiteOptions(Options, frozen=True, kw_only=True):
     synchronous: Annotated[
         Literal["NORMAL", "FULL", "normal", "full"],
         option(
-            "FULL: a stored result survives a power failure too; NORMAL: it survives the death of "
-            "any process, and a power failure may take the latest results."
+            "FULL: a stored result survives a power failure. NORMAL: it survives the death of any "
+            "process, but a power failure may lose the latest results."
         ),
     ] = "NORMAL"
     busy_timeout: Annotated[
         float,
         msgspec.Meta(gt=0),
-        option("Seconds that a write waits for other processes before it is tried again."),
+        option("Seconds for which one attempt to write waits for other processes."),
     ] = 5.0
     wal_autocheckpoint: Annotated[
         int,
         msgspec.Meta(gt=0),
-        option("Pages of the write-ahead log after which they are copied into the file."),
+        option("Number of pages after which the write-ahead log is copied into the file."),
     ] = 1000
 
 
 class SQLiteStore(Store):
-    """One file, for all processes of one host."""
+    """Results in one file, for all processes of one host."""
 
     options_type = SQLiteOptions
     promises = Feature.DURABLE | Feature.SHARED
@@ -67,7 +67,10 @@ class SQLiteStore(Store):
 
     @classmethod
     def from_url(cls, url: StoreURL, options: SQLiteOptions) -> Self:
-        """The store in the file that the URL's path names; relative to the current directory."""
+        """Return the store in the file of the URL's path; it is relative to the current directory.
+
+        Raises `ConfigurationError` if the URL names no file.
+        """
         if not url.path or url.hosts:
             raise ConfigurationError(
                 "a SQLite URL names a file: sqlite:///results.db in the current directory, or "
@@ -75,40 +78,40 @@ class SQLiteStore(Store):
             )
         if url.path == ":memory:":
             raise ConfigurationError("a store in memory is memory://; sqlite:// names a file")
-        # The application may change its directory before the file is opened.
+        # Absolute, because the application may change its directory before the file is opened.
         return cls(str(Path(url.path).absolute()), options)
 
     # -- plain and ranked keys ----------------------------------------------------------------
 
     def get(self, key: str) -> Entry | None:
-        """One query.  The version is the value itself: equal versions mean equal bytes."""
+        """Cost: one query.  The version is the value itself."""
         value = entries.get(self._database(), key)
         return None if value is None else Entry(value, value)
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """One query."""
+        """Cost: one query."""
         return entries.get_batch(self._database(), keys)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """One statement."""
+        """Cost: one statement."""
         self._database().write_one(entries.put, key, value, ttl)
 
     def delete(self, key: str) -> None:
-        """One statement."""
+        """Cost: one statement."""
         self._database().write_one(entries.delete, key)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """One statement."""
+        """Cost: one statement."""
         if version is None:
             return self._database().write_one(entries.create, key, value, ttl)
         return self._database().write_one(entries.replace, key, value, version, ttl)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """One statement, which decides by the rank beside the value.
+        """Cost: one statement, which compares with the rank in the row.
 
-        A second one where it does not store: `rank_of` decides over what `set` has written.
+        If it does not store, a transaction asks `rank_of` in case the record was written by `set`.
         """
         database = self._database()
         return database.write_one(entries.offer, offer) or database.write(
@@ -116,19 +119,19 @@ class SQLiteStore(Store):
         )
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        """One statement."""
+        """Cost: one statement."""
         return self._database().write_one(entries.touch, key, ttl)
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
-        """One transaction."""
+        """Cost: one transaction."""
         return self._database().write(entries.increment, key, by, ttl)
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """In order, in pages; keys written meanwhile may be missing."""
+        """Yield the keys in order, read in pages; keys written meanwhile may be missing."""
         return entries.scan(self._database(), prefix)
 
     def sweep(self, limit: int = 1000) -> int:
-        """Reads without the lock, removes in short transactions, goes on where it ended."""
+        """Reads without the lock, deletes in short transactions, continues where it ended."""
         return self._sweeper.sweep(self._database(), limit)
 
     def barrier(self, name: str, ttl: float | None = None) -> SQLiteBarrier:
@@ -138,14 +141,14 @@ class SQLiteStore(Store):
     # -- the rest -----------------------------------------------------------------------------
 
     def subscribe(self) -> FileSubscription:
-        """Woken by the lock file."""
+        """Return a subscription to the notifications in the lock file."""
         self._database()
         return FileSubscription(self._path)
 
     def ping(self) -> None:
-        """Opens the file if it is not open, and reads."""
+        """Open the file if it is closed, and read a key."""
         entries.get(self._database(), "kvbackends-ping")
 
     def close(self) -> None:
-        """Close the files; a later call opens them again."""
+        """Close the files; a later operation opens them again."""
         self._database.close()

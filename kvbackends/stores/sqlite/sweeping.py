@@ -1,4 +1,4 @@
-"""`Store.sweep`: what has expired is found without the lock and removed in short transactions."""
+"""Implements `Store.sweep`: finds expired rows without the lock, deletes them in short steps."""
 
 import time
 from collections.abc import Iterator
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from kvbackends.stores.sqlite import housekeeping
 from kvbackends.stores.sqlite.database import Database
 
-LOOKED_AT = 2000
-"""Rows that are read at once."""
+PAGE = 2000
+"""Rows in one read."""
 
 _END = float("inf")
 
 
 class Sweeper:
-    """Goes on where the last call ended, so that many calls in a row read the file once."""
+    """Continues where the last call ended, so that consecutive calls read each row once."""
 
     def __init__(self) -> None:
         self._last = dict.fromkeys(housekeeping.TABLES, 0)
 
     def sweep(self, database: Database, limit: int) -> int:
-        """Go round each table once, or until `limit` rows are removed; how many were."""
+        """Go round each table once, or until `limit` rows are deleted; return their number."""
         removed = 0
         for table in housekeeping.TABLES:
             for expired in self._round(database, table):
@@ -38,19 +38,19 @@ class Sweeper:
     def _pages(
         self, database: Database, table: str, begin: int, stop: float
     ) -> Iterator[list[tuple[int, int]]]:
-        """The (rowid, bytes) of expired rows after `last`, a page at a time."""
+        """Yield the (rowid, bytes) of the expired rows after `begin`, page by page."""
         last: float = begin
         while last < stop:
             self._last[table] = int(last)
-            rows = database.rows(housekeeping.LOOK[table], (last, LOOKED_AT))
+            rows = database.rows(housekeeping.NEXT_ROWS[table], (last, PAGE))
             now = time.time()
             yield [(rowid, size) for rowid, expires, size in rows if expires <= now]
-            last = rows[-1][0] if len(rows) == LOOKED_AT else _END
+            last = rows[-1][0] if len(rows) == PAGE else _END
         self._last[table] = 0 if last == _END else int(last)
 
 
 def empty_trash(database: Database) -> None:
-    """Delete the parts of all runs that are over."""
+    """Delete the parts of all closed and expired runs."""
     while database.write(housekeeping.empty_trash):
         pass
 

@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
-from kvbackends_redis.connecting.wire import MOST_OWED, Settle, Wire, pack
+from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.operations.scripts import Script
 
@@ -55,7 +55,7 @@ class Connections:
         self._free: deque[Wire] = deque()
         # Weakly: a connection that an exception has torn from its call frees its place.
         self._alive: weakref.WeakSet[Wire] = weakref.WeakSet()
-        self._listening: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._listening: weakref.WeakSet[Link] = weakref.WeakSet()
         self._given_back = threading.Condition()
         self._waiting = 0
 
@@ -119,20 +119,18 @@ class Connections:
         """The script as this server is to run it."""
         return script
 
-    def for_listening(self) -> Any:
-        """A connection for the caller alone, which counts for nothing; nothing is sent yet."""
-        connection = self._kind(**self._options)
+    def for_listening(self) -> Link:
+        """A link for the caller alone, not yet connected; it does not count as one of `most`."""
+        link = Link(self._kind(**self._options))
         with self._given_back:
-            self._listening.add(connection)
-        return connection
+            self._listening.add(link)
+        return link
 
     def abandon(self) -> None:
         """Close a forked child's copies of the files; what the parent uses is not touched."""
         self._free.clear()
-        for wire in self._alive:
-            wire.cut()
-        for connection in self._listening:
-            connection.disconnect()
+        for link in (*self._alive, *self._listening):
+            link.disconnect()
 
     def close(self) -> None:
         """Close every connection; what was sent on the idle ones has been received by then."""
@@ -184,7 +182,7 @@ class Connections:
 
     def _disconnected(self, wire: Wire) -> None:
         """It connects again when it is used."""
-        wire.disconnect()
+        wire.discard()
         self._give_back(wire)
 
     def _refused(self, answer: Exception) -> Exception:

@@ -1,8 +1,11 @@
-"""One connection of redis-py's, whose socket is used directly.
+"""A connection made by redis-py, used without redis-py's own commands, pool and pipelines.
 
-The driver connects: addresses, TLS, credentials, handshake.  What it does around each command
-afterwards takes longer than the command, and is not needed here.  Only this module and
-`listening.listener` use the two private names of its connections, `_sock` and `_parser`.
+The driver connects: addresses, TLS, credentials, handshake.  Its work around each command takes
+longer than the command itself, so `Wire` packs and parses with hiredis on the driver's socket.
+
+The socket and the parser of errors are private names of redis-py, `_sock` and `_parser`.  Only
+`_ends` reads them.  Where a version of redis-py has renamed or changed them, `_PublicEnds` sends
+and receives by redis-py's public methods instead: slower (see `docs/redis.md`), otherwise the same.
 """
 
 import math
@@ -10,34 +13,40 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from hiredis import Reader, pack_command
 from redis import exceptions
 
 Settle = Callable[[Any], None]
-"""Is given an answer that nobody waited for; it may be an exception."""
+"""Receives the answer to a command whose caller did not wait; the answer may be an exception."""
 
 MOST_OWED = 16
-"""Answers that may be outstanding; the server keeps them, and they may be large."""
+"""Maximum number of deferred answers per connection: the server buffers them."""
 
-_CHUNK = 65_536
-"""Bytes that are received at once."""
+CHUNK = 65_536
+"""Bytes per `recv`; more than TLS buffers, so a readable socket is read to its end."""
 
-_NOTHING = object()
+NOTHING = object()
+"""Returned by a reader that has no complete answer."""
 
 _CLOSED = socket.socket()
-"""In place of a socket that another thread has closed meanwhile: whatever is done raises."""
+"""Stands in for a socket that another thread has closed: using it raises OSError."""
 _CLOSED.close()
 
 _PING = pack_command(("PING",))
 
 
-def pack(command: tuple[Any, ...]) -> bytes:
-    """The command as it is sent.
+class NoDescriptor(Exception):
+    """There is no file descriptor to select on: ask `is_readable` instead."""
 
-    Numbers are spelled here: hiredis kills the process where a signal's handler raises, as that of
-    a soft time limit does, while it spells one.
+
+def pack(command: tuple[Any, ...]) -> bytes:
+    """The command as bytes to send.
+
+    Numbers are converted here: hiredis crashes the process if a signal handler raises while hiredis
+    converts one, as the handler of Celery's soft time limit does.
     """
     if int in map(type, command):
         command = tuple([str(each) if type(each) is int else each for each in command])
@@ -45,41 +54,69 @@ def pack(command: tuple[Any, ...]) -> bytes:
     return packed
 
 
-class Wire:
-    """A connection for one call at a time; it connects when it is used.
+class Link:
+    """The two ends of a redis-py connection: `sock` to send, `reader` to parse answers.
 
-    It raises the driver's errors and `OSError`.  After any exception, a `BaseException` too, it has
-    to be disconnected: the next answer could be another command's.
+    Args:
+        connection: Of redis-py; not used by anything else.
     """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.sock: Any = None
+        """None while disconnected."""
+        self.reader: Any = None
+
+    def connect(self) -> None:
+        """Connect; raises redis-py's errors."""
+        self._connection.disconnect()  # an interrupted `disconnect` may have left it open
+        self._connection.connect()
+        self.sock, self.reader = _ends(self._connection)
+
+    def disconnect(self) -> None:
+        """Close the socket, if it is open.  Safe while another thread uses it."""
+        if isinstance(self.sock, _PublicEnds):
+            self.sock.is_closed = True
+        try:
+            self._connection.disconnect()
+        finally:
+            self.sock = None
+
+
+class Wire(Link):
+    """A connection for one call at a time; it connects on first use.
+
+    Raises redis-py's errors and `OSError`.  After any exception, including a `BaseException`, the
+    caller must disconnect it: the next answer might belong to another command.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(connection)
         self._interval = connection.health_check_interval or math.inf
         self._due = 0.0
-        self._reader: Any = None
         self.owed: deque[Settle] = deque()
-        """Whose answers are still to come, before that to the next command."""
+        """Deferred commands whose answers precede the next command's."""
         self.come: list[tuple[Settle, Any]] = []
-        """Those that have come, and nobody has been told of."""
+        """Deferred commands and their answers, not yet passed on."""
 
     def send(self, *pieces: bytes) -> None:
-        """Send commands; each will be answered."""
+        """Send packed commands; the caller reads one answer for each."""
         now = time.monotonic()
-        if self._connection._sock is None:  # noqa: SLF001
-            self._connect()
+        if self.sock is None:
+            self.connect()
         elif now > self._due:
-            self._try()
+            self._check_health()
         self._due = now + self._interval
-        sock = self._connection._sock or _CLOSED  # noqa: SLF001
+        sock = self.sock or _CLOSED
         for piece in pieces:
             sock.sendall(piece)
 
     def answer(self) -> Any:
-        """The next answer; the server's refusal of a command is a value, too."""
-        reader, sock = self._reader, self._connection._sock or _CLOSED  # noqa: SLF001
+        """The next answer; an error reply is returned, not raised."""
+        reader, sock = self.reader, self.sock or _CLOSED
         answer = reader.gets()
-        while answer is _NOTHING:
-            data = sock.recv(_CHUNK)
+        while answer is NOTHING:
+            data = sock.recv(CHUNK)
             if not data:
                 raise exceptions.ConnectionError("Connection closed by server.")
             reader.feed(data)
@@ -87,35 +124,102 @@ class Wire:
         return answer
 
     def collect(self, left: int = 0) -> None:
-        """Read the answers that nobody has waited for, but `left` of them."""
+        """Read deferred answers until at most `left` are outstanding."""
         while len(self.owed) > left:
             self.come.append((self.owed.popleft(), self.answer()))
 
-    def disconnect(self) -> None:
-        """Close the socket; what was outstanding is lost."""
+    def connect(self) -> None:
+        """Connect; deferred answers are lost."""
+        self.owed.clear()  # another thread may have cut it after the send, before the append
+        super().connect()
+
+    def discard(self) -> None:
+        """Disconnect; deferred answers are lost."""
         self.owed.clear()
         self.come.clear()
-        self._connection.disconnect()
+        self.disconnect()
 
-    def cut(self) -> None:
-        """Close the socket under another thread, which still knows what it waits for."""
-        self._connection.disconnect()
-
-    def _connect(self) -> None:
-        self.owed.clear()  # if it was cut between a send and the note of it
-        self._connection.connect()
-        self._reader = Reader(
-            protocolError=exceptions.InvalidResponse,
-            replyError=self._connection._parser.parse_error,  # noqa: SLF001
-            notEnoughData=_NOTHING,
-        )
-
-    def _try(self) -> None:
-        """An idle connection may have been dropped on the way; then there is a new one."""
+    def _check_health(self) -> None:
+        """Reconnect if the idle connection was dropped on the way."""
         try:
-            (self._connection._sock or _CLOSED).sendall(_PING)  # noqa: SLF001
+            (self.sock or _CLOSED).sendall(_PING)
             self.collect()
             self.answer()
         except (OSError, exceptions.RedisError):
-            self.disconnect()
-            self._connect()
+            self.discard()
+            self.connect()
+
+
+class _PublicEnds:
+    """Both ends by redis-py's public methods, where `_ends` does not find the private ones.
+
+    redis-py would reconnect by itself after another thread has disconnected; the next answer would
+    then be taken for an older command's.  Hence `is_closed`.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._answers: deque[Any] = deque()
+        self.is_closed = False
+
+    def sendall(self, piece: bytes) -> None:
+        """Send packed commands."""
+        self._run(lambda: self._connection.send_packed_command([piece], check_health=False))
+
+    def recv(self, _size: int) -> bytes:
+        """Wait for the next answer, which `gets` returns."""
+        self._answers.append(self._run(self._read))
+        return b"+"
+
+    def feed(self, _data: bytes) -> None:
+        """Nothing: `recv` keeps the answer."""
+
+    def gets(self) -> Any:
+        """The next answer, or `NOTHING`."""
+        if not self._answers and self.is_readable():
+            return self._run(self._read)
+        return self._answers.popleft() if self._answers else NOTHING
+
+    def fileno(self) -> int:
+        """Raises `NoDescriptor`."""
+        raise NoDescriptor
+
+    def is_readable(self) -> bool:
+        """True if an answer, or a part of one, has arrived."""
+        return bool(self._run(lambda: self._connection.can_read(timeout=0)))
+
+    def _read(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except exceptions.ResponseError as refusal:
+            return refusal
+
+    def _run(self, step: Callable[[], Any]) -> Any:
+        try:
+            self._check_open()
+            result = step()
+        except AttributeError:  # redis-py's, if another thread disconnects meanwhile
+            self._check_open()
+            raise
+        self._check_open()
+        return result
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise exceptions.ConnectionError("Connection closed by another thread.")
+
+
+def _ends(connection: Any) -> tuple[Any, Any]:
+    """The socket of a connected connection, and a reader; both by public methods if need be."""
+    sock: Any = getattr(connection, "_sock", None)
+    as_error: Any = getattr(getattr(connection, "_parser", None), "parse_error", None)
+    with suppress(AttributeError, TypeError, ValueError):  # they are missing or have changed
+        if isinstance(as_error("ERR"), Exception) and sock.sendall and sock.recv and sock.fileno:
+            reader = Reader(
+                protocolError=exceptions.InvalidResponse,
+                replyError=as_error,
+                notEnoughData=NOTHING,
+            )
+            return sock, reader
+    public = _PublicEnds(connection)
+    return public, public

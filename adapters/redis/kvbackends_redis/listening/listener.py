@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from hiredis import Reader, pack_command
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import RedisError
 
+from kvbackends_redis.connecting.wire import CHUNK, NOTHING, Link, pack
 from kvbackends_redis.errors import Unavailable, translated
 
 
@@ -25,27 +25,20 @@ CLASSIC = Words(b"subscribe", b"unsubscribe", b"message", 1000)
 SHARDED = Words(b"ssubscribe", b"sunsubscribe", b"smessage", 1)  # more must be of one slot
 
 
-_NOTHING = object()
-
-_CHUNK = 65_536
-"""Bytes that are received at once; more than TLS holds back."""
-
-
 class Listener:
     """Hears of the channels that have the names of keys; it connects when it is used.
 
     Args:
-        connection: Of redis-py, for this listener alone.
+        link: For this listener alone, not yet connected.
         interval: Seconds of silence after which the server is asked whether it is there; 0: never.
         patience: Seconds that it has for the answer.
         words: Of the kind of channels.
     """
 
     def __init__(
-        self, connection: Any, interval: float, patience: float, words: Words = CLASSIC
+        self, link: Link, interval: float, patience: float, words: Words = CLASSIC
     ) -> None:
-        self._connection = connection
-        self._reader: Any = None
+        self._link = link
         self._interval = interval
         self._patience = patience
         self._words = words
@@ -92,9 +85,9 @@ class Listener:
     def hear(self) -> None:
         """Read what has come; it waits for something if this is not readable."""
         try:
-            data = self._socket().recv(_CHUNK)
-            self._reader.feed(data)
-            while (message := self._reader.gets()) is not _NOTHING:
+            data = self._socket().recv(CHUNK)
+            self._link.reader.feed(data)
+            while (message := self._link.reader.gets()) is not NOTHING:
                 self._take(message)
         except (OSError, RedisError) as error:
             raise translated(error) from error
@@ -118,13 +111,20 @@ class Listener:
         return self._patience
 
     def fileno(self) -> int:
-        """Of what is readable when something has come."""
+        """The file to select on; raises `NoDescriptor` if redis-py does not give it."""
         descriptor: int = self._socket().fileno()
         return descriptor
 
+    def is_readable(self) -> bool:
+        """True if `hear` has something to read.  Only for listeners without a file."""
+        try:
+            return bool(self._socket().is_readable())
+        except RedisError as error:
+            raise translated(error) from error
+
     def close(self) -> None:
         """Close the connection."""
-        self._connection.disconnect()
+        self._link.disconnect()
 
     def _take(self, message: Any) -> None:
         """One message: a change, or an answer to one of our own commands."""
@@ -150,29 +150,23 @@ class Listener:
         if not commands:
             return
         try:
-            self._socket().sendall(b"".join([pack_command(command) for command in commands]))
+            self._socket().sendall(b"".join([pack(command) for command in commands]))
         except (OSError, RedisError) as error:
             raise translated(error) from error
 
+    def _socket(self) -> Any:
+        """The socket; connects the first time.  A lost connection is not opened again."""
+        if self._link.reader is None:
+            self._connect()
+        if (sock := self._link.sock) is None:
+            raise Unavailable("the subscription's connection is closed")
+        return sock
+
     def _connect(self) -> None:
         try:
-            self._connection.connect()
+            self._link.connect()
         except RedisError as error:
             raise translated(error) from error
-        self._reader = Reader(
-            protocolError=InvalidResponse,
-            replyError=self._connection._parser.parse_error,  # noqa: SLF001
-            notEnoughData=_NOTHING,
-        )
-
-    def _socket(self) -> Any:
-        """Of the connection, which is opened here first; where it was lost there is no other."""
-        if self._reader is None:
-            self._connect()
-        found = self._connection._sock  # noqa: SLF001
-        if found is None:
-            raise Unavailable("the subscription's connection is closed")
-        return found
 
 
 def _batches(names: list[bytes], size: int) -> Iterator[list[bytes]]:

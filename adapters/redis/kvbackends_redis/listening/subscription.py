@@ -2,10 +2,11 @@
 
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from kvbackends.contract import Doorbell
+from kvbackends_redis.connecting.wire import NoDescriptor
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening.listener import Listener
 
@@ -14,6 +15,9 @@ _is_random = re.compile(rb"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z").sea
 
 ATTEMPTS = 5
 """Most nodes in a row that a channel is looked for at."""
+
+POLL = 0.005
+"""Seconds between two polls of listeners that cannot be selected on."""
 
 
 class Listeners(Protocol):
@@ -121,11 +125,23 @@ class PubSub:
         """Sleep until something has come, and read it."""
         opened = self._listeners.opened()
         pause = min([listener.stay_alive() for listener in opened], default=longest)
-        ready = self._bell.wait(min(longest, pause), *opened)
+        try:
+            ready = self._bell.wait(min(longest, pause), *opened)
+        except NoDescriptor:
+            ready = self._poll(min(longest, pause), opened)
         for listener in opened:
             if listener in ready:
                 listener.hear()
                 self._take(listener)
+
+    def _poll(self, seconds: float, listeners: Collection[Listener]) -> Sequence[Listener]:
+        """The listeners with something to read; none after `seconds`, or if the bell rings."""
+        until = time.monotonic() + seconds
+        while not (ready := [each for each in listeners if each.is_readable()]):
+            left = until - time.monotonic()
+            if left <= 0 or self._bell.wait(min(left, POLL)):
+                break
+        return ready
 
     def _take(self, listener: Listener) -> None:
         told, expelled = listener.take_told(), listener.take_expelled()
