@@ -97,7 +97,7 @@ class StoreURL:
     def redacted(self, text: str) -> str:
         """`text` without the URL's password and secret options."""
         secrets = [self.password.reveal()] if self.password else []
-        secrets += [value for name, value in self.query.items() if _shown(name, value) == _MASK]
+        secrets += [value for name, value in self.query.items() if _masked(name, value) == _MASK]
         for secret in filter(None, secrets):
             text = text.replace(secret, _MASK)
         return text
