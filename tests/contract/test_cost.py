@@ -25,10 +25,11 @@ def counting() -> Counting:
 
 
 def filled(store: Store, barrier: str, size: int, arrived: int) -> None:
-    store.open_barrier(barrier, b"about", TTL)
-    store.expect(publisher(barrier), size, TTL)
+    opened = store.barrier(barrier, TTL)
+    opened.open(b"payload")
+    opened.expect(publisher(), size)
     for place in range(arrived):
-        store.arrive(part(barrier, place, str(uuid.UUID(int=place))), b"value", TTL)
+        opened.arrive(part(place, str(uuid.UUID(int=place))), b"value")
 
 
 class TestFiveMethods:
@@ -52,8 +53,8 @@ class TestFiveMethods:
         filled(counting, "b", size, size - 3)
         costs = [
             counting.spent(
-                lambda place=place: counting.finish(
-                    offer(f"k{place}", Rank.SUCCEEDED), part("b", place), rank_of, TTL
+                lambda place=place: counting.barrier("b", TTL).finish(
+                    part(place), offer(f"k{place}", Rank.SUCCEEDED), rank_of
                 )
             )
             for place in (size - 3, size - 2)
@@ -69,20 +70,22 @@ class TestFiveMethods:
     def test_duplicate_part(self, counting: Counting):
         """A part that comes again costs no more than the first time."""
         filled(counting, "b", 10, 5)
-        again = part("b", 0, str(uuid.UUID(int=0)))
-        assert counting.spent(lambda: counting.arrive(again, b"value", TTL)) <= 5
+        again = part(0, str(uuid.UUID(int=0)))
+        assert counting.spent(lambda: counting.barrier("b", TTL).arrive(again, b"value")) <= 5
 
     @pytest.mark.parametrize("size", [10, 1_000])
     def test_last_part(self, counting: Counting, size: int):
         """The last part reads and removes what was recorded: linear, with the pages."""
         filled(counting, "b", size, size - 1)
-        last = part("b", size - 1)
+        last = part(size - 1)
+
+        opened = counting.barrier("b", TTL)
 
         def dispatch() -> None:
-            assert counting.arrive(last, b"value", TTL).outcome is Outcome.CLAIMED
-            assert len(list(counting.parts("b"))) == size
-            assert counting.renew(last)
-            counting.close_barrier(last, TTL, offer("k", Rank.SUCCEEDED), rank_of)
+            assert opened.arrive(last, b"value").outcome is Outcome.CLAIMED
+            assert len(list(counting.barrier("b").parts())) == size
+            assert opened.renew(last)
+            opened.close(last, offer("k", Rank.SUCCEEDED), rank_of)
 
         pages = min(size, 256)
         values = 2 * size  # each is read once, and deleted once
@@ -91,20 +94,24 @@ class TestFiveMethods:
     def test_late_part(self, counting: Counting):
         """A part that comes after the tombstone costs one look."""
         filled(counting, "b", 1, 1)
-        counting.close_barrier(part("b", 0), TTL, None, rank_of)
-        assert counting.spent(lambda: counting.arrive(part("b", 0), b"v", TTL)) == 1
+        barrier = counting.barrier("b", TTL)
+        barrier.close(part(0), None, rank_of)
+        assert counting.spent(lambda: barrier.arrive(part(0), b"v")) == 1
 
     def test_looking(self, counting: Counting):
         """Who waits for a held chord looks with one call."""
         filled(counting, "b", 2, 2)
-        look = Part("b", 0, "somebody", "else")
-        assert counting.arrive(look, None, TTL).outcome is Outcome.HELD
-        assert counting.spent(lambda: counting.arrive(look, None, TTL)) == 1
+        look = Part(0, "somebody", "else")
+        opened = counting.barrier("b", TTL)
+        assert opened.arrive(look, None).outcome is Outcome.HELD
+        assert counting.spent(lambda: opened.arrive(look, None)) == 1
 
     def test_added_part(self, counting: Counting):
         """Adding a part to a running chord costs a look and a write."""
         filled(counting, "b", 10, 0)
-        assert counting.spent(lambda: counting.expect_more(part("b", 0), 0, "more", TTL)) == 2
+        assert (
+            counting.spent(lambda: counting.barrier("b", TTL).expect_more(part(0), 0, "more")) == 2
+        )
 
     def test_reading(self, counting: Counting):
         """Reading one result costs one call, and a join of N costs N."""
@@ -129,12 +136,13 @@ class TestNative:
         """Result and part are one call, the start of a chord two, its end three."""
         assert native.spent(lambda: filled(native, "b", 2, 0)) == 2
         result = offer("k", Rank.SUCCEEDED)
-        assert native.spent(lambda: native.finish(result, part("b", 0), rank_of, TTL)) == 1
-        last = part("b", 1)
-        assert native.spent(lambda: native.finish(result, last, rank_of, TTL)) == 1
-        assert native.spent(lambda: list(native.parts("b"))) == 1
-        assert native.spent(lambda: native.renew(last)) == 1
-        assert native.spent(lambda: native.close_barrier(last, TTL, result, rank_of)) == 1
+        barrier = native.barrier("b", TTL)
+        assert native.spent(lambda: barrier.finish(part(0), result, rank_of)) == 1
+        last = part(1)
+        assert native.spent(lambda: barrier.finish(last, result, rank_of)) == 1
+        assert native.spent(lambda: list(barrier.parts())) == 1
+        assert native.spent(lambda: barrier.renew(last)) == 1
+        assert native.spent(lambda: barrier.close(last, result, rank_of)) == 1
 
     def test_results(self, native: Counting):
         """STARTED and SUCCESS are two calls, a join of a thousand is one."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvbackends.contract import Outcome, pages
+from kvbackends.contract import Outcome, paged
 from tests.support.chords import part, publisher
 from tests.support.dict_store import DictStore
 
@@ -11,15 +11,16 @@ def test_a_stray_between_look_and_list(monkeypatch: pytest.MonkeyPatch):
     """A second run of an adder adds a part and it arrives, after the claim and before the list."""
     monkeypatch.setattr(pages, "PAGES", 1)
     store, members = DictStore(), pages.members
-    store.open_barrier("b", b"", 60)
-    store.expect(publisher("b"), 1, 60)
-    assert store.arrive(part("b", 0), b"value", 60).outcome is Outcome.CLAIMED
+    barrier = store.barrier("b", 60)
+    barrier.open(b"")
+    barrier.expect(publisher(), 1)
+    assert barrier.arrive(part(0), b"value").outcome is Outcome.CLAIMED
 
     def after_a_stray(*given):
         monkeypatch.setattr(pages, "members", members)
-        store.expect_more(part("b", 0), 0, "late", 60)
-        assert store.arrive(part("b", 0, "late"), b"late", 60).outcome is Outcome.HELD
+        barrier.expect_more(part(0), 0, "late")
+        assert barrier.arrive(part(0, "late"), b"late").outcome is Outcome.HELD
         return members(*given)
 
     monkeypatch.setattr(pages, "members", after_a_stray)
-    assert [value for _, _, value in store.parts("b")] == [b"value"]
+    assert [value for _, _, value in barrier.parts()] == [b"value"]

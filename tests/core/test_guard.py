@@ -101,10 +101,11 @@ class TestKeys:
         monkeypatch.setattr(pages, "PAGES", 1)  # so that the record has less than 100 bytes
         guard, _ = narrow("barrier")
         name = "long barrier " * 10
-        guard.open_barrier(name, b"", 60)
-        guard.expect(publisher(name), 1, 60)
-        assert guard.arrive(part(name, 0), b"v", 60).parts == 1
-        assert list(guard.parts(name)) == [(0, part(name, 0).member, b"v")]
+        barrier = guard.barrier(name, 60)
+        barrier.open(b"")
+        barrier.expect(publisher(), 1)
+        assert barrier.arrive(part(0), b"v").parts == 1
+        assert list(barrier.parts()) == [(0, part(0).member, b"v")]
 
 
 class TestValues:

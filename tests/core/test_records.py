@@ -11,7 +11,7 @@ import pytest
 import kvbackends
 from kvbackends import contract, errors
 from kvbackends.contract import Offer, Part, Rank
-from kvbackends.contract.stepwise import Control, Owner
+from kvbackends.contract.stepwise import Claim, Control
 
 
 def test_ranks_are_an_order_with_a_top():
@@ -65,15 +65,15 @@ def test_core_imports_no_celery():
 
 def test_records_are_pickled():
     """Records cross processes."""
-    for each in (Offer("k", b"v", Rank.FAILED, 1.0), Part("b", 0, "m", "d")):
+    for each in (Offer("k", b"v", Rank.FAILED, 1.0), Part(0, "m", "d")):
         assert pickle.loads(pickle.dumps(each)) == each
 
 
 class TestControl:
     def test_round_trip(self):
         """The control record is the same after encoding."""
-        owner = Owner(1, "m:\n", "d", 3)
-        control = Control("r", 3, {"s": ["a", "b"]}, [0, 2], ["stray"], owner, done=True)
+        claim = Claim(1, "m:\n", "d", 3)
+        control = Control("r", 3, {"s": ["a", "b"]}, [0, 2], ["stray"], claim, done=True)
         assert Control.decode(control.encode()) == control
         assert Control.decode(None) == Control()
         assert Control().encode() == b"{}"

@@ -81,10 +81,10 @@ class TestWhatIsRepeated:
         for failing in range(12):
             for how in ("before", "after"):
                 store = faulty(*["ok"] * failing, how)
-                store.open_barrier("b", b"about", 60)
-                store.expect(publisher("b"), 1, 60)
-                answer = store.arrive(part("b", 0), b"v", 60)
-                assert (answer.parts, answer.about) == (1, b"about")
+                store.barrier("b", 60).open(b"payload")
+                store.barrier("b", 60).expect(publisher(), 1)
+                answer = store.barrier("b", 60).arrive(part(0), b"v")
+                assert (answer.parts, answer.payload) == (1, b"payload")
 
     @pytest.mark.parametrize(
         "error", [ValueError("bad"), ValueTooLarge("large"), NotSupported("no"), KeyError("k")]
@@ -130,7 +130,7 @@ class TestWhatIsRepeated:
         stream = Stream()
         stream.transient_errors = (Broken,)
         store = Retry(stream, PATIENT)
-        assert [value for _, _, value in store.parts("b")] == [b"a", b"b"]
+        assert [value for _, _, value in store.barrier("b").parts()] == [b"a", b"b"]
 
 
 class TestBounds:

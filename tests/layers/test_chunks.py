@@ -105,25 +105,27 @@ class TestFamilies:
 
     def test_finish_over_what_a_plain_set_wrote(self, store: Store):
         """The same at the end of a header task."""
-        store.open_barrier("b", b"", TTL)
+        barrier = store.barrier("b", TTL)
+        barrier.open(b"")
         store.set("k", b"2" + BIG)
-        store.finish(offer("k", Rank.SUCCEEDED, "small"), part("b", 0), rank_of, TTL)
+        barrier.finish(part(0), offer("k", Rank.SUCCEEDED, "small"), rank_of)
         assert store.get("k").value == b"3small"
 
     def test_barrier(self, store: Store):
         """Large parts, a large record and a large completing result; nothing is left behind."""
-        store.open_barrier("b", BIG, TTL)
-        store.expect(publisher("b"), 3, TTL)
-        store.arrive(part("b", 0), BIG, TTL)
-        store.finish(offer("k1", Rank.SUCCEEDED, TEXT), part("b", 1), rank_of, TTL)
-        last = part("b", 2)
-        arrival = store.finish(offer("k2", Rank.SUCCEEDED, TEXT), last, rank_of, TTL)
-        assert (arrival.outcome, arrival.parts, arrival.about) == (Outcome.CLAIMED, 3, BIG)
+        barrier = store.barrier("b", TTL)
+        barrier.open(BIG)
+        barrier.expect(publisher(), 3)
+        barrier.arrive(part(0), BIG)
+        barrier.finish(part(1), offer("k1", Rank.SUCCEEDED, TEXT), rank_of)
+        last = part(2)
+        arrival = barrier.finish(last, offer("k2", Rank.SUCCEEDED, TEXT), rank_of)
+        assert (arrival.outcome, arrival.parts, arrival.payload) == (Outcome.CLAIMED, 3, BIG)
         assert store.get("k2") is None
-        values = {place: value for place, _, value in store.parts("b")}
+        values = {place: value for place, _, value in barrier.parts()}
         assert values == {0: BIG, 1: b"3" + TEXT.encode(), 2: b"3" + TEXT.encode()}
-        assert store.renew(last)
-        store.close_barrier(last, TTL, offer("k2", Rank.SUCCEEDED, TEXT), rank_of)
+        assert barrier.renew(last)
+        barrier.close(last, offer("k2", Rank.SUCCEEDED, TEXT), rank_of)
         assert store.get("k1").value == store.get("k2").value == b"3" + TEXT.encode()
         for key in ("k1", "k2", "b"):
             store.delete(key)
@@ -131,19 +133,21 @@ class TestFamilies:
 
     def test_a_failed_part_may_be_replaced_before_the_dispatch(self, store: Store):
         """A result and its part have chunks of their own."""
-        store.open_barrier("b", b"", TTL)
-        store.finish(offer("k", Rank.FAILED, TEXT), part("b", 0), rank_of, TTL)
+        barrier = store.barrier("b", TTL)
+        barrier.open(b"")
+        barrier.finish(part(0), offer("k", Rank.FAILED, TEXT), rank_of)
         store.delete("k")
-        assert next(store.parts("b"))[2] == b"2" + TEXT.encode()
+        assert next(barrier.parts())[2] == b"2" + TEXT.encode()
 
     def test_a_part_that_comes_too_late_leaves_nothing(self, store: Store):
         """After the tombstone nothing is recorded, chunks included."""
-        store.open_barrier("b", b"", TTL)
-        store.expect(publisher("b"), 1, TTL)
-        last = part("b", 0)
-        store.arrive(last, b"v", TTL)
-        store.close_barrier(last, TTL, None, rank_of)
-        assert store.arrive(part("b", 0), BIG, TTL).outcome is Outcome.CLOSED
+        barrier = store.barrier("b", TTL)
+        barrier.open(b"")
+        barrier.expect(publisher(), 1)
+        last = part(0)
+        barrier.arrive(last, b"v")
+        barrier.close(last, None, rank_of)
+        assert barrier.arrive(part(0), BIG).outcome is Outcome.CLOSED
         assert chunks_in(store) == []
 
     def test_counting(self, store: Store):
@@ -248,12 +252,13 @@ class TestLostChunks:
 
     def test_a_torn_part_counts_as_expired(self, store: Store):
         """The dispatcher sees fewer parts than were claimed."""
-        store.open_barrier("b", b"", TTL)
-        store.expect(publisher("b"), 1, TTL)
-        assert store.arrive(part("b", 0), BIG, TTL).parts == 1
+        barrier = store.barrier("b", TTL)
+        barrier.open(b"")
+        barrier.expect(publisher(), 1)
+        assert barrier.arrive(part(0), BIG).parts == 1
         for key in chunks_in(store):
             innermost(store).delete(key)
-        assert list(store.parts("b")) == []
+        assert list(barrier.parts()) == []
 
 
 class TestRaces:

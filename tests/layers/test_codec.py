@@ -24,9 +24,10 @@ class TestWhatIsStored:
         store.set("plain", PLAIN)
         store.compare_and_set("compared", PLAIN, None)
         store.offer(offer("offered", Rank.FAILED, "readable"), rank_of)
-        store.open_barrier("b", PLAIN, 60)
-        store.arrive(part("b", 0), PLAIN, 60)
-        store.finish(offer("done", Rank.SUCCEEDED, "readable"), part("b", 1), rank_of, 60)
+        barrier = store.barrier("b", 60)
+        barrier.open(PLAIN)
+        barrier.arrive(part(0), PLAIN)
+        barrier.finish(part(1), offer("done", Rank.SUCCEEDED, "readable"), rank_of)
         files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert b"compared" in files
         assert PLAIN not in files
@@ -35,9 +36,10 @@ class TestWhatIsStored:
         """The derived barrier's own records are encoded like everything else."""
         inner = DictStore()
         store = Scrambled(inner)
-        store.open_barrier("b", PLAIN, 60)
-        store.expect(publisher("b"), 2, 60)
-        store.finish(offer("k", Rank.SUCCEEDED), part("b", 0), rank_of, 60)
+        barrier = store.barrier("b", 60)
+        barrier.open(PLAIN)
+        barrier.expect(publisher(), 2)
+        barrier.finish(part(0), offer("k", Rank.SUCCEEDED), rank_of)
         store.increment("n", 41, None)
         assert inner.rows
         assert all(row.value.startswith(b"~") for row in inner.rows.values())
@@ -85,19 +87,22 @@ class TestOperations:
     def test_the_claim_is_told_decoded(self, tmp_path):
         """Whether the size or a part completes it, the claim has what the publisher kept."""
         store = Scrambled(sqlite(tmp_path))
-        store.open_barrier("by-size", b"about", 60)
-        store.arrive(part("by-size", 0), b"v", 60)
-        assert store.expect(publisher("by-size"), 1, 60).about == b"about"
-        store.open_barrier("by-part", b"about", 60)
-        store.expect(publisher("by-part"), 1, 60)
-        arrival = store.finish(offer("k", Rank.SUCCEEDED), part("by-part", 0), rank_of, 60)
-        assert (arrival.outcome, arrival.about) == (Outcome.CLAIMED, b"about")
+        barrier = store.barrier("by-size", 60)
+        barrier.open(b"payload")
+        barrier.arrive(part(0), b"v")
+        assert barrier.expect(publisher(), 1).payload == b"payload"
+        opened = store.barrier("by-part", 60)
+        opened.open(b"payload")
+        opened.expect(publisher(), 1)
+        arrival = opened.finish(part(0), offer("k", Rank.SUCCEEDED), rank_of)
+        assert (arrival.outcome, arrival.payload) == (Outcome.CLAIMED, b"payload")
 
     def test_an_expired_about_is_empty(self, tmp_path):
         """A barrier that nobody opened tells nothing, and nothing is decoded."""
         store = Scrambled(sqlite(tmp_path))
-        store.arrive(part("b", 0), b"v", 60)
-        assert store.expect(publisher("b"), 1, 60).about == b""
+        barrier = store.barrier("b", 60)
+        barrier.arrive(part(0), b"v")
+        assert barrier.expect(publisher(), 1).payload == b""
 
 
 class TestLimits:

@@ -200,7 +200,7 @@ class World:
 
     def begin(self) -> None:
         """What the client does before any header task is sent."""
-        self.store.open_barrier(self.barrier, b"about", TERMS.ttl)
+        self.store.barrier(self.barrier, TERMS.ttl).open(b"payload")
         for place in range(self.plan.parts):
             self._send(f"task-{place}", partial(self._header, place))
         self._send("size", self._publisher)
@@ -211,10 +211,10 @@ class World:
             self.messages.append(Message(name, body, result))
 
     def _header(self, place: int, delivery: Delivery, store: Store) -> None:
-        me = Part(self.barrier, place, f"task-{place}", delivery.name)
+        me = Part(place, f"task-{place}", delivery.name)
         for slot in range(self.plan.adds if place == 0 else 0):
             member = f"added-{slot}-{delivery.name}"
-            store.expect_more(me, slot, member, TERMS.ttl)
+            store.barrier(self.barrier, TERMS.ttl).expect_more(me, slot, member)
             self.stop("send")
             self.added.add(member)
             self._send(member, partial(self._finish, place, member))
@@ -225,14 +225,18 @@ class World:
         rank = Rank.FAILED if fails else Rank.SUCCEEDED
         value = b"%d %s" % (rank, delivery.name.encode())
         offer = Offer(f"{self.results}-{member}", value, rank)
-        me = Part(self.barrier, place, member, delivery.name)
+        me = Part(place, member, delivery.name)
         chord = self._chord(store, me, delivery, offer)
-        self._settle(delivery, chord, store.finish(offer, me, rank_of, TERMS.ttl))
+        self._settle(
+            delivery, chord, store.barrier(self.barrier, TERMS.ttl).finish(me, offer, rank_of)
+        )
 
     def _publisher(self, delivery: Delivery, store: Store) -> None:
-        me = Part(self.barrier, SIZE_PLACE, "size", delivery.name)
+        me = Part(SIZE_PLACE, "size", delivery.name)
         chord = self._chord(store, me, delivery, None)
-        self._settle(delivery, chord, store.expect(me, self.plan.parts, TERMS.ttl))
+        self._settle(
+            delivery, chord, store.barrier(self.barrier, TERMS.ttl).expect(me, self.plan.parts)
+        )
 
     def _settle(self, delivery: Delivery, chord: Chord, arrival: Arrival) -> None:
         delivery.settling = True

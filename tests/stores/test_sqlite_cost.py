@@ -55,8 +55,9 @@ def counted(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
 
 def arrivals(store: SQLiteStore, barrier: str, size: int) -> None:
     """A barrier with one part missing."""
-    store.open_barrier(barrier, b"a" * 100_000, 60)
-    store.expect(publisher(barrier), size, 60)
+    opened = store.barrier(barrier, 60)
+    opened.open(b"a" * 100_000)
+    opened.expect(publisher(), size)
     database = store._database()
 
     def fill(connection: Connection) -> None:
@@ -78,11 +79,13 @@ def test_a_part_costs_the_same_at_any_size(store: SQLiteStore, counted):
     for which, outcome in ((2, Outcome.WAITING), (1, Outcome.CLAIMED)):
         costs = []
         for size in SIZES:
-            each, result = part(f"b{size}", size - which), offer(f"r{size}-{which}", Rank.SUCCEEDED)
+            each, result = part(size - which), offer(f"r{size}-{which}", Rank.SUCCEEDED)
             answers = []
             costs.append(
                 steps.spent(
-                    lambda e=each, r=result, a=answers: a.append(store.finish(r, e, rank_of, 60))
+                    lambda e=each, r=result, a=answers: a.append(
+                        store.barrier(f"b{size}", 60).finish(e, r, rank_of)
+                    )
                 )
             )
             assert answers[0].outcome is outcome

@@ -27,8 +27,8 @@ def test_file_stays_small(store: SQLiteStore, path: Path):
             store.offer(offer(f"{process}-{i}", Rank.SUCCEEDED, "x" * 1000, 0.02), rank_of)
             if i % 10 == 0:
                 barrier = f"{process}-b{i}"
-                store.open_barrier(barrier, b"x" * 1000, 0.02)
-                store.arrive(part(barrier, 0), b"x" * 1000, 0.02)
+                store.barrier(barrier, 0.02).open(b"x" * 1000)
+                store.barrier(barrier, 0.02).arrive(part(0), b"x" * 1000)
 
     assert in_processes(write, 2) == [0, 0]
     assert rows(store, "entry") < 2000
@@ -45,8 +45,8 @@ def test_sweep_removes_everything(store: SQLiteStore):
     for i in range(300):
         store.set(f"short-{i}", b"v", 0.01)
         store.set(f"long-{i}", b"v", 60)
-        store.open_barrier(f"b{i}", b"v", 0.01 if i % 2 else 60)
-        store.arrive(part(f"b{i}", 0), b"v", 0.01)
+        store.barrier(f"b{i}", 0.01 if i % 2 else 60).open(b"v")
+        store.barrier(f"b{i}", 0.01).arrive(part(0), b"v")
     time.sleep(0.05)
     counts = []
     while count := store.sweep(100):
@@ -73,13 +73,14 @@ def test_sweep_goes_on_where_it_ended(store: SQLiteStore, monkeypatch: pytest.Mo
 
 def test_closing_drops_the_parts(store: SQLiteStore):
     """A closed barrier leaves one row, however many parts it had; a new run leaves none behind."""
-    store.open_barrier("b", b"about", 60)
-    store.expect(publisher("b"), 700, 60)
+    barrier = store.barrier("b", 60)
+    barrier.open(b"payload")
+    barrier.expect(publisher(), 700)
     for place in range(700):
-        each = part("b", place)
-        store.arrive(each, b"v", 60)
-    store.expect_more(part("b", 0), 0, "too late", 60)
-    store.close_barrier(each, 60, None, rank_of)
+        each = part(place)
+        barrier.arrive(each, b"v")
+    barrier.expect_more(part(0), 0, "too late")
+    barrier.close(each, None, rank_of)
     left = {table: rows(store, table) for table in ("barrier", "part", "slot", "about", "trash")}
     assert left == {"barrier": 1, "part": 0, "slot": 0, "about": 0, "trash": 0}
 
@@ -87,10 +88,11 @@ def test_closing_drops_the_parts(store: SQLiteStore):
 def test_crash_after_the_tombstone(store: SQLiteStore):
     """What a crash left of a closed barrier is deleted by whoever writes."""
     store._database()._until_chores = 100  # where each process begins is random
-    store.open_barrier("b", b"about", 60)
+    barrier = store.barrier("b", 60)
+    barrier.open(b"payload")
     for place in range(50):
-        store.arrive(part("b", place), b"v", 60)
-    store.open_barrier("b", b"again", 60)  # as a crash before the first step leaves it
+        barrier.arrive(part(place), b"v")
+    barrier.open(b"again")  # as a crash before the first step leaves it
     assert rows(store, "part") == 50
     for i in range(200):
         store.set(f"k{i}", b"v")
@@ -145,11 +147,13 @@ def test_part_counts_follow_the_rows(store: SQLiteStore):
     for n in range(60):
         barrier = f"b{n}"
         for _ in range(25):
-            each = part(barrier, rng.randrange(3), f"m{rng.randrange(5)}")
+            each = part(rng.randrange(3), f"m{rng.randrange(5)}")
             if rng.random() < 0.5:
-                store.arrive(each, b"v", 60)
+                store.barrier(barrier, 60).arrive(each, b"v")
             else:
-                store.expect_more(each, rng.randrange(2), f"m{rng.randrange(5)}", 60)
+                store.barrier(barrier, 60).expect_more(
+                    each, rng.randrange(2), f"m{rng.randrange(5)}"
+                )
         store._database().read(_check_counts, barrier)
 
 

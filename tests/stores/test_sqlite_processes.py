@@ -63,15 +63,15 @@ def test_no_success_is_lost(store: SQLiteStore):
 def test_one_claims(store: SQLiteStore):
     """Of 4 processes that bring the parts of 20 chords, in duplicate, one claims each."""
     for chord in range(20):
-        store.open_barrier(f"chord-{chord}", b"", 60)
-        store.expect(publisher(f"chord-{chord}"), 8, 60)
+        store.barrier(f"chord-{chord}", 60).open(b"")
+        store.barrier(f"chord-{chord}", 60).expect(publisher(), 8)
 
     def bring(process: int) -> None:
         chords = [(chord, place) for chord in range(20) for place in range(8)]
         random.Random(process).shuffle(chords)
         for chord, place in chords:
-            each = part(f"chord-{chord}", place, run=f"{process}-{place}")
-            if store.arrive(each, b"v", 60).outcome is Outcome.CLAIMED:
+            each = part(place, run=f"{process}-{place}")
+            if store.barrier(f"chord-{chord}", 60).arrive(each, b"v").outcome is Outcome.CLAIMED:
                 first = store.compare_and_set(f"claimed-{chord}", f"{place}".encode(), None)
                 assert first or store.get(f"claimed-{chord}").value == b"%d" % place
 
@@ -221,14 +221,15 @@ def test_interruptions_leave_no_lock(store: SQLiteStore, open_sqlite: Opener):
 
     other = open_sqlite(busy_timeout=1)
     before = signal.signal(signal.SIGALRM, interrupt)
-    store.open_barrier("b", b"", 60)
+    barrier = store.barrier("b", 60)
+    barrier.open(b"")
     try:
         for i in range(300):
-            each = Part("b", i, f"t{i}", "d")
+            each = Part(i, f"t{i}", "d")
             try:
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 4e-4))
                 for _ in range(20):  # bounded: Python drops what is raised in a finaliser
-                    store.finish(offer(f"k{i}", Rank.SUCCEEDED), each, rank_of, 60)
+                    barrier.finish(each, offer(f"k{i}", Rank.SUCCEEDED), rank_of)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Interrupted:
                 pass
@@ -240,7 +241,7 @@ def test_interruptions_leave_no_lock(store: SQLiteStore, open_sqlite: Opener):
 
 
 def _parts(store: SQLiteStore) -> set[tuple[int, str]]:
-    return {(place, member) for place, member, _ in store.parts("b")}
+    return {(place, member) for place, member, _ in store.barrier("b").parts()}
 
 
 def test_stalls_are_short(store: SQLiteStore):

@@ -80,18 +80,19 @@ def test_every_way_of_storing_wakes(subscribe, store: SQLiteStore, way: str):
     """A result wakes whichever operation stores it; a part alone wakes nobody."""
     watching = subscribe()
     watching.watch(["k"])
-    store.open_barrier("b", b"", 60)
-    store.expect(publisher("b"), 2, 60)
-    result, each = offer("k", Rank.SUCCEEDED), part("b", 0)
+    barrier = store.barrier("b", 60)
+    barrier.open(b"")
+    barrier.expect(publisher(), 2)
+    result, each = offer("k", Rank.SUCCEEDED), part(0)
     if way == "offer":
         store.offer(result, rank_of)
     elif way == "finish":
-        store.finish(result, each, rank_of, 60)
+        barrier.finish(each, result, rank_of)
     else:
-        store.arrive(part("b", 1), b"v", 60)
-        store.finish(result, each, rank_of, 60)
+        barrier.arrive(part(1), b"v")
+        barrier.finish(each, result, rank_of)
         assert not watching.wait(0.02)
-        store.close_barrier(each, 60, result, rank_of)
+        barrier.close(each, result, rank_of)
     assert watching.wait(5) == {"k"}
     watching.close()
 
@@ -223,7 +224,8 @@ def test_parts_of_a_member(store: SQLiteStore):
     """A part names no key: arriving tells nobody."""
     watching = store.subscribe()
     watching.watch(["b", "t"])
-    store.open_barrier("b", b"", 60)
-    store.arrive(Part("b", 0, "t", "d"), b"v", 60)
+    barrier = store.barrier("b", 60)
+    barrier.open(b"")
+    barrier.arrive(Part(0, "t", "d"), b"v")
     assert not watching.wait(0.02)
     watching.close()

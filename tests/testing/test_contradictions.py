@@ -11,8 +11,8 @@ OPERATIONS = {
     "touch": lambda store: store.touch("k", 60),
     "increment": lambda store: store.increment("k", 1, None),
     "offer": lambda store: store.offer(offer("k", Rank.SUCCEEDED), rank_of),
-    "expect": lambda store: begin(store, "b", 2),
-    "arrive": lambda store: arrive(store, part("b", 0)),
+    "expect": lambda store: begin(store.barrier("b", 60), 2),
+    "arrive": lambda store: arrive(store.barrier("b", 60), part(0)),
 }
 
 
@@ -50,7 +50,7 @@ def test_contradiction_ends(operation):
 def test_swallowed_write_ends():
     """So it does where the write is said to have been stored."""
     with pytest.raises(StoreError, match="contradicts itself"):
-        SaysStored().expect(publisher("b"), 0, 60)
+        SaysStored().barrier("b", 60).expect(publisher(), 0)
 
 
 def test_lost_races_end(monkeypatch):
