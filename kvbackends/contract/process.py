@@ -1,4 +1,4 @@
-"""What belongs to one process: fork handling lives here and nowhere else."""
+"""Values of one process, which forked children make anew: all handling of forks is here."""
 
 import os
 import select
@@ -10,27 +10,19 @@ from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
-LONGEST_FORK = 2.0
-"""Seconds that a fork waits for a value that is being made or closed."""
-
-
-class HasFileno(Protocol):
-    """Anything `select.select` takes."""
-
-    def fileno(self) -> int:
-        """The file descriptor."""
-
+MAX_FORK_WAIT = 2.0
+"""Seconds for which a fork waits while a value is being made or closed."""
 
 _ABANDONED: list[object] = []
-"""What a forked child inherited.  Kept alive, so that no finaliser closes what the parent uses."""
+"""Values that a forked child inherited.  Kept, so that no finaliser closes what the parent uses."""
 
 
 class PerProcess(Generic[T]):
-    """A value made on first use in each process: clients, threads, doorbells.
+    """A value that is made on its first use in each process: a client, a thread, a doorbell.
 
-    A forked child never sees its parent's: it makes its own, and `abandon` is called once in the
-    child for what it inherited (to close file descriptors whose locks it would share).  Where a
-    library cannot bear to be forked at all, `before_fork` closes what is open and keeps it closed
+    A forked child never uses its parent's value: it makes its own, after `abandon` was called once
+    in the child with the inherited value (to close file descriptors whose locks it would share).
+    For a library that must not be open during a fork, `before_fork` closes it, and it stays closed
     until `after_fork`; both are called in the parent.
     """
 
@@ -47,23 +39,23 @@ class PerProcess(Generic[T]):
         self._close = close
         self._abandon = abandon
         self._before_fork = before_fork
-        self._after_fork_in_parent = after_fork
-        self._held = False
+        self._after_fork = after_fork
         self._lock = threading.Lock()
+        self._locked_for_fork = False
         self._value: T | None = None
         _EVERY.add(self)
 
     def __call__(self) -> T:
-        """The value of this process."""
+        """Return the value of this process, made if needed; thread-safe."""
         value = self._value
         return self._first() if value is None else value
 
     def peek(self) -> T | None:
-        """The value if it was made, without making it."""
+        """Return the value, or None if it is not made yet."""
         return self._value
 
     def close(self) -> None:
-        """Close this process's value; the next call makes a new one."""
+        """Close this process's value; the next call makes another one."""
         with self._lock:
             value, self._value = self._value, None
             if value is not None:
@@ -78,21 +70,21 @@ class PerProcess(Generic[T]):
     def _prepare_fork(self) -> None:
         if self._before_fork is None:
             return
-        # Held across the fork, so that no value is half made or half closed meanwhile.
-        self._held = self._lock.acquire(timeout=LONGEST_FORK)
+        # Locked until after the fork, so that no value is half made or half closed meanwhile.
+        self._locked_for_fork = self._lock.acquire(timeout=MAX_FORK_WAIT)
         if self._value is not None:
             self._before_fork(self._value)
 
-    def _forked(self) -> None:
-        if self._after_fork_in_parent is not None and self._value is not None:
-            self._after_fork_in_parent(self._value)
-        if self._held:
-            self._held = False
+    def _forked_parent(self) -> None:
+        if self._after_fork is not None and self._value is not None:
+            self._after_fork(self._value)
+        if self._locked_for_fork:
+            self._locked_for_fork = False
             self._lock.release()
 
-    def _after_fork(self) -> None:
+    def _forked_child(self) -> None:
         self._lock = threading.Lock()
-        self._held = False
+        self._locked_for_fork = False
         value, self._value = self._value, None
         if value is not None:
             _ABANDONED.append(value)
@@ -102,85 +94,84 @@ class PerProcess(Generic[T]):
 _EVERY: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
 
 
-def _prepare_all() -> None:
-    for each in list(_EVERY):
-        each._prepare_fork()  # noqa: SLF001 - its own class
+def _for_every(step: Callable[[PerProcess[Any]], None]) -> Callable[[], None]:
+    def run() -> None:
+        for each in list(_EVERY):
+            step(each)
+
+    return run
 
 
-def _forked_all() -> None:
-    for each in list(_EVERY):
-        each._forked()  # noqa: SLF001 - its own class
+os.register_at_fork(
+    before=_for_every(PerProcess._prepare_fork),  # noqa: SLF001 - the class of this module
+    after_in_parent=_for_every(PerProcess._forked_parent),  # noqa: SLF001
+    after_in_child=_for_every(PerProcess._forked_child),  # noqa: SLF001
+)
 
 
-def _abandon_all() -> None:
-    for each in list(_EVERY):
-        each._after_fork()  # noqa: SLF001 - its own class
+class HasFileno(Protocol):
+    """An object that `select.select` accepts."""
 
-
-os.register_at_fork(before=_prepare_all, after_in_parent=_forked_all, after_in_child=_abandon_all)
+    def fileno(self) -> int:
+        """Return the file descriptor."""
 
 
 class Doorbell:
-    """Ends a `select.select` from any thread.  Adapters use this one."""
+    """Ends a `select.select` from any thread, for subscriptions of adapters."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         self._open = True
-        self._ringing = threading.Lock()
+        self._lock = threading.Lock()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 
     def ring(self) -> None:
-        """End the present `wait`, or the next one; after `close` it does nothing."""
-        # Locked: a descriptor that is closed meanwhile may be another file's a moment later.
-        with self._ringing, suppress(BlockingIOError):  # full of rings that nobody has answered
+        """End the current `wait`, or the next one; do nothing after `close`."""
+        # Locked, because the number of a closed descriptor may soon belong to another file.  A full
+        # pipe (BlockingIOError) has enough rings.
+        with self._lock, suppress(BlockingIOError):
             if self._open:
                 os.write(self._write, b"x")
 
     def wait(self, timeout: float, *files: HasFileno | int) -> Sequence[HasFileno | int]:
-        """Wait until it rings, a file is readable, or `timeout` seconds are over.
+        """Wait for a ring, a readable file, or the end of `timeout` seconds.
 
-        Which of the files are readable, and first something else if it rang: true if there is any.
+        Returns the readable ones of `files`; after a ring, something else stands before them.  So
+        the result is true unless the time was over.
         """
         ready = _readable([self._read, *files], max(timeout, 0.0))
         if self._read in ready:
-            self._answer()
+            with suppress(BlockingIOError):
+                while len(os.read(self._read, 4096)) == 4096:
+                    pass
         return ready
 
     def close(self) -> None:
-        """Close both ends; a second time is fine."""
-        with self._ringing:
+        """Close the pipe; repeated calls do nothing."""
+        with self._lock:
             was_open, self._open = self._open, False
         if was_open:
             os.close(self._read)
             os.close(self._write)
 
-    def _answer(self) -> None:
-        with suppress(BlockingIOError):
-            while len(os.read(self._read, 4096)) == 4096:
-                pass
-
 
 def _readable(files: Sequence[HasFileno | int], seconds: float) -> Sequence[HasFileno | int]:
-    # select is looked up at each call: gevent and eventlet replace it.
+    # `select` is looked up at each call, because gevent and eventlet replace it.
     try:
         return select.select(files, [], [], seconds)[0]
-    except ValueError:  # a descriptor of 1024 or above: only poll(2), of whole milliseconds, can
-        poll = select.poll()
-        for file in files:
-            poll.register(file, select.POLLIN)
+    except ValueError:  # a descriptor above 1023, for which only poll(2), in milliseconds, works
+        poll, descriptors = select.poll(), [f if isinstance(f, int) else f.fileno() for f in files]
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
         ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
-        return [each for each in files if _descriptor(each) in ready]
-
-
-def _descriptor(file: HasFileno | int) -> int:
-    return file if isinstance(file, int) else file.fileno()
+        return [f for f, descriptor in zip(files, descriptors, strict=True) if descriptor in ready]
 
 
 class Recent(Generic[T]):
-    """What this process saw or wrote lately: a hint that spares a read, never more.
+    """The latest values by name that this process read or wrote, at most `most`; thread-safe.
 
-    The latest values by name, a bounded number; safe from any thread.
+    They only save reads: a value may be outdated or forgotten at any time.
     """
 
     def __init__(self, most: int = 10_000) -> None:
@@ -188,17 +179,18 @@ class Recent(Generic[T]):
         self._values: dict[str, T] = {}
 
     def get(self, name: str) -> T | None:
-        """The value, or None if it is not remembered."""
+        """Return the value, or None if it is not remembered."""
         return self._values.get(name)
 
     def put(self, name: str, value: T) -> None:
-        """Remember; the oldest is forgotten where there are too many."""
+        """Remember the value; forget the oldest one if there are too many."""
         self._values.pop(name, None)
         self._values[name] = value
         if len(self._values) > self._most:
-            with suppress(KeyError, RuntimeError, StopIteration):  # another thread does it
+            # Another thread may delete the same value, or change the dictionary meanwhile.
+            with suppress(KeyError, RuntimeError, StopIteration):
                 del self._values[next(iter(self._values))]
 
     def pop(self, name: str) -> T | None:
-        """Forget; returns what was remembered."""
+        """Forget the value, and return it if it was remembered."""
         return self._values.pop(name, None)

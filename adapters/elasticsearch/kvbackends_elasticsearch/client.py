@@ -1,4 +1,4 @@
-"""One process's way to the documents of one index."""
+"""Requests for documents of one index: single ones, bulk requests and batches of reads."""
 
 import itertools
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,7 @@ from kvbackends_elasticsearch.index import Index
 from kvbackends_elasticsearch.requests import Sender
 
 CREATE: Version = (-1, 0)
-"""Stands for the version of a document that does not exist."""
+"""The condition that a document does not exist, in place of a version."""
 
 
 class _Found(msgspec.Struct):
@@ -25,11 +25,14 @@ class _Found(msgspec.Struct):
 
     def document(self) -> Document | None:
         if self.error and self.error.type != "index_not_found_exception":
-            raise Unavailable(f"Elasticsearch could not read a document ({self.error.type})")
+            raise Unavailable(
+                f"Elasticsearch could not read a document ({self.error.type}); check the health of "
+                "the index"
+            )
         return None if self.source is None else Document(self.source, (self.seq_no, self.term))
 
 
-class _Several(msgspec.Struct):
+class _FoundMany(msgspec.Struct):
     docs: list[_Found] = []
 
 
@@ -40,22 +43,22 @@ class Item(msgspec.Struct):
     seq_no: int = msgspec.field(name="_seq_no", default=-1)
     term: int = msgspec.field(name="_primary_term", default=0)
     count: int = msgspec.field(name="_version", default=0)
-    """How often the document was written since it was created."""
+    """The document's ``_version``: how often it was written since it was created."""
     got: _Found | None = msgspec.field(name="get", default=None)
     error: Cause | None = None
 
     @property
     def done(self) -> bool:
-        """True unless the condition did not hold, or the document is absent."""
+        """False if the condition did not hold, or the document is absent."""
         return self.status < 400
 
     @property
     def version(self) -> Version:
-        """The document's version."""
+        """The document's version after the operation."""
         return self.seq_no, self.term
 
     def document(self) -> Document | None:
-        """What an operation made by `reading` has read."""
+        """The document that an operation made by `reading` returned, or None."""
         return None if self.got is None else self.got.document()
 
 
@@ -64,7 +67,7 @@ class _Items(msgspec.Struct):
 
 
 _decode_found = msgspec.json.Decoder(_Found).decode
-_decode_several = msgspec.json.Decoder(_Several).decode
+_decode_many = msgspec.json.Decoder(_FoundMany).decode
 _decode_items = msgspec.json.Decoder(_Items).decode
 
 
@@ -78,44 +81,44 @@ class Action(NamedTuple):
     routing: str | None = None
 
     def lines(self) -> Iterator[bytes]:
-        """As the request has it."""
-        about: dict[str, object] = {"_id": self.id}
+        """The operation's lines in the body of the request."""
+        header: dict[str, object] = {"_id": self.id}
         if self.condition:
-            about["if_seq_no"], about["if_primary_term"] = self.condition
+            header["if_seq_no"], header["if_primary_term"] = self.condition
         if self.routing:
-            about["routing"] = self.routing
-        yield msgspec.json.encode({self.kind: about})
+            header["routing"] = self.routing
+        yield msgspec.json.encode({self.kind: header})
         if self.body is not None:
             yield self.body
 
 
 def reading(id: str) -> Action:  # noqa: A002 - what the server calls it
-    """Read a document on the primary shard: an update that changes nothing returns the source."""
+    """Read a document on the primary shard, by an update that changes nothing."""
     return Action("update", id, b'{"doc":{},"_source":true}')
 
 
 def writing(id: str, body: bytes, condition: Version | None) -> Action:  # noqa: A002
-    """Store a document, where `condition`, a version or `CREATE`, holds."""
+    """Store a document if `condition`, a version or `CREATE`, holds."""
     if condition is CREATE:
         return Action("create", id, body)
     return Action("index", id, body, condition)
 
 
-ABSENT = 40
-"""Bytes at least of what `_mget` says of a document, beside its id and the index."""
+ENTRY_BYTES = 40
+"""Smallest size of a document's entry in the answer to ``_mget``, beside its id and the index."""
 
 
 class Client:
-    """Documents by their ids: every confirmed write is seen at once."""
+    """Reads and writes documents by id.  Every read sees all writes confirmed before it."""
 
     def __init__(self, sender: Sender, index: Index) -> None:
         self._sender = sender
-        self._pace = Pace()
+        self._batches = BatchSize()
         self.index = index
         self.close = sender.close
 
     def get(self, id: str, routing: str | None = None) -> Document | None:  # noqa: A002
-        """The document, or None."""
+        """The document, expired or not; None if it is absent."""
         given = f"?routing={quote(routing, safe='')}" if routing else ""
         answer = self._sender.read("GET", f"{self._address('_doc', id)}{given}")
         return None if answer.status == 404 else _decode_found(answer.accepted()).document()
@@ -126,7 +129,10 @@ class Client:
         body: bytes,
         condition: Version | None = None,
     ) -> Version | None:
-        """Store a document; None if `condition`, a version or `CREATE`, does not hold."""
+        """Store a document; returns its version, or None if `condition` does not hold.
+
+        The condition is a version, or `CREATE`.  Creates the index if it does not exist.
+        """
         target = self._address("_create" if condition is CREATE else "_doc", id)
         if condition and condition is not CREATE:
             target += f"?if_seq_no={condition[0]}&if_primary_term={condition[1]}"
@@ -144,7 +150,11 @@ class Client:
             answer.accepted()
 
     def bulk(self, actions: Sequence[Action], routing: str | None = None) -> list[Item]:
-        """Do all, one after the other where they have one routing; each tells what became of it."""
+        """Run the operations; returns one item for each.
+
+        Operations with the same routing run one after the other.  Raises if one of them fails for
+        another reason than its condition, or an absent document.
+        """
         self.index.make()
         given = f"?routing={quote(routing, safe='')}" if routing else ""
         body = b"\n".join(line for each in actions for line in each.lines()) + b"\n"
@@ -153,44 +163,44 @@ class Client:
         items = [item for each in decoded for item in each.values()]
         for item in items:
             if not item.done and item.status not in {404, 409}:
-                raise refused_item(item.status, item.error or Cause())
+                raise refused_item(item.status, item.error or Cause(), answer.url)
         return items
 
     def get_many(
         self, ids: Collection[str], routing: str | None = None
     ) -> Iterator[tuple[str, Source]]:
-        """The documents that exist, in as few requests as their sizes allow."""
+        """The id and source of each document that exists, in batches that fit their sizes."""
         given = f"&routing={quote(routing, safe='')}" if routing else ""
         target = f"{self.index.path}/_mget?_source_includes=result,binary,expires{given}"
         rest = iter(ids)
-        while batch := list(itertools.islice(rest, self._pace.size)):
+        while batch := list(itertools.islice(rest, self._batches.size)):
             answer = self._sender.read("POST", target, {"ids": batch})
-            docs = [] if answer.status == 404 else _decode_several(answer.accepted()).docs
+            docs = [] if answer.status == 404 else _decode_many(answer.accepted()).docs
             found = [each.document() for each in docs]
-            names = sum(len(each) + len(self.index.path) + ABSENT for each in batch)
-            self._pace.told(len(docs) - found.count(None), len(answer.data) - names)
+            names = sum(len(each) + len(self.index.path) + ENTRY_BYTES for each in batch)
+            self._batches.adjust(len(docs) - found.count(None), len(answer.data) - names)
             yield from ((one.id, it.source) for one, it in zip(docs, found, strict=True) if it)
 
     def _address(self, api: str, id: str) -> str:  # noqa: A002
         return f"{self.index.path}/{api}/{quote(id, safe='')}"
 
 
-class Pace:
-    """How many documents are asked for at once, by the sizes of those that came before.
+class BatchSize:
+    """The number of documents to request together, adjusted to the sizes seen so far.
 
-    The server builds its answer in memory: a hundred documents of 1 MB ended one with a heap of
-    256 MB.  So a process begins with few, and asks for many as soon as it sees that they are small.
+    The server builds its answer in memory: a hundred documents of 1 MB crashed a server with a heap
+    of 256 MB.  Therefore a process begins with small batches.
     """
 
     FIRST = 32
     MOST = 1000
     ANSWER = 16_000_000
-    """Bytes of an answer that are aimed at."""
+    """The size in bytes that an answer should have."""
 
     def __init__(self) -> None:
         self.size = self.FIRST
 
-    def told(self, found: int, size: int) -> None:
-        """So many documents were found, of so many bytes together."""
+    def adjust(self, found: int, size: int) -> None:
+        """Adjust to an answer with `found` documents of `size` bytes together."""
         fitting = self.ANSWER * found // max(size, 1) if found else self.size * 4
         self.size = max(1, min(fitting, self.MOST))

@@ -1,4 +1,4 @@
-"""What is stored: Celery's document, ``{result, @timestamp}``, with fields of our own beside it."""
+"""The documents: Celery's ``{result, @timestamp}`` with additional fields."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 LONGEST_ID = 512
-"""Bytes: more are refused by the server."""
+"""The server's limit for an id, in bytes."""
 LARGEST = 75_000_000
-"""Bytes.  In base64 they fit into 100 MB, the server's ``http.max_content_length``."""
+"""Bytes of a value.  In base64 they fit into 100 MB, the server's ``http.max_content_length``."""
 _LONGEST_BODY = 100_000_000
 
 FIELDS: Mapping[str, Mapping[str, Any]] = {
@@ -26,19 +26,19 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
     "binary": {"type": "object", "enabled": False},
     "control": {"type": "object", "enabled": False},
 }
-"""The mapping of our own fields.  What is not ``enabled`` is kept, and not looked into."""
+"""The mapping of the additional fields.  A field that is not ``enabled`` is stored, not indexed."""
 CELERYS_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "@timestamp": {"type": "date"},
-    # Text and objects alike, for those who change `elasticsearch_save_meta_as_text`.
+    # Accepts text and objects, so that `elasticsearch_save_meta_as_text` may change.
     "result": {"type": "object", "enabled": False},
 }
 
 Version = tuple[int, int]
-"""``_seq_no`` and ``_primary_term``: each write of a document has others, and they never return."""
+"""``_seq_no`` and ``_primary_term``: every write sets new ones, and they never repeat."""
 
 
 class Source(msgspec.Struct):
-    """The fields of a stored document that are read."""
+    """The fields of a stored document that the adapter reads."""
 
     result: Any = None
     binary: str | None = None
@@ -46,7 +46,7 @@ class Source(msgspec.Struct):
     control: Any = None
 
     def is_alive(self) -> bool:
-        """True if it has not expired, by this host's clock."""
+        """True unless it has expired by this host's clock."""
         return self.expires is None or self.expires > time.time() * 1000
 
     def value(self) -> bytes:
@@ -59,29 +59,29 @@ class Source(msgspec.Struct):
 
 
 class Document(NamedTuple):
-    """A document that exists, expired or not."""
+    """A document that exists; it may have expired."""
 
     source: Source
     version: Version
 
 
 def expiry(ttl: float | None) -> int | None:
-    """Milliseconds since the epoch, rounded up: nothing dies early."""
+    """The time of expiry in milliseconds since 1970, rounded up; None is for ever."""
     return None if ttl is None else math.ceil((time.time() + ttl) * 1000)
 
 
 def encode(value: bytes, ttl: float | None, *, as_text: bool = True, **fields: Any) -> bytes:
-    """The body of a document; `fields` are added to it."""
+    """The JSON of a document with this value, time to live and additional `fields`."""
     if ttl is not None:
         fields["expires"] = expiry(ttl)
-    body = _encode_json(_held(value, as_text=as_text) | fields)
-    if len(body) > _LONGEST_BODY:  # letters that JSON escapes
+    body = _encode_json(_value_fields(value, as_text=as_text) | fields)
+    if len(body) > _LONGEST_BODY:  # JSON escapes made it longer than base64
         body = _encode_json(_as_binary(value) | fields)
     return body
 
 
 def celerys(key: str, facets: Mapping[str, str]) -> dict[str, Any]:
-    """What documents that Celery reads have beside the result."""
+    """The fields of a result or a plain key beside its value."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     fields: dict[str, Any] = {"@timestamp": f"{now[:-6]}Z", "key": key}
     if facets:
@@ -90,20 +90,20 @@ def celerys(key: str, facets: Mapping[str, str]) -> dict[str, Any]:
 
 
 def id_of(name: str) -> str:
-    """A document's id: the name, or a hash of one that is longer than the server takes."""
+    """A document's id: the name, or its hash if it is above the server's limit."""
     data = name.encode()
     return name if len(data) <= LONGEST_ID else f"kvb-{hashlib.sha256(data).hexdigest()}"
 
 
 def facet(name: str, value: str) -> str:
-    """A searchable property as one word."""
+    """A facet as one searchable word."""
     return f"{name}={value}"
 
 
 _encode_json = msgspec.json.encode
 
 
-def _held(value: bytes, *, as_text: bool) -> dict[str, Any]:
+def _value_fields(value: bytes, *, as_text: bool) -> dict[str, Any]:
     if not as_text:
         found = _as_object(value)
         return _as_binary(value) if found is None else {"result": found}
@@ -118,14 +118,13 @@ def _as_binary(value: bytes) -> dict[str, Any]:
 
 
 # -- elasticsearch_save_meta_as_text = False ------------------------------------------------------
-# Celery stores the record as an object then, with its result and its traceback encoded by
-# themselves.
+# Celery then stores the record as an object, in which result and traceback are JSON texts.
 
 _ENCODED = ("result", "traceback")
 
 
 def _as_object(value: bytes) -> dict[str, Any] | None:
-    """The record as an object, if the same bytes can be made of it again."""
+    """The record as Celery's object; None if that would not give the same bytes back."""
     try:
         record = json.loads(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the server and the transport say, as errors that tell whether to try again."""
+"""The adapter's exceptions for error answers and failed connections."""
 
 import re
 import ssl
@@ -11,24 +11,25 @@ from kvbackends import ConfigurationError, KVBackendsError, StoreError, ValueToo
 
 
 class Unavailable(StoreError):
-    """No answer, or one that may be another the next time; the outcome is unknown."""
+    """A transient error: the same request may succeed later; the outcome of a write is unknown."""
 
 
 class TimedOut(Unavailable):
-    """No answer in time."""
+    """The server did not answer within the option `timeout`."""
 
 
 class Cause(msgspec.Struct):
-    """What an error's body says of it."""
+    """The description of an error in the server's answer."""
 
     type: str = "unknown error"
     reason: str | None = None
 
     @property
     def never_fits(self) -> bool:
-        """True for an operation that is too large for the server, however idle that is.
+        """True for an operation that is too large even for an idle server.
 
-        Above a tenth of the heap, and on 9.2 a document counts five times; the server answers 429.
+        The limit is a tenth of the heap, and server 9.2 counts a document five times.  The server
+        answers 429, as it does when it is busy; only the numbers in the reason differ.
         """
         found = _TOO_LARGE.search(self.reason or "")
         if found is None:
@@ -46,34 +47,34 @@ _TOO_LARGE = re.compile(
     r"\b(primary|coordinating)_operation_bytes=(\d+).*\bmax_\1_bytes=(\d+)", re.DOTALL
 )
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
-"""Too much at once, a node that is being closed, no gateway, no shard at the moment."""
+"""Status codes of a server that is busy, stopping, behind a failing proxy, or without a shard."""
 
 _HINTS = {
-    401: "look at the user and password, api_key or bearer_auth",
+    401: "check the URL's user and password, api_key or bearer_auth",
     403: "the user needs the privileges `read`, `write`, `maintenance`, `view_index_metadata` and, "
-    "for an index that is not there yet, `create_index` and `manage`",
-    413: "it is above the server's http.max_content_length",
+    "for an index that does not exist, `create_index` and `manage`",
+    413: "the request is above the server's http.max_content_length",
 }
 _decode = msgspec.json.Decoder(_Refusal).decode
 
 
-def refused(status: int, data: bytes) -> StoreError:
-    """The error for an answer of `status`."""
+def refused(status: int, data: bytes, url: str) -> StoreError:
+    """The exception for an answer with an error `status`."""
     try:
         error = _decode(data).error
-    except msgspec.MsgspecError:  # a proxy's page
+    except msgspec.MsgspecError:  # a proxy's error page
         error = "no JSON"
-    return refused_item(status, Cause(error) if isinstance(error, str) else error)
+    return refused_item(status, Cause(error) if isinstance(error, str) else error, url)
 
 
-def refused_item(status: int, cause: Cause) -> StoreError:
-    """The error for one item of a bulk request.
+def refused_item(status: int, cause: Cause, url: str) -> StoreError:
+    """The exception for a failed item of a bulk request.
 
-    The server's own text may quote values, so only the kind of error is shown.
+    Its message shows only the type of the error, because the server's reason may quote values.
     """
-    text = f"Elasticsearch answered {status} ({cause.type})"
+    text = f"Elasticsearch at {url} answered {status} ({cause.type})"
     if cause.never_fits:
-        return ValueTooLarge(f"{text}: it is too large for the server's heap")
+        return ValueTooLarge(f"{text}: the value is too large for the server's heap")
     if status in TRANSIENT:
         return Unavailable(text)
     hint = _HINTS.get(status)
@@ -81,16 +82,16 @@ def refused_item(status: int, cause: Cause) -> StoreError:
     return make(f"{text}: {hint}" if hint else text)
 
 
-def failed(error: TransportError, host: str) -> KVBackendsError:
-    """The error for a request without an answer."""
+def failed(error: TransportError, url: str) -> KVBackendsError:
+    """The exception for a request that got no answer from the host at `url`."""
     if isinstance(error, ConnectionTimeout):
-        return TimedOut(f"Elasticsearch at {host} did not answer in time")
+        return TimedOut(f"Elasticsearch at {url} did not answer within the option `timeout`")
     if isinstance(error, TlsError) and any(map(_is_about_certificates, _causes(error))):
         return ConfigurationError(
-            f"the certificate of Elasticsearch at {host} is not trusted: give its authority's file "
-            "as ca_certs, or its SHA-256 as ssl_assert_fingerprint"
+            f"the certificate of Elasticsearch at {url} is not trusted: set ca_certs to the file "
+            "of its authority, or ssl_assert_fingerprint to its SHA-256 fingerprint"
         )
-    return Unavailable(f"Elasticsearch at {host} cannot be reached ({type(error).__name__})")
+    return Unavailable(f"Elasticsearch at {url} cannot be reached ({type(error).__name__})")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

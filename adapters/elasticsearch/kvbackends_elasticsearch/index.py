@@ -1,4 +1,4 @@
-"""The index: made once, and searched."""
+"""The index: how it is created, and how it is searched."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ from kvbackends_elasticsearch.errors import Unavailable
 from kvbackends_elasticsearch.requests import Sender
 
 PAGE = 5000
-"""Documents found by one search."""
+"""Most documents that one search returns."""
 _KEEP_ALIVE = "1m"
 
 
 class Hit(msgspec.Struct):
-    """A document that was found."""
+    """A document that a search found."""
 
     id: str = msgspec.field(name="_id", default="")
     seq_no: int = msgspec.field(name="_seq_no", default=-1)
@@ -56,32 +56,34 @@ class _Index(msgspec.Struct):
 
 
 class Index:
-    """One index, or what an alias of this name stands for."""
+    """One index, or the indices behind an alias."""
 
     def __init__(self, sender: Sender, name: str, shards: int, *, as_text: bool) -> None:
         self._sender = sender
         self._name = name
         self._shards = shards
         self._result = "text" if as_text else "object"
-        self._making = threading.Lock()
-        self._made = False
+        self._creating = threading.Lock()
+        self._exists = False
         self.path = f"/{quote(name, safe='')}"
 
-    # -- making it ----------------------------------------------------------------------------
+    # -- creation -----------------------------------------------------------------------------
 
     def make(self) -> None:
-        """Once in a process: the index is there, and has our fields."""
-        if not self._made:
-            with self._making:
-                self._make()
-                self._made = True
+        """Create the index, or add the missing fields; only the first call sends requests.
 
-    def _make(self) -> None:
-        """Whoever comes second finds what the first has made."""
+        Raises `ConfigurationError` if the index has a field of another type.
+        """
+        if not self._exists:
+            with self._creating:
+                self._create()
+                self._exists = True
+
+    def _create(self) -> None:
         answer = self._sender.read("GET", f"{self.path}/_mapping")
         if answer.status == 404:
             created = self._sender.send("PUT", self.path, self._definition())
-            if created.status != 400:  # not: it exists already
+            if created.status != 400:  # 400: another process has just created it
                 created.accepted()
                 return
             answer = self._sender.read("GET", f"{self.path}/_mapping")
@@ -89,13 +91,13 @@ class Index:
             self._complete(each.mappings.properties)
 
     def _definition(self) -> bytes:
-        """A replica where there is a second node for it."""
+        """The settings and the mapping of a new index, with a replica if there is a second node."""
         settings = {"number_of_shards": self._shards, "auto_expand_replicas": "0-1"}
         mapping = {"dynamic": False, "properties": {**CELERYS_FIELDS, **FIELDS}}
         return msgspec.json.encode({"settings": settings, "mappings": mapping})
 
     def _complete(self, found: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add our fields to an index that Celery's own backend, or its owner, has made."""
+        """Add the missing fields to an index that another program has created."""
         self._check(found)
         missing = {name: each for name, each in FIELDS.items() if name not in found}
         if missing:
@@ -107,36 +109,39 @@ class Index:
             kind = found.get(name, each).get("type", "object")
             if kind != each["type"]:
                 raise ConfigurationError(
-                    f"the index {self._name!r} has a field {name!r} of type {kind}, where results "
-                    f"are kept as {each['type']}: name another index in the URL"
+                    f"the index {self._name!r} has a field {name!r} of type {kind} instead of "
+                    f"{each['type']}: name another index in the URL"
                 )
         result = found.get("result", {"enabled": False})
         kind = result.get("type", "object")
         if result.get("enabled", True) and kind != self._result:
             raise ConfigurationError(
-                f"the index {self._name!r} keeps `result` as {kind}: set "
+                f"the index {self._name!r} stores `result` as {kind}: set "
                 f"elasticsearch_save_meta_as_text to {kind == 'text'}, or name another index"
             )
 
-    # -- searching it -------------------------------------------------------------------------
+    # -- searches -----------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """What was confirmed before is found by searches from here on."""
+        """Make searches find all writes confirmed before this call."""
         answer = self._sender.send("POST", f"{self.path}/_refresh")
         if answer.status == 404:
             return
         done = msgspec.json.decode(answer.accepted(), type=_Refreshed)
         if done.shards.failed:
-            raise Unavailable("Elasticsearch could not refresh all copies of the index")
+            raise Unavailable(
+                f"Elasticsearch could not refresh all copies of the index {self._name!r}; check "
+                "the health of the index"
+            )
 
     def search(
         self, query: Mapping[str, Any], *, routing: str | None = None, **more: Any
     ) -> list[Hit]:
-        """One page of hits.  Parts of an answer are no answer."""
+        """One page of hits.  Raises if a shard does not answer, rather than return fewer hits."""
         given = f"&routing={quote(routing, safe='')}" if routing else ""
         body = {"query": query, "_source": False, "size": PAGE, "track_total_hits": False, **more}
         target = f"{self.path}/_search?allow_partial_search_results=false{given}"
-        if "pit" in more:  # names the index itself
+        if "pit" in more:  # a point in time names its index itself
             target = "/_search"
         answer = self._sender.read("POST", target, body)
         if answer.status == 404:
@@ -144,7 +149,7 @@ class Index:
         return msgspec.json.decode(answer.accepted(), type=_Found).hits.hits
 
     def search_all(self, query: Mapping[str, Any], **more: Any) -> Iterator[Hit]:
-        """All hits, of one moment, a page at a time."""
+        """All hits at one point in time, read in pages."""
         target = f"{self.path}/_pit?keep_alive={_KEEP_ALIVE}&allow_partial_search_results=false"
         answer = self._sender.send("POST", target)
         if answer.status == 404:
@@ -162,4 +167,4 @@ class Index:
         try:
             self._sender.send("DELETE", "/_pit", msgspec.json.encode({"id": point}))
         except StoreError:
-            return  # it ends by itself
+            return  # the server closes it after `_KEEP_ALIVE`

@@ -1,4 +1,4 @@
-"""What an ``elasticsearch://`` URL says: hosts, index, credentials, TLS and times."""
+"""The options of an ``elasticsearch://`` URL, and the transport's arguments that they become."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from kvbackends.contract import Host, Options, Secret, StoreURL, option
 
 INDEX = "celery"
 PORT = 9200
-"""As in Celery's own backend."""
+"""The default port and index, as in Celery's own backend."""
 
 _POSITIVE = msgspec.Meta(gt=0)
 _NOT_NEGATIVE = msgspec.Meta(ge=0)
@@ -26,7 +26,7 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
         float,
         _POSITIVE,
         option(
-            "Seconds to connect, and seconds to wait for an answer.",
+            "Seconds to wait for a connection, and for an answer.",
             setting="elasticsearch_timeout",
         ),
     ] = 10.0
@@ -34,22 +34,22 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
         int,
         _NOT_NEGATIVE,
         option(
-            "How often a read that failed is sent again at once, to the next host. Writes are "
-            "never sent again by the client: the retry options of every URL decide that.",
+            "How often a failed read is sent at once to the next host. Writes are repeated only "
+            "by the retry layer; see the options of every URL.",
             setting="elasticsearch_max_retries",
         ),
     ] = 0
     retry_on_timeout: Annotated[
         bool,
         option(
-            "Send a read again also after a timeout, within max_retries.",
+            "Apply max_retries also to reads that timed out.",
             setting="elasticsearch_retry_on_timeout",
         ),
     ] = False
     save_meta_as_text: Annotated[
         bool,
         option(
-            "Store a result as text; 0: as an object with fields, as Celery's setting asks for.",
+            "Store the result as text; with 0 as an object with fields, as Celery's setting does.",
             setting="elasticsearch_save_meta_as_text",
         ),
     ] = True
@@ -57,19 +57,17 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
         int, _POSITIVE, option("Most connections of a process to each host.")
     ] = 10
     number_of_shards: Annotated[
-        int, _POSITIVE, option("Primary shards of the index, where this store makes it.")
+        int, _POSITIVE, option("Primary shards of an index that the adapter creates.")
     ] = 1
-    use_ssl: Annotated[bool, option("Use TLS, as the scheme elasticsearch+https does.")] = False
-    verify_certs: Annotated[bool, option("Verify the certificates of the hosts.")] = True
-    ca_certs: Annotated[
-        str | None, option("File of the certificate authorities that are trusted.")
-    ] = None
+    use_ssl: Annotated[bool, option("Use TLS, as with elasticsearch+https.")] = False
+    verify_certs: Annotated[bool, option("Verify the hosts' certificates.")] = True
+    ca_certs: Annotated[str | None, option("File of the certificate authorities to trust.")] = None
     ssl_assert_fingerprint: Annotated[
         str | None,
-        option("SHA-256 fingerprint of a certificate, which is trusted instead of an authority."),
+        option("SHA-256 fingerprint of a certificate to trust, instead of an authority."),
     ] = None
-    client_cert: Annotated[str | None, option("File of the client's own certificate.")] = None
-    client_key: Annotated[str | None, option("File of that certificate's private key.")] = None
+    client_cert: Annotated[str | None, option("File of the client's certificate.")] = None
+    client_key: Annotated[str | None, option("File of the client's private key.")] = None
     api_key: Annotated[str | None, option("API key, encoded or as id:key.", secret=True)] = None
     bearer_auth: Annotated[
         str | None, option("Token of a service account or an identity provider.", secret=True)
@@ -77,12 +75,12 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
 
 
 def index_of(url: StoreURL) -> str:
-    """The first part of the path; what follows was a document type once, and is ignored."""
+    """The first part of the path; the second, a document type in Celery's URLs, is ignored."""
     return url.path.strip("/").partition("/")[0] or INDEX
 
 
 def nodes(url: StoreURL, options: ElasticsearchOptions) -> list[NodeConfig]:
-    """One configuration for each host.  `ConfigurationError` for what contradicts itself."""
+    """One configuration for each host.  Raises `ConfigurationError` for contradicting options."""
     tls = options.use_ssl or url.scheme.endswith("https")
     common: dict[str, Any] = {
         "scheme": "https" if tls else "http",
@@ -105,18 +103,20 @@ def _tls(options: ElasticsearchOptions, *, tls: bool) -> dict[str, Any]:
     }
     if files and not tls:
         raise ConfigurationError(
-            f"{', '.join(files)}: these are for TLS; write elasticsearch+https:// or add use_ssl=1"
+            f"{', '.join(files)} only work with TLS; write elasticsearch+https:// or add use_ssl=1"
         )
     return {**files, "verify_certs": options.verify_certs, "ssl_show_warn": False} if tls else {}
 
 
 def _headers(url: StoreURL, options: ElasticsearchOptions) -> dict[str, str]:
-    """Plain JSON is understood by every version of the server; no client's own media type is."""
+    """The headers of all requests.  Every version of the server accepts plain JSON."""
     json = "application/json"
     headers = {"accept": json, "content-type": json, "user-agent": "kvbackends-elasticsearch"}
     credentials = list(_credentials(url, options))
     if len(credentials) > 1:
-        raise ConfigurationError("give one of user and password, api_key and bearer_auth")
+        raise ConfigurationError(
+            "give only one of user and password, api_key, and bearer_auth: this URL has several"
+        )
     return headers | ({"authorization": credentials[0]} if credentials else {})
 
 

@@ -1,7 +1,8 @@
-"""Requests to the server: JSON over the connections of Elastic's own transport library.
+"""Requests to the server: plain JSON over Elastic's own transport library.
 
-The client library above that one costs time, brings nothing that is needed here, and sends media
-types that name its own version.  Plain JSON is understood by the servers 8 and 9 alike.
+The ``elasticsearch`` client above that library is slower, offers nothing that the adapter needs,
+and sends media types that only servers of its own version accept.  Servers 8 and 9 both accept
+plain JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,46 +22,48 @@ from kvbackends_elasticsearch.errors import TimedOut, Unavailable, failed, refus
 
 
 class Answer(NamedTuple):
-    """What the server said."""
+    """The server's answer to a request."""
 
     status: int
     data: bytes
+    url: str
+    """The URL of the host that answered, without credentials."""
 
     def accepted(self) -> bytes:
-        """The body; raises where the status is an error."""
+        """The body.  Raises if the status is an error."""
         if self.status >= 400:
-            raise refused(self.status, self.data)
+            raise refused(self.status, self.data, self.url)
         return self.data
 
 
 class Resending(NamedTuple):
-    """When a read is sent again, to the next host."""
+    """How often a failed read is sent to the next host, and whether also after a timeout."""
 
     times: int = 0
     after_timeout: bool = False
 
 
 class Sender:
-    """The hosts and the connections to them; safe from any thread."""
+    """The hosts and the connections to them.  Safe from any thread."""
 
     def __init__(self, configs: Sequence[NodeConfig], resending: Resending) -> None:
         self._pool = NodePool(list(configs), node_class=Urllib3HttpNode)
         self._resending = resending
 
     def send(self, method: str, target: str, body: bytes | None = None) -> Answer:
-        """One request, sent once, to one host."""
+        """Send a request once, to one host.  Raises the exceptions of `errors.failed`."""
         node = self._pool.get()
         try:
             answer = node.perform_request(method, target, body)
         except TransportError as error:
             if isinstance(error, NoConnection | ConnectionTimeout):
-                self._pool.mark_dead(node)  # others are asked for a while, if there are others
-            raise failed(error, node.host) from error
+                self._pool.mark_dead(node)  # the pool prefers other hosts for a while
+            raise failed(error, node.base_url) from error
         self._pool.mark_live(node)
-        return Answer(answer.meta.status, answer.body)
+        return Answer(answer.meta.status, answer.body, node.base_url)
 
     def read(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """A request that changes nothing: it may be sent again."""
+        """Send a request that changes nothing, again if `Resending` says so."""
         data = None if body is None else msgspec.json.encode(body)
         for _ in range(self._resending.times):
             try:

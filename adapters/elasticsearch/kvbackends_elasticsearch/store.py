@@ -1,4 +1,7 @@
-"""The store: each operation of the contract as requests for documents."""
+"""The store: each operation of the contract as requests for documents.
+
+A conditional write compares `_seq_no` and `_primary_term`, so no script is needed.
+"""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, cast
@@ -33,27 +36,27 @@ from kvbackends_elasticsearch.options import ElasticsearchOptions, index_of, nod
 from kvbackends_elasticsearch.requests import Resending, Sender
 
 _EXPIRED = {"range": {"expires": {"lte": "now"}}}
-"""By the server's clock."""
+"""A query for expired documents, by the server's clock."""
 _NO_FACETS: Mapping[str, str] = {}
 
 
 class _Written(NamedTuple):
-    """A ranked record that this process wrote; as long as it is there it has this version."""
+    """The version and rank of a record that this process wrote; a guess, checked when used."""
 
     version: Version
     rank: Rank
 
 
 class ElasticsearchStore(Store):
-    """Documents of one index."""
+    """A store in the documents of one index."""
 
     options_type = ElasticsearchOptions
     promises = Feature.DURABLE | Feature.SHARED
     limits = Limits(
         key_bytes=LONGEST_ID,
         value_bytes=LARGEST,
-        key_pattern=r"(?!\.{1,2}\Z).+",  # an address with . or .. may be another's on the way
-        ttl_step=0.002,  # whole milliseconds, rounded up
+        key_pattern=r"(?!\.{1,2}\Z).+",  # a proxy may resolve . and .. in a path
+        ttl_step=0.002,  # `expires` is in whole milliseconds, rounded up
     )
     transient_errors = (Unavailable,)
 
@@ -73,39 +76,39 @@ class ElasticsearchStore(Store):
 
     @classmethod
     def from_url(cls, url: StoreURL, options: ElasticsearchOptions) -> Self:
-        """The index that the URL's path names, ``celery`` where it names none."""
+        """The store in the index that the URL's path names; by default ``celery``."""
         return cls(url, options)
 
     # -- plain and ranked keys ----------------------------------------------------------------
 
     def get(self, key: str) -> Entry | None:
-        """One request.  The expiry is in the version: an expired key fails the comparison."""
+        """Cost: one request.  The version includes the expiry, which `compare_and_set` checks."""
         document = self._client().get(key)
         return None if document is None else _entry(document)
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """One request, or several where the values are large."""
+        """Cost: one request, or several if the values are large."""
         found = self._client().get_many(keys)
         return {key: source.value() for key, source in found if source.is_alive()}
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """One request."""
+        """Cost: one request."""
         self._client().write(key, self._body(key, value, ttl))
 
     def delete(self, key: str) -> None:
-        """One request."""
+        """Cost: one request."""
         self._written.pop(key)
         self._client().delete(key)
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """One request."""
+        """Cost: one request."""
         if keys:
             self._client().bulk([Action("delete", key) for key in keys])
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """One request; where the key shall be absent and a document is there, it is read."""
+        """Cost: one request; three if `version` is None and an expired document is stored."""
         body = self._body(key, value, ttl)
         if version is None:
             return (
@@ -117,7 +120,7 @@ class ElasticsearchStore(Store):
         return alive and self._client().write(key, body, (seq_no, term)) is not None
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """One request where nothing is there, or what this process wrote; else read and decide."""
+        """Cost: one request if the key is absent or this process wrote it, else up to three."""
         body = self._body(offer.key, offer.value, offer.ttl, offer.facets)
 
         def yields(document: Document) -> bool:
@@ -136,22 +139,22 @@ class ElasticsearchStore(Store):
         """A part is one request, and one before it where this process sees the barrier first."""
         return ElasticsearchBarrier(self._client(), self._memory, name, ttl, as_text=self._as_text)
 
-    # -- the rest -----------------------------------------------------------------------------
+    # -- listing, sweeping, connections -------------------------------------------------------
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """A search; what Celery's own backend has stored is listed, too."""
+        """The keys with this prefix, also those that Celery's own backend stored."""
         ours = [{"prefix": {"key": prefix}}, {"bool": {"must_not": {"exists": {"field": "key"}}}}]
         listed = {"should": ours, "must_not": [_EXPIRED, {"exists": {"field": "run"}}]}
         found = self._found({**listed, "minimum_should_match": 1})
         return (key for key in found if key.startswith(prefix))
 
     def find(self, facets: Mapping[str, str]) -> Iterable[str]:
-        """A search."""
+        """The keys with these facets, found by a search."""
         words = [{"term": {"facets": facet(*each)}} for each in facets.items()]
         return self._found({"filter": words, "must_not": [_EXPIRED]})
 
     def sweep(self, limit: int = 1000) -> int:
-        """A search by the server's clock; what was written meanwhile is not removed."""
+        """Remove documents that have expired by the server's clock and do not change meanwhile."""
         index = self._client().index
         index.refresh()
         hits = index.search(_EXPIRED, size=min(limit, PAGE), seq_no_primary_term=True)
@@ -165,7 +168,7 @@ class ElasticsearchStore(Store):
         """Close the connections; a later call opens them again."""
         self._client.close()
 
-    # -- inside -------------------------------------------------------------------------------
+    # -- helpers ------------------------------------------------------------------------------
 
     def _body(
         self, key: str, value: bytes, ttl: float | None, facets: Mapping[str, str] = _NO_FACETS
@@ -179,7 +182,10 @@ class ElasticsearchStore(Store):
         may_replace: Callable[[Document], bool],
         guess: Version = CREATE,
     ) -> Version | None:
-        """Store where nothing is (or still is what `guess` says), or what may be replaced."""
+        """Store if the document has the version `guess`, else if the stored one may be replaced.
+
+        Returns the new version, or None if it may not be replaced.
+        """
         client = self._client()
         version = client.write(key, body, guess)
         while version is None:

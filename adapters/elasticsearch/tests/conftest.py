@@ -1,4 +1,4 @@
-"""A store whose requests are written down, and a server that only says what it is told to say."""
+"""Fixtures: stores on a real server, recorded requests, and a server with scripted answers."""
 
 import contextlib
 import ssl
@@ -18,7 +18,7 @@ NO_RETRY = {"result_backend_transport_options": {"retry": False}}
 
 @pytest.fixture(scope="session")
 def matching_url(request):
-    """The URL of a server of the version that the installed client is made for."""
+    """The URL of a server of the version that the installed client is for."""
     if version("elastic-transport").startswith("8."):
         return request.getfixturevalue("elasticsearch_url")
     return request.getfixturevalue("elasticsearch9_url")
@@ -32,13 +32,13 @@ def server_url(matching_url):
 
 @pytest.fixture
 def index_url(server_url):
-    """The URL of an index that is not there yet."""
+    """The URL of an index that does not exist."""
     return f"{server_url}/own-{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def open_one():
-    """Opens stores, and closes them."""
+    """A function that opens a store; the stores are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def opened(url, settings=NO_RETRY):
@@ -51,20 +51,20 @@ def open_one():
 
 @pytest.fixture
 def store(open_one, index_url):
-    """A store whose index is made."""
-    made = open_one(index_url)
-    made.set("made", b"")
-    return made
+    """A store whose index exists."""
+    opened = open_one(index_url)
+    opened.set("made", b"")
+    return opened
 
 
 class Requests:
-    """What was sent; one request is one round trip."""
+    """Records the requests that are sent; each one is a round trip."""
 
     def __init__(self):
         self.lines = []
 
     def of(self, call, *args):
-        """What `call` sends, without the id and what follows it."""
+        """Method and API of each request that `call` sends."""
         del self.lines[:]
         call(*args)
         return list(self.lines)
@@ -74,23 +74,23 @@ class Requests:
 def requests(monkeypatch):
     seen, send = Requests(), Sender.send
 
-    def noted(self, method, target, body=None):
+    def record(self, method, target, body=None):
         seen.lines.append(f"{method} {target.split('?')[0].split('/')[2]}")
         return send(self, method, target, body)
 
-    monkeypatch.setattr(Sender, "send", noted)
+    monkeypatch.setattr(Sender, "send", record)
     return seen
 
 
-class Quiet(ThreadingHTTPServer):
-    """Says nothing of clients that do not trust it."""
+class QuietServer(ThreadingHTTPServer):
+    """A server that does not print errors of clients that reject its certificate."""
 
     def handle_error(self, request, client_address):
         pass
 
 
 class Recorder:
-    """A server on 127.0.0.1 that keeps what it is asked, and answers with `status` and `body`."""
+    """A server on 127.0.0.1 that records requests in `asked` and answers `status` and `body`."""
 
     def __init__(self, context=None):
         self.status, self.body, self.asked = 200, b"{}", []
@@ -113,7 +113,7 @@ class Recorder:
             def log_message(self, *_):
                 pass
 
-        self._server = Quiet(("127.0.0.1", 0), Handler)
+        self._server = QuietServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)

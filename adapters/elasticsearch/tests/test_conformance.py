@@ -1,4 +1,4 @@
-"""The shared suite on the real Elasticsearch server that the installed client is made for."""
+"""The shared conformance suite on a real Elasticsearch of the installed client's version."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from kvbackends.testing import StoreSuite
 
 
 class TestElasticsearch(StoreSuite):
-    """Server 8.19 with the connections of client 8, server 9.2 with those of client 9."""
+    """Server 8.19 with the transport library of client 8, server 9.2 with that of client 9."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def store_url(cls, matching_url: str) -> str:
-        """A server that this session has started."""
+        """The URL of a server that this test session has started."""
         return matching_url

@@ -1,4 +1,4 @@
-"""What is Elasticsearch's own: its documents, its index, its round trips, its barriers."""
+"""What is special to Elasticsearch: its documents, index, round trips and barriers."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ import elasticsearch
 import pytest
 from celery import Celery
 from celery.backends.elasticsearch import ElasticsearchBackend as Celerys
-from kvbackends_elasticsearch.client import Pace
+from kvbackends_elasticsearch.client import BatchSize
 
 from kvbackends import ConfigurationError, open_store
 from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
@@ -36,14 +36,14 @@ def begin(store, barrier, size):
 
 
 def sender(store):
-    """The connections below all layers."""
+    """The adapter's `Sender`, below all layers."""
     while hasattr(store, "inner"):
         store = store.inner
     return store._client()._sender
 
 
 def document(store, key):
-    """The stored fields."""
+    """The fields of the stored document."""
     path = store_path(store)
     answer = sender(store).read("GET", f"{path}/_doc/{key}")
     return json.loads(answer.accepted())["_source"]
@@ -56,7 +56,7 @@ def store_path(store):
 
 
 def make_index(url, open_one, properties):
-    """An index with these fields, made by somebody else."""
+    """Create an index with these fields, as another program would; returns a store on it."""
     store = open_one(url)
     body = json.dumps({"mappings": {"properties": properties}}).encode()
     sender(store).send("PUT", store_path(store), body).accepted()
@@ -66,7 +66,7 @@ def make_index(url, open_one, properties):
 # -- documents ------------------------------------------------------------------------------------
 
 
-def test_a_result_is_celerys_document_with_our_fields_beside(store):
+def test_a_result_is_celerys_document_with_more_fields(store):
     store.offer(offer("key", state="SUCCESS")._replace(value=b'3{"\xc3\xa4": 1}'), rank_of)
     found = document(store, "key")
     assert found["result"] == '3{"ä": 1}'
@@ -75,7 +75,7 @@ def test_a_result_is_celerys_document_with_our_fields_beside(store):
     assert found["expires"] / 1000 == pytest.approx(time.time() + TTL, abs=10)
 
 
-def test_bytes_that_are_no_text_are_kept_beside(store):
+def test_bytes_that_are_not_text_are_stored_as_base64(store):
     store.set("key", b"\xff\x00")
     assert document(store, "key")["binary"] == "/wA="
     assert store.get("key").value == b"\xff\x00"
@@ -84,7 +84,7 @@ def test_bytes_that_are_no_text_are_kept_beside(store):
 RECORD = b'{"status": "SUCCESS", "result": {"a": [1.5, null]}, "traceback": null, "children": []}'
 
 
-def test_a_record_may_be_an_object_as_celerys_setting_asks(index_url, open_one):
+def test_celerys_setting_stores_a_record_as_an_object(index_url, open_one):
     store = open_one(f"{index_url}?save_meta_as_text=0")
     for key, value in (("record", RECORD), ("other", b"[1, 2]"), ("odd", b'{"result":1 }')):
         store.set(key, value)
@@ -98,7 +98,7 @@ def test_a_record_may_be_an_object_as_celerys_setting_asks(index_url, open_one):
 @pytest.mark.filterwarnings("ignore:The 'body' parameter:DeprecationWarning")
 @pytest.mark.parametrize("as_text", [True, False])
 def test_celerys_own_backend_and_this_one_read_each_other(index_url, open_one, as_text):
-    """Both ways, on an index that Celery's backend has made."""
+    """In both directions, on an index that Celery's backend has created."""
     app = Celery(set_as_current=False)
     app.conf.elasticsearch_save_meta_as_text = as_text
     theirs = Celerys(url=index_url.replace("elasticsearch", "http", 1), app=app)
@@ -119,14 +119,14 @@ def test_celerys_own_backend_and_this_one_read_each_other(index_url, open_one, a
 
 
 def client_of(url):
-    """The client without the options that client 8 calls outdated."""
+    """A client without the options of Celery's backend that client 8 warns about."""
     return elasticsearch.Elasticsearch(url.rpartition("/")[0].replace("elasticsearch", "http", 1))
 
 
 # -- the index ------------------------------------------------------------------------------------
 
 
-def test_concurrent_makers_of_the_index_all_succeed(index_url, open_one):
+def test_simultaneous_stores_create_the_index_once(index_url, open_one):
     stores = [open_one(index_url) for _ in range(6)]
     threads = [
         threading.Thread(target=store.set, args=(f"k{i}", b"v")) for i, store in enumerate(stores)
@@ -140,7 +140,7 @@ def test_concurrent_makers_of_the_index_all_succeed(index_url, open_one):
     assert sorted(stores[0].scan("k")) == [f"k{i}" for i in range(6)]
 
 
-def test_reading_makes_no_index(index_url, open_one, requests):
+def test_reading_creates_no_index(index_url, open_one, requests):
     store = open_one(index_url)
     assert store.get("key") is None
     assert store.get_batch(["key"]) == {}
@@ -156,7 +156,7 @@ def test_a_field_of_another_type_is_refused(index_url, open_one):
         store.set("key", b"v")
 
 
-def test_an_index_of_the_other_form_is_refused(index_url, open_one):
+def test_an_index_with_results_as_objects_is_refused(index_url, open_one):
     store = make_index(index_url, open_one, {"result": {"properties": {"a": {"type": "long"}}}})
     with pytest.raises(ConfigurationError, match="save_meta_as_text to False"):
         store.set("key", b"v")
@@ -172,7 +172,7 @@ def test_a_result_is_one_request_and_started_then_success_are_two(store, request
     assert store.get("b").value == b"3"
 
 
-def test_a_result_over_another_processs_is_three_requests(store, requests, open_one, index_url):
+def test_replacing_another_processs_result_is_three_requests(store, requests, open_one, index_url):
     open_one(index_url).offer(offer("key", Rank.UNREADY), rank_of)
     three = ["PUT _create", "GET _doc", "PUT _doc"]
     assert requests.of(store.offer, offer("key"), rank_of) == three
@@ -180,8 +180,8 @@ def test_a_result_over_another_processs_is_three_requests(store, requests, open_
     assert requests.of(store.offer, offer("key", Rank.FAILED), rank_of) == refused
 
 
-def test_what_was_remembered_is_only_a_guess(store, open_one, index_url):
-    """Another process wrote, or deleted, what this one wrote before."""
+def test_a_remembered_version_is_only_a_guess(store, open_one, index_url):
+    """Another process may have replaced or deleted a record that this one wrote."""
     other = open_one(index_url)
     for key in ("better", "gone", "celerys"):
         assert store.offer(offer(key, Rank.UNREADY), rank_of)
@@ -220,7 +220,7 @@ def test_a_chord_is_few_requests_and_each_part_two(store, requests, open_one, in
     assert requests.of(store.arrive, part("chord", 1), b"v", TTL) == ["GET _doc"]
 
 
-def test_polling_many_absent_keys_and_some_that_are_there_is_one_request(store, requests):
+def test_polling_many_absent_keys_is_one_request(store, requests):
     keys = [f"pending-{i}" for i in range(1000)]
     store.set("pending-7", b"v")
     store.get_batch(keys)
@@ -228,19 +228,19 @@ def test_polling_many_absent_keys_and_some_that_are_there_is_one_request(store, 
         assert requests.of(store.get_batch, keys) == ["POST _mget"]
 
 
-def test_large_values_are_read_a_few_at_a_time():
-    pace = Pace()
-    assert pace.size == 32
-    pace.told(32, 32_000_000)
-    assert pace.size == 16
-    pace.told(16, 16_000)
-    assert pace.size == 1000
-    pace.told(1, -100)
-    assert pace.size == 1000
-    pace = Pace()
+def test_large_values_are_read_in_small_batches():
+    batches = BatchSize()
+    assert batches.size == 32
+    batches.adjust(32, 32_000_000)
+    assert batches.size == 16
+    batches.adjust(16, 16_000)
+    assert batches.size == 1000
+    batches.adjust(1, -100)
+    assert batches.size == 1000
+    batches = BatchSize()
     for expected in (128, 512, 1000):
-        pace.told(0, 1000)
-        assert pace.size == expected
+        batches.adjust(0, 1000)
+        assert batches.size == expected
 
 
 # -- barriers -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the URL and Celery's settings say, and what the server then sees of it."""
+"""URLs and Celery's settings, and the requests and errors that follow from them."""
 
 import base64
 import hashlib
@@ -29,11 +29,11 @@ def test_celerys_own_url_names_host_index_and_a_document_type():
     assert (node.scheme, node.host, node.port) == ("http", "search.example", 9200)
 
 
-def test_without_an_index_it_is_celerys_default():
+def test_the_default_index_is_celerys():
     assert index_of(StoreURL.parse("elasticsearch://host")) == "celery"
 
 
-def test_several_hosts_are_used():
+def test_every_host_of_the_url_is_used():
     found = configured("elasticsearch://a:1,b,c:3/results")
     assert [(node.host, node.port) for node in found] == [("a", 1), ("b", 9200), ("c", 3)]
 
@@ -58,13 +58,13 @@ def test_tls_verifies_unless_told_otherwise():
     assert (pinned[0].ssl_assert_fingerprint, pinned[0].ca_certs) == ("ab12", "/ca.pem")
 
 
-def test_options_of_tls_without_tls_are_refused():
+def test_tls_options_without_tls_are_refused():
     with pytest.raises(ConfigurationError, match=r"ca_certs.*elasticsearch\+https"):
         configured("elasticsearch://a?ca_certs=/ca.pem")
 
 
 def test_two_kinds_of_credentials_are_refused():
-    with pytest.raises(ConfigurationError, match="give one of") as raised:
+    with pytest.raises(ConfigurationError, match="give only one of") as raised:
         configured("elasticsearch://user:hidden@a?api_key=hidden")
     assert "hidden" not in str(raised.value)
 
@@ -95,7 +95,7 @@ ENCODED = base64.b64encode(b"id:secret").decode()
         ("elasticsearch://{}?bearer_auth=secret", "Bearer secret"),
     ],
 )
-def test_the_server_is_shown_the_credentials(recorder, open_one, url, header):
+def test_requests_carry_the_credentials(recorder, open_one, url, header):
     store = open_one(url.format(recorder.host))
     store.get("key")
     [(method, path, headers)] = recorder.asked
@@ -106,7 +106,7 @@ def test_the_server_is_shown_the_credentials(recorder, open_one, url, header):
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_may_pass_is_transient(recorder, open_one, status):
+def test_busy_and_unavailable_servers_are_transient(recorder, open_one, status):
     recorder.status = status
     store = open_one(f"elasticsearch://{recorder.host}")
     for call in (lambda: store.get("k"), lambda: store.set("k", b"v"), lambda: store.delete("k")):
@@ -115,7 +115,7 @@ def test_what_may_pass_is_transient(recorder, open_one, status):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 413])
-def test_what_never_passes_is_not_repeated(recorder, open_one, status):
+def test_refused_requests_are_not_retried(recorder, open_one, status):
     recorder.status = status
     recorder.body = b'{"error":{"type":"kind","reason":"quotes a secret"},"status":0}'
     store = open_one(f"elasticsearch://{recorder.host}", {})
@@ -131,10 +131,10 @@ def test_what_never_passes_is_not_repeated(recorder, open_one, status):
     ("operation", "limit", "fits"),
     [(44_000_056, 53_687_091, False), (40_000_000, 53_687_091, True)],
 )
-def test_a_document_that_never_fits_into_the_heap_is_no_passing_trouble(
+def test_a_document_that_never_fits_into_the_heap_is_not_transient(
     recorder, open_one, operation, limit, fits
 ):
-    """What server 9.2 says of 11 MB with a heap of 512 MB."""
+    """Server 9.2 answers this for a document of 11 MB with a heap of 512 MB."""
     recorder.status = 429
     recorder.body = (
         b'{"error":{"type":"es_rejected_execution_exception","reason":"rejected execution of '
@@ -147,17 +147,17 @@ def test_a_document_that_never_fits_into_the_heap_is_no_passing_trouble(
         store.get("key")
 
 
-def test_reads_are_sent_again_as_often_as_celerys_setting_says(recorder, open_one):
+def test_max_retries_sends_a_failed_read_to_the_next_host(recorder, open_one):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         dead = gone.getsockname()[1]
     url = f"elasticsearch://127.0.0.1:{dead},{recorder.host}?max_retries=1"
-    for _ in range(4):  # whichever host comes first
+    for _ in range(4):  # the first host is chosen at random
         assert open_one(url).get("key") is None
 
 
-def test_a_server_that_never_answers_ends_in_time(open_one):
-    with socket.create_server(("127.0.0.1", 0)) as hole:
-        store = open_one(f"elasticsearch://127.0.0.1:{hole.getsockname()[1]}?timeout=0.3")
+def test_a_silent_server_fails_within_the_timeout(open_one):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = open_one(f"elasticsearch://127.0.0.1:{silent.getsockname()[1]}?timeout=0.3")
 
         def write():
             with pytest.raises(TimedOut):
@@ -167,7 +167,7 @@ def test_a_server_that_never_answers_ends_in_time(open_one):
         assert took(write) >= 0.3
 
 
-def test_a_server_that_is_not_there_is_transient(open_one):
+def test_a_refused_connection_is_transient(open_one):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with pytest.raises(Unavailable, match="cannot be reached"):
@@ -186,7 +186,7 @@ def test_a_certificate_is_trusted_by_its_authority_or_its_fingerprint(
 
 
 @pytest.mark.parametrize("option", ["", f"?ssl_assert_fingerprint={'ab' * 32}"])
-def test_a_certificate_that_is_not_trusted_is_no_passing_trouble(tls_recorder, open_one, option):
+def test_an_untrusted_certificate_is_not_transient(tls_recorder, open_one, option):
     store = open_one(f"elasticsearch+https://{tls_recorder.host}{option}", {})
     with pytest.raises(ConfigurationError, match="not trusted"):
         store.get("key")

@@ -103,7 +103,7 @@ class Documents:
 
     `first` and `update` send plain commands, because the driver's own methods take 30 % more time
     in Python.  The driver does not retry a plain command after a lost answer; the retry layer does,
-    as all requests made with `update` are idempotent.  For other requests, and for long answers,
+    and each request made with them may be repeated.  For other requests, and for long answers,
     use the driver's `collection`.
     """
 
