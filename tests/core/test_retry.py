@@ -11,6 +11,7 @@ from kvbackends import NotSupported, StoreUnavailable, ValueTooLarge
 from kvbackends.contract import Rank, Store
 from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.paged import PagedBarrier
+from kvbackends.contract.url import StoreURL
 from kvbackends.layers import retry
 from kvbackends.layers.retry import Retry, at_most
 from kvbackends.stores.memory import MemoryStore
@@ -93,12 +94,13 @@ class TestWhatIsRepeated:
     )
     def test_other_errors_are_not(self, error: Exception):
         """What is not transient is raised at once, as it is."""
-        store = faulty()
+        inner = DictStore()
 
         def fail(key: str):
             raise error
 
-        store.inner.get = fail
+        inner.get = fail
+        store = Retry(inner, PATIENT)
         with pytest.raises(type(error)):
             store.get("k")
 
@@ -190,16 +192,19 @@ class TestBounds:
         assert slept.pauses == []
 
     def test_message_names_no_secret(self):
-        """The message names the type of the driver's error and nothing that it says."""
-        store = faulty(options=CoreOptions(retry_attempts=0))
+        """The message repeats what the driver says, without the URL's password."""
+        inner = Faulty(DictStore())
 
         def fail(key: str):
             raise Broken("redis://:hunter2@host refused")
 
-        store.inner.get = fail
+        inner.get = fail
+        url = StoreURL.parse("redis://:hunter2@host")
+        store = Retry(inner, CoreOptions(retry_attempts=0), url)
         with pytest.raises(StoreUnavailable) as raised:
             store.get("k")
         assert "hunter2" not in str(raised.value)
+        assert "refused" in str(raised.value)
 
 
 class TestUnknownOutcome:
