@@ -29,7 +29,7 @@ class Wrapped(Layer):
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         """The native operation, or each operation of a native barrier, through `call`."""
         if name == "barrier":
-            return lambda *args: _Wrapped(operation(*args), self.call)
+            return lambda *args: BarrierCalls(operation(*args), self.call)
         return lambda *args: self.call(name, lambda: operation(*args))
 
     def ping(self) -> None:
@@ -58,13 +58,13 @@ class Wrapped(Layer):
 
 
 def _through_call(name: str) -> Callable[..., Any]:
-    def operation(barrier: "_Wrapped", *args: Any) -> Any:
+    def operation(barrier: "BarrierCalls", *args: Any) -> Any:
         return barrier.call(name, lambda: getattr(barrier.inner, name)(*args))
 
     return operation
 
 
-class _Wrapped(Barrier):
+class BarrierCalls(Barrier):
     """A barrier whose operations pass `call`; making it does not, because it is no request."""
 
     def __init__(self, inner: Barrier, call: Callable[..., Any]) -> None:

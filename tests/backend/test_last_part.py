@@ -35,14 +35,21 @@ def run(app, header):
 
 def parts_in(app, monkeypatch, change):
     """Lets the first of each two parts be recorded as `change` of its record's bytes."""
-    finish, count = app.backend.store.finish, iter(range(10_000))
+    make, count = app.backend.store.barrier, iter(range(10_000))
 
-    def changed(offer, part, *rest):
-        if next(count) % 2 == 0:
-            offer = offer._replace(value=change(offer.value))
-        return finish(offer, part, *rest)
+    def barrier(*named):
+        made = make(*named)
+        finish = made.finish
 
-    monkeypatch.setattr(app.backend.store, "finish", changed)
+        def changed(part, offer, *rest):
+            if next(count) % 2 == 0:
+                offer = offer._replace(value=change(offer.value))
+            return finish(part, offer, *rest)
+
+        made.finish = changed
+        return made
+
+    monkeypatch.setattr(app.backend.store, "barrier", barrier)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

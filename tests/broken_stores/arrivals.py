@@ -7,14 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kvbackends.contract import Arrival, Offer, Outcome, Part, Rank, RankOf, Store, StoreURL
-from tests.broken_stores.reference import FileStore, ReferenceStore
+from kvbackends.contract import (
+    Arrival,
+    Barrier,
+    Offer,
+    Outcome,
+    Part,
+    Rank,
+    RankOf,
+    StoreURL,
+    finish_in_steps,
+)
+from tests.broken_stores.reference import FileStore, ReferenceBarrier, ReferenceStore
 from tests.broken_stores.registry import caught_by
-from tests.broken_stores.world import Barrier, Identity, World
+from tests.broken_stores.world import Identity, State, World
 
 
 @dataclass
-class _CountingDeliveries(Barrier):
+class _CountingDeliveries(State):
     deliveries: int = 0
 
     def record(self, part: Part, value: bytes) -> None:
@@ -30,7 +40,7 @@ class _CountingDeliveries(Barrier):
 class CountsDeliveries(ReferenceStore):
     """A counter goes up with each arrival, also with the same part's second (Celery's own bug)."""
 
-    barrier_type = _CountingDeliveries
+    state_type = _CountingDeliveries
 
 
 _COMING = bytes([0, *b"coming"])
@@ -38,7 +48,7 @@ _COMING = bytes([0, *b"coming"])
 
 
 @dataclass
-class _CountingFirst(Barrier):
+class _CountingFirst(State):
     def record(self, part: Part, value: bytes) -> None:
         super().record(part, _COMING)
 
@@ -50,23 +60,26 @@ class _CountingFirst(Barrier):
 class CountsBeforeItRecords(ReferenceStore):
     """The count goes up first and the value is stored afterwards: the claimer misses one."""
 
-    barrier_type = _CountingFirst
-    finish = Store.finish
+    state_type = _CountingFirst
 
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        answer = super().arrive(part, value, ttl, evict)
-        time.sleep(random.uniform(0, 0.01))
-        with self.world() as world:
-            barrier = world.barrier(part.barrier)
-            if value is not None and barrier is not None:
-                self.store_late(barrier, barrier.identity(part), value)
-        return answer
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def finish(
+            self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+        ) -> Arrival:
+            return finish_in_steps(self, self.store, part, offer, rank_of, evict)
 
-    def store_late(self, barrier: Barrier, identity: Identity, value: bytes) -> None:
-        if barrier.parts.get(identity) is _COMING:
-            barrier.parts[identity] = value
+        def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+            answer = super().arrive(part, value, evict)
+            time.sleep(random.uniform(0, 0.01))
+            with self.store.world() as world:
+                state = world.barrier(self.name)
+                if value is not None and state is not None:
+                    self.store_late(state, state.identity(part), value)
+            return answer
+
+        def store_late(self, state: State, identity: Identity, value: bytes) -> None:
+            if state.parts.get(identity) is _COMING:
+                state.parts[identity] = value
 
 
 @caught_by("parts.first_value_stays")
@@ -74,7 +87,7 @@ class LastValueStays(ReferenceStore):
     """A part that is delivered again brings another value, after the first may have been read."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801 - the name that the store asks for
+    class state_type(State):  # noqa: N801 - the name that the store asks for
         def record(self, part: Part, value: bytes) -> None:
             self.parts[self.identity(part)] = value
 
@@ -84,7 +97,7 @@ class PlaceIsIdentity(ReferenceStore):
     """Parts are told apart by their place in the header, which `add_to_chord` repeats."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def record(self, part: Part, value: bytes) -> None:
             if part.place not in {place for place, _ in self.parts}:
                 super().record(part, value)
@@ -95,7 +108,7 @@ class MemberIsIdentity(ReferenceStore):
     """Parts are told apart by the task's id, which a frozen signature has twice in a header."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def record(self, part: Part, value: bytes) -> None:
             if part.member not in {member for _, member in self.parts}:
                 super().record(part, value)
@@ -105,16 +118,18 @@ class MemberIsIdentity(ReferenceStore):
 class PartsTruncated(ReferenceStore):
     """The read of the parts ends with the first page of 1,000."""
 
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        return itertools.islice(super().parts(barrier), 1000)
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def parts(self) -> Iterator[tuple[int, str, bytes]]:
+            return itertools.islice(super().parts(), 1000)
 
 
 @caught_by("sizes.hundreds")
 class PartsTruncatedEarly(ReferenceStore):
     """The read of the parts ends with the first page of 256."""
 
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        return itertools.islice(super().parts(barrier), 256)
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def parts(self) -> Iterator[tuple[int, str, bytes]]:
+            return itertools.islice(super().parts(), 256)
 
 
 @caught_by("kills.at_each_step")
@@ -123,23 +138,28 @@ class PartsAreBuffered(FileStore):
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
-        self.buffered: list[tuple[Part, bytes, float | None]] = []
+        self.buffered: list[tuple[Barrier, Part, bytes]] = []
 
     @contextmanager
     def world(self) -> Iterator[World]:
         with super().world() as world:
-            for part, value, ttl in self.buffered:
-                super().arrived(world, part, value, ttl, None)
+            for barrier, part, value in self.buffered:
+                super().arrived(world, barrier, part, value, None)
             self.buffered.clear()
             yield world
 
     def arrived(
-        self, world: World, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+        self,
+        world: World,
+        barrier: Barrier,
+        part: Part,
+        value: bytes | None,
+        evict: str | None,
     ) -> Arrival:
-        barrier = world.barrier(part.barrier)
-        if barrier is None or value is None or barrier.arrived() + 1 >= (barrier.size or 0):
-            return super().arrived(world, part, value, ttl, evict)
-        self.buffered.append((part, value, ttl))
+        state = world.barrier(barrier.name)
+        if state is None or value is None or state.arrived() + 1 >= (state.size or 0):
+            return super().arrived(world, barrier, part, value, evict)
+        self.buffered.append((barrier, part, value))
         return Arrival(Outcome.WAITING)
 
 
@@ -147,12 +167,13 @@ class PartsAreBuffered(FileStore):
 class SizeResetsExtras(ReferenceStore):
     """Telling the size writes the whole record, and what was added before is lost."""
 
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        with self.world() as world:
-            barrier = world.barrier(part.barrier)
-            if barrier is not None:
-                barrier.slots.clear()
-        return super().expect(part, size, ttl)
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def expect(self, part: Part, size: int) -> Arrival:
+            with self.store.world() as world:
+                state = world.barrier(self.name)
+                if state is not None:
+                    state.slots.clear()
+            return super().expect(part, size)
 
 
 @caught_by("adding.idempotent")
@@ -160,7 +181,7 @@ class AddsEachTime(ReferenceStore):
     """Each message that adds a part expects one more, also the same message again."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def add(self, part: Part, slot: int, member: str) -> None:
             super().add(part, slot + 100 * len(self.slots), member)
 
@@ -170,7 +191,7 @@ class EveryMemberExpected(ReferenceStore):
     """An adder that ran twice is waited for twice: its first run's part never comes."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def add(self, part: Part, slot: int, member: str) -> None:
             super().add(part._replace(member=member), slot, member)
 
@@ -180,7 +201,7 @@ class AddsAfterTheClaim(ReferenceStore):
     """What is added while the dispatch is under way changes what it has counted."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def add(self, part: Part, slot: int, member: str) -> None:
             owner, self.owner = self.owner, None
             super().add(part, slot, member)
@@ -191,76 +212,66 @@ class AddsAfterTheClaim(ReferenceStore):
 class ListsInSteps(ReferenceStore):
     """The parts are read in pages, and what is no part of the header is asked for only once."""
 
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        wanted = {(place, member) for place, member, _ in super().parts(barrier)}
-        seen = set(self.recorded(barrier)) - wanted
-        while page := {each: v for each, v in self.recorded(barrier).items() if each not in seen}:
-            for each, value in list(page.items())[:50]:
-                seen.add(each)
-                yield *each, value
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def parts(self) -> Iterator[tuple[int, str, bytes]]:
+            wanted = {(place, member) for place, member, _ in super().parts()}
+            seen = set(self.recorded()) - wanted
+            while page := {each: v for each, v in self.recorded().items() if each not in seen}:
+                for each, value in list(page.items())[:50]:
+                    seen.add(each)
+                    yield *each, value
 
-    def recorded(self, barrier: str) -> dict[Identity, bytes]:
-        with self.world() as world:
-            found = world.barrier(barrier)
-            return dict(found.parts) if found else {}
+        def recorded(self) -> dict[Identity, bytes]:
+            with self.store.world() as world:
+                state = world.barrier(self.name)
+                return dict(state.parts) if state else {}
 
 
 @caught_by("reopening.nothing_earlier_counts")
 class OldPartsCount(ReferenceStore):
     """Opening a barrier again keeps the parts of its last run."""
 
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        with self.world() as world:
-            old = world.barrier(barrier)
-            super().open_barrier(barrier, about, ttl)
-            if old is not None:
-                world.barriers[barrier].parts = old.parts
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def open(self, payload: bytes) -> None:
+            with self.store.world() as world:
+                old = world.barrier(self.name)
+                super().open(payload)
+                if old is not None:
+                    world.barriers[self.name].parts = old.parts
 
 
 @caught_by("finishing.completing")
 class SuccessTooEarly(ReferenceStore):
     """`finish` stores the completing success at once: a crash now loses the chord for ever."""
 
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        self.offer(offer, rank_of)
-        return super().finish(offer, part, rank_of, ttl, evict)
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def finish(
+            self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+        ) -> Arrival:
+            self.store.offer(offer, rank_of)
+            return super().finish(part, offer, rank_of, evict)
 
 
 @caught_by("finishing.failure_is_stored_first")
 class FailureTooLate(ReferenceStore):
     """`finish` keeps a failure that completes the barrier back, as it does a success."""
 
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        arrival = self.arrive(part, offer.value, ttl, evict)
-        if arrival.outcome is Outcome.WAITING:
-            self.offer(offer, rank_of)
-        return arrival
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def finish(
+            self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+        ) -> Arrival:
+            arrival = self.arrive(part, offer.value, evict)
+            if arrival.outcome is Outcome.WAITING:
+                self.store.offer(offer, rank_of)
+            return arrival
 
 
 @caught_by("finishing.rank_holds")
 class FinishSetsUnranked(ReferenceStore):
     """`finish` sets the result without asking for ranks: a late failure replaces a success."""
 
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        return super().finish(offer, part, lambda _: Rank.UNREADY, ttl, evict)
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def finish(
+            self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+        ) -> Arrival:
+            return super().finish(part, offer, lambda _: Rank.UNREADY, evict)

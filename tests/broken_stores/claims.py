@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from kvbackends.contract import SIZE_PLACE, Part
-from tests.broken_stores.reference import ReferenceStore
+from kvbackends.contract import SIZE_PLACE, Arrival, Part
+from tests.broken_stores.reference import ReferenceBarrier, ReferenceStore
 from tests.broken_stores.registry import caught_by
-from tests.broken_stores.world import Barrier
+from tests.broken_stores.world import State
 
 
 @caught_by("claims.evicting")
@@ -13,7 +13,7 @@ class ClaimWithoutLease(ReferenceStore):
     """A claim is never given up: the chord of a dead worker waits for ever."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801 - the name that the store asks for
+    class state_type(State):  # noqa: N801 - the name that the store asks for
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             return super().breaks(owner, part, None, arrives=arrives)
 
@@ -23,7 +23,7 @@ class EvictsAnybody(ReferenceStore):
     """Whoever is to be evicted, the present holder is: two who gave up on a third both publish."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             return evict is not None or super().breaks(owner, part, evict, arrives=arrives)
 
@@ -33,7 +33,7 @@ class OwnClaimIsUnknown(ReferenceStore):
     """A claim whose answer was lost is lost to the delivery's own retry: it is told to wait."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             other = owner.delivery != part.delivery
             return other and super().breaks(owner, part, evict, arrives=arrives)
@@ -44,7 +44,7 @@ class RedeliveryWaits(ReferenceStore):
     """A redelivered message waits out the lease of its own earlier delivery."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             return super().breaks(owner, part, evict, arrives=False)
 
@@ -54,7 +54,7 @@ class LookingTakesBack(ReferenceStore):
     """Who only looks takes the claim back too: two that live take it from each other for ever."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             return super().breaks(owner, part, evict, arrives=True)
 
@@ -64,7 +64,7 @@ class EverybodyClaims(ReferenceStore):
     """Who finds the barrier complete dispatches, whether or not somebody does already."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             return True
 
@@ -74,7 +74,7 @@ class RenewedByPart(ReferenceStore):
     """Any delivery of the claiming part renews, so that the one that was replaced publishes too."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def held_by(self, part: Part) -> bool:
             return self.owner is not None and self.identity(self.owner) == self.identity(part)
 
@@ -84,7 +84,19 @@ class OwnSizeIsHeld(ReferenceStore):
     """A publisher whose answer was lost finds its own claim in its way when it asks again."""
 
     @dataclass
-    class barrier_type(Barrier):  # noqa: N801
+    class state_type(State):  # noqa: N801
         def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             publisher = part.place == SIZE_PLACE and owner.delivery == part.delivery
             return not publisher and super().breaks(owner, part, evict, arrives=arrives)
+
+
+@caught_by("faults.one_object_serves_on")
+class ObjectServesOnce(ReferenceStore):
+    """A barrier object keeps what its first arrival was answered, and answers it again."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        first: Arrival | None = None
+
+        def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+            self.first = self.first or super().arrive(part, value, evict)
+            return self.first

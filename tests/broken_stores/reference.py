@@ -26,6 +26,7 @@ import msgspec
 
 from kvbackends.contract import (
     Arrival,
+    Barrier,
     Entry,
     Feature,
     Offer,
@@ -39,7 +40,7 @@ from kvbackends.contract import (
 )
 from kvbackends.contract.process import PerProcess
 from kvbackends.stores.memory import MemorySubscription
-from tests.broken_stores.world import Barrier, Row, World
+from tests.broken_stores.world import Row, State, World
 
 T = TypeVar("T")
 
@@ -57,10 +58,70 @@ class Space:
         self.listeners: frozenset[MemorySubscription] = frozenset()
 
 
+class ReferenceBarrier(Barrier):
+    """A barrier in the world of its store."""
+
+    def __init__(self, store: "ReferenceStore", name: str, ttl: float | None) -> None:
+        super().__init__(name, ttl)
+        self.store = store
+
+    def open(self, payload: bytes) -> None:
+        with self.store.world() as world:
+            expires = self.store.expires(self.ttl)
+            world.barriers[self.name] = self.store.state_type(expires, payload)
+
+    def expect(self, part: Part, size: int) -> Arrival:
+        with self.store.world() as world:
+            state = self.store.begun(world, self.name, self.ttl)
+            if state.done:
+                return Arrival(Outcome.CLOSED)
+            state.size = size
+            return state.claim(part, None, arrives=True)
+
+    def expect_more(self, part: Part, slot: int, member: str) -> None:
+        with self.store.world() as world:
+            state = self.store.begun(world, self.name, self.ttl)
+            if not state.done:
+                state.add(part, slot, member)
+
+    def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+        with self.store.world() as world:
+            return self.store.arrived(world, self, part, value, evict)
+
+    def finish(
+        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+    ) -> Arrival:
+        with self.store.world() as world:
+            arrival = self.store.arrived(world, self, part, offer.value, evict)
+            if offer.rank is not Rank.SUCCEEDED or arrival.outcome is Outcome.WAITING:
+                self.store.ranked(world, offer, rank_of)
+            return arrival
+
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
+        with self.store.world() as world:
+            state = world.barrier(self.name)
+            listed = state.listed() if state else []
+        return iter([(*each, value) for each, value in listed])
+
+    def renew(self, part: Part) -> bool:
+        with self.store.world() as world:
+            state = world.barrier(self.name)
+            return state is not None and state.held_by(part)
+
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        with self.store.world() as world:
+            state = world.barrier(self.name) or self.store.state_type(0, done=True)
+            if state.may_be_closed_by(part):
+                world.barriers[self.name] = state.tombstone(self.store.expires(self.ttl))
+            if offer is not None:
+                self.store.ranked(world, offer, rank_of)
+
+
 class ReferenceStore(Store):
     """Correct, in this process's memory: each operation happens under one lock."""
 
-    barrier_type: ClassVar[type[Barrier]] = Barrier
+    barrier_type: ClassVar[type[ReferenceBarrier]] = ReferenceBarrier
+    state_type: ClassVar[type[State]] = State
     world_type: ClassVar[type[World]] = World
     subscription_type: ClassVar[type[MemorySubscription]] = MemorySubscription
     _spaces: ClassVar[dict[tuple[type, str], Space]] = {}
@@ -171,84 +232,33 @@ class ReferenceStore(Store):
 
     # -- barriers -------------------------------------------------------------------------------
 
-    def open_barrier(self, barrier: str, about: bytes, ttl: float | None) -> None:
-        with self.world() as world:
-            world.barriers[barrier] = self.barrier_type(self.expires(ttl), about)
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
+        return self.barrier_type(self, name, ttl)
 
-    def begun(self, world: World, name: str, ttl: float | None) -> Barrier:
-        """The barrier, which lives on; a new one where there is none."""
-        barrier = world.barrier(name)
-        if barrier is None:
-            barrier = world.barriers[name] = self.barrier_type(self.expires(ttl))
-        barrier.expires = max(barrier.expires, self.expires(ttl))
-        return barrier
-
-    def expect(self, part: Part, size: int, ttl: float | None) -> Arrival:
-        with self.world() as world:
-            barrier = self.begun(world, part.barrier, ttl)
-            if barrier.done:
-                return Arrival(Outcome.CLOSED)
-            barrier.size = size
-            return barrier.claim(part, None, arrives=True)
-
-    def expect_more(self, part: Part, slot: int, member: str, ttl: float | None) -> None:
-        with self.world() as world:
-            barrier = self.begun(world, part.barrier, ttl)
-            if not barrier.done:
-                barrier.add(part, slot, member)
-
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        with self.world() as world:
-            return self.arrived(world, part, value, ttl, evict)
+    def begun(self, world: World, name: str, ttl: float | None) -> State:
+        """The barrier's state, which lives on; a new one where there is none."""
+        state = world.barrier(name)
+        if state is None:
+            state = world.barriers[name] = self.state_type(self.expires(ttl))
+        state.expires = max(state.expires, self.expires(ttl))
+        return state
 
     def arrived(
-        self, world: World, part: Part, value: bytes | None, ttl: float | None, evict: str | None
+        self,
+        world: World,
+        barrier: Barrier,
+        part: Part,
+        value: bytes | None,
+        evict: str | None,
     ) -> Arrival:
-        if value is None and world.barrier(part.barrier) is None:
+        if value is None and world.barrier(barrier.name) is None:
             return Arrival(Outcome.WAITING)
-        barrier = self.begun(world, part.barrier, ttl)
-        if barrier.done:
+        state = self.begun(world, barrier.name, barrier.ttl)
+        if state.done:
             return Arrival(Outcome.CLOSED)
         if value is not None:
-            barrier.record(part, value)
-        return barrier.claim(part, evict, arrives=value is not None)
-
-    def finish(
-        self,
-        offer: Offer,
-        part: Part,
-        rank_of: RankOf,
-        ttl: float | None,
-        evict: str | None = None,
-    ) -> Arrival:
-        with self.world() as world:
-            arrival = self.arrived(world, part, offer.value, ttl, evict)
-            if offer.rank is not Rank.SUCCEEDED or arrival.outcome is Outcome.WAITING:
-                self.ranked(world, offer, rank_of)
-            return arrival
-
-    def parts(self, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-        with self.world() as world:
-            found = world.barrier(barrier)
-            listed = found.listed() if found else []
-        return iter([(*each, value) for each, value in listed])
-
-    def renew(self, part: Part) -> bool:
-        with self.world() as world:
-            barrier = world.barrier(part.barrier)
-            return barrier is not None and barrier.held_by(part)
-
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        with self.world() as world:
-            barrier = world.barrier(part.barrier) or self.barrier_type(0, done=True)
-            if barrier.may_be_closed_by(part):
-                world.barriers[part.barrier] = barrier.tombstone(self.expires(ttl))
-            if offer is not None:
-                self.ranked(world, offer, rank_of)
+            state.record(part, value)
+        return state.claim(part, evict, arrives=value is not None)
 
 
 class Folder(MutableMapping[bytes, bytes]):
@@ -303,7 +313,7 @@ class Folders:
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
             rows: Shelf[Row] = Shelf(Folder(self.path / "rows"), writeback=True)
-            barriers: Shelf[Barrier] = Shelf(Folder(self.path / "barriers"), writeback=True)
+            barriers: Shelf[State] = Shelf(Folder(self.path / "barriers"), writeback=True)
             with closing(rows), closing(barriers):
                 yield World(rows, barriers)
         finally:
@@ -378,7 +388,8 @@ class WireStore(ReferenceStore):
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         return self.send("offer", partial(super().offer, offer, rank_of))
 
-    def arrive(
-        self, part: Part, value: bytes | None, ttl: float | None, evict: str | None = None
-    ) -> Arrival:
-        return self.send("arrive", partial(super().arrive, part, value, ttl, evict))
+    class barrier_type(ReferenceBarrier):  # noqa: N801 - the name that the store asks for
+        store: "WireStore"
+
+        def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+            return self.store.send("arrive", partial(super().arrive, part, value, evict))

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
-from tests.broken_stores.world import Barrier, World
+from tests.broken_stores.world import State, World
 
 
 @caught_by("ttl.lives_as_long_as_told")
@@ -28,7 +28,7 @@ class ZeroIsForEver(ReferenceStore):
 class BarrierKeepsItsFirst(ReferenceStore):
     """A part has its own time to live, and the record that counts it has the one it began with."""
 
-    def begun(self, world: World, name: str, ttl: float | None) -> Barrier:
+    def begun(self, world: World, name: str, ttl: float | None) -> State:
         known = world.barrier(name)
         first = known.expires if known else None
         barrier = super().begun(world, name, ttl)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from kvbackends.contract import Offer, Part, RankOf
+from kvbackends.contract import Arrival, Offer, Part, RankOf
 from kvbackends.stores.memory import MemorySubscription
-from tests.broken_stores.reference import ReferenceStore
+from tests.broken_stores.reference import ReferenceBarrier, ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
 
@@ -92,26 +92,30 @@ class OneClosesAll(ReferenceStore):
 class ClosingTellsNothing(ReferenceStore):
     """The result that closing a barrier stores is written, and nobody is told."""
 
-    def close_barrier(
-        self, part: Part, ttl: float | None, offer: Offer | None, rank_of: RankOf
-    ) -> None:
-        listeners, self.space.listeners = self.space.listeners, frozenset()
-        try:
-            super().close_barrier(part, ttl, offer, rank_of)
-        finally:
-            self.space.listeners = listeners
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+            space = self.store.space
+            listeners, space.listeners = space.listeners, frozenset()
+            try:
+                super().close(part, offer, rank_of)
+            finally:
+                space.listeners = listeners
 
 
 @caught_by("waiting.finish_ends_a_wait")
 class FinishTellsNothing(ReferenceStore):
     """The result that is stored together with its part is written, and nobody is told."""
 
-    def finish(self, offer: Offer, part: Part, *args: Any) -> Any:
-        listeners, self.space.listeners = self.space.listeners, frozenset()
-        try:
-            return super().finish(offer, part, *args)
-        finally:
-            self.space.listeners = listeners
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def finish(
+            self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+        ) -> Arrival:
+            space = self.store.space
+            listeners, space.listeners = space.listeners, frozenset()
+            try:
+                return super().finish(part, offer, rank_of, evict)
+            finally:
+                space.listeners = listeners
 
 
 @caught_by("waiting.times_out")

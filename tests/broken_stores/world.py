@@ -20,9 +20,9 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Barrier:
+class State:
     expires: float
-    about: bytes = b""
+    payload: bytes = b""
     size: int | None = None
     parts: dict[Identity, bytes] = field(default_factory=dict)
     """In the order of their arrival: who came first into a slot stays chosen."""
@@ -70,7 +70,7 @@ class Barrier:
         if self.owner is not None and not self.breaks(self.owner, part, evict, arrives=arrives):
             return Arrival(Outcome.HELD, holder=self.owner.delivery)
         self.owner = part
-        return Arrival(Outcome.CLAIMED, parts=len(chosen), about=self.about)
+        return Arrival(Outcome.CLAIMED, parts=len(chosen), payload=self.payload)
 
     def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
         own_part = (owner.place, owner.member) == (part.place, part.member)
@@ -87,14 +87,14 @@ class Barrier:
         """A run that nobody has claimed began after the one that was dispatched."""
         return self.done or self.owner is not None
 
-    def tombstone(self, expires: float) -> "Barrier":
+    def tombstone(self, expires: float) -> "State":
         return type(self)(expires, done=True)
 
 
 @dataclass
 class World:
     rows: MutableMapping[str, Row] = field(default_factory=dict)
-    barriers: MutableMapping[str, Barrier] = field(default_factory=dict)
+    barriers: MutableMapping[str, State] = field(default_factory=dict)
 
     def row(self, key: str) -> Row | None:
         row = self.rows.get(key)
@@ -108,7 +108,7 @@ class World:
     def prolong(self, key: str, expires: float) -> None:
         self.rows[key] = self.rows[key]._replace(expires=expires)
 
-    def barrier(self, name: str) -> Barrier | None:
+    def barrier(self, name: str) -> State | None:
         barrier = self.barriers.get(name)
         return barrier if barrier is not None and barrier.expires > time.monotonic() else None
 

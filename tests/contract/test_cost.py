@@ -83,7 +83,7 @@ class TestFiveMethods:
 
         def dispatch() -> None:
             assert opened.arrive(last, b"value").outcome is Outcome.CLAIMED
-            assert len(list(counting.barrier("b").parts())) == size
+            assert len(list(opened.parts())) == size
             assert opened.renew(last)
             opened.close(last, offer("k", Rank.SUCCEEDED), rank_of)
 

@@ -1,9 +1,9 @@
-"""What a class of stores says of itself, and what is refused when it is made."""
+"""What a class of stores says of itself."""
 
 import pytest
 
-from kvbackends.contract import Feature
-from kvbackends.contract.store import BARRIER
+from kvbackends.contract import Barrier, Feature
+from kvbackends.contract.paged import PagedBarrier
 from kvbackends.layers.guard import Guard
 from kvbackends.stores.memory import MemoryStore
 from tests.support.dict_store import DictStore
@@ -30,25 +30,18 @@ def test_guard_refuses_before_the_store_is_asked():
     assert inner.rows == {}
 
 
-class TestHalfABarrier:
-    @pytest.mark.parametrize("missing", BARRIER)
-    def test_refused(self, missing: str):
-        """A class that overrides a part of the barrier is refused, and told what is missing."""
-        own = {name: lambda _: None for name in BARRIER if name != missing}
-        with pytest.raises(TypeError, match=f"Half overrides a part .* missing: {missing}"):
-            type("Half", (DictStore,), own)
+def test_a_barrier_of_its_own_is_native():
+    """A class that overrides `barrier` shows NATIVE_CHORD, and nothing else."""
 
-    def test_finish_needs_the_barrier(self):
-        """`finish` alone is refused: it would record parts where the derived barrier is not."""
-        with pytest.raises(TypeError, match="missing: arrive, close_barrier"):
-            type("Fused", (DictStore,), {"finish": lambda *_: None})
+    class Own(DictStore):
+        def barrier(self, name: str, ttl: float | None = None) -> Barrier:
+            return PagedBarrier(self, name, ttl)
 
-    def test_whole(self):
-        """A class that overrides all of it is NATIVE_CHORD."""
-        own = {name: lambda _: None for name in BARRIER}
-        assert type("Whole", (DictStore,), own)().features == Feature.NATIVE_CHORD
+    assert Own().features is Feature.NATIVE_CHORD
+    assert Own().native == Guard(Own()).native == {"barrier"}
 
-    def test_add_member_stands_alone(self):
-        """One page may be accelerated without the barrier."""
-        page = type("Page", (DictStore,), {"add_member": lambda *_: frozenset()})
-        assert page().native == {"add_member"}
+
+def test_add_member_stands_alone():
+    """One page may be accelerated without the barrier."""
+    page = type("Page", (DictStore,), {"add_member": lambda *_: frozenset()})
+    assert page().native == {"add_member"}

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from kvbackends import ValueTooLarge
-from kvbackends.contract import Entry, Limits, Rank, Store, pages
+from kvbackends.contract import Entry, Limits, Rank, Store, paged
 from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.url import StoreURL
 from kvbackends.layers.guard import Guard
@@ -98,7 +98,7 @@ class TestKeys:
 
     def test_barriers(self, monkeypatch):
         """A barrier with a long name works through its hash, and its parts name it as it is."""
-        monkeypatch.setattr(pages, "PAGES", 1)  # so that the record has less than 100 bytes
+        monkeypatch.setattr(paged, "PAGES", 1)  # so that the record has less than 100 bytes
         guard, _ = narrow("barrier")
         name = "long barrier " * 10
         barrier = guard.barrier(name, 60)

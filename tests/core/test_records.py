@@ -11,7 +11,7 @@ import pytest
 import kvbackends
 from kvbackends import contract, errors
 from kvbackends.contract import Offer, Part, Rank
-from kvbackends.contract.stepwise import Claim, Control
+from kvbackends.contract.control import Claim, Control
 
 
 def test_ranks_are_an_order_with_a_top():

@@ -13,12 +13,10 @@ from tests.e2e.traps import Spec
 VALUES = [10, 11, 12]
 
 STEPS = [
-    (when, call)
-    for call in ("finish", "parts", "renew", "close_barrier")
-    for when in ("before", "after")
+    (when, call) for call in ("finish", "parts", "renew", "close") for when in ("before", "after")
 ]
 """The store calls of the part that completes a chord.  The body is published after `renew`."""
-TWICE = ("before", "close_barrier")
+TWICE = ("before", "close")
 """Published, and not yet marked: the only step after which the body may be published again."""
 
 

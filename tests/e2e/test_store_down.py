@@ -23,7 +23,7 @@ def up(site) -> None:
     (site.folder / "down").unlink()
 
 
-@pytest.mark.parametrize("call", ["finish", "parts", "renew", "close_barrier"])
+@pytest.mark.parametrize("call", ["finish", "parts", "renew", "close"])
 def test_a_part_comes_again(site, call):
     """With late acknowledgement a part that cannot be returned is delivered again, and ends."""
     scenario = Scenario(site, Spec(f"down-{call}", "before", call, "hold"))
@@ -35,7 +35,7 @@ def test_a_part_comes_again(site, call):
         site.until(again, "the part is delivered again")
     finally:
         up(site)
-    scenario.succeeds(most=2 if call == "close_barrier" else 1)
+    scenario.succeeds(most=2 if call == "close" else 1)
 
 
 def test_a_worker_survives_it(site):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kvbackends.contract import Entry, Store, hookimpl
 from kvbackends.layers.layer import Layer
+from kvbackends.testing.layers import BarrierCalls
 from tests.e2e import diary
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ class Spec(NamedTuple):
     when: str
     """``before`` or ``after``."""
     call: str
-    """A method of the store, or ``*``."""
+    """A method of the store or of its barriers, or ``*``."""
     action: str
     """A key of `ACTIONS`."""
     nth: int = 1
@@ -104,6 +105,8 @@ class Trapped(Layer):
         self._down = diary.folder() / "down"
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        if name == "barrier":
+            return lambda *args: BarrierCalls(operation(*args), self.call)
         return lambda *args: self.call(name, lambda: operation(*args))
 
     def get(self, key: str) -> Entry | None:

@@ -16,7 +16,7 @@ from unittest import mock
 from uuid import uuid4
 
 from kvbackends import open_store
-from kvbackends.contract import Outcome, Part, Store
+from kvbackends.contract import Arrival, Barrier, Outcome, Part, Store
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import Retry
 from kvbackends.testing.layers import Wrapped
@@ -65,21 +65,22 @@ class Watching(Wrapped):
         super().__init__(inner)
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        if name not in {"arrive", "finish", "expect"}:
+        if name != "barrier":
             return operation
+        return lambda *args: self._watched(operation(*args))
 
-        def told(*args: Any) -> Any:
-            arrival = operation(*args)
-            if arrival.outcome is Outcome.CLAIMED:
-                self._world.claimed(self._delivery, _evicts(name, args))
-            return arrival
+    def _watched(self, barrier: Barrier) -> Barrier:
+        for name, at in (("arrive", 2), ("finish", 3), ("expect", 99)):
+            setattr(barrier, name, partial(self._told, getattr(barrier, name), at))
+        return barrier
 
-        return told
-
-
-def _evicts(name: str, args: tuple[Any, ...]) -> str | None:
-    at = {"arrive": 3, "finish": 4, "expect": 99}[name]
-    return args[at] if len(args) > at else None
+    def _told(self, operation: Callable[..., Arrival], at: int, *args: Any) -> Arrival:
+        """`at`: the place of the argument `evict`."""
+        arrival = operation(*args)
+        if arrival.outcome is Outcome.CLAIMED:
+            evicts = args[at] if len(args) > at else None
+            self._world.claimed(self._delivery, evicts)
+        return arrival
 
 
 class Server:
@@ -297,8 +298,9 @@ class NativeWorld(World):
             self._current = delivery
 
     def _closed(self) -> bool:
-        who = Part(self.barrier, 99, "nobody", uuid4().hex)
-        return self.store.arrive(who, None, 1e6).outcome is Outcome.CLOSED
+        visitor = Part(99, "nobody", uuid4().hex)
+        found = self.store.barrier(self.barrier, 1e6).arrive(visitor, None)
+        return found.outcome is Outcome.CLOSED
 
     def _left(self) -> set[str]:
         found = self.server.left(self.barrier)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from kvbackends.contract import Arrival, Outcome, Rank, Store, pages
-from kvbackends.contract.stepwise import Control, Visit
+from kvbackends.contract import Arrival, Outcome, Rank, paged
+from kvbackends.contract.control import Control
+from kvbackends.contract.paged import PagedBarrier
+from kvbackends.contract.stepwise import Visit
 from kvbackends.protocol.chord import Chord
 from tests.protocol.test_chord import seeded
 from tests.protocol.world import CONTROL, DictStore, Plan, Watched, explore
@@ -29,44 +31,47 @@ def claim_without_comparing(patch: Patch) -> None:
 def result_first(patch: Patch) -> None:
     """The success is stored before the part arrives."""
 
-    def finish(self, offer, part, rank_of, ttl, evict=None):
-        self.offer(offer, rank_of)
-        return self.arrive(part, offer.value, ttl, evict)
+    def finish(self, part, offer, rank_of, evict=None):
+        self.store.offer(offer, rank_of)
+        return self.arrive(part, offer.value, evict)
 
-    patch.setattr(Store, "finish", finish)
+    patch.setattr(PagedBarrier, "finish", finish)
 
 
 def losers_acknowledge(patch: Patch) -> None:
     """Who finds the claim held goes away."""
-    patch.setattr(Chord, "_hold", lambda *_: Arrival(Outcome.WAITING))
+    patch.setattr(Chord, "_wait_for_claim", lambda *_: Arrival(Outcome.WAITING))
 
 
 def no_lease(patch: Patch) -> None:
     """Who finds the claim held waits for ever."""
-    patch.setattr(Chord, "_look", lambda self, _: self.store.arrive(self.part, None, 1e6))
+    patch.setattr(Chord, "_arrive_again", lambda self, _: self._barrier.arrive(self.part, None))
 
 
 def last_value_stays(patch: Patch) -> None:
     """A second delivery of a part replaces its value."""
+    record = PagedBarrier._record_part
 
-    def record(store, run, part, value, ttl):
-        store.set(run.value(part.place, part.member), value, ttl)
-        return len(
-            store.add_member(run.page(pages.page_of(part)), f"{part.place}:{part.member}", ttl)
-        )
+    def replacing(self, visit, run):
+        if visit.value is not None and visit.recorded is None:
+            key = run.value(visit.part.place, visit.part.member)
+            self.store.set(key, visit.value, self.ttl)
+        return record(self, visit, run)
 
-    patch.setattr(pages, "record", record)
+    patch.setattr(PagedBarrier, "_record_part", replacing)
 
 
 def value_after_listing(patch: Patch) -> None:
     """A part is listed before its value is stored."""
+    record = PagedBarrier._record_part
 
-    def record(store, run, part, value, ttl):
-        page = store.add_member(run.page(pages.page_of(part)), f"{part.place}:{part.member}", ttl)
-        store.compare_and_set(run.value(part.place, part.member), value, None, ttl)
-        return len(page)
+    def listing_first(self, visit, run):
+        if visit.value is not None and visit.recorded is None:
+            page = run.page(paged.page_of(visit.part))
+            self.store.add_member(page, f"{visit.part.place}:{visit.part.member}", self.ttl)
+        return record(self, visit, run)
 
-    patch.setattr(pages, "record", record)
+    patch.setattr(PagedBarrier, "_record_part", listing_first)
 
 
 def listing_not_read(patch: Patch) -> None:
@@ -83,41 +88,42 @@ def listing_not_read(patch: Patch) -> None:
 def no_tombstone(patch: Patch) -> None:
     """Closing removes the parts and the record."""
 
-    def close(self, part, ttl, offer, rank_of):
-        self.delete(CONTROL)
+    def close(self, part, offer, rank_of):
+        self.store.delete(CONTROL)
         if offer is not None:
-            self.offer(offer, rank_of)
+            self.store.offer(offer, rank_of)
 
-    patch.setattr(Store, "close_barrier", close)
+    patch.setattr(PagedBarrier, "close", close)
 
 
 def late_arrivals_stay(patch: Patch) -> None:
     """What comes after the tombstone is not removed."""
-    patch.setattr(pages, "forget", lambda *_: None)
+    patch.setattr(PagedBarrier, "forget", lambda *_: None)
 
 
 def late_arrival_removes_its_page_only(patch: Patch) -> None:
     """A page is removed by a late arrival before who closed the barrier has read it."""
 
-    def forget(store, run, part):
-        store.delete(run.value(part.place, part.member))
-        store.delete(run.page(pages.page_of(part)))
+    def forget(self, visit):
+        if visit.recorded is not None:
+            self.store.delete(visit.recorded.run.value(visit.part.place, visit.part.member))
+            self.store.delete(visit.recorded.run.page(visit.recorded.page))
 
-    patch.setattr(pages, "forget", forget)
+    patch.setattr(PagedBarrier, "forget", forget)
 
 
 def looks_take_over(patch: Patch) -> None:
     """Who lost the claim to another delivery of its part takes it back at once."""
     patch.setattr(
         Visit,
-        "may_break",
-        lambda self, owner: owner.delivery == self.evict or owner.is_part(self.part),
+        "takes_over",
+        lambda self, claim: claim.delivery == self.evict or claim.is_part(self.part),
     )
 
 
 def choice_not_fixed(patch: Patch) -> None:
     """The claim does not remember which member of a slot it chose."""
-    patch.setattr(Control, "claimed", lambda self, part, chosen: self.owned(part, len(chosen)))
+    patch.setattr(Control, "claimed", lambda self, part, chosen: self.taken_over(part, len(chosen)))
 
 
 def strays_count(patch: Patch) -> None:
@@ -125,7 +131,7 @@ def strays_count(patch: Patch) -> None:
 
     def added(self, slot, member):
         ids = self.extra.get(slot, [])
-        if self.done or self.owner or member in ids:
+        if self.done or self.claim or member in ids:
             return self
         return msgspec.structs.replace(self, extra={**self.extra, slot: [*ids, member]})
 
@@ -134,19 +140,19 @@ def strays_count(patch: Patch) -> None:
 
 def not_renewed(patch: Patch) -> None:
     """The claim is not looked at between the read and the publish."""
-    patch.setattr(Store, "renew", lambda *_: True)
+    patch.setattr(PagedBarrier, "renew", lambda *_: True)
 
 
 def failure_last(patch: Patch) -> None:
     """A failure is stored only while the barrier waits, and by nobody afterwards."""
 
-    def finish(self, offer, part, rank_of, ttl, evict=None):
-        arrival = self.arrive(part, offer.value, ttl, evict)
+    def finish(self, part, offer, rank_of, evict=None):
+        arrival = self.arrive(part, offer.value, evict)
         if arrival.outcome is Outcome.WAITING and offer.rank is Rank.SUCCEEDED:
-            self.offer(offer, rank_of)
+            self.store.offer(offer, rank_of)
         return arrival
 
-    patch.setattr(Store, "finish", finish)
+    patch.setattr(PagedBarrier, "finish", finish)
 
 
 MUTANTS: list[tuple[Callable[[Patch], None], Plan, str]] = [
@@ -175,7 +181,7 @@ def test_broken_rule_is_caught(
     monkeypatch: Patch, break_it: Callable[[Patch], None], plan: Plan, shown: str
 ):
     """Some history among a few thousand violates the property that the rule serves."""
-    monkeypatch.setattr(pages, "PAGES", 1)
+    monkeypatch.setattr(paged, "PAGES", 1)
     break_it(monkeypatch)
     violated = explore(plan, seeded(6_000, seed=2))
     assert violated is not None

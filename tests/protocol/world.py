@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from greenlet import greenlet
 
 from kvbackends.contract import SIZE_PLACE, Arrival, Offer, Part, Rank, Store
+from kvbackends.contract.control import Control
 from kvbackends.contract.options import CoreOptions
-from kvbackends.contract.stepwise import Control
 from kvbackends.layers.retry import Retry
 from kvbackends.protocol.chord import Chord, Gathered, Terms
 from tests.support.chords import rank_of
@@ -128,7 +128,7 @@ class Watched(DictStore):
     def _put(self, key: str, value: bytes, ttl: float | None) -> None:
         if key == CONTROL:
             row = self._row(key)
-            old, new = Control.decode(row and row.value).owner, Control.decode(value).owner
+            old, new = Control.decode(row and row.value).claim, Control.decode(value).claim
             if old and new and old.delivery != new.delivery:
                 self.lost(old.delivery, new.delivery)
         super()._put(key, value, ttl)
@@ -227,16 +227,14 @@ class World:
         offer = Offer(f"{self.results}-{member}", value, rank)
         me = Part(place, member, delivery.name)
         chord = self._chord(store, me, delivery, offer)
-        self._settle(
-            delivery, chord, store.barrier(self.barrier, TERMS.ttl).finish(me, offer, rank_of)
-        )
+        barrier = store.barrier(self.barrier, TERMS.ttl)
+        self._settle(delivery, chord, barrier.finish(me, offer, rank_of))
 
     def _publisher(self, delivery: Delivery, store: Store) -> None:
         me = Part(SIZE_PLACE, "size", delivery.name)
         chord = self._chord(store, me, delivery, None)
-        self._settle(
-            delivery, chord, store.barrier(self.barrier, TERMS.ttl).expect(me, self.plan.parts)
-        )
+        barrier = store.barrier(self.barrier, TERMS.ttl)
+        self._settle(delivery, chord, barrier.expect(me, self.plan.parts))
 
     def _settle(self, delivery: Delivery, chord: Chord, arrival: Arrival) -> None:
         delivery.settling = True
@@ -250,12 +248,13 @@ class World:
     def _chord(self, store: Store, me: Part, delivery: Delivery, offer: Offer | None) -> Chord:
         return Chord(
             store,
+            self.barrier,
             me,
             TERMS,
             partial(self._publish, delivery),
             rank_of=rank_of,
             offer=offer,
-            may_hold=offer is not None or self.plan.client_holds,
+            may_wait=offer is not None or self.plan.client_holds,
         )
 
     def _publish(self, delivery: Delivery, gathered: Gathered) -> None:

@@ -80,12 +80,10 @@ def test_a_part_costs_the_same_at_any_size(store: SQLiteStore, counted):
         costs = []
         for size in SIZES:
             each, result = part(size - which), offer(f"r{size}-{which}", Rank.SUCCEEDED)
-            answers = []
+            finish, answers = store.barrier(f"b{size}", 60).finish, []
             costs.append(
                 steps.spent(
-                    lambda e=each, r=result, a=answers: a.append(
-                        store.barrier(f"b{size}", 60).finish(e, r, rank_of)
-                    )
+                    lambda f=finish, e=each, r=result, a=answers: a.append(f(e, r, rank_of))
                 )
             )
             assert answers[0].outcome is outcome

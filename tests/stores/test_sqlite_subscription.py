@@ -75,7 +75,7 @@ def test_is_quick(store: SQLiteStore):
     watching.close()
 
 
-@pytest.mark.parametrize("way", ["offer", "finish", "close_barrier"])
+@pytest.mark.parametrize("way", ["offer", "finish", "close"])
 def test_every_way_of_storing_wakes(subscribe, store: SQLiteStore, way: str):
     """A result wakes whichever operation stores it; a part alone wakes nobody."""
     watching = subscribe()
