@@ -162,7 +162,7 @@ class Results(CeleryBackend):
 
     def _write(self, meta: dict[str, Any], request: Any) -> None:
         offer = self._offer_of(meta, request)
-        if not self.chords.finish(offer, request):
+        if not (getattr(request, "chord", None) and self.chords.finish(offer, request)):
             self.store.offer(offer, self.ranks.rank_of)
 
     def _offer_of(self, meta: dict[str, Any], request: Any) -> Offer:

@@ -28,16 +28,12 @@ def payload_ttl(ttl: float | None) -> float | None:
 
 
 class Barrier(ABC):
-    """The barrier of one chord.  Making one does no I/O; it may serve any number of operations.
+    """The barrier of one chord.  Making one does no I/O; it may serve any number of operations."""
 
-    Args:
-        name: The barrier's key.
-        ttl: How long what an operation writes is kept, in seconds; None: for ever.
-    """
-
-    def __init__(self, name: str, ttl: float | None = None) -> None:
-        self.name = name
-        self.ttl = ttl
+    name: str
+    """The barrier's key."""
+    ttl: float | None
+    """Seconds that the records of its operations are kept; None: for ever."""
 
     @abstractmethod
     def open(self, payload: bytes) -> None:

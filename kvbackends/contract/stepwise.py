@@ -71,8 +71,7 @@ class StepwiseBarrier(Barrier):
     """
 
     def __init__(self, store: "Store", name: str, ttl: float | None = None) -> None:
-        super().__init__(name, ttl)
-        self.store = store
+        self.store, self.name, self.ttl = store, name, ttl
 
     # -- the requests: `open`, `parts`, and these ---------------------------------------------
 

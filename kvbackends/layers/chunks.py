@@ -13,7 +13,7 @@ from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.records import Entry, Offer, RankOf
 from kvbackends.contract.store import Store
-from kvbackends.layers.chunked_barrier import ChunkedBarrier
+from kvbackends.layers.barriers import ChunkedBarrier
 from kvbackends.layers.guard import valid_ttl
 from kvbackends.layers.layer import Layer
 from kvbackends.layers.manifest import MAGIC, Manifest, Ranking, is_chunk, manifest_of

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import Entry, Feature, Offer, Rank, RankOf, Subscription
 from kvbackends.contract.store import Store
-from kvbackends.layers.layer import Layer, WrappedBarrier
+from kvbackends.layers.barriers import WrappedBarrier
+from kvbackends.layers.layer import Layer
 
 NEED_PLAIN_BYTES = frozenset({"increment", "add_member"})
 """A store cannot add to an encoded value: these are derived from the encoded five methods."""

@@ -9,7 +9,8 @@ from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import Entry, Limits, Offer, RankOf, Subscription
 from kvbackends.contract.store import Store
 from kvbackends.errors import ValueTooLarge
-from kvbackends.layers.layer import Layer, WrappedBarrier
+from kvbackends.layers.barriers import WrappedBarrier
+from kvbackends.layers.layer import Layer
 
 
 class Guard(Layer):

@@ -1,11 +1,10 @@
-"""The bases of layers: a store around another, and a barrier around another."""
+"""The base of layers: a store around another."""
 
 import functools
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any, Self
 
-from kvbackends.contract.barrier import Barrier
-from kvbackends.contract.records import Arrival, Entry, Feature, Offer, Part, RankOf
+from kvbackends.contract.records import Entry, Feature
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 
@@ -16,7 +15,7 @@ class Layer(Store):
     Operations in ``inner.native`` go to `inner`, through `around`; the others are derived here,
     over this layer's own five methods, so that each primitive passes every layer.  A layer that
     changes bytes does so in each operation that carries them (`kvbackends.layers.codec.Codec`), and
-    for barriers in one place, `around_barrier` with a `WrappedBarrier`.
+    for barriers in one place, `around_barrier` with a `kvbackends.layers.barriers.WrappedBarrier`.
     """
 
     def __init__(self, inner: Store) -> None:
@@ -76,76 +75,6 @@ class Layer(Store):
     def features(self) -> Feature:
         """What the innermost store advertises."""
         return self.inner.features
-
-
-class WrappedBarrier(Barrier):
-    """A barrier around another: values go in through `encode` and come out through `decode`.
-
-    Args:
-        inner: The barrier that everything is passed on to.
-        encode: The bytes to store for a part's value or a payload.
-        decode: The value for bytes that `encode` returned.
-        encode_offer: The offer to store for an offer.
-        rank_through: The `RankOf` of encoded bytes for the one of values.
-    """
-
-    def __init__(
-        self,
-        inner: Barrier,
-        *,
-        encode: Callable[[bytes], bytes],
-        encode_offer: Callable[[Offer], Offer],
-        decode: Callable[[bytes], bytes] = lambda stored: stored,
-        rank_through: Callable[[RankOf], RankOf] = lambda rank_of: rank_of,
-    ) -> None:
-        super().__init__(inner.name, inner.ttl)
-        self.inner = inner
-        self._encode = encode
-        self._encode_offer = encode_offer
-        self._decode = decode
-        self._rank_through = rank_through
-
-    def open(self, payload: bytes) -> None:
-        """Keep the payload encoded."""
-        self.inner.open(self._encode(payload))
-
-    def expect(self, part: Part, size: int) -> Arrival:
-        """Pass it on; a claim is answered with the decoded payload."""
-        return self._decoded(self.inner.expect(part, size))
-
-    def expect_more(self, part: Part, slot: int, member: str) -> None:
-        """Pass it on."""
-        self.inner.expect_more(part, slot, member)
-
-    def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
-        """Record the value encoded."""
-        encoded = None if value is None else self._encode(value)
-        return self._decoded(self.inner.arrive(part, encoded, evict))
-
-    def finish(
-        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
-    ) -> Arrival:
-        """Record and store the same encoded bytes."""
-        encoded, ranking = self._encode_offer(offer), self._rank_through(rank_of)
-        return self._decoded(self.inner.finish(part, encoded, ranking, evict))
-
-    def parts(self) -> Iterator[tuple[int, str, bytes]]:
-        """The parts with their decoded values."""
-        for place, member, stored in self.inner.parts():
-            yield place, member, self._decode(stored)
-
-    def renew(self, part: Part) -> bool:
-        """Pass it on."""
-        return self.inner.renew(part)
-
-    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
-        """Store the completing result encoded."""
-        encoded = None if offer is None else self._encode_offer(offer)
-        self.inner.close(part, encoded, self._rank_through(rank_of))
-
-    def _decoded(self, arrival: Arrival) -> Arrival:
-        payload = arrival.payload
-        return arrival._replace(payload=self._decode(payload)) if payload else arrival
 
 
 def innermost(store: Store) -> Store:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
-from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import StoreUnavailable
+from kvbackends.layers.barriers import RetriedBarrier
 from kvbackends.layers.layer import Layer
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Retry(Layer):
         if name in NOT_RETRIED:
             return operation
         if name == "barrier":
-            return functools.partial(_RetriedBarrier, self, operation)
+            return functools.partial(RetriedBarrier, self, operation)
         return self.retried(operation, name)
 
     def retried(self, operation: Callable[..., T], name: str) -> Callable[..., T]:
@@ -148,41 +148,3 @@ class Retry(Layer):
                 return
             yield pause
             done += 1
-
-
-def _retried(name: str) -> Callable[..., Any]:
-    """A barrier's operation with retries."""
-
-    def operation(barrier: "_RetriedBarrier", *args: Any) -> Any:
-        retry = barrier.retry
-        try:
-            return barrier.attempt(name, args)
-        except retry.transient_errors as error:
-            return retry.again(lambda: barrier.attempt(name, args), error, name)
-
-    return operation
-
-
-class _RetriedBarrier(Barrier):
-    """A barrier that is made anew for each attempt."""
-
-    def __init__(
-        self, retry: Retry, make: Callable[..., Barrier], name: str, ttl: float | None = None
-    ) -> None:
-        super().__init__(name, ttl)
-        self.retry = retry
-        self._make = make
-
-    def attempt(self, name: str, args: tuple[Any, ...]) -> Any:
-        """Call the operation once; parts are all read here, where an error is retried."""
-        answer = getattr(self._make(self.name, self.ttl), name)(*args)
-        return iter(list(answer)) if name == "parts" else answer
-
-    open = _retried("open")
-    expect = _retried("expect")
-    expect_more = _retried("expect_more")
-    arrive = _retried("arrive")
-    finish = _retried("finish")
-    parts = _retried("parts")
-    renew = _retried("renew")
-    close = _retried("close")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import Entry
 from kvbackends.contract.store import Store
+from kvbackends.layers.barriers import CalledBarrier
 from kvbackends.layers.layer import Layer
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Wrapped(Layer):
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         """The native operation, or each operation of a native barrier, through `call`."""
         if name == "barrier":
-            return lambda *args: BarrierCalls(operation(*args), self.call)
+            return lambda *args: _Operations(operation(*args), self.call)
         return lambda *args: self.call(name, lambda: operation(*args))
 
     def ping(self) -> None:
@@ -57,29 +58,17 @@ class Wrapped(Layer):
         )
 
 
-def _through_call(name: str) -> Callable[..., Any]:
-    def operation(barrier: "BarrierCalls", *args: Any) -> Any:
-        return barrier.call(name, lambda: getattr(barrier.inner, name)(*args))
+class _Operations(CalledBarrier):
+    """A barrier whose operations pass a layer's `call`; making it does not: it is no request."""
 
-    return operation
+    def __init__(self, inner: Barrier, through: Callable[..., Any]) -> None:
+        self.name, self.ttl = inner.name, inner.ttl
+        self._inner = inner
+        self._through = through
 
-
-class BarrierCalls(Barrier):
-    """A barrier whose operations pass `call`; making it does not, because it is no request."""
-
-    def __init__(self, inner: Barrier, call: Callable[..., Any]) -> None:
-        super().__init__(inner.name, inner.ttl)
-        self.inner = inner
-        self.call = call
-
-    open = _through_call("open")
-    expect = _through_call("expect")
-    expect_more = _through_call("expect_more")
-    arrive = _through_call("arrive")
-    finish = _through_call("finish")
-    parts = _through_call("parts")
-    renew = _through_call("renew")
-    close = _through_call("close")
+    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Through the layer."""
+        return self._through(name, lambda: getattr(self._inner, name)(*args))
 
 
 class Counting(Wrapped):

@@ -62,7 +62,7 @@ class ReferenceBarrier(Barrier):
     """A barrier in the world of its store."""
 
     def __init__(self, store: "ReferenceStore", name: str, ttl: float | None) -> None:
-        super().__init__(name, ttl)
+        self.name, self.ttl = name, ttl
         self.store = store
 
     def open(self, payload: bytes) -> None:

@@ -13,7 +13,7 @@ class SQLiteBarrier(Barrier):
     """Rows of several tables; a part and its result are stored together."""
 
     def __init__(self, database: Callable[[], Database], name: str, ttl: float | None) -> None:
-        super().__init__(name, ttl)
+        self.name, self.ttl = name, ttl
         self._database = database
 
     def open(self, payload: bytes) -> None:

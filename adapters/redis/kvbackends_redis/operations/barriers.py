@@ -37,7 +37,7 @@ class RedisBarrier(Barrier):
     """Two hashes and a list; every operation but `parts` and `renew` is one script."""
 
     def __init__(self, connections: Callable[[], Any], name: str, ttl: float | None) -> None:
-        super().__init__(name, ttl)
+        self.name, self.ttl = name, ttl
         self._connections = connections
 
     def open(self, payload: bytes) -> None:

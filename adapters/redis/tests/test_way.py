@@ -1,0 +1,63 @@
+"""How many files a result and a chord's part pass on their way from the task's end to Redis."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from uuid import uuid4
+
+import pytest
+from celery import Celery
+from celery.app.task import Context
+
+from kvbackends import BaseKeyValueStoreBackend
+
+MOST_FOR_A_RESULT = 8
+MOST_FOR_A_PART = 10
+
+
+@pytest.fixture
+def backend(redis_url: str) -> BaseKeyValueStoreBackend:
+    app = Celery(set_as_current=False)
+    app.conf.update(result_backend=f"kv+{redis_url}")
+    return app.backend
+
+
+def files_passed(call: Callable[[], object]) -> list[str]:
+    """The project's files with a function that `call` enters, in the order of the first entry."""
+    passed: dict[str, None] = {}
+
+    def trace(frame: FrameType, event: str, _: object) -> None:
+        file = Path(frame.f_code.co_filename)
+        if event == "call" and "tests" not in file.parts and "kvbackends" in str(file.parent):
+            passed["/".join(file.parts[-3:])] = None
+
+    sys.setprofile(trace)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return list(passed)
+
+
+def request_of(chord: object = None) -> Context:
+    return Context(
+        id=str(uuid4()), group=str(uuid4()), group_index=0, chord=chord, errbacks=None, chain=None
+    )
+
+
+def store(backend: BaseKeyValueStoreBackend, request: Context) -> None:
+    backend.mark_as_done(request.id, {"sum": 3}, request)
+
+
+def test_a_result_passes_eight_files(backend):
+    backend.store_result("first", 1, "SUCCESS")  # connects
+    passed = files_passed(lambda: backend.store_result("second", {"sum": 3}, "SUCCESS"))
+    assert len(passed) <= MOST_FOR_A_RESULT, "\n".join(passed)
+
+
+def test_a_part_passes_ten_files(backend):
+    store(backend, request_of(chord={"task": "body"}))
+    request = request_of(chord={"task": "body"})
+    passed = files_passed(lambda: store(backend, request))
+    assert len(passed) <= MOST_FOR_A_PART, "\n".join(passed)

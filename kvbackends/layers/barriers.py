@@ -1,0 +1,217 @@
+"""The barriers of the layers; each passes everything on to the barrier that it wraps."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from kvbackends.contract.barrier import Barrier, finish_in_steps, payload_ttl
+from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
+from kvbackends.layers.manifest import Ranking, manifest_of
+
+if TYPE_CHECKING:
+    from kvbackends.layers.chunks import Chunks
+    from kvbackends.layers.retry import Retry
+
+
+class WrappedBarrier(Barrier):
+    """A barrier around another: values go in through `encode` and come out through `decode`.
+
+    Args:
+        inner: The barrier that everything is passed on to.
+        encode: The bytes to store for a part's value or a payload.
+        decode: The value for bytes that `encode` returned.
+        encode_offer: The offer to store for an offer.
+        rank_through: The `RankOf` of encoded bytes for the one of values.
+    """
+
+    def __init__(
+        self,
+        inner: Barrier,
+        *,
+        encode: Callable[[bytes], bytes],
+        encode_offer: Callable[[Offer], Offer],
+        decode: Callable[[bytes], bytes] = lambda stored: stored,
+        rank_through: Callable[[RankOf], RankOf] = lambda rank_of: rank_of,
+    ) -> None:
+        self.name, self.ttl = inner.name, inner.ttl
+        self.inner = inner
+        self._encode = encode
+        self._encode_offer = encode_offer
+        self._decode = decode
+        self._rank_through = rank_through
+
+    def open(self, payload: bytes) -> None:
+        """Keep the payload encoded."""
+        self.inner.open(self._encode(payload))
+
+    def expect(self, part: Part, size: int) -> Arrival:
+        """Pass it on; a claim is answered with the decoded payload."""
+        return self._decoded(self.inner.expect(part, size))
+
+    def expect_more(self, part: Part, slot: int, member: str) -> None:
+        """Pass it on."""
+        self.inner.expect_more(part, slot, member)
+
+    def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+        """Record the value encoded."""
+        encoded = None if value is None else self._encode(value)
+        return self._decoded(self.inner.arrive(part, encoded, evict))
+
+    def finish(
+        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+    ) -> Arrival:
+        """Record and store the same encoded bytes."""
+        encoded, ranking = self._encode_offer(offer), self._rank_through(rank_of)
+        return self._decoded(self.inner.finish(part, encoded, ranking, evict))
+
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
+        """The parts with their decoded values."""
+        for place, member, stored in self.inner.parts():
+            yield place, member, self._decode(stored)
+
+    def renew(self, part: Part) -> bool:
+        """Pass it on."""
+        return self.inner.renew(part)
+
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        """Store the completing result encoded."""
+        encoded = None if offer is None else self._encode_offer(offer)
+        self.inner.close(part, encoded, self._rank_through(rank_of))
+
+    def _decoded(self, arrival: Arrival) -> Arrival:
+        payload = arrival.payload
+        return arrival._replace(payload=self._decode(payload)) if payload else arrival
+
+
+def _through_call(name: str) -> Callable[..., Any]:
+    def operation(barrier: "CalledBarrier", *args: Any) -> Any:
+        return barrier.call(name, args)
+
+    return operation
+
+
+class CalledBarrier(Barrier):
+    """A barrier whose operations all go through `call`."""
+
+    @abstractmethod
+    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Call the operation with that name."""
+
+    open = _through_call("open")
+    expect = _through_call("expect")
+    expect_more = _through_call("expect_more")
+    arrive = _through_call("arrive")
+    finish = _through_call("finish")
+    parts = _through_call("parts")
+    renew = _through_call("renew")
+    close = _through_call("close")
+
+
+class RetriedBarrier(CalledBarrier):
+    """A barrier whose operations are retried; each attempt makes the inner barrier anew."""
+
+    def __init__(
+        self, retry: "Retry", make: Callable[..., Barrier], name: str, ttl: float | None = None
+    ) -> None:
+        self.name, self.ttl = name, ttl
+        self._retry = retry
+        self._make = make
+
+    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Call the operation until it is answered."""
+        retry = self._retry
+        try:
+            return self._attempt(name, args)
+        except retry.transient_errors as error:
+            return retry.again(lambda: self._attempt(name, args), error, name)
+
+    def _attempt(self, name: str, args: tuple[Any, ...]) -> Any:
+        answer = getattr(self._make(self.name, self.ttl), name)(*args)
+        # Parts are all read here, where an error is retried.
+        return iter(list(answer)) if name == "parts" else answer
+
+
+class ChunkedBarrier(Barrier):
+    """A barrier around another; `chunks` splits and joins its large values."""
+
+    def __init__(self, inner: Barrier, chunks: "Chunks") -> None:
+        self.name, self.ttl = inner.name, inner.ttl
+        self._inner = inner
+        self._chunks = chunks
+
+    def open(self, payload: bytes) -> None:
+        """A large payload is a plain value too: so `close` finds its chunks."""
+        if self._chunks.is_large(payload):
+            payload = self._chunks.put(self._payload_key(), payload, payload_ttl(self.ttl))
+        self._inner.open(payload)
+
+    def expect(self, part: Part, size: int) -> Arrival:
+        """Pass it on; a claim is answered with the joined payload."""
+        return self._joined(self._inner.expect(part, size))
+
+    def expect_more(self, part: Part, slot: int, member: str) -> None:
+        """Pass it on."""
+        self._inner.expect_more(part, slot, member)
+
+    def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
+        """Store the chunks, then record the manifest."""
+        key = self._key(part.place, part.member)
+        stored = None if value is None else self._chunks.split(key, value, self.ttl)
+        arrival = self._inner.arrive(part, stored, evict)
+        if arrival.outcome is Outcome.CLOSED:
+            self._chunks.discard(key, stored)
+        return self._joined(arrival)
+
+    def finish(
+        self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+    ) -> Arrival:
+        """A large result and its part have chunks of their own: either may be removed first."""
+        if self._chunks.is_large(offer.value):
+            return finish_in_steps(self, self._chunks, part, offer, rank_of, evict)
+        ranking = Ranking(rank_of)
+        arrival = self._inner.finish(part, offer, ranking, evict)
+        is_waiting = arrival.outcome is Outcome.WAITING
+        if ranking.is_unsure and (is_waiting or offer.rank is not Rank.SUCCEEDED):
+            self._chunks.offer(offer, rank_of)
+        return self._joined(arrival)
+
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
+        """The joined values; a part without all of its chunks has expired."""
+        for place, member, stored in self._inner.parts():
+            manifest, key = manifest_of(stored), self._key(place, member)
+            value = stored if manifest is None else self._chunks.joined(key, manifest)
+            if value is not None:
+                yield place, member, value
+
+    def renew(self, part: Part) -> bool:
+        """Pass it on."""
+        return self._inner.renew(part)
+
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        """Read the manifests first: afterwards nothing leads to the chunks.
+
+        Those of parts that this delivery has not claimed are left to expire.
+        """
+        listed = self._inner.parts()
+        stored = [(self._key(place, member), value) for place, member, value in listed]
+        is_mine = self._inner.renew(part)
+        self._inner.close(part, None, rank_of)
+        if is_mine:
+            for key, value in stored:
+                self._chunks.discard(key, value)
+            self._chunks.delete(self._payload_key())
+        if offer is not None:
+            self._chunks.offer(offer, rank_of)
+
+    def _joined(self, arrival: Arrival) -> Arrival:
+        manifest = manifest_of(arrival.payload)
+        if manifest is None:
+            return arrival
+        payload = self._chunks.joined(self._payload_key(), manifest)
+        return arrival._replace(payload=payload or b"")
+
+    def _key(self, place: int, member: str) -> str:
+        return f"{self.name}.{place}:{member}"
+
+    def _payload_key(self) -> str:
+        return f"{self.name}.about"
