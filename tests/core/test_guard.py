@@ -7,6 +7,7 @@ import pytest
 from kvbackends import ValueTooLarge
 from kvbackends.contract import Entry, Limits, Rank, Store, paged
 from kvbackends.contract.options import CoreOptions
+from kvbackends.contract.paged import PagedBarrier
 from kvbackends.contract.url import StoreURL
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.layer import Layer, innermost
@@ -122,6 +123,29 @@ class TestValues:
         ]
         for write in writes:
             with pytest.raises(ValueTooLarge, match="101 bytes is above the store's limit of 100"):
+                write()
+        assert counting.calls.total() == 0
+
+    def test_refused_by_a_native_barrier(self):
+        """So it is in every operation of a barrier that carries a value."""
+
+        class Own(DictStore):
+            def barrier(self, name, ttl=None):
+                return PagedBarrier(self, name, ttl)
+
+        store = Own()
+        store.limits = NARROW
+        counting = Counting(store)
+        barrier = Guard(counting).barrier("b", 60)
+        large = offer("k", Rank.SUCCEEDED)._replace(value=self.TOO_LARGE)
+        writes = [
+            lambda: barrier.open(self.TOO_LARGE),
+            lambda: barrier.arrive(part(0), self.TOO_LARGE),
+            lambda: barrier.finish(part(0), large, rank_of),
+            lambda: barrier.close(part(0), large, rank_of),
+        ]
+        for write in writes:
+            with pytest.raises(ValueTooLarge):
                 write()
         assert counting.calls.total() == 0
 

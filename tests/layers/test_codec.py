@@ -97,7 +97,19 @@ class TestOperations:
         arrival = opened.finish(part(0), offer("k", Rank.SUCCEEDED), rank_of)
         assert (arrival.outcome, arrival.payload) == (Outcome.CLAIMED, b"payload")
 
-    def test_an_expired_about_is_empty(self, tmp_path):
+    def test_finish_ranks_and_stores_decoded_values(self, tmp_path):
+        """A failure does not replace a success, and the part and the result read as they were."""
+        store = Scrambled(sqlite(tmp_path))
+        success = offer("k", Rank.SUCCEEDED, "first")
+        store.offer(success, rank_of)
+        barrier = store.barrier("b", 60)
+        barrier.open(b"payload")
+        failure = offer("k", Rank.FAILED, "late")
+        assert barrier.finish(part(0), failure, rank_of).outcome is Outcome.WAITING
+        assert store.get("k").value == success.value
+        assert [value for _, _, value in barrier.parts()] == [failure.value]
+
+    def test_an_expired_payload_is_empty(self, tmp_path):
         """A barrier that nobody opened tells nothing, and nothing is decoded."""
         store = Scrambled(sqlite(tmp_path))
         barrier = store.barrier("b", 60)

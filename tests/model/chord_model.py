@@ -6,8 +6,8 @@
     python -m tests.model.chord_model            properties, options and mutants, as tables (minutes)
     python -m tests.model.chord_model NAME       one named rule set, with the shortest trace of each violation
 
-The defaults of `Rules` are what `kvbackends.contract.stepwise` and `kvbackends.protocol.chord` do: look, verify
-that every part is listed, claim by a compare_and_set on the version looked at, read the values, look whether
+The defaults of `Rules` are what `kvbackends.contract.stepwise` and `kvbackends.protocol.chord` do: snapshot, verify
+that every part is listed, claim by a compare_and_set on its version, read the values, look whether
 the claim is still held, publish, tombstone, discard.  One thing is coarser here: a part is recorded and counted
 in one step.  The code counts in a second one, by a compare_and_set of the control record; and it does not verify
 again where it takes a broken claim over.  `tests/protocol` runs the code itself, call by call.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from kvbackends.contract import pages
+from kvbackends.contract import paged
 from tests.protocol.world import Plan, World, by_bytes, explore
 
 DECISIONS = 400
@@ -44,7 +44,7 @@ histories = st.binary(min_size=DECISIONS, max_size=DECISIONS)
 
 @pytest.fixture(params=[1, 256], ids=["one page", "many pages"])
 def _pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "PAGES", request.param)
+    monkeypatch.setattr(paged, "PAGES", request.param)
 
 
 def seeded(count: int, seed: int = 0) -> Iterator[bytes]:
@@ -100,7 +100,7 @@ class TestProperties:
 )
 def test_second_publish_happens(monkeypatch: pytest.MonkeyPatch, excuse: str, plan: Plan):
     """The excuses are real: after each of (C), (P) and (L) alone a second publish is seen."""
-    monkeypatch.setattr(pages, "PAGES", 1)
+    monkeypatch.setattr(paged, "PAGES", 1)
     for decisions in seeded(4_000, seed=1):
         world = World(plan, by_bytes(decisions)).run()
         if len(world.published) > 1 and world.excuses == {excuse}:
