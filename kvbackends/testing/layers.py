@@ -30,7 +30,7 @@ class Wrapped(Layer):
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         """The native operation, or each operation of a native barrier, through `call`."""
         if name == "barrier":
-            return lambda *args: _Operations(operation(*args), self.call)
+            return lambda *args: BarrierCalls(operation(*args), self.call)
         return lambda *args: self.call(name, lambda: operation(*args))
 
     def ping(self) -> None:
@@ -58,7 +58,7 @@ class Wrapped(Layer):
         )
 
 
-class _Operations(CalledBarrier):
+class BarrierCalls(CalledBarrier):
     """A barrier whose operations pass a layer's `call`; making it does not: it is no request."""
 
     def __init__(self, inner: Barrier, through: Callable[..., Any]) -> None:
