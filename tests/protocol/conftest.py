@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvbackends.contract import derived
+from kvbackends.contract import store
 from kvbackends.layers import retry
 from kvbackends.protocol import chord
 from tests.protocol.world import CLOCK
@@ -16,7 +16,7 @@ def _worldly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chord, "time", CLOCK)
     monkeypatch.setattr(retry, "time", CLOCK)
     monkeypatch.setattr(retry, "random", SimpleNamespace(uniform=lambda _, longest: longest))
-    monkeypatch.setattr(derived, "concurrently", _one_by_one)
+    monkeypatch.setattr(store, "concurrently", _one_by_one)
 
 
 def _one_by_one(call, keys: Iterable[str]) -> list:
