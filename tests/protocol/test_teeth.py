@@ -63,13 +63,16 @@ def last_value_stays(patch: Patch) -> None:
 
 def value_after_listing(patch: Patch) -> None:
     """A part is listed before its value is stored."""
-    record = PagedBarrier._record_part
 
     def listing_first(self, visit, run):
-        if visit.value is not None and visit.recorded is None:
-            page = run.page(paged.page_of(visit.part))
-            self.store.add_member(page, f"{visit.part.place}:{visit.part.member}", self.ttl)
-        return record(self, visit, run)
+        if visit.value is None or (visit.recorded and visit.recorded.run == run):
+            return False
+        place, member, _ = visit.part
+        page = paged.page_of(visit.part)
+        listed = self.store.add_member(run.page(page), f"{place}:{member}", self.ttl)
+        self.store.compare_and_set(run.value(place, member), visit.value, None, self.ttl)
+        visit.recorded = paged.Recorded(run, page, len(listed))
+        return True
 
     patch.setattr(PagedBarrier, "_record_part", listing_first)
 
