@@ -13,6 +13,7 @@ CELERYS_TIMEOUT = 120.0
 """Celery's default of `redis_socket_timeout`; two minutes of silence are not what anybody chose."""
 
 _POSITIVE = msgspec.Meta(gt=0)
+_SOCKET_SECONDS = msgspec.Meta(gt=0, le=365 * 86_400)  # a socket takes no infinity
 _NOT_NEGATIVE = msgspec.Meta(ge=0)
 _FOR_THE_CLIENT = "Of backend.client, redis-py's own; the store speaks RESP2 and bytes."
 
@@ -52,7 +53,7 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     ] = None
     socket_timeout: Annotated[
         float,
-        _POSITIVE,
+        _SOCKET_SECONDS,
         option(
             f"Seconds that an answer may take.  Celery's default, {CELERYS_TIMEOUT:g}, stands for "
             f"{TIMEOUT:g} here, unless it is in the URL.",
@@ -61,7 +62,7 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     ] = TIMEOUT
     socket_connect_timeout: Annotated[
         float,
-        _POSITIVE,
+        _SOCKET_SECONDS,
         option("Seconds that connecting may take.", setting="redis_socket_connect_timeout"),
     ] = 5.0
     socket_keepalive: Annotated[

@@ -2,9 +2,11 @@
 
 import contextlib
 import inspect
+import re
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 import redis
@@ -64,6 +66,17 @@ def test_every_setting_of_celerys_backend_is_known():
         "redis_backend_credential_provider",
     }
     assert declared_there | asked_besides <= known
+
+
+def test_the_lowest_versions_of_the_drivers_are_tried():
+    """`make test-redis-lowest` runs on what `pyproject.toml` allows at least."""
+    root = Path(__file__).parents[3]
+    allowed = (root / "adapters/redis/pyproject.toml").read_text()
+    tried = (root / "requirements/redis-lowest.in").read_text()
+    for name in ("redis", "hiredis"):
+        [lowest] = re.findall(rf'"{name}>=([\d.]+)', allowed)
+        [pinned] = re.findall(rf"^{name}==([\d.]+)$", tried, re.MULTILINE)
+        assert pinned.removesuffix(".0").removesuffix(".0") == lowest
 
 
 def test_an_unknown_option_is_refused():

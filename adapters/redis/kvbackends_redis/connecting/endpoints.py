@@ -173,7 +173,8 @@ def _timeout(url: StoreURL, options: RedisOptions) -> float:
 
 def _common(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
     return {
-        "db": _database(url, options),
+        # Text: the handshake would give hiredis a number (see `wire.pack`).  0 sends no SELECT.
+        "db": str(database) if (database := _database(url, options)) else 0,
         "socket_timeout": _timeout(url, options),
         "socket_connect_timeout": options.socket_connect_timeout,
         "health_check_interval": options.health_check_interval,
