@@ -1,10 +1,15 @@
 """What the URLs of the Redis family accept; `connecting.endpoints` gives it to the driver."""
 
-from typing import Annotated, Any, Literal
+import importlib
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from kvbackends import InvalidOption
 from kvbackends.contract import Options, option
+
+T = TypeVar("T")
 
 TIMEOUT = 5.0
 """Seconds that an answer may take, where nobody has said otherwise."""
@@ -195,3 +200,30 @@ class SentinelOptions(RedisOptions, frozen=True, kw_only=True):
 
 class ClusterOptions(RedisOptions, frozen=True, kw_only=True):
     """The options of a Cluster's URL: those of a server's, and no other database than 0."""
+
+
+def instance(option: str, named: Any, kind: type[T]) -> T:
+    """`named` itself, or an instance of the class with that dotted name."""
+    made = _symbol(option, named)() if isinstance(named, str) else named
+    if not isinstance(made, kind):
+        raise InvalidOption(f"option {option!r}: expected a redis.{kind.__name__}")
+    return made
+
+
+def exceptions(option: str, named: Any) -> Iterator[type[Exception]]:
+    """One exception class or several, given as classes or as dotted names."""
+    several = named.split(",") if isinstance(named, str) else named
+    for each in several if isinstance(several, Iterable) else [several]:
+        found = _symbol(option, each.strip()) if isinstance(each, str) else each
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            raise InvalidOption(f"option {option!r}: {each!r} is not an exception class")
+        yield found
+
+
+def _symbol(option: str, name: str) -> Any:
+    """The object with a dotted name (``a.b.c`` or ``a.b:c``)."""
+    module, _, attribute = name.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidOption(f"option {option!r}: cannot import {name!r}") from error

@@ -12,8 +12,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError
 
 from kvbackends_redis.connecting.connections import Connections
-from kvbackends_redis.connecting.hello import HELLO, said
-from kvbackends_redis.connecting.sentinel import Address
+from kvbackends_redis.connecting.sentinel import HELLO, Address, field_of
 from kvbackends_redis.errors import Refused, Unavailable
 
 PAUSE = 0.1
@@ -162,6 +161,6 @@ def _has_sharded_channels(node: Node) -> bool:
     """Asked until it has them."""
     if not node.sharded:
         with suppress(Unavailable, Refused):
-            version = said(node.connections.call(HELLO), "version")
+            version = field_of(node.connections.call(HELLO), "version")
             node.sharded = int(version.partition(".")[0]) >= SHARDED_SINCE
     return node.sharded

@@ -19,8 +19,14 @@ from kvbackends_redis.connecting.sentinel import (
     Sentinels,
     SSLPrimaryConnection,
 )
-from kvbackends_redis.connecting.symbols import exceptions, instance
-from kvbackends_redis.options import CELERYS_TIMEOUT, TIMEOUT, RedisOptions, SentinelOptions
+from kvbackends_redis.options import (
+    CELERYS_TIMEOUT,
+    TIMEOUT,
+    RedisOptions,
+    SentinelOptions,
+    exceptions,
+    instance,
+)
 
 PORT, SENTINELS_PORT = 6379, 26_379
 SOCKETS = ("unix", "redis+socket")

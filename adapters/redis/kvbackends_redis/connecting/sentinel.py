@@ -9,9 +9,11 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.sentinel import Sentinel
 
 from kvbackends.contract import PerProcess
-from kvbackends_redis.connecting.hello import HELLO, said
 
 Address = tuple[str, int]
+
+HELLO = "HELLO"
+"""Asks a server about itself; every user may send it."""
 
 
 class Sentinels:
@@ -65,7 +67,7 @@ class _ToPrimary:
     def _make_sure(self, connection: Any) -> None:
         """Sentinels may be late: what they name may be a replica by now."""
         connection.send_command(HELLO, check_health=False)
-        if said(connection.read_response(), "role") != "master":
+        if field_of(connection.read_response(), "role") != "master":
             connection.disconnect()
             raise NotConnected("the server that the Sentinels name is not the primary")
 
@@ -76,3 +78,12 @@ class PrimaryConnection(_ToPrimary, redis.Connection):
 
 class SSLPrimaryConnection(_ToPrimary, redis.SSLConnection):
     """The same with TLS."""
+
+
+def field_of(answer: Any, name: str) -> str:
+    """A field of the answer to HELLO: a list in RESP2, a map in RESP3; '' if it is missing."""
+    fields = (
+        answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+    )
+    value = fields.get(name.encode(), fields.get(name, ""))
+    return value.decode() if isinstance(value, bytes) else str(value)
