@@ -1,4 +1,4 @@
-"""Which of the driver's errors are worth another attempt, and which are for a person."""
+"""Maps redis-py's errors to those that are retried and those that are reported at once."""
 
 import re
 import ssl
@@ -9,40 +9,40 @@ from kvbackends import StoreError
 
 
 class Unavailable(exceptions.RedisError):
-    """The server could not be asked, or could not do it now; the outcome is unknown."""
+    """A transient error: no connection, no answer, or a state that passes; outcome unknown."""
 
 
 class UnknownScript(exceptions.RedisError):
-    """The server does not know the script: it is new, or has forgotten."""
+    """The server does not know the script; send its text."""
 
 
 class Refused(StoreError):
     """The server refuses: credentials, permissions, certificates, memory, a key of another kind.
 
-    Repeating does not help; a person has to.  Nothing was changed, but where only the notice to
-    waiters is forbidden: the result is stored before it.
+    Retrying does not help.  Nothing was changed, with one exception: where only publishing is
+    forbidden, the result is already stored.
     """
 
 
 class Redirected(Refused):
-    """Another node of the cluster has to be asked; `__cause__` says which.  Nothing was done."""
+    """Another node of the cluster serves the key; `__cause__` names it.  Nothing was done."""
 
 
-_FOR_A_PERSON = (
+_CREDENTIALS = (
     exceptions.AuthenticationError,
     exceptions.AuthorizationError,
     exceptions.AuthenticationWrongNumberOfArgsError,
 )
-"""Among them are subclasses of the driver's ConnectionError."""
+"""Checked before connection errors: some are subclasses of redis-py's ConnectionError."""
 
 _PASSING = re.compile(
     r"(?:^|-)(?:READONLY|LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|UNBLOCKED)\b"
 )
-"""Codes of states that pass by themselves: a failover, a start, a resharding, another's script.
+"""Codes of transient states: failover, start, resharding, a script that runs for long.
 
-Redis 6.2 puts the code of an error in a script behind the script's own: "ERR Error running script
-… -READONLY …".  `OOM` and `MISCONF` (no memory, no disk) are not among them: they last until
-somebody does something, and a worker that waits for it does nothing else meanwhile.
+Redis 6.2 puts the code of a script's error inside the message: "ERR Error running script …
+-READONLY …".  `OOM` and `MISCONF` (no memory, no disk) are not transient: they last until an
+operator acts, and a worker that retried would do nothing else meanwhile.
 """
 
 _OWN_CLASSES = (
@@ -51,7 +51,7 @@ _OWN_CLASSES = (
     exceptions.TryAgainError,
     exceptions.ClusterDownError,
 )
-"""Where the driver has taken the code off the message."""
+"""Classes for which redis-py has removed the code from the message."""
 
 _ADVICE = {
     "maxmemory": "let results expire sooner (result_expires), or give the server more memory",
@@ -78,7 +78,7 @@ _ADVICE = {
 
 
 def translated(error: Exception) -> Exception:
-    """What the adapter raises in place of the driver's `error`."""
+    """The exception that the adapter raises in place of redis-py's `error`."""
     if isinstance(error, exceptions.NoScriptError):
         return UnknownScript(str(error))
     if isinstance(error, exceptions.AskError):  # MOVED, too
@@ -86,7 +86,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, exceptions.ResponseError):
         passes = isinstance(error, _OWN_CLASSES) or _PASSING.search(str(error))
         return Unavailable(str(error)) if passes else Refused(_refusal(error))
-    if isinstance(error, _FOR_A_PERSON):
+    if isinstance(error, _CREDENTIALS):
         return Refused(_refusal(error))
     if isinstance(error.__context__, ssl.SSLCertVerificationError):
         return Refused(f"the server's certificate is not trusted: {error}")

@@ -123,7 +123,7 @@ def test_the_nodes_of_a_cluster(url, hosts):
         ("redis://h?wait_replicas=-1", {}, "wait_replicas"),
         ("redis://h?protocol=4", {}, "protocol"),
         ("redis://h", {TRANSPORT: {"additional_connection_errors": "no.such.Error"}}, "import"),
-        ("redis://h", {TRANSPORT: {"additional_connection_errors": [dict]}}, "exceptions"),
+        ("redis://h", {TRANSPORT: {"additional_connection_errors": [dict]}}, "exception class"),
     ],
 )
 def test_what_cannot_be_is_said(url, settings, message):
