@@ -1,4 +1,4 @@
-"""What `pip install "kvbackends[redis]"` gives: a wheel for each adapter, which is found."""
+"""The adapters' distributions: their extras, entry points and wheels."""
 
 import subprocess
 import sys
@@ -32,14 +32,14 @@ def test_there_is_an_extra_for_each_adapter():
 
 
 @pytest.mark.parametrize("folder", ADAPTERS, ids=NAMES)
-def test_its_schemes_are_those_it_is_found_by(folder):
+def test_the_entry_points_are_the_adapters_schemes(folder):
     found = schemes(folder)
     assert {each for scheme in found for each in adapter_for(scheme).schemes} == set(found)
     assert {EXTRAS[scheme] for scheme in found} == {folder.name}
 
 
 @pytest.mark.parametrize("folder", ADAPTERS, ids=NAMES)
-def test_its_example_can_be_opened(folder):
+def test_an_adapters_example_can_be_opened(folder):
     for scheme in schemes(folder):
         kvbackends.open_store(adapter_for(scheme).example).close()
 
@@ -53,7 +53,7 @@ def wheels(tmp_path_factory):
     return folder
 
 
-def test_all_have_the_version_of_the_core(wheels):
+def test_all_wheels_have_the_version_of_the_core(wheels):
     versions = {wheel.name.split("-")[1] for wheel in wheels.iterdir()}
     assert versions == {kvbackends.__version__}
     assert len(list(wheels.iterdir())) == len(ADAPTERS) + 1
