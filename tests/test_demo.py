@@ -29,7 +29,7 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A shell that put us into the background has told its children to ignore Ctrl-C; the
+            # A shell makes its background processes, and so their children, ignore Ctrl-C; the
             # child resets that one signal and nothing that threads could hold.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import kvbackends
+from kvbackends.contract import StoreURL
+from kvbackends.contract.options import declared
 from kvbackends.plugins.catalogue import EXTRAS
 from kvbackends.plugins.registry import adapter_for
 from tests.test_outsider import Environment
@@ -42,6 +44,15 @@ def test_the_entry_points_are_the_adapters_schemes(folder):
 def test_an_adapters_example_can_be_opened(folder):
     for scheme in schemes(folder):
         kvbackends.open_store(adapter_for(scheme).example).close()
+
+
+@pytest.mark.parametrize("folder", ADAPTERS, ids=NAMES)
+def test_a_printed_url_masks_the_secret_options(folder):
+    adapter = adapter_for(next(iter(schemes(folder))))
+    for each in declared(adapter.store.options_type):
+        value = '{"password": "hunter2"}' if "dict" in str(each.type) else "hunter2"
+        url = StoreURL.parse(f"{adapter.schemes[0]}://host?{each.name}={value}")
+        assert not each.secret or "hunter2" not in str(url), each.name
 
 
 @pytest.fixture(scope="module")

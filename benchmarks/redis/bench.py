@@ -73,12 +73,12 @@ def compared(
     aim: Aim | None = None,
 ) -> Row:
     """Return one of these rows; the aim, by default that of `AIMS`, applies to Celery's backend."""
-    told = f"{what}, {place}"
+    title = f"{what}, {place}"
     if other == RAW and what == "store a result, 200 B":
-        return ratio(told, costs, OURS, other, at_least(1))
+        return ratio(title, costs, OURS, other, at_least(1))
     aim = aim or AIMS.get(what)
     bounds = aim.at(place) if aim and other == THEIRS else ()
-    return ratio(told, costs, OURS, other, *bounds)
+    return ratio(title, costs, OURS, other, *bounds)
 
 
 class RawSocket:

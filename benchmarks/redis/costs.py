@@ -127,8 +127,8 @@ def _spent_by(bench: Bench, prepare: Callable[[], Callable[[], object]]) -> Run:
     client: Any = bench.client()
 
     def used() -> float:
-        told = client.info("cpu")
-        return float(told["used_cpu_user"] + told["used_cpu_sys"])
+        cpu = client.info("cpu")
+        return float(cpu["used_cpu_user"] + cpu["used_cpu_sys"])
 
     def run() -> float:
         work = prepare()

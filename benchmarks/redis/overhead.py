@@ -32,9 +32,9 @@ def overhead(bench: Bench) -> Iterator[Row]:
             medians = {name: Spread.of(each).median for name, each in costs.items()}
             none = medians[DISABLED]
             share = Spread.of([(medians[OURS] - none) / (medians[THEIRS] - none)])
-            told = ", ".join(f"{seconds(each)} {name}" for name, each in medians.items())
+            spent = ", ".join(f"{seconds(each)} {name}" for name, each in medians.items())
             gate, hope = AIMS[what].at(place)
-            detail = f"a task: {told}"
+            detail = f"per task: {spent}"
             yield Row(f"{what}, {place}", OURS, THEIRS, "x", share, gate, detail, hope)
 
 

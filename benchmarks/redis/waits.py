@@ -80,7 +80,7 @@ def store_all(bench: Bench, name: str, ids: list[str]) -> float:
     backend, client = open_backend(bench.urls()[name]), bench.client()
     last = backend.get_key_for_task(ids[-1])
     if not eventually(lambda: client.pubsub_numsub(last)[0][1] > 0, 30):
-        raise TimeoutError("nobody listens to the last result")
+        raise TimeoutError("no waiter has subscribed to the last result")
     for each in ids[:-1]:
         store_one(backend, each, "x" * 200)
     began = time.monotonic()

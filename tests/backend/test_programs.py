@@ -1,4 +1,4 @@
-"""What other programs do with a result backend."""
+"""The uses of a result backend by other programs."""
 
 import copy
 import json

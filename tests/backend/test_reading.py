@@ -135,10 +135,10 @@ class TestDecoding:
         """Celery's backends read a batch, and yield nothing if one record is broken."""
         backend = memory_app.backend
         backend.store.set(backend.key_of("broken"), b'{"status": "SUCCESS", ', 60)
-        told = []
+        called = []
         with pytest.raises(DecodeError):
-            list(backend.get_many([*stored[:3], "broken"], on_message=told.append))
-        assert [each["task_id"] for each in told] == stored[:3]
+            list(backend.get_many([*stored[:3], "broken"], on_message=called.append))
+        assert [each["task_id"] for each in called] == stored[:3]
 
 
 class TestFinal:
@@ -163,18 +163,18 @@ class TestDelivery:
         assert [bool(each._cache) for each in group] == [True, True]
 
     def test_another_result_object_learns_of_a_join(self, memory_app, stored):
-        told = []
+        called = []
         other = memory_app.AsyncResult(stored[0])
-        other.then(told.append)
+        other.then(called.append)
         group_of(memory_app, stored[:2]).get()
-        assert told == [other]
+        assert called == [other]
 
     def test_a_callback_of_a_member_is_called_once(self, memory_app, stored):
-        told = []
+        called = []
         group = group_of(memory_app, stored[:2])
-        group[0].then(told.append)
+        group[0].then(called.append)
         group.get()
-        assert told == [group[0]]
+        assert called == [group[0]]
 
     def test_celerys_cache_is_filled_where_it_is_on(self, make_app):
         app = make_app("memory", result_cache_max=10)

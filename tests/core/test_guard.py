@@ -86,14 +86,14 @@ class TestKeys:
 
     def test_notified_values_have_the_original_keys(self):
         """A value in a notification is reported under the key that was watched."""
-        memory = TellingStore("narrow-told")
+        memory = TellingStore("narrow-values")
         memory.limits = NARROW
         guard = Guard(memory)
         subscription = guard.subscribe()
         subscription.watch(["with blank", "plain"])
-        told = offer("with blank", Rank.SUCCEEDED)
-        guard.offer(told, rank_of)
-        assert subscription.wait(1) == {"with blank": told.value}
+        offered = offer("with blank", Rank.SUCCEEDED)
+        guard.offer(offered, rank_of)
+        assert subscription.wait(1) == {"with blank": offered.value}
         subscription.close()
 
     def test_a_barrier_with_a_long_name_is_hashed(self, monkeypatch):

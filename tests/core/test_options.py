@@ -15,7 +15,7 @@ from kvbackends.plugins.opening import core_options
 class Some(Options, frozen=True, kw_only=True):
     timeout: Annotated[float, option("Seconds to connect.", setting="some_timeout")] = 5.0
     level: Annotated[Literal["low", "high"], option("How much.", secret=True)] = "low"
-    name: str = "nobody"
+    name: str = "unknown"
     flag: Annotated[bool, option("Whether.")] = False
     count: Annotated[int, msgspec.Meta(gt=0)] | None = None
 

@@ -276,7 +276,7 @@ class TestRaces:
         together([write, read, read])
 
     def test_one_of_many_creators_wins(self, store: Store):
-        """Of eight who create a large value exactly one succeeds, and the others leave nothing."""
+        """Of eight threads that create a large value, one succeeds and the others leave nothing."""
         values = [bytes([i]) * (LIMIT * 2) for i in range(8)]
         won = together(lambda v=v: store.compare_and_set("k", v, None) for v in values)
         assert won.count(True) == 1

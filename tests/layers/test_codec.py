@@ -1,4 +1,4 @@
-"""What is particular to layers that change bytes; that they keep the contract: test_contract."""
+"""Layers that change bytes; `test_contract` runs the contract's checks on them."""
 
 import pytest
 
@@ -44,7 +44,7 @@ class TestWhatIsStored:
 
     def test_notifications_have_no_values(self):
         """A notified value would be encoded, so the waiter reads the key instead."""
-        store = Scrambled(TellingStore("codec-told"))
+        store = Scrambled(TellingStore("codec-values"))
         subscription = store.subscribe()
         subscription.watch(["k"])
         store.offer(offer("k", Rank.SUCCEEDED), rank_of)
