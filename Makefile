@@ -27,6 +27,10 @@ typed := kvbackends tests/servers $(wildcard adapters/*/kvbackends_* examples be
 # What every supported Celery and Python has to pass.
 backend_tests = $(wildcard tests/backend)
 portable_tests = $(wildcard tests/contract tests/backend)
+# What the lowest versions of redis-py and hiredis have to pass; `.venv` has the highest.
+redis_lowest = adapters/redis/tests/test_conformance.py::TestRedis \
+    $(addprefix adapters/redis/tests/test_,connections.py listening.py options.py told.py) \
+    adapters/redis/tests/test_public_driver.py --deselect adapters/redis/tests/test_public_driver.py::TestConformance
 pytest = -m pytest -m "not slow" $(PYTEST_ARGS)
 # The conformance suite is run in full on one version of each server.
 store_quick = --store-quick
@@ -50,6 +54,10 @@ help:  ## this list
 
 .venv-elasticsearch9/.ready: requirements/elasticsearch9.txt $(project)
 	@tools/make_env .venv-elasticsearch9 $(PYTHON) requirements/elasticsearch9.txt
+	@touch $@
+
+.venv-redis-lowest/.ready: requirements/redis-lowest.txt $(project)
+	@tools/make_env .venv-redis-lowest $(PYTHON) requirements/redis-lowest.txt
 	@touch $@
 
 .venv-suite/.ready: requirements/suite.txt $(project)
@@ -85,7 +93,7 @@ bench: .venv/.ready  ## side by side with Celery's own backends  [ARGS=...]
 # ------------------------------------------------------------------------------------- to prove
 
 .PHONY: test
-test: test-core test-celery56 test-elasticsearch9 test-pythons  ## all that proves the project; may install Debian packages, needs root for it
+test: test-core test-celery56 test-elasticsearch9 test-redis-lowest test-pythons  ## all that proves the project; may install Debian packages, needs root for it
 
 .PHONY: test-all
 test-all: pytest = -m pytest --store-full $(PYTEST_ARGS)
@@ -105,6 +113,10 @@ test-celery56: .venv-celery56/.ready debian-packages
 .PHONY: test-elasticsearch9
 test-elasticsearch9: .venv-elasticsearch9/.ready debian-packages
 	.venv-elasticsearch9/bin/python $(pytest) $(store_quick) adapters/elasticsearch/tests
+
+.PHONY: test-redis-lowest
+test-redis-lowest: .venv-redis-lowest/.ready debian-packages
+	.venv-redis-lowest/bin/python $(pytest) $(store_quick) $(redis_lowest)
 
 .PHONY: test-pythons
 test-pythons: debian-packages

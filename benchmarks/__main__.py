@@ -43,17 +43,17 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for on the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rough run, under a minute")
     parser.add_argument("--gate", action="store_true", help="exit with 1 if a gate is missed")
     parser.add_argument(
         "--stores",
         action="store_true",
-        help="each store on its real server beside Celery's own backend, instead of SQLite",
+        help="measure each store on its real server beside Celery's own backend, instead of SQLite",
     )
     parser.add_argument(
-        "--redis", action="store_true", help="Redis alone, at length, in both placements"
+        "--redis", action="store_true", help="measure Redis only, in detail, in both placements"
     )
     names = [*SCENARIOS, *servers.DRIVERS, *run.SCENARIOS]
     parser.add_argument(
@@ -63,13 +63,13 @@ def arguments() -> argparse.Namespace:
         "--folder",
         type=Path,
         default=report.ROOT / ".cache",
-        help="where files are stored; on a disk, not in memory",
+        help="the folder for files; on a disk, not in memory",
     )
     return parser.parse_args()
 
 
 def mode(asked: argparse.Namespace) -> str:
-    """What the report is named."""
+    """Return the name of the report."""
     kind = "redis" if asked.redis else "stores" if asked.stores else ""
     if asked.quick:
         return f"{kind}-quick".strip("-")
@@ -77,21 +77,21 @@ def mode(asked: argparse.Namespace) -> str:
 
 
 def amount(asked: argparse.Namespace) -> Callable[[Path], plan.Plan]:
-    """How much is measured."""
+    """Return the function that makes the plan."""
     if asked.quick:
         return plan.quick_redis if asked.redis else plan.quick
     return plan.full
 
 
 def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, Scenario]:
-    """By name; `versions` gets what runs find out about servers."""
+    """Return the scenarios by name; when they run they add the servers' versions to `versions`."""
     if asked.redis:
         return run.scenarios(versions)
     return servers.scenarios(versions) if asked.stores else SCENARIOS
 
 
 def measure(scenarios: Mapping[str, Scenario], sizes: plan.Plan) -> Iterator[Row]:
-    """Each row as soon as it is known."""
+    """Run the scenarios, and print and yield each row as soon as it is measured."""
     for name, scenario in scenarios.items():
         started = time.monotonic()
         for row in scenario(sizes):
@@ -101,7 +101,7 @@ def measure(scenarios: Mapping[str, Scenario], sizes: plan.Plan) -> Iterator[Row
 
 
 def main() -> int:
-    """The exit status."""
+    """Run the benchmarks, and return the exit status."""
     asked = arguments()
     asked.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

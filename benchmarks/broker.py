@@ -1,7 +1,7 @@
-"""Celery's filesystem broker, looked at every 2 ms, so that the broker does not hide the backend.
+"""Celery's filesystem broker, polled every 2 ms, so that its delay does not hide the backend's.
 
-kombu creates a message's file and then fills it; who looks that often finds empty files and fails.
-Here the file appears when it is complete.
+kombu creates the file of a message before it writes it.  A worker that polls so often would find
+empty files and fail.  Here the file appears when it is complete.
 """
 
 import time
@@ -17,9 +17,9 @@ TRANSPORT_ALIASES[URL.removesuffix("://")] = "benchmarks.broker:Transport"
 
 
 class Channel(filesystem.Channel):
-    """Writes a message under another name first."""
+    """Writes a message to a file of another name, and renames it."""
 
-    def _put(  # type: ignore[override]  # kombu does not agree with itself
+    def _put(  # type: ignore[override]  # kombu's own signatures differ
         self, queue: str, payload: Any, **_: Any
     ) -> None:
         name = f"{time.monotonic_ns() // 1_000_000}_{uuid.uuid4()}.{queue}.msg"
@@ -30,7 +30,7 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """With that channel."""
+    """kombu's filesystem transport with this channel."""
 
     Channel = Channel
     polling_interval = 0.002

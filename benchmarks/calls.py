@@ -1,4 +1,4 @@
-"""What does not depend on the machine: Python calls, and calls of the store."""
+"""Costs that do not depend on the machine: calls of Python functions and of the store."""
 
 import sys
 from collections.abc import Callable, Hashable, Iterator
@@ -19,7 +19,7 @@ from kvbackends.layers.only_five import OnlyFive
 
 
 class Counting(Layer):
-    """Counts the calls that the backend makes of its store."""
+    """Counts the calls that the backend makes to its store."""
 
     def __init__(self, inner: Store) -> None:
         self.count = 0
@@ -57,14 +57,14 @@ class Counting(Layer):
         return self.inner.compare_and_set(key, value, version, ttl)
 
     def spent(self, work: Callable[[], object]) -> int:
-        """How many calls `work` makes."""
+        """Return the number of calls that `work` makes."""
         before = self.count
         work()
         return self.count - before
 
 
 def python_calls(plan: Plan) -> Iterator[Row]:
-    """Functions that Python calls to store and to read one result, its own and C's."""
+    """Calls of Python and C functions for storing and reading one result."""
     for name, url in urls(plan.folder / "calls").items():
         if name not in (NORMAL, DATABASE, FILES):
             continue
@@ -77,7 +77,7 @@ def python_calls(plan: Plan) -> Iterator[Row]:
 
 
 def store_calls(plan: Plan) -> Iterator[Row]:
-    """Calls of the store for each operation of Celery's, natively and with five methods only."""
+    """Calls of the store for each operation of Celery, on a native store and with five methods."""
     for name, app in apps(plan.folder / "store-calls"):
         backend: Any = app.backend
         counting, backend.store = _counted(backend.store)
@@ -110,7 +110,7 @@ def _operations(app: Any, backend: Any, filled: Chord) -> dict[str, Callable[[],
 
 
 def _counted(store: Store) -> tuple[Counting, Store]:
-    """The store with a count of the calls that reach what it wraps."""
+    """Return a counter of the calls of `store`, and the store with the counter inside."""
     if isinstance(store, OnlyFive):
         counting = Counting(store.inner)
         return counting, OnlyFive(counting)
@@ -123,7 +123,7 @@ def _store(backend: Any, task_id: str) -> None:
 
 
 def called(work: Callable[[str], object], ids: list[str]) -> int:
-    """The calls for the last id: those before it find what is looked up once."""
+    """Return the number of calls for the last id; the ids before it fill caches."""
     count = 0
 
     def note(_frame: object, event: str, _arg: object) -> None:

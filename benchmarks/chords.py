@@ -1,4 +1,4 @@
-"""Chords inside one process: the cost of a part, and of the last one."""
+"""Chords in one process: the cost of a part, and of the completing part."""
 
 import itertools
 import time
@@ -19,29 +19,29 @@ from kvbackends.layers.only_five import OnlyFive
 NATIVE = "kv+sqlite NORMAL"
 FIVE = "kv+sqlite, five methods only"
 BASE = 100
-"""The size of header that others are compared with."""
+"""The size of the header with which others are compared."""
 SLICE = 20
-"""Parts that are timed at a time."""
+"""Number of parts that are timed together."""
 SPENT = 1.25
-"""A part of a header of 10,000 may cost this many times one of 100."""
+"""A part of a header of 10,000 may cost this many times a part of one of 100."""
 
 
 class Published(Task):
-    """Notes when it would have been sent."""
+    """Records the time of its publish."""
 
     moments: list[float]
 
     def apply_async(self, *args: Any, **kwargs: Any) -> None:
-        """Send nothing."""
+        """Record the time, and publish nothing."""
         self.moments.append(time.perf_counter())
 
 
 def _body(values: Any) -> None:
-    """Is never run."""
+    """The body of the chord, which is never run."""
 
 
 class Chord:
-    """One run of a chord in a backend, whose parts return one by one."""
+    """One run of a chord in a backend, whose header tasks end one by one."""
 
     def __init__(self, app: Celery, size: int) -> None:
         self._backend: Any = app.backend
@@ -55,11 +55,11 @@ class Chord:
         self._backend.set_chord_size(self.group, size)
 
     def part(self) -> None:
-        """The next header task ends."""
+        """End the next header task."""
         self.end(self._next())
 
     def parts(self, count: int) -> float:
-        """Seconds for one of the next `count` parts."""
+        """End the next `count` header tasks, and return the seconds for each."""
         requests = self.coming(count)
         started = time.perf_counter()
         for request in requests:
@@ -67,7 +67,7 @@ class Chord:
         return (time.perf_counter() - started) / count
 
     def last(self) -> tuple[float, float]:
-        """Seconds from the end of the last part until the publish, and until all is done."""
+        """End the last header task; return the seconds until the publish, and until all is done."""
         request = self._next()
         started = time.perf_counter()
         self.end(request)
@@ -76,15 +76,15 @@ class Chord:
         return published - started, time.perf_counter() - started
 
     def coming(self, count: int) -> list[Context]:
-        """The requests of the next header tasks."""
+        """Return the requests of the next header tasks."""
         return [self._next() for _ in range(count)]
 
     def end(self, request: Context) -> None:
-        """A header task ends."""
+        """End a header task."""
         self._backend.mark_as_done(request.id, "x" * 200, request=request)
 
     def _next(self) -> Context:
-        """What a worker knows of the task: it makes that when the task comes."""
+        """Return the request of the next header task, as a worker makes it."""
         index = len(self.ids) - self.left
         self.left -= 1
         return Context(
@@ -99,7 +99,7 @@ class Chord:
 
 
 def parts(plan: Plan) -> Iterator[Row]:
-    """Whether a part costs the same in a header of 10 and of 10,000."""
+    """The cost of a part in headers of 10 to 10,000."""
     for name, app in apps(plan.folder / "parts"):
         fillers = {size: Filling(app, size, plan.rounds) for size in plan.chords}
         runs: dict[str, Callable[[], float]] = {str(n): fill for n, fill in fillers.items()}
@@ -115,7 +115,7 @@ def parts(plan: Plan) -> Iterator[Row]:
 
 
 def completion(plan: Plan) -> Iterator[Row]:
-    """From the end of the last part until the body is published (nothing is really sent)."""
+    """The time from the end of the last part until the publish (of nothing)."""
     for name, app in apps(plan.folder / "completion"):
         for size in plan.chords:
             if name == FIVE and size > 1000:
@@ -132,7 +132,7 @@ def completion(plan: Plan) -> Iterator[Row]:
 
 
 class Filling:
-    """Times slices of headers of one size; long headers are filled evenly through the rounds."""
+    """Times parts of headers of one size; long headers are filled evenly during the rounds."""
 
     def __init__(self, app: Celery, size: int, rounds: int) -> None:
         self._app = app
@@ -141,7 +141,7 @@ class Filling:
         self._skip = max(size // (2 * rounds + 2) - SLICE, 0)
 
     def __call__(self) -> float:
-        """Seconds for a part; the last part of a header is left out."""
+        """Return the seconds for a part; the last part of a header is not timed."""
         if skip := min(self._skip, self._chord.left - 1):
             self._chord.parts(skip)
         wanted, taken = SLICE, 0.0
@@ -162,7 +162,7 @@ def _completed(app: Celery, size: int) -> tuple[float, float]:
 
 
 def apps(folder: Path) -> Iterator[tuple[str, Celery]]:
-    """An app whose store is native, and one whose store has five methods only."""
+    """Yield an app with a native store, and one whose store has five methods only."""
     folder.mkdir()
     for name, number in zip((NATIVE, FIVE), itertools.count(), strict=False):
         app = chord_app(f"kv+sqlite:///{folder}/{number}.db")
@@ -172,7 +172,7 @@ def apps(folder: Path) -> Iterator[tuple[str, Celery]]:
 
 
 def chord_app(url: str) -> Celery:
-    """An app that keeps results at `url`, and has a task that chords can publish."""
+    """Return an app with results at `url` and a task for the body of chords."""
     app = Celery("benchmarks", backend=url, broker="memory://", set_as_current=False)
     app.task(_body, name="benchmarks.body", base=Published, moments=[], shared=False)
     return app

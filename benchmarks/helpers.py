@@ -1,4 +1,4 @@
-"""Processes that do what the runner tells them."""
+"""Processes that run functions for the benchmarks."""
 
 import contextlib
 import multiprocessing
@@ -13,7 +13,7 @@ _spawning = multiprocessing.get_context("spawn")
 
 
 class Helper:
-    """One other process; it opens its backends itself, as a client or a worker would."""
+    """Another process, which opens its own backends like a client or a worker."""
 
     def __init__(self) -> None:
         self._pipe, theirs = _spawning.Pipe()
@@ -22,18 +22,18 @@ class Helper:
         theirs.close()
 
     def start(self, work: Callable[..., Any], *args: Any) -> None:
-        """Begin `work`, a function of a module; `result` waits for it."""
+        """Start `work`, a function of a module; `result` waits for it."""
         self._pipe.send((work, args))
 
     def result(self) -> Any:
-        """What the work that was begun returned."""
+        """Wait for the started work, and return its result or raise `RuntimeError`."""
         returned, error = self._pipe.recv()
         if error:
             raise RuntimeError(f"in another process:\n{error}")
         return returned
 
     def call(self, work: Callable[..., Any], *args: Any) -> Any:
-        """`start` and `result`."""
+        """Run `work`, and return its result."""
         self.start(work, *args)
         return self.result()
 
@@ -45,7 +45,7 @@ class Helper:
 
 @contextlib.contextmanager
 def helpers(*cpus: int) -> Iterator[list[Helper]]:
-    """One helper for each entry, pinned to that CPU."""
+    """Yield one helper for each of `cpus`, pinned to that CPU."""
     started = [Helper() for _ in cpus]
     try:
         for helper, cpu in zip(started, cpus, strict=True):
@@ -66,5 +66,5 @@ def _serve(pipe: Connection) -> None:
             return
         try:
             pipe.send((work(*args), ""))
-        except Exception:  # noqa: BLE001 - whatever it was, the runner raises it
+        except Exception:  # noqa: BLE001 - the runner raises it
             pipe.send((None, traceback.format_exc()))

@@ -1,4 +1,4 @@
-"""What importing and opening costs, in fresh interpreters."""
+"""The cost of importing and of opening a backend, in new interpreters."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ started = time.perf_counter()
 import kvbackends
 print(time.perf_counter() - started)
 """
-# Celery imports what it needs late: an app that has a broker has most of it.
+# Celery imports these modules late; an app with a broker has imported them already.
 _OPEN = """
 import celery, sys, time
 import celery.app.amqp, celery.app.task, celery.backends.base, celery.result
@@ -29,7 +29,7 @@ print(time.perf_counter() - started)
 
 
 def imports(plan: Plan) -> Iterator[Row]:
-    """`import kvbackends` after `import celery`; opening a backend until its first read."""
+    """The time of `import kvbackends` after `import celery`, and of a backend's first read."""
     backends = urls(plan.folder / "imports")
     runs = {"import": lambda: _fresh(_IMPORT)}
     for name in (NORMAL, DATABASE, FILES):
@@ -44,7 +44,7 @@ def imports(plan: Plan) -> Iterator[Row]:
 
 
 def drivers(_: Plan) -> Iterator[Row]:
-    """Drivers that `import kvbackends` loads; there must be none."""
+    """The number of drivers that `import kvbackends` imports, which must be 0."""
     names = ("redis", "pymongo", "pymemcache", "cassandra", "elasticsearch", "sqlite3")
     program = f"import kvbackends, sys; print(sum(name in sys.modules for name in {names}))"
     count = Spread.of([_fresh(program)])

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 SLOW = 1.0
-"""Seconds."""
+"""Seconds from which an operation is run once in a round."""
 
 PLACES = {"cross": (0, 1), "same": (0, 0)}
-"""CPUs of the one side, a client or who waits, and of the other: a server, or who stores."""
+"""CPUs of the two sides: client and server, or waiter and worker."""
 
 Run = Callable[[], float]
-"""Runs a contender once; seconds (or another cost) for one operation."""
+"""Runs a contender once, and returns the seconds (or another cost) of one operation."""
 
 
 class Spread(NamedTuple):
-    """The median of some rounds, and how far they were apart."""
+    """The median, the minimum and the maximum of some rounds."""
 
     median: float
     low: float
@@ -28,15 +28,15 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        """The spread of at least one value."""
+        """Return the spread of at least one value."""
         listed = sorted(values)
         return cls(statistics.median(listed), listed[0], listed[-1])
 
 
 class Loop:
-    """Times a step, as often as fits into `seconds`; the first run finds out how often that is.
+    """Times a step as often as fits into `seconds`, a number that the first run determines.
 
-    `prepare` makes what each step is called with, before the clock runs.
+    `prepare` makes the argument of each step before the clock starts.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Loop:
         self._count = 0
 
     def __call__(self) -> float:
-        """Seconds for one step."""
+        """Return the seconds for one step."""
         if not self._count:
             first = self._time(1)
             per_step = first if first > self._seconds else self._time(10)
@@ -68,10 +68,10 @@ class Loop:
 
 
 def interleaved(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
-    """What each contender cost in each round, after a warm-up round.
+    """Return the cost of each contender in each round, after a warm-up round.
 
-    A round is A B C ... C B A, so that a machine that slows down slows all of them.  An operation
-    that takes seconds is run once in a round.
+    A round is A B C ... C B A, so that a change of the machine's speed affects all contenders.  An
+    operation that takes longer than `SLOW` is run once in a round.
     """
     costs: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
@@ -84,30 +84,30 @@ def interleaved(contenders: Mapping[str, Run], rounds: int) -> dict[str, list[fl
 
 
 def ratios(costs: Mapping[str, list[float]], ours: str, theirs: str) -> Spread:
-    """How many times ours goes into theirs, round by round."""
+    """Return how many times cheaper ours is, round by round."""
     return Spread.of(other / mine for mine, other in zip(costs[ours], costs[theirs], strict=True))
 
 
 def percentile(values: Iterable[float], part: float) -> float:
-    """The value that `part` (0 to 1) of the values do not exceed."""
+    """Return the value that the share `part` (0 to 1) of the values does not exceed."""
     listed = sorted(values)
     return listed[min(len(listed) - 1, math.ceil(part * len(listed)) - 1)]
 
 
 def pin(cpu: int | None, process: int | None = None) -> None:
-    """Keep all threads of a process (None: this one) on one CPU; None: on any."""
+    """Pin all threads of a process (None: this one) to a CPU (None: to all)."""
     count = os.cpu_count() or 1
     cpus = set(range(count)) if cpu is None else {cpu % count}
     for thread in Path("/proc", str(process or "self"), "task").iterdir():
-        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended
             os.sched_setaffinity(int(thread.name), cpus)
 
 
 @contextlib.contextmanager
 def placed(process: int, place: str = "cross") -> Iterator[None]:
-    """This process and another one, each on its CPU of `PLACES`.
+    """Pin this process and another one to the CPUs of a place.
 
-    Else the scheduler puts them together and apart, and a round trip has two speeds.
+    Otherwise the scheduler moves them together and apart, and a round trip has two speeds.
     """
     here, there = PLACES[place]
     try:
@@ -120,7 +120,7 @@ def placed(process: int, place: str = "cross") -> Iterator[None]:
 
 
 def seconds(value: float) -> str:
-    """A duration, readable."""
+    """Return a duration as text, with its unit."""
     if value < 0.001:
         return f"{value * 1e6:.0f} µs"
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"

@@ -1,4 +1,4 @@
-"""How much is measured, and where."""
+"""How much is measured, and in which folder."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,30 +8,30 @@ class Plan(NamedTuple):
     """The size of a run."""
 
     folder: Path
-    """An empty folder on the disk that is measured."""
+    """An empty folder, on a disk."""
     rounds: int
     run: float
-    """Seconds that one contender runs at a time."""
+    """Seconds of one run of a contender."""
     waits: int
     polled_waits: int
-    """Celery's own waits take a quarter of a second each."""
+    """Number of waits on backends of Celery that poll, a quarter of a second each."""
     races: int
     rival_races: int
     sets: tuple[int, ...]
-    """Sizes of sets of results that are read."""
+    """Numbers of results that are read together."""
     chords: tuple[int, ...]
     """Sizes of headers."""
     stall: float
-    """Seconds of writing in which the worst stall is looked for."""
+    """Seconds of writing during which the longest stall is measured."""
     chords_end_to_end: int
     processes: int
-    """Fresh interpreters for each figure about importing."""
+    """New interpreters for each figure about imports."""
     operations: int
-    """Operations for each figure of a server's or a worker's time."""
+    """Operations for each figure about the time of a server or worker."""
 
 
 def quick(folder: Path) -> Plan:
-    """Under a minute: shows that all works, and roughly how fast."""
+    """Return a plan of less than a minute, for rough figures."""
     return Plan(
         folder,
         rounds=3,
@@ -50,12 +50,12 @@ def quick(folder: Path) -> Plan:
 
 
 def quick_redis(folder: Path) -> Plan:
-    """The same for ``--redis``, which measures more."""
+    """Return the quick plan for ``--redis``, which measures more."""
     return quick(folder)._replace(rounds=1, waits=20, chords=(10, 100))
 
 
 def full(folder: Path) -> Plan:
-    """Under six minutes."""
+    """Return a plan of less than six minutes."""
     return Plan(
         folder,
         rounds=9,

@@ -1,4 +1,4 @@
-"""A SUCCESS and a RETRY of one task, stored by two processes at the same moment."""
+"""Races: two processes store a SUCCESS and a RETRY of one task at the same time."""
 
 import mmap
 import time
@@ -14,11 +14,11 @@ from benchmarks.plan import Plan
 from benchmarks.rows import Row, at_most, figure
 
 PATIENCE = 60.0
-"""Seconds that one process waits for the other before it goes on alone."""
+"""Seconds for which one process waits for the other before it continues."""
 
 
 def store_in_step(url: str, ids: list[str], state: str, meeting: Path, seat: int) -> list[str]:
-    """Store `state` for each id, at the same moment as the process in the other seat; errors."""
+    """Store `state` for each id, in step with the process of the other seat; return the errors."""
     backend, errors = open_backend(url), []
     with meeting.open("r+b") as file, mmap.mmap(file.fileno(), 8) as page:
         counts = memoryview(page).cast("I")
@@ -35,7 +35,7 @@ def store_in_step(url: str, ids: list[str], state: str, meeting: Path, seat: int
 
 
 def races(plan: Plan) -> Iterator[Row]:
-    """How many successes are lost."""
+    """The number of successes that are lost."""
     counts = {NORMAL: plan.races, DATABASE: plan.rival_races, FILES: plan.races}
     backends = urls(plan.folder / "races")
     with helpers(0, 1) as pair:
@@ -47,7 +47,7 @@ def races(plan: Plan) -> Iterator[Row]:
 
 
 def lost_successes(pair: list[Helper], folder: Path, url: str, count: int) -> tuple[int, int]:
-    """How many successes are lost in so many races, and how many stores failed."""
+    """Run `count` races; return the numbers of lost successes and of errors."""
     meeting = folder / "meeting"
     meeting.write_bytes(bytes(8))
     ids = [new_id() for _ in range(count)]
@@ -58,7 +58,7 @@ def lost_successes(pair: list[Helper], folder: Path, url: str, count: int) -> tu
 
 
 def _succeeded(url: str, task_id: str) -> bool:
-    """False too if the record is broken: two who write one file may leave a mixture."""
+    """Return False for a broken record, too: two writers of one file may mix their bytes."""
     try:
         meta = open_backend(url).get_task_meta(task_id, cache=False)
     except DecodeError:

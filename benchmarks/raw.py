@@ -1,6 +1,6 @@
-"""The floor: a record made by `json.dumps`, and each driver's own call that stores it.
+"""The floor: `json.dumps` and the driver's own call that stores the record.
 
-Without a rank, and without a notice.
+It neither compares ranks nor sends notifications.
 """
 
 # Some of the drivers are published without types.
@@ -16,13 +16,13 @@ Storing = Callable[[str, bytes], object]
 
 
 def raw_store(name: str, url: str, value: str) -> Callable[[str], object]:
-    """A function that stores a record under an id, with the driver of the store `name`."""
+    """Return a function that stores a record for a task id with the driver of the store `name`."""
     store = DRIVERS[name](url)
     return lambda task_id: store(task_id, record_of(task_id, value))
 
 
 def record_of(task_id: str, value: str) -> bytes:
-    """What Celery stores for a task that has succeeded."""
+    """Return Celery's record of a successful task."""
     record: dict[str, object] = {
         "status": "SUCCESS",
         "result": value,
@@ -68,7 +68,7 @@ def _elasticsearch(url: str) -> Storing:
 
 
 def _cassandra(url: str) -> Storing:
-    with warnings.catch_warnings(action="ignore"):  # the driver imports eventlet where it is
+    with warnings.catch_warnings(action="ignore"):  # the driver imports eventlet if it is installed
         from cassandra.cluster import Cluster
 
     place = urlsplit(url)

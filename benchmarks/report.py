@@ -1,4 +1,4 @@
-"""The report: JSON for programs, a Markdown table for people."""
+"""The report, as JSON and as a Markdown table."""
 
 import datetime as dt
 import json
@@ -21,7 +21,7 @@ _HEAD = """| what | ours | beside | measured | min … max | gate | | stretch | 
 
 
 def about(mode: str) -> dict[str, str]:
-    """What is measured, where and when; asked before the first measurement."""
+    """Return the facts about the run, the machine and the versions, before the first scenario."""
     return {
         "mode": mode,
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -36,25 +36,25 @@ def about(mode: str) -> dict[str, str]:
 
 
 def load() -> str:
-    """The load of the last 1, 5 and 15 minutes: what else ran."""
+    """Return the load of the machine in the last 1, 5 and 15 minutes."""
     return " / ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
 def write(rows: Iterable[Row], facts: dict[str, str], first: str = "") -> Path:
-    """Write both files; the path of the table, which stands below what comes `first`."""
+    """Write both files; the text `first` stands above the table.  Returns the table's path."""
     listed, path = list(rows), RESULTS / f"{facts['mode']}.md"
     RESULTS.mkdir(exist_ok=True)
     data = {"about": facts, "rows": [_as_json(row) for row in listed]}
     path.with_suffix(".json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    told = "\n".join(f"* {name}: {value}" for name, value in facts.items())
+    about_run = "\n".join(f"* {name}: {value}" for name, value in facts.items())
     lines = "\n".join(map(line, listed))
-    parts = ["# Measured", told, *filter(None, [first]), f"{_HEAD}{lines}", summary(listed)]
+    parts = ["# Measured", about_run, *filter(None, [first]), f"{_HEAD}{lines}", summary(listed)]
     path.write_text("\n\n".join(parts) + "\n")
     return path
 
 
 def line(row: Row) -> str:
-    """One line of the table."""
+    """Return the row as a line of the table."""
     unit = f" {row.unit}" if row.unit else ""
     apart = row.measured.low != row.measured.high
     spread = f"{short(row.measured.low)} … {short(row.measured.high)}" if apart else ""
@@ -66,7 +66,7 @@ def line(row: Row) -> str:
 
 
 def summary(rows: Iterable[Row]) -> str:
-    """How many gates were reached."""
+    """Return a sentence with the number of passed gates."""
     gated = [row for row in rows if row.gate is not None]
     passed = sum(bool(row.passed) for row in gated)
     return f"{passed} of {len(gated)} gates passed."
@@ -84,7 +84,7 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 
 def short(value: float) -> str:
-    """A number, readable."""
+    """Return a number as text of few digits."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 

@@ -1,4 +1,4 @@
-"""What a scenario yields: a figure, what it was measured against, and its gate."""
+"""The rows of the report: a figure, its reference, and its gate."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,13 +7,13 @@ from benchmarks.measure import Spread, ratios, seconds
 
 
 class Gate(NamedTuple):
-    """What a figure must reach."""
+    """The bound of a figure."""
 
     bound: float
     at_least: bool
 
     def passed(self, value: float) -> bool:
-        """True if `value` reaches it."""
+        """Return whether `value` is within the bound."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
@@ -21,37 +21,37 @@ class Gate(NamedTuple):
 
 
 def at_least(bound: float) -> Gate:
-    """A gate for ratios."""
+    """Return a lower bound, for ratios."""
     return Gate(bound, at_least=True)
 
 
 def at_most(bound: float) -> Gate:
-    """A gate for durations and counts."""
+    """Return an upper bound, for durations and counts."""
     return Gate(bound, at_least=False)
 
 
 class Row(NamedTuple):
-    """One line of the report."""
+    """A line of the report."""
 
     what: str
     ours: str
     theirs: str
-    """What the figure is a ratio to; empty for a figure that stands by itself."""
+    """The other side of a ratio; empty for other figures."""
     unit: str
     measured: Spread
     gate: Gate | None = None
     detail: str = ""
     stretch: Gate | None = None
-    """What it is hoped to reach."""
+    """A further goal."""
 
     @property
     def passed(self) -> bool | None:
-        """None without a gate."""
+        """Whether the gate is passed; None without a gate."""
         return self._reaches(self.gate)
 
     @property
     def stretched(self) -> bool | None:
-        """None where nothing is hoped for."""
+        """Whether the further goal is reached; None without one."""
         return self._reaches(self.stretch)
 
     def _reaches(self, gate: Gate | None) -> bool | None:
@@ -66,7 +66,7 @@ def ratio(
     gate: Gate | None = None,
     stretch: Gate | None = None,
 ) -> Row:
-    """A row that says how many times cheaper ours is."""
+    """Return a row with the ratio of the costs: how many times cheaper ours is."""
     mine, other = (Spread.of(costs[name]).median for name in (ours, theirs))
     detail = f"{seconds(mine)} to {seconds(other)}"
     return Row(what, ours, theirs, "x", ratios(costs, ours, theirs), gate, detail, stretch)
@@ -75,5 +75,5 @@ def ratio(
 def figure(
     what: str, ours: str, value: float, unit: str, gate: Gate | None = None, detail: str = ""
 ) -> Row:
-    """A row with one number."""
+    """Return a row with one number."""
     return Row(what, ours, "", unit, Spread(value, value, value), gate, detail)

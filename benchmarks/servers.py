@@ -1,4 +1,4 @@
-"""Every store on its real server, beside Celery's own backend on the same server."""
+"""Each store on its real server, beside Celery's own backend on the same server."""
 
 import contextlib
 import functools
@@ -38,28 +38,28 @@ DRIVERS = {
     "elasticsearch": "elasticsearch",
     "cassandra": "cassandra-driver",
 }
-"""The stores, by the names of their servers."""
+"""Server -> the distribution of its driver."""
 PARTS = 100
 FASTER = at_least(1)
 
 Making = Callable[[str], Run]
-"""From a URL to what is measured on it."""
+"""Makes the contender for a URL."""
 
 
 class Rivals(NamedTuple):
-    """URLs of one server."""
+    """The URLs of both backends on one server."""
 
     ours: str
     theirs: str
 
     @property
     def names(self) -> tuple[str, str]:
-        """The schemes."""
+        """The schemes of both URLs."""
         return self.ours.partition(":")[0], self.theirs.partition(":")[0]
 
 
 def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[Row]]]:
-    """What is measured on a store, by its name; `versions` then has what it was measured on."""
+    """Return the scenario of each store by name; when it runs, it adds to `versions`."""
     return {name: functools.partial(_on, name, versions) for name in DRIVERS}
 
 
@@ -69,10 +69,10 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         versions[name] = f"{server.version}, {driver} {version(driver)}"
         cached = "cache+" if name == "memcached" else ""
         rivals = Rivals(f"kv+{server.url}", f"{cached}{server.url}")
-        store_one(open_backend(rivals.ours), "first", "")  # makes what both store in
+        store_one(open_backend(rivals.ours), "first", "")  # creates the tables or indexes
         place = plan._replace(folder=plan.folder / name)
         place.folder.mkdir()
-        # Both sides may be the driver's for the most part: many short rounds tell them apart.
+        # Most of the time may be the driver's on both sides; many short rounds show the difference.
         fine = place._replace(rounds=3 * plan.rounds, run=plan.run / 3)
         with placed(server.pid):
             yield from _stored(rivals, fine)
@@ -81,7 +81,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
             yield from _read_many(rivals, place)
         for scenario in (_waits, _chords, _races):
             yield from scenario(rivals, place)
-        gc.collect()  # results of Celery's Redis backend take their leave of the server
+        gc.collect()  # results of Celery's Redis backend unsubscribe
 
 
 def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
@@ -95,7 +95,7 @@ def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
 
 
 def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Row:
-    """Beside the driver's own call; below 1 is what ranks, notices and Celery's record cost."""
+    """Return the ratio to the driver's own call: below 1, by the cost of ranks and records."""
     value, raw = "x" * 200, f"raw {name}"
     step = functools.partial(store_one, value=value)
     runs: dict[str, Run] = {
@@ -113,7 +113,7 @@ def _read_one(rivals: Rivals, plan: Plan) -> Iterator[Row]:
 
 def _read_many(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     for size in plan.sets:
-        # Some of Celery's backends take seconds for 1,000, and the ratios are large.
+        # Some of Celery's backends take seconds for 1,000 results, and the ratios are large.
         rounds = 2 * plan.rounds if size <= 100 else -(-plan.rounds // 2)
         making = _reading(plan, _all, size)
         what = f"get_many of {size:,} ready results"
@@ -125,7 +125,7 @@ def _reading(plan: Plan, asking: Asking, size: int) -> Making:
 
 
 def _all(backend: Any, ids: list[str]) -> Callable[[], object]:
-    """Celery's MongoDB and Cassandra backends have no `get_many`: there one is read by one."""
+    """Read with `get_many`, or one by one on Celery's MongoDB and Cassandra, which lack it."""
     if hasattr(backend, "get_many"):
         return many_results(backend, ids)
     return lambda: [backend.get_task_meta(each, cache=False) for each in ids]
@@ -171,7 +171,7 @@ def _chord(app: Celery) -> Run:
 
 
 def _races(rivals: Rivals, plan: Plan) -> Iterator[Row]:
-    """How many successes are lost to a retry that another process stores at the same moment."""
+    """The number of successes lost to a RETRY that another process stores at the same time."""
     with helpers(0, 1) as pair:
         for name, url in zip(rivals.names, rivals, strict=True):
             ours = url == rivals.ours
@@ -183,13 +183,13 @@ def _races(rivals: Rivals, plan: Plan) -> Iterator[Row]:
 
 
 def _beside(what: str, rivals: Rivals, plan: Plan, making: Making) -> Iterator[Row]:
-    """How many times faster ours is; how long it takes where Celery's own cannot do it."""
+    """Yield how many times faster ours is, or our time if Celery's backend fails."""
     ours, theirs = rivals.names
     runs: dict[str, Run] = {ours: making(rivals.ours)}
     try:
         runs[theirs] = making(rivals.theirs)
         runs[theirs]()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is why
+    except Exception as error:  # noqa: BLE001 - it is reported
         detail = f"{theirs} cannot: {type(error).__name__}: {error}"[:120]
         cost = Spread.of(interleaved({ours: runs[ours]}, plan.rounds)[ours]).median
         yield figure(what, ours, cost * 1000, "ms", None, detail)

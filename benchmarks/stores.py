@@ -20,14 +20,14 @@ from benchmarks.rows import Row, at_least, ratio
 RAW_NORMAL = "raw sqlite3 NORMAL"
 RAW_FULL = "raw sqlite3 FULL"
 LOG_IS_FULL = 600
-"""Stores after which SQLite writes its log from the beginning again: 1,000 pages."""
+"""Number of stores after which SQLite reuses its write-ahead log (1,000 pages)."""
 Asking = Callable[[Any, list[str]], Callable[[], object]]
-"""From a backend and ids to what reads the results."""
+"""Makes a function that reads the results of the ids from a backend."""
 REQUEST = Context(task="benchmarks.task", hostname="worker@host", args=[], kwargs={})
 
 
 def store(plan: Plan) -> Iterator[Row]:
-    """One final result, as a worker stores it."""
+    """The time to store one final result, as a worker does."""
     for size, name in ((200, "200 B"), (10_000, "10 KB")):
         what, value = f"store a result, {name}", "x" * size
         runs = _runs(plan, f"store-{size}", functools.partial(store_one, value=value))
@@ -44,7 +44,7 @@ def store(plan: Plan) -> Iterator[Row]:
 
 
 def started_then_success(plan: Plan) -> Iterator[Row]:
-    """What a task stores with ``task_track_started``."""
+    """The time of both stores of a task with ``task_track_started``."""
     costs = interleaved(_runs(plan, "started", start_and_end), plan.rounds)
     what = "STARTED, then SUCCESS"
     yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
@@ -53,7 +53,7 @@ def started_then_success(plan: Plan) -> Iterator[Row]:
 
 
 def read(plan: Plan) -> Iterator[Row]:
-    """Results that are ready: one, and sets.  What is asked is made before the clock runs."""
+    """The time to read ready results, one and many, without making the result objects."""
     yield from _read("get of a ready result", plan, 1, one_result)
     for size in plan.sets:
         yield from _read(f"get_many of {size:,} ready results", plan, size, many_results)
@@ -72,19 +72,19 @@ def _read(what: str, plan: Plan, size: int, asking: Asking) -> Iterator[Row]:
 
 
 def storing(step: Callable[[Any, str], object], seconds: float, url: str) -> Loop:
-    """Stores results at `url`."""
+    """Return a loop that stores results at `url`."""
     return Loop(functools.partial(step, open_backend(url)), seconds, new_id)
 
 
 def reading(asking: Asking, seconds: float, url: str, ids: list[str]) -> Loop:
-    """Reads these results at `url`; what is asked is made before the clock runs."""
+    """Return a loop that reads these results at `url`, without making the result objects."""
     ask = functools.partial(asking, open_backend(url), ids)
     return Loop(lambda read: read(), seconds, ask)
 
 
 @functools.cache
 def stored(url: str, count: int) -> list[str]:
-    """The ids of so many results that are ready."""
+    """Store `count` results, and return their ids."""
     backend, ids = open_backend(url), [new_id() for _ in range(count)]
     for each in ids:
         store_one(backend, each, value="x" * 200)
@@ -99,9 +99,9 @@ def _runs(plan: Plan, folder: str, step: Callable[[Any, str], object]) -> dict[s
 
 
 def _loop(plan: Plan, step: Callable[[str], object], has_log: bool) -> Loop:
-    """A write-ahead log that still grows is flushed at several times the cost of one that does not.
+    """Return a loop that starts after the write-ahead log has its final size.
 
-    That is the first seconds of a file's life, and is left out.
+    A log that still grows, in the first seconds of a file, costs several times as much to flush.
     """
     for _ in range(LOG_IS_FULL if has_log else 0):
         step(new_id())
@@ -109,12 +109,12 @@ def _loop(plan: Plan, step: Callable[[str], object], has_log: bool) -> Loop:
 
 
 def store_one(backend: Any, task_id: str, value: str) -> None:
-    """What a worker does at the end of a task."""
+    """Store a result like a worker at the end of a task."""
     backend.mark_as_done(task_id, value, request=REQUEST)
 
 
 def start_and_end(backend: Any, task_id: str) -> None:
-    """What it does with ``task_track_started``, while a task is its current one."""
+    """Store STARTED and SUCCESS like a worker with ``task_track_started``."""
     _task_stack.push(backend.app.tasks["celery.accumulate"])
     try:
         backend.store_result(task_id, {"pid": 1, "hostname": "h"}, states.STARTED, request=REQUEST)
@@ -124,25 +124,25 @@ def start_and_end(backend: Any, task_id: str) -> None:
 
 
 def one_result(backend: Any, ids: list[str]) -> Callable[[], object]:
-    """Asks for the first."""
+    """Return a function that gets the first result."""
     read: Callable[[], object] = AsyncResult(ids[0], backend=backend, app=backend.app).get
     return read
 
 
 def many_results(backend: Any, ids: list[str]) -> Callable[[], object]:
-    """Asks for all at once."""
+    """Return a function that gets all results with `get_many`."""
     return lambda: list(backend.get_many(ids))
 
 
 def joined(backend: Any, ids: list[str]) -> Callable[[], object]:
-    """Asks a group for all."""
+    """Return a function that gets all results from a group."""
     results = [AsyncResult(each, backend=backend, app=backend.app) for each in ids]
     read: Callable[[], object] = GroupResult("group", results, app=backend.app).get
     return read
 
 
 def _raw_store(path: Path, mode: str, value: str) -> Callable[[str], object]:
-    """The floor: the driver, a record of Celery's, one statement."""
+    """The floor: the driver, one of Celery's records, one statement."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {mode}")

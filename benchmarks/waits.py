@@ -1,4 +1,4 @@
-"""From a store in one process until `AsyncResult.get` returns in another."""
+"""The time from a store in one process until `AsyncResult.get` returns in another."""
 
 import random
 import time
@@ -15,14 +15,14 @@ from benchmarks.stores import REQUEST
 
 
 def wait_for(url: str, task_id: str) -> float:
-    """Wait for a result; when it was there, on the clock that all processes share."""
+    """Wait for a result; return the time of its arrival on the monotonic clock."""
     backend = open_backend(url)
     AsyncResult(task_id, backend=backend, app=backend.app).get(timeout=20)
     return time.monotonic()
 
 
 def store_later(url: str, task_id: str, delay: float) -> float:
-    """Store a result after `delay` seconds; when that began, on the same clock."""
+    """Store a result after `delay` seconds; return the time before the store on that clock."""
     backend = open_backend(url)
     time.sleep(delay)
     began = time.monotonic()
@@ -31,7 +31,7 @@ def store_later(url: str, task_id: str, delay: float) -> float:
 
 
 def waits(plan: Plan) -> Iterator[Row]:
-    """Ours on the same CPU and across; Celery's, which polls twice in a second, across."""
+    """Ours on the same CPU and across CPUs; Celery's, which polls twice per second, across."""
     backends = urls(plan.folder / "waits")
     polled = {}
     with helpers(*PLACES["cross"]) as pair:
@@ -59,14 +59,14 @@ def _percentiles(name: str, latencies: list[float], gate: Gate | None) -> Iterat
 def latencies_of(
     url: str, count: int, delays: tuple[float, float], pair: list[Helper]
 ) -> list[float]:
-    """Seconds that so many waits took; results are stored after delays between these two."""
+    """Return the seconds of `count` waits for results that are stored after random delays."""
     waiting, storing = pair
     _latency(url, waiting, storing, 0.05)
     return [_latency(url, waiting, storing, delay) for delay in _spread(count, *delays)]
 
 
 def _spread(count: int, low: float, high: float) -> list[float]:
-    """In any order; half a second holds all the phases of Celery's polling."""
+    """Return shuffled delays; a range of half a second has all phases of Celery's polling."""
     delays = [low + (high - low) * (number + 0.5) / count for number in range(count)]
     random.shuffle(delays)
     return delays

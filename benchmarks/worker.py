@@ -1,4 +1,4 @@
-"""The Celery app of the workers that the runner starts; told by the environment where."""
+"""The Celery app of the benchmarks' workers, whose URLs are in the environment."""
 
 import os
 import time
@@ -16,7 +16,7 @@ BROKER = "BENCHMARKS_BROKER"
 
 
 def make_app(backend: str, broker: str) -> Celery:
-    """An app on a broker's URL, or on the filesystem broker in a folder."""
+    """Return an app on a broker's URL, or with the filesystem broker in a folder."""
     is_url = "://" in broker
     made = Celery("benchmarks.worker", backend=backend, broker=broker if is_url else URL)
     made.conf.update(
@@ -43,21 +43,21 @@ def _in_files(folder: Path) -> dict[str, str]:
 
 
 def part() -> float:
-    """A header task; returns when it ended."""
+    """A header task; returns the time of its end."""
     return time.monotonic()
 
 
 def body(self: Any, ended: list[float]) -> dict[str, float]:
-    """When the last part ended, when this was published, and when it began."""
+    """Return the times of the last part's end, of this task's publish, and of its start."""
     return {"ended": max(ended), "published": self.request.published, "began": time.monotonic()}
 
 
 def nothing() -> None:
-    """Only the worker and the backend take time."""
+    """Do nothing: only the worker and the backend take time."""
 
 
 def tell(url: str, key: str) -> None:
-    """Push the time onto a list of Redis."""
+    """Push the time to a list in Redis."""
     import redis
 
     with redis.Redis.from_url(url) as client:
@@ -66,7 +66,7 @@ def tell(url: str, key: str) -> None:
 
 @before_task_publish.connect
 def note_publish(headers: dict[str, Any], **_: Any) -> None:
-    """Each message carries when it was sent."""
+    """Add the time of its publish to each message."""
     headers["published"] = time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""Chords from end to end: a client, the filesystem broker and a real worker."""
+"""Chords end to end: a client, the filesystem broker and a real worker."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ from benchmarks.worker import BACKEND, BROKER, make_app
 
 PARTS = 10
 READY = 30.0
-"""Seconds that a worker may take to start."""
+"""Seconds within which a worker must start."""
 
 
 def completion(plan: Plan) -> Iterator[Row]:
-    """From the end of the last header task until the body is published, and until it runs."""
+    """The time from the end of the last header task until the body is published, and runs."""
     folder = plan.folder / "workers"
     with contextlib.ExitStack() as stack:
         clients = {
@@ -59,7 +59,10 @@ def _chord(app: Celery, seen: list[dict[str, float]]) -> Callable[[], float]:
 
 @contextlib.contextmanager
 def running_worker(url: str, folder: Path) -> Iterator[Celery]:
-    """A client of a worker that has answered; both keep results at `url`, messages in `folder`."""
+    """Start a worker, and yield a client of it when it has answered.
+
+    Both have their results at `url` and their messages in `folder`.
+    """
     app = make_app(url, str(folder))
     with worker_process(url, str(folder), folder, "-c", "2"):
         app.tasks["benchmarks.part"].delay().get(timeout=READY)
@@ -70,7 +73,7 @@ def running_worker(url: str, folder: Path) -> Iterator[Celery]:
 def worker_process(
     url: str, broker: str, folder: Path, *arguments: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker with results at `url` and messages at `broker`; it may not be ready yet."""
+    """Start a worker with results at `url`, messages at `broker`; do not wait until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.worker", "worker"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]

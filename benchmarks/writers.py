@@ -1,4 +1,4 @@
-"""Many processes that store at the same time: throughput, stalls, lock errors."""
+"""Processes that store at the same time: throughput, stalls, lock errors."""
 
 import time
 from collections import Counter
@@ -15,20 +15,20 @@ from benchmarks.stores import REQUEST
 VALUE = "x" * 200
 ERRORS_KEPT = 3
 SOON = 0.005
-"""Seconds until all processes begin at once."""
+"""Seconds until all processes start together."""
 
 
 class Stored(NamedTuple):
-    """What one process did."""
+    """The stores of one process."""
 
     done: int
     slow: list[float]
-    """The longest stores, in seconds."""
+    """Seconds of the longest stores."""
     errors: dict[str, int]
 
 
 def store_for(url: str, started: float, duration: float) -> Stored:
-    """Store until `duration` seconds after the moment `started` on the monotonic clock."""
+    """Store for `duration` seconds from `started` on the monotonic clock."""
     backend, slow, errors, count = open_backend(url), [0.0], Counter[str](), 0
     prefix = new_id()[:24]
     time.sleep(max(started - time.monotonic(), 0))
@@ -37,7 +37,7 @@ def store_for(url: str, started: float, duration: float) -> Stored:
         try:
             backend.mark_as_done(f"{prefix}{count:012x}", VALUE, request=REQUEST)
             count += 1
-        except Exception as error:  # noqa: BLE001 - which ones there are is the question
+        except Exception as error:  # noqa: BLE001 - errors are counted
             errors[f"{type(error).__name__}: {error}"[:100]] += 1
         before, now = now, time.monotonic()
         slow.append(now - before)
@@ -47,7 +47,7 @@ def store_for(url: str, started: float, duration: float) -> Stored:
 
 
 def writers(plan: Plan) -> Iterator[Row]:
-    """Throughput beside files, then stalls and errors; process n on CPU n of those there are."""
+    """Throughput beside files, then stalls and errors; process n is pinned to CPU n."""
     with helpers(*range(8)) as team:
         yield from _throughputs(team, plan)
         yield from _stalls(team, plan)
@@ -100,7 +100,7 @@ def _throughput(team: list[Helper], url: str, duration: float) -> Callable[[], f
 
 
 def _together(team: list[Helper], url: str, duration: float) -> list[Stored]:
-    team[0].call(open_backend_here, url)  # one makes the tables
+    team[0].call(open_backend_here, url)  # creates the tables
     for helper in team:
         helper.start(open_backend_here, url)
     for helper in team:
@@ -112,5 +112,5 @@ def _together(team: list[Helper], url: str, duration: float) -> list[Stored]:
 
 
 def open_backend_here(url: str) -> None:
-    """Open the backend and store once, before the clock runs."""
+    """Open the backend and store once, before the clock starts."""
     open_backend(url).mark_as_done(new_id(), VALUE, request=REQUEST)

@@ -1,4 +1,4 @@
-"""The demo, as a newcomer runs it: in a process of its own, with its real workers."""
+"""The demo in a process of its own, with its real workers."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class Demo:
-    """One run, in a folder for its temporary files; its processes are known by that folder."""
+    """One run, with its temporary files in a folder that identifies its processes."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Demo:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A shell that put us into the background has told its children to ignore Ctrl-C; the
+            # A shell makes its background processes, and so their children, ignore Ctrl-C; the
             # child resets that one signal and nothing that threads could hold.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
@@ -53,7 +53,7 @@ class Demo:
         return found
 
     def leftovers(self) -> list[object]:
-        """Processes and files; what was killed a moment ago gets a moment to vanish."""
+        """Return the remaining processes and files, after a moment for killed ones to vanish."""
         for _ in range(600):
             if not (left := [*self.workers(), *self.folder.iterdir()]):
                 break
@@ -67,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tmp"
 
 
-def test_it_counts_right_though_a_process_is_killed_and_leaves_nothing(folder: Path) -> None:
+def test_the_result_is_right_after_a_kill_and_nothing_is_left(folder: Path) -> None:
     demo = Demo(folder)
     status, lines = demo.end()
     assert OK.fullmatch(lines[-1]), "\n".join(lines)
@@ -76,7 +76,7 @@ def test_it_counts_right_though_a_process_is_killed_and_leaves_nothing(folder: P
     assert demo.leftovers() == []
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing(folder: Path) -> None:
+def test_ctrl_c_leaves_nothing(folder: Path) -> None:
     demo = Demo(folder)
     demo.lines_until("killed ")
     assert demo.workers()
@@ -87,7 +87,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(folder: Path) -> None:
     assert demo.leftovers() == []
 
 
-def test_a_store_that_cannot_work_ends_with_failed_and_says_why(folder: Path) -> None:
+def test_an_unusable_store_is_reported_as_failed(folder: Path) -> None:
     demo = Demo(folder, "--url", f"kv+sqlite:///{folder}/nowhere/results.db")
     status, lines = demo.end()
     assert status == 1
@@ -96,9 +96,7 @@ def test_a_store_that_cannot_work_ends_with_failed_and_says_why(folder: Path) ->
     assert demo.leftovers() == []
 
 
-def test_with_a_broker_that_redelivers_the_whole_worker_is_killed(
-    folder: Path, rabbitmq_url: str
-) -> None:
+def test_a_whole_worker_is_killed_if_the_broker_redelivers(folder: Path, rabbitmq_url: str) -> None:
     # Not Redis: kombu pops a message there before it notes it as unacknowledged, so the killed
     # worker's messages may be lost, whatever the result backend.
     demo = Demo(folder, "--broker", rabbitmq_url)

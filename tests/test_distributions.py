@@ -1,4 +1,4 @@
-"""What `pip install "kvbackends[redis]"` gives: a wheel for each adapter, which is found."""
+"""The adapters' distributions: their extras, entry points and wheels."""
 
 import subprocess
 import sys
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import kvbackends
+from kvbackends.contract import StoreURL
+from kvbackends.contract.options import declared
 from kvbackends.plugins.catalogue import EXTRAS
 from kvbackends.plugins.registry import adapter_for
 from tests.test_outsider import Environment
@@ -32,16 +34,25 @@ def test_there_is_an_extra_for_each_adapter():
 
 
 @pytest.mark.parametrize("folder", ADAPTERS, ids=NAMES)
-def test_its_schemes_are_those_it_is_found_by(folder):
+def test_the_entry_points_are_the_adapters_schemes(folder):
     found = schemes(folder)
     assert {each for scheme in found for each in adapter_for(scheme).schemes} == set(found)
     assert {EXTRAS[scheme] for scheme in found} == {folder.name}
 
 
 @pytest.mark.parametrize("folder", ADAPTERS, ids=NAMES)
-def test_its_example_can_be_opened(folder):
+def test_an_adapters_example_can_be_opened(folder):
     for scheme in schemes(folder):
         kvbackends.open_store(adapter_for(scheme).example).close()
+
+
+@pytest.mark.parametrize("folder", ADAPTERS, ids=NAMES)
+def test_a_printed_url_masks_the_secret_options(folder):
+    adapter = adapter_for(next(iter(schemes(folder))))
+    for each in declared(adapter.store.options_type):
+        value = '{"password": "hunter2"}' if "dict" in str(each.type) else "hunter2"
+        url = StoreURL.parse(f"{adapter.schemes[0]}://host?{each.name}={value}")
+        assert not each.secret or "hunter2" not in str(url), each.name
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,7 @@ def wheels(tmp_path_factory):
     return folder
 
 
-def test_all_have_the_version_of_the_core(wheels):
+def test_all_wheels_have_the_version_of_the_core(wheels):
     versions = {wheel.name.split("-")[1] for wheel in wheels.iterdir()}
     assert versions == {kvbackends.__version__}
     assert len(list(wheels.iterdir())) == len(ADAPTERS) + 1

@@ -1,9 +1,9 @@
-"""`docs/write-an-adapter.md` is run, block by block, so that it cannot rot.
+"""Runs `docs/write-an-adapter.md`, block by block, so that it stays correct.
 
 The first line of a block of Python or TOML names its file.  A second block of the same file is
-merged as a reader would do it: imports to the imports, members into the class of their name.  What
-is ``broken`` is mended after the next command.  Of a command's output the guide shows some lines,
-and each must be there; ``…`` stands for others.
+merged as a reader would do it: imports to the imports, members into the class of the same name.  A
+``broken`` block is undone after the next command.  The guide shows some lines of an output,
+and each must occur; ``…`` stands for other lines.
 """
 
 import ast
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(360)
 
 
 class Reader:
-    """Does what the guide says, in a folder of its own."""
+    """Follows the guide, in a folder of its own."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -58,7 +58,7 @@ class Reader:
             file, text = self._broken
             file.write_text(text)
             self._broken = None
-        # Python takes a file for unchanged that has its size and second.
+        # Python treats a file of the same size and second as unchanged.
         shutil.rmtree(self.folder / "__pycache__", ignore_errors=True)
 
     # -- commands -----------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Reader:
         self._mend()
 
     def _install(self, command):
-        """From the folder itself; the core and its tools are there already."""
+        """Install from the folder; the core and its tools are already installed."""
         if "-e ." not in command:
             return
         build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist"]
@@ -91,7 +91,7 @@ class Reader:
             "COLUMNS": "120",
         }
         if command.startswith("pytest"):
-            environment["PYTEST_ADDOPTS"] = "-n 3"  # much of it is waiting for the clock
+            environment["PYTEST_ADDOPTS"] = "-n 3"  # most of the time is waiting
         done = subprocess.run(
             ["bash", "-c", command.replace("/tmp/kvfolder-guide", str(self.folder / "results"))],
             cwd=self.folder,
@@ -106,7 +106,7 @@ class Reader:
 
 
 def merged(old, new):
-    """Two sources as one; the members of a class of the same name replace or join the old ones."""
+    """Return two sources as one; members of a class replace or join those of its namesake."""
     tree = ast.parse(old)
     at = 1 + max(i for i, node in enumerate(tree.body) if is_import(node))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -144,7 +144,7 @@ def test_the_guide_can_be_followed(tmp_path):
     assert sum(command.startswith("pytest") for command in reader.ran) >= 5
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_has_a_target():
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", GUIDE.read_text())
     assert links
     assert [link for link in links if not (GUIDE.parent / link).exists()] == []

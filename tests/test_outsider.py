@@ -1,7 +1,7 @@
-"""What somebody else gets: wheels, in fresh environments, and an adapter from outside the project.
+"""Wheels in fresh environments, and an adapter from outside the project.
 
-Packages come at the versions of `requirements/dev.txt`, from uv's cache after the first time; what
-the wheels themselves declare decides which of them are installed.
+Packages have the versions of `requirements/dev.txt`, and come from uv's cache after the first run.
+The wheels' own requirements decide which packages are installed.
 """
 
 import re
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(300)  # the first time, packages are fetched
 
 
 def run(*command, cwd=ROOT):
-    """What the command prints; a failure shows all of it."""
+    """Run a command and return its output; a failure shows all of it."""
     out, both = subprocess.PIPE, subprocess.STDOUT
     done = subprocess.run(command, cwd=cwd, text=True, stdout=out, stderr=both)
     assert done.returncode == 0, done.stdout
@@ -31,7 +31,7 @@ def run(*command, cwd=ROOT):
 
 
 class Environment:
-    """A virtual environment that holds nothing but what is asked for."""
+    """A virtual environment with the given requirements only."""
 
     def __init__(self, folder, *requirements):
         self.python = folder / "bin" / "python"
@@ -39,8 +39,8 @@ class Environment:
         try:
             uv = ROOT / run(ROOT / "tools/find_uv", sys.executable).strip()
             run(uv, "pip", "install", "--python", self.python, "-c", PINS, *requirements)
-        except AssertionError:  # only pip knows how to reach this machine's packages
-            # Without the hashes: pip would ask for one of each wheel that was just built.
+        except AssertionError:  # the machine's package index is only configured for pip
+            # Without hashes, because pip would demand them for the new wheels, too.
             pins = folder / "pins.txt"
             pins.write_text("".join(line + "\n" for line in pinned()))
             pip = (sys.executable, "-m", "pip", "--python", self.python)
@@ -50,7 +50,7 @@ class Environment:
         return run(self.python, *arguments, cwd=cwd)
 
     def packages(self, cwd):
-        """The name and version of each."""
+        """Return the name and version of each installed distribution."""
         script = """
             from importlib.metadata import distributions
             for each in distributions():
@@ -60,7 +60,7 @@ class Environment:
 
 
 def pinned():
-    """Each requirement with its version and marker, without the hashes."""
+    """Return each requirement with version and marker, without hashes."""
     return re.findall(r"^[\w.-]+==[^\\\n]+", PINS.read_text(), re.MULTILINE)
 
 
@@ -85,13 +85,13 @@ def alone(wheels, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outside(wheels, tmp_path_factory):
-    """An environment with the adapter, and what it needs to be proven."""
+    """An environment with the adapter and its requirements for tests."""
     core, adapter = wheels
     folder = tmp_path_factory.mktemp("outside")
     return Environment(folder, f"{core}[testing]", f"{adapter}[testing]")
 
 
-def test_the_adapter_uses_what_is_public_only():
+def test_the_adapter_uses_public_names_only():
     modules = [each for each in OUTSIDER.rglob("*.py") if "build" not in each.parts]
     assert len(modules) == 2
     names = {name for module in modules for name in imported(module)}
@@ -122,7 +122,7 @@ def test_the_core_alone_stores_results(alone, tmp_path):
     assert (tmp_path / "results.db").is_file()
 
 
-def test_the_core_alone_brings_no_driver_and_no_test_tools(alone, tmp_path):
+def test_the_core_alone_installs_no_driver_and_no_test_tools(alone, tmp_path):
     names = {each.partition("==")[0] for each in alone.packages(tmp_path)}
     assert {"kvbackends", "celery", "msgspec", "pluggy"} <= names
     assert names.isdisjoint({"pytest", "hypothesis", "rich", "redis", "pymongo", "pymemcache"})
@@ -149,13 +149,13 @@ def test_an_unknown_store_says_what_is_installed(alone, tmp_path):
     assert "sqlite" in said
 
 
-def test_its_own_tests(outside, tmp_path):
+def test_the_adapters_own_tests_pass(outside, tmp_path):
     shutil.copytree(OUTSIDER / "tests", tmp_path / "tests")
     said = outside("-m", "pytest", "-q", "--store-quick", "-W", "error", cwd=tmp_path)
     assert_proven(said, at_least=200)
 
 
-def test_the_suite_without_a_file(outside, tmp_path):
+def test_the_suite_runs_without_a_test_file(outside, tmp_path):
     url = f"dir://{tmp_path}/results?fsync=1"
     suite = ("-m", "pytest", "-q", "-W", "error", "--pyargs", "kvbackends.testing")
     some = [f"--store-check={area}" for area in ("methods", "versions", "threads", "parts")]
@@ -177,7 +177,7 @@ def test_a_task_stores_its_result_in_the_directory(outside, tmp_path):
     assert any((tmp_path / "results").iterdir())
 
 
-def test_a_rule_is_told_where_the_page_is_not(outside, tmp_path):
+def test_rules_are_shown_without_the_documentation(outside, tmp_path):
     script = """
         from kvbackends.testing import checks
         print({check.rule_text.partition(" ")[0] for check in checks() if check.area == "ranks"})

@@ -1,4 +1,4 @@
-"""What holds for the source as a whole: imports, sizes, pins."""
+"""Rules for the whole source: imports, sizes, pins."""
 
 import ast
 import os
@@ -44,7 +44,7 @@ def test_importing_the_package_imports_neither_celery_nor_a_driver():
 
 
 def imported(module: Path) -> Iterator[str]:
-    """The full names of what a module imports, wherever in it."""
+    """Return the full names of a module's imports, also of those inside functions."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -86,7 +86,7 @@ def test_adapters_import_only_the_public_package():
         ("celery.result", True),
     ],
 )
-def test_the_rule_for_adapters(name, refused):
+def test_the_rule_for_adapters_recognises_imports(name, refused):
     assert foreign(name, own="kvbackends_redis") is refused
 
 
@@ -100,7 +100,7 @@ def test_no_module_is_longer_than_300_lines():
 
 
 def functions() -> Iterator[tuple[str, int]]:
-    """The place and the length of every function that has a body."""
+    """Yield the place and the length of every function with a body."""
     for module in [*MODULES, *ADAPTER_MODULES]:
         source = module.read_text()
         for node in ast.walk(ast.parse(source)):
@@ -109,7 +109,7 @@ def functions() -> Iterator[tuple[str, int]]:
 
 
 def body_length(function: Function, source: str) -> int:
-    """Lines of code, without docstring, comments and blank lines; a stub has none."""
+    """Return the lines of code, without docstring, comments and blank lines; 0 for a stub."""
     body = [node for node in function.body if not is_docstring_or_ellipsis(node)]
     if not body:
         return 0
@@ -141,7 +141,7 @@ def test_functions_are_short():
         ("def f():\n    # why\n    a = 1\n\n    return (\n        a\n    )", 4),
     ],
 )
-def test_what_counts_as_a_line_of_a_function(source, length):
+def test_only_code_counts_as_a_line_of_a_function(source, length):
     [function] = ast.parse(source).body
     assert isinstance(function, Function)
     assert body_length(function, source) == length
@@ -149,7 +149,7 @@ def test_what_counts_as_a_line_of_a_function(source, length):
 
 # ---------------------------------------------------------------------------------------- pins
 
-# The address of a package index: where packages come from is for the machine's settings to say.
+# The address of a package index: the machine's settings decide where packages come from.
 ADDRESS = re.compile(
     r"pypi\.org|pythonhosted\.org|(repo1?|central)\.maven\.|deb\.debian\.org"
     r"|--(extra-)?index-url[ =]+\S*//|--find-links[ =]+\S*//|index_url *="
@@ -157,7 +157,7 @@ ADDRESS = re.compile(
 
 
 def tracked() -> list[Path]:
-    """Every file that git knows or would add."""
+    """Yield every file that git tracks or would add."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.check_output(command, cwd=ROOT, text=True).split("\0")
     return [ROOT / name for name in names if (ROOT / name).is_file()]
@@ -204,8 +204,8 @@ def test_every_list_of_requirements_is_compiled(source):
     assert source.with_suffix(".txt") in PINS
 
 
-def test_what_runs_by_its_own_name_is_executable():
-    """A script that starts with `#!`; modules that Python is given need not be."""
+def test_scripts_are_executable():
+    """A script that starts with `#!` is; modules that Python runs need not be."""
     scripts = [path for path in tracked() if path.read_bytes().startswith(b"#!")]
     assert ROOT / ".ci/run" in scripts
     assert [relative(path) for path in scripts if not os.access(path, os.X_OK)] == []

@@ -1,4 +1,4 @@
-"""Writes docs/reference.md, and a table of README.md, from the code; ``--check`` only compares."""
+"""Generates docs/reference.md and a table of README.md; ``--check`` only compares them."""
 
 import sys
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ HEAD = """# Reference
 
 Generated from the code by `make docs`; `make lint` fails when it is not up to date.
 
-An option stands in the URL, as in `kv+sqlite:///results.db?synchronous=FULL`, or in
-`result_backend_transport_options`, or in the Celery setting that is named, in this order.
+An option is read from the URL, as in `kv+sqlite:///results.db?synchronous=FULL`, else from
+`result_backend_transport_options`, else from the Celery setting in its row.
 """
 
 
 def page() -> str:
-    """The whole text."""
+    """Return the text of docs/reference.md."""
     sections = [HEAD, options_section("Options of every URL", CoreOptions), features_section()]
     for adapter in adapters():
         options_type = adapter.store.options_type
@@ -36,13 +36,13 @@ def page() -> str:
 
 
 def adapters() -> list[Adapter]:
-    """Each installed adapter once, by name."""
+    """Return each installed adapter once, sorted by name."""
     found = {adapter.schemes[0]: adapter for adapter in map(adapter_for, installed())}
     return [found[scheme] for scheme in sorted(found, key=family)]
 
 
 def family(scheme: str) -> tuple[str, str]:
-    """Who has the options of another comes behind it."""
+    """Return the sort key: an adapter with the options of another comes behind it."""
     base = adapter_for(scheme).store.options_type.__bases__[0]
     if not issubclass(base, Options) or base is Options:
         return scheme, ""
@@ -50,21 +50,21 @@ def family(scheme: str) -> tuple[str, str]:
 
 
 def name_of(adapter: Adapter) -> str:
-    """How a table calls it."""
+    """Return the adapter's name in tables."""
     return f"`{adapter.schemes[0]}://`"
 
 
 def names_of(adapter: Adapter) -> str:
-    """All its schemes, as a heading calls them."""
+    """Return all schemes of the adapter, for a heading."""
     return ", ".join(f"`{scheme}://`" for scheme in adapter.schemes)
 
 
 def options_section(title: str, options_type: type[Options]) -> str:
-    """One table of options; what a family of stores has in common is told once."""
+    """Return a section with a table of options; inherited options are only referred to."""
     fields = {field.name: field for field in msgspec.structs.fields(options_type)}
     base = options_type.__bases__[0]
     shared = {field.name for field in msgspec.structs.fields(base)}
-    note = f"Those of {names_of(adapter_of(base))}, above.\n\n" if shared else ""
+    note = f"The options of {names_of(adapter_of(base))}, above.\n\n" if shared else ""
     rows = [
         (
             f"`{each.name}`",
@@ -82,23 +82,23 @@ def options_section(title: str, options_type: type[Options]) -> str:
 
 
 def adapter_of(options_type: type[Options]) -> Adapter:
-    """The adapter that others have their options from."""
+    """Return the adapter from which others inherit their options."""
     every = map(adapter_for, installed())
     return next(each for each in every if each.store.options_type is options_type)
 
 
 def features_section() -> str:
-    """What each store advertises, and its limits."""
+    """Return the section with the features and limits of each store."""
     note = (
-        "\nEvery operation works on every store: what a store does not do natively is derived from "
-        "five methods.\nWhat cannot be derived is listing (`LISTING`, `FACETS`). A store with "
-        "neither `AUTOEXPIRE`\nnor `sweep` never frees the space of what has expired.\n"
+        "\nEvery operation works on every store: those that a store lacks are derived from five "
+        "methods.\nOnly listing (`LISTING`, `FACETS`) cannot be derived. A store with neither "
+        "`AUTOEXPIRE` nor\n`sweep` never frees the space of expired results.\n"
     )
     return f"## Features\n\n{matrix()}{note}"
 
 
 def matrix() -> str:
-    """A row for each feature and limit, a column for each store."""
+    """Return a table with a row for each feature and limit, and a column for each store."""
     stores = [opened(adapter) for adapter in adapters()]
     rows = [
         *(
@@ -114,50 +114,52 @@ def matrix() -> str:
 
 
 def opened(adapter: Adapter) -> Store:
-    """The store of the adapter's example, which is not connected to anything."""
+    """Return the store of the adapter's example URL, which is not connected."""
     url = StoreURL.parse(adapter.example)
     return adapter.store.from_url(url, fill(adapter.store.options_type, url.query, {}))
 
 
 def flags() -> list[Feature]:
-    """Each feature, in the order of their declaration."""
+    """Return all features, in the order of their declaration."""
     return [flag for flag in Feature if flag is not Feature.NONE]
 
 
 def mark(there: bool) -> str:
-    """A cell for what is there or not."""
+    """Return the cell of a feature."""
     return "yes" if there else ""
 
 
 def number(limit: int | None) -> str:
-    """A cell for a limit."""
+    """Return the cell of a limit."""
     return "" if limit is None else f"{limit:,}"
 
 
 def type_name(hint: object) -> str:
-    """A type as a user writes its values."""
+    """Return a type's name, or its choices."""
     kind = get_args(hint)[0] if get_args(hint) else hint
     choices = get_args(kind)
     return " or ".join(map(str, choices)) if choices else getattr(kind, "__name__", str(kind))
 
 
 def table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [heading, tuple("---" for _ in heading), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def readme() -> str:
-    """The README with the matrix of today."""
+    """Return the text of the README with the current matrix."""
     before, begin, rest = README.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{README.name} has no place for the features, between {BEGIN} and {END}")
+        raise ValueError(
+            f"{README.name} lacks the marks {BEGIN!r} and {END!r} for the table of features"
+        )
     return f"{before}{begin}\n{matrix()}\n{end}{after}"
 
 
 def main() -> int:
-    """Write both pages, or with ``--check`` only compare."""
+    """Write both pages, or with ``--check`` compare them and return 1 if one is outdated."""
     pages = {PAGE: page(), README: readme()}
     stale = [path for path, text in pages.items() if path.read_text() != text]
     if "--check" not in sys.argv:
@@ -165,7 +167,7 @@ def main() -> int:
             path.write_text(pages[path])
         return 0
     for path in stale:
-        print(f"{path.name} is not what the code says: run `make docs`", file=sys.stderr)
+        print(f"{path.name} is outdated: run `make docs`", file=sys.stderr)
     return int(bool(stale))
 
 

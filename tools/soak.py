@@ -1,6 +1,6 @@
-"""Quick runs of the conformance suite, one after the other: ``python tools/soak.py [TIMES]``.
+"""Repeats quick runs of the conformance suite: ``python tools/soak.py [TIMES]``.
 
-The first failure ends it: a check that fails one time in fifty is mended, not repeated.
+The first failure ends it, because a check that fails one time in fifty must be corrected.
 """
 
 import sys
@@ -12,7 +12,7 @@ from kvbackends.testing import Report, run
 
 
 def main() -> int:
-    """As often as told, else 50 times; 1 if a run was not green."""
+    """Run the suite TIMES times, by default 50; return 1 after a run with failures."""
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     for i in range(1, times + 1):
         began = time.monotonic()
@@ -25,13 +25,13 @@ def main() -> int:
 
 
 def once() -> Report:
-    """Both stores of the core, in a fresh place."""
+    """Run the suite on both stores of the core, in a new folder."""
     with tempfile.TemporaryDirectory(prefix="kvbackends-soak-") as folder:
         return run([f"memory://{Path(folder).name}", f"sqlite:///{folder}/soak.db"], quick=True)
 
 
 def said(report: Report) -> str:
-    """What came of it, in a few words."""
+    """Return a summary of the report."""
     return ", ".join([f"{report.total} runs of checks", *report.failing_checks])
 
 

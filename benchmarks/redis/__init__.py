@@ -1,6 +1,6 @@
-"""Redis at length: ``python -m benchmarks --redis``, each ratio beside what is aimed at.
+"""Redis in detail: ``python -m benchmarks --redis``, each ratio with its goals.
 
-Every scenario takes a `Bench`: one server, the URLs of both backends, and how much is measured.
-Client and server are pinned, to CPUs of their own ("cross") and to one ("same"): a round trip over
-the loopback costs three times as much across.
+Each scenario takes a `Bench`: a server, the URLs of both backends, and how much is measured.
+Client and server are pinned to different CPUs ("cross") or to one ("same"): a round trip over the
+loopback takes three times as long across CPUs.
 """

@@ -1,6 +1,6 @@
-"""What is aimed at beside Celery's own backend on the same server: a gate, and what is hoped for.
+"""The goals of the ratios to Celery's own backend on the same server: a gate and a further goal.
 
-A gate that is missed is a defect to be explained.
+A missed gate is a defect that needs an explanation.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ RAW = "raw redis-py"
 
 
 class Aim(NamedTuple):
-    """Bounds with client and server on CPUs of their own, and on the same one."""
+    """Bounds with client and server on different CPUs, and on the same CPU."""
 
     gate: tuple[float, float]
     stretch: tuple[float, float]
     bound: Callable[[float], Gate] = at_least
 
     def at(self, place: str) -> tuple[Gate, Gate]:
-        """The gate and the hope at a place of `measure.PLACES`."""
+        """Return the gate and the further goal at a place of `measure.PLACES`."""
         index = ("cross", "same").index(place)
         return self.bound(self.gate[index]), self.bound(self.stretch[index])
 
@@ -54,4 +54,4 @@ AIMS = {
     "worker overhead": _both(0.45, 0.35, at_most),
     "SUCCESS lost to a RETRY": _both(0, 0, at_most),
 }
-"""By what is measured; the memory, the CPU and the overhead are ours divided by Celery's."""
+"""Figure -> its goals; memory, CPU and overhead are ours divided by Celery's."""

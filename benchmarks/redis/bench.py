@@ -1,4 +1,4 @@
-"""What all scenarios share: one Redis, two backends, raw calls as the floor."""
+"""What all scenarios share: one Redis, two backends, and raw calls as the floor."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ LARGE = 1000
 
 
 class Bench(NamedTuple):
-    """A running server, and how much is measured on it."""
+    """A running server, and the plan of the measurements."""
 
     host: str
     port: int
@@ -27,38 +27,38 @@ class Bench(NamedTuple):
 
     @property
     def large(self) -> list[int]:
-        """Sizes of sets whose size matters; in a quick run one that is not that large."""
+        """Large numbers of results; in a quick run the largest available."""
         sizes = self.plan.chords
         return [size for size in sizes if size >= LARGE] or [max(sizes)]
 
     def urls(self, database: int = 0) -> dict[str, str]:
-        """Of both backends, by their names."""
+        """Return the URLs of both backends by name."""
         url = self.url(database)
         return {OURS: f"kv+{url}", THEIRS: url}
 
     def url(self, database: int = 0) -> str:
-        """Of the server itself."""
+        """Return the URL of the server itself."""
         return f"redis://{self.host}:{self.port}/{database}"
 
     def client(self, database: int = 0) -> "redis.Redis":
-        """A client of the driver's own, which waits for a slow machine."""
+        """Return a client of the driver, with a timeout for slow machines."""
         return redis.Redis.from_url(self.url(database), socket_timeout=60)
 
     def places(self) -> Iterator[str]:
-        """Each place, with this process and the server pinned while the caller is at it."""
+        """Yield each place, with this process and the server pinned to it meanwhile."""
         for place in PLACES:
             with placed(self.pid, place):
                 yield place
 
     def fine(self) -> Plan:
-        """Many short rounds, for what takes microseconds."""
+        """Return a plan of many short rounds, for operations that take microseconds."""
         return self.plan._replace(rounds=3 * self.plan.rounds, run=self.plan.run / 3)
 
 
 def beside(
     what: str, place: str, runs: Mapping[str, Run], rounds: int, aim: Aim | None = None
 ) -> Iterator[Row]:
-    """How many times cheaper ours is than each of the others."""
+    """Yield how many times cheaper ours is than each of the others."""
     costs = interleaved(runs, rounds)
     for other in costs:
         if other != OURS:
@@ -72,17 +72,17 @@ def compared(
     other: str = THEIRS,
     aim: Aim | None = None,
 ) -> Row:
-    """One of those; the aim (or what `AIMS` has) holds beside Celery's own backend."""
-    told = f"{what}, {place}"
+    """Return one of these rows; the aim, by default that of `AIMS`, applies to Celery's backend."""
+    title = f"{what}, {place}"
     if other == RAW and what == "store a result, 200 B":
-        return ratio(told, costs, OURS, other, at_least(1))
+        return ratio(title, costs, OURS, other, at_least(1))
     aim = aim or AIMS.get(what)
     bounds = aim.at(place) if aim and other == THEIRS else ()
-    return ratio(told, costs, OURS, other, *bounds)
+    return ratio(title, costs, OURS, other, *bounds)
 
 
 class RawSocket:
-    """One connection, without a driver: the floor below the driver's."""
+    """A connection without a driver, which is the floor below the driver's."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
@@ -91,7 +91,7 @@ class RawSocket:
         self.ask(b"SELECT", place.path.strip("/").encode())
 
     def ask(self, *command: bytes) -> bytes:
-        """Send a command; the first bytes of its answer."""
+        """Send a command, and return the first bytes of its answer."""
         pieces = [b"*%d\r\n" % len(command)]
         pieces += [b"$%d\r\n%b\r\n" % (len(each), each) for each in command]
         self._socket.sendall(b"".join(pieces))

@@ -1,4 +1,4 @@
-"""A chord's header: its parts, whatever their number, and the last one."""
+"""The parts of chords of different sizes, and the completing part."""
 
 import gc
 import tracemalloc
@@ -14,13 +14,13 @@ from benchmarks.redis.bench import OURS, THEIRS, Bench, compared
 from benchmarks.rows import Row
 
 LIVE, SAVED = 2, 3
-"""The databases of headers, and of copies of what they are before their last parts."""
+"""The databases of the headers, and of their copies before the last parts."""
 PAGE = 1000
 MB = 1_000_000
 
 
 def parts(bench: Bench) -> Iterator[Row]:
-    """The end of a header task: its result, and the count of those that are done."""
+    """The cost of the end of a header task: its result and its part."""
     sizes, rounds = bench.plan.chords, bench.plan.rounds
     for place in bench.places():
         runs: dict[str, Run] = {}
@@ -47,7 +47,7 @@ def _flatness(place: str, costs: dict[str, list[float]], size: int) -> Iterator[
 
 
 def last_part(bench: Bench) -> Iterator[Row]:
-    """The end of the last header task: its result, all values read, the body published."""
+    """The cost of the end of the last header task: its result, all values, the publish."""
     for size in bench.large:
         last = {name: Last(bench, name, size) for name in bench.urls()}
         for place in bench.places():
@@ -57,26 +57,26 @@ def last_part(bench: Bench) -> Iterator[Row]:
 
 
 class Last:
-    """The last part of one chord, again and again: its keys are put back before each run."""
+    """The last part of one chord, repeated: its keys are restored before each run."""
 
     def __init__(self, bench: Bench, name: str, size: int) -> None:
         self._chord = Chord(chord_app(bench.urls(LIVE)[name]), size)
         self._chord.parts(size - 1)
-        self._keys = f"*{self._chord.group[-12:]}*"  # a hash tag may begin before
+        self._keys = f"*{self._chord.group[-12:]}*"  # a hash tag may start earlier
         self._live, self._saved = bench.client(LIVE), bench.client(SAVED)
         _copy(self._keys, self._live, SAVED)
 
     def __call__(self) -> float:
-        """Seconds until all is done."""
+        """Restore the keys, end the last header task, and return the seconds of the latter."""
         self.prepare()
         return self.run()
 
     def run(self) -> float:
-        """Without the preparation."""
+        """End the last header task, and return the seconds."""
         return self._chord.last()[1]
 
     def prepare(self) -> None:
-        """As it was before the last part."""
+        """Restore the keys to their state before the last part."""
         for key in self._live.scan_iter(f"*{self._chord.ids[-1]}*", PAGE):
             self._live.delete(key)
         for key in self._live.scan_iter(self._keys, PAGE):
@@ -91,9 +91,9 @@ def _copy(pattern: str, source: redis.Redis, database: int) -> None:
 
 
 def peak_of_last(bench: Bench, name: str, size: int) -> int:
-    """Bytes that Python takes more, at its peak."""
+    """Return the peak of additional memory for the last part, in bytes."""
     last = Last(bench, name, size)
-    last()  # what is made once
+    last()  # fills caches
     last.prepare()
     gc.collect()
     tracemalloc.start()
@@ -102,7 +102,7 @@ def peak_of_last(bench: Bench, name: str, size: int) -> int:
 
 
 def _memory(bench: Bench, size: int) -> Iterator[Row]:
-    """How much Python takes more at its peak, which a result of many parts is for the most part."""
+    """The peak of additional memory, of which the values of the parts are the largest share."""
     peaks = {}
     with helpers(0) as (helper,):
         for name in bench.urls():

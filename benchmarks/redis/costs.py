@@ -1,4 +1,4 @@
-"""What does not depend on a clock: calls, instructions, bytes, the server's time, lost results."""
+"""Costs without a clock: calls, instructions, bytes, the server's time, lost results."""
 
 import functools
 import itertools
@@ -27,7 +27,7 @@ INSTALL = "valgrind is not on PATH: apt-get install --no-install-recommends valg
 
 
 def bytes_to_server(bench: Bench) -> Iterator[Row]:
-    """For each byte of a large payload, through a proxy that counts."""
+    """Bytes sent per byte of a large payload, counted by a proxy."""
     value = "x" * MB
     with FaultProxy(bench.host, bench.port) as proxy:
         for name, url in bench._replace(port=proxy.port).urls().items():
@@ -40,7 +40,7 @@ def bytes_to_server(bench: Bench) -> Iterator[Row]:
 
 
 def calls(bench: Bench) -> Iterator[Row]:
-    """Functions that Python calls for one store, its own and C's."""
+    """Calls of Python and C functions for one store."""
     for name, url in bench.urls().items():
         store = functools.partial(store_one, open_backend(url), value="x" * 200)
         count = called(store, [new_id(), new_id()])
@@ -48,7 +48,7 @@ def calls(bench: Bench) -> Iterator[Row]:
 
 
 def instructions(bench: Bench) -> Iterator[Row]:
-    """Of the whole process for one store, and one part, on a socket that answers at once."""
+    """Instructions of the whole process for one store and one part, on a replayed socket."""
     if shutil.which("valgrind") is None:
         yield figure("instructions of one store", OURS, 0, "not measured", detail=INSTALL)
         return
@@ -83,7 +83,7 @@ def _counted(what: str, name: str, value: float, unit: str) -> Row:
 
 
 def server_cpu(bench: Bench) -> Iterator[Row]:
-    """The time of the server's process for one store, and for one part of a chord."""
+    """The CPU time of the server for one store, and for one part of a chord."""
     for what, work in {"server CPU of a store": _stores, "server CPU of a part": _parts}.items():
         for place in bench.places():
             runs = {
@@ -95,7 +95,7 @@ def server_cpu(bench: Bench) -> Iterator[Row]:
 
 
 def _share(what: str, place: str, costs: dict[str, list[float]]) -> Row:
-    """Ours divided by Celery's."""
+    """Return the row with our cost divided by Celery's."""
     gate, hope = AIMS[what].at(place)
     shares = Spread.of(mine / other for mine, other in zip(costs[OURS], costs[THEIRS], strict=True))
     ours, theirs = (Spread.of(costs[name]).median * 1e6 for name in (OURS, THEIRS))
@@ -127,8 +127,8 @@ def _spent_by(bench: Bench, prepare: Callable[[], Callable[[], object]]) -> Run:
     client: Any = bench.client()
 
     def used() -> float:
-        told = client.info("cpu")
-        return float(told["used_cpu_user"] + told["used_cpu_sys"])
+        cpu = client.info("cpu")
+        return float(cpu["used_cpu_user"] + cpu["used_cpu_sys"])
 
     def run() -> float:
         work = prepare()
@@ -140,7 +140,7 @@ def _spent_by(bench: Bench, prepare: Callable[[], Callable[[], object]]) -> Run:
 
 
 def races(bench: Bench) -> Iterator[Row]:
-    """SUCCESS and RETRY of one task at the same moment, from two processes."""
+    """Successes lost to a RETRY that another process stores at the same time."""
     what = "SUCCESS lost to a RETRY"
     with helpers(0, 1) as pair:
         for name, url in bench.urls().items():

@@ -1,7 +1,7 @@
-"""Under valgrind: forks of one process that store few results and many, on an instant socket.
+"""Runs under valgrind: forks of a process store few and many results, on a replayed socket.
 
-Prints lines for each URL, one for stores and one for ends of header tasks: how often a fork did it
-and its process id, ``few:id many:id``.  What valgrind counted for the two differs by that alone.
+Prints two lines for each URL, for stores and for parts: the number of repetitions and the process
+id of each fork, ``few:id many:id``.  The instructions of both forks differ by the repetitions only.
 """
 
 import gc
@@ -21,11 +21,11 @@ from benchmarks.stores import store_one
 FEW, MANY = 50, 250
 VALUE = "x" * 200
 CONNECT = "_connect"
-"""What makes a connection's socket, for Celery's client and for ours."""
+"""The method that makes a connection's socket, for Celery's client and for ours."""
 
 
 class Tape:
-    """A socket that remembers what it received, and then gives that again without a server."""
+    """A socket that records the answers of the server, and then replays them without it."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -37,11 +37,11 @@ class Tape:
         return getattr(self._inner, name)
 
     def forget(self) -> None:
-        """What comes now is what is replayed."""
+        """Start the recording again."""
         self._received.clear()
 
     def replay(self) -> None:
-        """Ask nobody any more."""
+        """Replay from now on."""
         self._replies = cycle(self._received)
 
     def sendall(self, data: bytes) -> None:
@@ -54,7 +54,7 @@ class Tape:
         return sum(map(len, pieces)) if self._replies else int(self._inner.sendmsg(pieces))
 
     def recv(self, size: int) -> bytes:
-        """Receive, or repeat."""
+        """Receive and record, or replay."""
         if self._replies is not None:
             return next(self._replies)
         received: bytes = self._inner.recv(size)
@@ -62,7 +62,7 @@ class Tape:
         return received
 
     def recv_into(self, buffer: bytearray) -> int:
-        """The same."""
+        """Like `recv`."""
         received = self.recv(len(buffer))
         buffer[: len(received)] = received
         return len(received)
@@ -70,22 +70,22 @@ class Tape:
 
 tapes: list[Tape] = []
 Work = tuple[Callable[[Any], None], list[Any]]
-"""What is counted, and what it is called with: `MANY` times, and before that to record it."""
+"""The counted function, and its arguments: `MANY`, and the ones for the recording."""
 
 
 def stores(app: Celery) -> Work:
-    """Results are stored."""
+    """Return the work of storing results."""
     return lambda each: store_one(app.backend, each, VALUE), [new_id() for _ in range(MANY + 2)]
 
 
 def parts(app: Celery) -> Work:
-    """Header tasks end; the last one never does."""
+    """Return the work of ending header tasks, but for the last one."""
     chord = Chord(app, MANY + 3)
     return chord.end, chord.coming(MANY + 2)
 
 
 def repeat(work: Work, count: int) -> None:
-    """Record one call on the real server, and repeat it."""
+    """Record a call on the real server, and repeat it `count` times."""
     call, given = work
     for each in given[MANY:]:
         for tape in tapes:
@@ -94,13 +94,13 @@ def repeat(work: Work, count: int) -> None:
     for tape in tapes:
         tape.replay()
     gc.collect()
-    gc.freeze()  # whether all that was imported is searched for garbage is chance
+    gc.freeze()  # so that garbage collections of imported modules do not vary the count
     for each in given[:count]:
         call(each)
 
 
 def in_a_fork(make: Callable[[Celery], Work], app: Celery, count: int) -> int:
-    """The id of the process that did it so often."""
+    """Repeat the work in a fork, and return its process id."""
     if process := os.fork():
         _, status = os.waitpid(process, 0)
         if status:
@@ -111,7 +111,7 @@ def in_a_fork(make: Callable[[Celery], Work], app: Celery, count: int) -> int:
 
 
 def main(urls: list[str]) -> None:
-    """All is imported before the first fork."""
+    """Run the work for each URL; all modules are imported before the first fork."""
     real = getattr(redis.Connection, CONNECT)
     setattr(redis.Connection, CONNECT, lambda self: Tape(real(self)))
     for url, make in product(urls, (stores, parts)):

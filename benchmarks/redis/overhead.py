@@ -1,4 +1,4 @@
-"""What a backend costs a worker: idle tasks, beside a worker whose backend is disabled."""
+"""The overhead of a backend in a worker: empty tasks, beside a worker without a backend."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ from benchmarks.worker import make_app
 from benchmarks.workers import READY, worker_process
 
 BROKER = 4
-"""The database of the messages; they are on the same server, for all three."""
+"""The database of the messages, on the same server for all workers."""
 DISABLED = "disabled"
-TOLD = "benchmarks-told"
+TIMES = "benchmarks-times"
 
 
 def overhead(bench: Bench) -> Iterator[Row]:
@@ -28,18 +28,18 @@ def overhead(bench: Bench) -> Iterator[Row]:
         }
         for place in bench.places():
             costs = interleaved(runs, 2 * bench.plan.rounds)
-            # Medians first: the difference of two runs of a round is mostly noise.
+            # From the medians, because the difference of two runs of a round is mostly noise.
             medians = {name: Spread.of(each).median for name, each in costs.items()}
             none = medians[DISABLED]
             share = Spread.of([(medians[OURS] - none) / (medians[THEIRS] - none)])
-            told = ", ".join(f"{seconds(each)} {name}" for name, each in medians.items())
+            spent = ", ".join(f"{seconds(each)} {name}" for name, each in medians.items())
             gate, hope = AIMS[what].at(place)
-            detail = f"a task: {told}"
+            detail = f"per task: {spent}"
             yield Row(f"{what}, {place}", OURS, THEIRS, "x", share, gate, detail, hope)
 
 
 class _Tasks:
-    """Sends tasks to a worker that is held meanwhile, and lets it go."""
+    """Sends tasks to a stopped worker, and then lets it run."""
 
     def __init__(self, bench: Bench, name: str, url: str, process: int) -> None:
         self._bench, self._process, self._queue = bench, process, name
@@ -48,7 +48,7 @@ class _Tasks:
         self._app = make_app(url, self._broker)
 
     def __call__(self) -> float:
-        """Seconds for a task, from the first one's until the last one's."""
+        """Return the seconds per task, between the first and the last one."""
         os.kill(self._process, signal.SIGSTOP)
         try:
             self._tell()
@@ -61,18 +61,18 @@ class _Tasks:
         return (last - first) / self._count
 
     def wait(self) -> None:
-        """Until the worker works."""
+        """Wait until the worker is ready."""
         self._tell()
         self._told()
         pin(0, self._process)
 
     def _tell(self) -> None:
-        self._send("tell", self._broker, TOLD)
+        self._send("tell", self._broker, TIMES)
 
     def _told(self) -> float:
-        found = self._bench.client(BROKER).blpop([TOLD], READY)
+        found = self._bench.client(BROKER).blpop([TIMES], READY)
         if found is None:
-            raise TimeoutError("the worker has not done its tasks")
+            raise TimeoutError(f"the worker has not run its tasks within {READY:g} s")
         return float(found[1])
 
     def _send(self, task: str, *args: str) -> None:

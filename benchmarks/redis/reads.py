@@ -14,7 +14,7 @@ from benchmarks.stores import Asking, joined, many_results, one_result, reading,
 
 
 def read(bench: Bench) -> Iterator[Row]:
-    """One result, and sets; `raw redis-py` is GET or MGET and `json.loads`."""
+    """The time to read one result and many; `raw redis-py` is GET or MGET and `json.loads`."""
     raw = _raw_stored(bench)
     for place in bench.places():
         fine = bench.fine()
@@ -29,7 +29,7 @@ def read(bench: Bench) -> Iterator[Row]:
 
 
 def _sizes(bench: Bench) -> list[int]:
-    """Sets are as large as headers."""
+    """The time of joins, of as many results as headers have tasks."""
     return [size for size in bench.plan.chords if size >= 100]
 
 

@@ -31,7 +31,7 @@ SCENARIOS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 
 
 def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[Row]]]:
-    """Each on a new server; `versions` then has what was measured."""
+    """Return the scenarios by name; each runs on a new server, and adds to `versions`."""
     return {name: functools.partial(_on_redis, name, versions) for name in SCENARIOS}
 
 
@@ -42,4 +42,4 @@ def _on_redis(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         place = plan._replace(folder=plan.folder / name)
         place.folder.mkdir()
         yield from SCENARIOS[name](Bench(HOST, server.port, server.pid, place))
-        gc.collect()  # results of Celery's own backend take their leave of the server
+        gc.collect()  # results of Celery's own backend unsubscribe

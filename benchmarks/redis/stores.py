@@ -15,21 +15,21 @@ from benchmarks.rows import Row
 from benchmarks.stores import start_and_end, store_one
 
 DATABASE = 1
-"""Is emptied before each run, so that neither memory nor a growing table of keys is measured."""
+"""Emptied before each run, so that neither memory nor the number of keys grows."""
 KB = 1024
 SIZES = {"200 B": 200, "10 KB": 10_000, "1 MB": KB * KB}
 SWEEP = {"1 KB": KB, "4 KB": 4 * KB, "16 KB": 16 * KB, "64 KB": 64 * KB, "256 KB": 256 * KB}
 SWEEP["4 MB"] = 4 * KB * KB
 THREADS = 8
 EACH = 25
-"""Results that each thread stores at a time."""
+"""Results that each thread stores in a run."""
 DAY = b"86400"
 
 Step = Callable[[str], object]
 
 
 def store(bench: Bench) -> Iterator[Row]:
-    """One SUCCESS; `raw redis-py` is `json.dumps` and ``set(ex=)``, `raw socket` only SET."""
+    """The time of a SUCCESS; `raw redis-py` is `json.dumps` and ``set(ex=)``, `raw socket` SET."""
     for place in bench.places():
         for name, size in SIZES.items():
             yield from _of_size(bench, place, name, size)
@@ -37,7 +37,7 @@ def store(bench: Bench) -> Iterator[Row]:
 
 
 def sweep(bench: Bench) -> Iterator[Row]:
-    """Never slower, at any size."""
+    """The time to store results of several sizes, none of which may be slower."""
     for place in bench.places():
         for name, size in SWEEP.items():
             steps = _steps(bench, "x" * size)
@@ -50,7 +50,7 @@ def sweep(bench: Bench) -> Iterator[Row]:
 
 
 def threads(bench: Bench) -> Iterator[Row]:
-    """Eight threads of one process; the time for one result is that of all, divided."""
+    """The time per result when eight threads of one process store."""
     for place in bench.places():
         with ThreadPoolExecutor(THREADS) as pool:
             steps = _steps(bench, "x" * 200)

@@ -1,4 +1,4 @@
-"""What is aimed at in one table: a line for each metric, both placements side by side."""
+"""The goals in one table: a line for each figure, with both placements side by side."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ HEAD = """| what | beside | cross | gate | stretch | | same | gate | stretch | |
 
 
 def gates(rows: Iterable[Row]) -> str:
-    """A Markdown table; what does not depend on the placement stands under "cross"."""
+    """Return the Markdown table; figures of no placement are in the column "cross"."""
     lines: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         if row.gate is not None:

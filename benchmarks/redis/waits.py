@@ -1,4 +1,4 @@
-"""From a store in one process until another has its result: one, and a group of a thousand."""
+"""The time from a store in one process until another has the result, or a group of 1,000."""
 
 import functools
 import time
@@ -15,11 +15,11 @@ from benchmarks.waits import latencies_of
 from tests.servers.process import eventually
 
 DELAYS = (0.01, 0.05)
-"""Seconds between which a result is stored after the wait began."""
+"""The range of seconds after which a result is stored."""
 
 
 def wait(bench: Bench) -> Iterator[Row]:
-    """The server is where who stores is; a round is some waits on each side."""
+    """The time of single waits, with the server on the CPU of the storing process."""
     for place in bench.places():
         seen: dict[str, list[list[float]]] = {name: [] for name in bench.urls()}
         with helpers(*PLACES[place]) as pair:
@@ -39,7 +39,7 @@ def _waits(bench: Bench, url: str, pair: list[Helper], seen: list[list[float]]) 
 
 
 def _percentiles(what: str, place: str, seen: dict[str, list[list[float]]], part: float) -> Row:
-    """The median of the rounds' ratios would hide the rare: here all waits are one sample."""
+    """Percentiles over all waits: the median of the rounds' ratios would hide rare long waits."""
     ours, theirs = (
         percentile([each for some in seen[name] for each in some], part) for name in (OURS, THEIRS)
     )
@@ -51,7 +51,7 @@ def _percentiles(what: str, place: str, seen: dict[str, list[list[float]]], part
 
 
 def group(bench: Bench) -> Iterator[Row]:
-    """All are awaited when the first is stored, and they are stored one after the other."""
+    """The time of a group whose results are stored one by one, after the wait has started."""
     for place in bench.places():
         with helpers(*PLACES[place]) as pair:
             runs: dict[str, Run] = {
@@ -70,17 +70,17 @@ def _group(bench: Bench, name: str, waiting: Helper, storing: Helper) -> float:
 
 
 def wait_for_all(url: str, ids: list[str]) -> float:
-    """Wait for a group; when all of it was there, on the clock that all processes share."""
+    """Wait for a group; return the time of its completion on the monotonic clock."""
     joined(open_backend(url), ids)()
     return time.monotonic()
 
 
 def store_all(bench: Bench, name: str, ids: list[str]) -> float:
-    """Store each when all are listened to; when the last store began, on the same clock."""
+    """Store each result once the group is subscribed; return the time before the last store."""
     backend, client = open_backend(bench.urls()[name]), bench.client()
     last = backend.get_key_for_task(ids[-1])
     if not eventually(lambda: client.pubsub_numsub(last)[0][1] > 0, 30):
-        raise TimeoutError("nobody listens to the last result")
+        raise TimeoutError("no waiter has subscribed to the last result")
     for each in ids[:-1]:
         store_one(backend, each, "x" * 200)
     began = time.monotonic()

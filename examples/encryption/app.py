@@ -16,11 +16,11 @@ app.conf.broker_url = os.environ.get("BROKER_URL", "redis://")
 
 @app.task
 def diagnose(patient: str) -> dict[str, str]:
-    """Return something that nobody else may read."""
+    """Return a confidential result."""
     return {"patient": patient, "finding": "a secret admirer"}
 
 
 @app.task
 def report(findings: list[dict[str, str]]) -> str:
-    """Summarize what a chord's header tasks found."""
+    """Summarize the results of a chord's header tasks."""
     return "; ".join(f"{each['patient']}: {each['finding']}" for each in findings)

@@ -1,4 +1,4 @@
-"""The layer: AES-GCM with a random nonce, so that changed bytes are noticed too."""
+"""The layer: AES-GCM with a random nonce, which also detects changed bytes."""
 
 import os
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ from kvbackends.contract import Store
 from kvbackends.layers.codec import Codec
 
 MARK = b"kvenc1"
-"""How an encrypted value begins; also the version of the format."""
+"""The first bytes of an encrypted value, which name the version of the format."""
 KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
 
 
 class CannotDecrypt(StoreError):
-    """Another key, changed bytes, or a value that was never encrypted."""
+    """The key is another one, the bytes were changed, or the value was never encrypted."""
 
 
 class Encrypted(Codec):
-    """The first key encrypts, all keys decrypt."""
+    """Encrypts with the first key, and decrypts with any."""
 
     overhead = len(MARK) + NONCE_BYTES + TAG_BYTES
 
@@ -31,12 +31,12 @@ class Encrypted(Codec):
         self._ciphers = [AESGCM(key) for key in keys]
 
     def encode(self, value: bytes) -> bytes:
-        """Mark, nonce, encrypted value and tag."""
+        """Return the mark, the nonce, the encrypted value and the tag."""
         nonce = os.urandom(NONCE_BYTES)
         return MARK + nonce + self._ciphers[0].encrypt(nonce, value, MARK)
 
     def decode(self, stored: bytes) -> bytes:
-        """The value; `CannotDecrypt` says what may be wrong, and shows nothing."""
+        """Return the value; raise `CannotDecrypt`, whose message contains neither key nor value."""
         if not stored.startswith(MARK):
             raise CannotDecrypt(
                 "a stored value is not encrypted: was it written without the layer?"

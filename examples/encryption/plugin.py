@@ -1,4 +1,4 @@
-"""The plugin: kvbackends asks it for layers whenever it opens a store."""
+"""The plugin: kvbackends calls its hook whenever it opens a store."""
 
 import base64
 import binascii
@@ -15,12 +15,12 @@ VARIABLE = "RESULT_KEYS"
 
 @hookimpl
 def kvbackends_layers() -> Iterable[Layering]:
-    """One layer, around every store; a hook that asks for ``url`` is told which."""
+    """Return one layer, for every store.  A hook with a parameter ``url`` gets the store's URL."""
     yield functools.partial(Encrypted, keys=keys_from(os.environ.get(VARIABLE, "")))
 
 
 def keys_from(text: str) -> list[bytes]:
-    """The keys, from base64 with commas between.  `ConfigurationError` shows none of them."""
+    """Parse keys in base64, separated by commas.  `ConfigurationError` shows none of them."""
     keys = [_key(number, each) for number, each in enumerate(text.split(","), 1) if each.strip()]
     if not keys:
         raise ConfigurationError(

@@ -14,21 +14,22 @@ from kvbackends import ConfigurationError
 from kvbackends.contract import Adapter, Entry, Feature, Options, Store, StoreURL, hookimpl, option
 
 HEADER = Struct(">d16s")
-"""When the value expires (seconds since 1970, inf: never), and its version."""
+"""The time of expiry (seconds since the epoch, or infinity), and the version."""
 
 
 class DirectoryOptions(Options, frozen=True, kw_only=True):
-    """What ``dir://`` accepts after the question mark."""
+    """Options of a ``dir://`` URL."""
 
     fsync: Annotated[
-        bool, option("Wait for the disk: a result outlives a power failure, and costs more.")
+        bool, option("Wait for the disk: results survive a power failure, and cost more.")
     ] = False
 
 
 class DirectoryStore(Store):
-    """A file is a header and the value; it is replaced whole, so readers need no lock.
+    """One file per key, with a header and the value.
 
-    Writers of one key take turns by flock(2).  A lock file serves many keys: there are 256.
+    A file is replaced as a whole, so readers need no lock.  Writers of one key
+    take turns by flock(2), on one of 256 lock files.
     """
 
     options_type = DirectoryOptions
@@ -40,16 +41,16 @@ class DirectoryStore(Store):
 
     @classmethod
     def from_url(cls, url: StoreURL, options: DirectoryOptions) -> Self:
-        """The directory is absolute: ``dir:///var/lib/results``."""
+        """Return the store in the URL's directory, an absolute path: ``dir:///var/lib/results``."""
         if url.hosts or not url.path:
             raise ConfigurationError(
                 "a directory's URL has three slashes and the whole path, as in "
-                f"dir:///var/lib/results; what was given is {url}"
+                f"dir:///var/lib/results; this one is {url}"
             )
         return cls(Path("/", url.path), fsync=options.fsync)
 
     def get(self, key: str) -> Entry | None:
-        """The value, unless it has expired."""
+        """Return the value and its version, or None if the key is absent or expired."""
         try:
             data = self._file(key).read_bytes()
         except FileNotFoundError:
@@ -58,19 +59,19 @@ class DirectoryStore(Store):
         return Entry(data[HEADER.size :], version) if expires > time.time() else None
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Replaces the file."""
+        """Replace the file."""
         with self._writing(key) as file:
             self._replace(file, value, ttl)
 
     def delete(self, key: str) -> None:
-        """Removes the file."""
+        """Remove the file if it exists."""
         with self._writing(key) as file:
             file.unlink(missing_ok=True)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """Replaces the file if its version is `version`; no other writer comes between."""
+        """Compare and replace the file under the lock."""
         with self._writing(key) as file:
             entry = self.get(key)
             if version != (entry and entry.version):
@@ -79,7 +80,7 @@ class DirectoryStore(Store):
             return True
 
     def _file(self, key: str) -> Path:
-        # A key is any text; a file's name is not.
+        # A key may have characters that a file name must not have.
         return self._folder / sha256(key.encode()).hexdigest()
 
     @contextmanager
@@ -91,12 +92,12 @@ class DirectoryStore(Store):
             try:
                 yield file
             finally:
-                # Closing is not enough: a child forked meanwhile has the file open, and the lock.
+                # Closing is not enough: a child forked meanwhile has the locked file open, too.
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _replace(self, file: Path, value: bytes, ttl: float | None) -> None:
         expires = float("inf") if ttl is None else time.time() + ttl
-        draft = file.with_suffix(".draft")  # of this writer alone, who holds the lock
+        draft = file.with_suffix(".draft")  # only the holder of the lock writes it
         with draft.open("wb") as written:
             written.write(HEADER.pack(expires, os.urandom(16)) + value)
             self._to_disk(written.fileno())
@@ -118,7 +119,7 @@ class DirectoryStore(Store):
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
-    """What the entry point in pyproject.toml leads to."""
+    """Return the adapter; kvbackends finds this hook by the entry point in pyproject.toml."""
     yield Adapter(
         schemes=("dir",),
         store=DirectoryStore,

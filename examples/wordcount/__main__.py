@@ -15,13 +15,13 @@ from examples.wordcount.workers import Workers
 
 
 def main() -> int:
-    """Run the job in a temporary folder; the exit status."""
+    """Run the job in a temporary folder, and return the exit status."""
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wordcount-") as folder:
         set_environment(arguments, folder)
-        # Celery reads its settings now, from the environment.
+        # This import makes Celery read its settings from the environment.
         from examples.wordcount.run import run
 
         try:
@@ -30,7 +30,7 @@ def main() -> int:
         except KeyboardInterrupt:
             print("\ndemo: FAILED  interrupted")
             return 128 + signal.SIGINT
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the demo's last line
+        except Exception as error:  # noqa: BLE001 - any error is reported in the last line
             print(f"demo: FAILED  {type(error).__name__}: {' '.join(str(error).split())}")
             return 1
     counts = "  ".join(f"{name}={number}" for name, number in report._asdict().items())
@@ -39,16 +39,16 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m examples.wordcount", description=__doc__)
     parser.add_argument("--url", help="where results are stored (default: a new SQLite file)")
     parser.add_argument("--broker", help="Celery's broker (default: files in a temporary folder)")
-    parser.add_argument("--files", type=int, help="take only so many files")
+    parser.add_argument("--files", type=int, help="count only the first FILES files")
     return parser
 
 
 def set_environment(arguments: argparse.Namespace, folder: str) -> None:
-    """What `settings` reads, in this process and in the workers."""
+    """Set the variables that `settings` reads, in this process and in the workers."""
     os.environ["WORDCOUNT_FOLDER"] = folder
     os.environ["WORDCOUNT_URL"] = arguments.url or ""
     os.environ["WORDCOUNT_BROKER"] = arguments.broker or ""
@@ -57,7 +57,7 @@ def set_environment(arguments: argparse.Namespace, folder: str) -> None:
 
 @contextlib.contextmanager
 def all_workers(folder: Path) -> Iterator[Workers]:
-    """Workers that are gone afterwards; if the job fails, the end of their logs is shown."""
+    """Yield workers that are stopped afterwards; if the job fails, print the end of their logs."""
     from examples.wordcount.run import delete_queue
 
     workers = Workers(folder)
@@ -68,7 +68,7 @@ def all_workers(folder: Path) -> Iterator[Workers]:
             print(line)
         raise
     finally:
-        # A second Ctrl-C does not keep this from its end.
+        # A second Ctrl-C must not interrupt the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         workers.stop()
         delete_queue()

@@ -11,11 +11,11 @@ app = Celery("wordcount", config_source="examples.wordcount.settings")
 
 @app.task
 def count(path: str) -> dict[str, int]:
-    """Map: the identifiers of one file."""
+    """Map: return the number of uses of each identifier in a file."""
     return text.identifiers(path)
 
 
 @app.task
 def merge(counts: list[dict[str, int]]) -> dict[str, Any]:
-    """Reduce: the answer."""
+    """Reduce: merge the counts of all files."""
     return text.summary(counts)

@@ -1,4 +1,4 @@
-"""Brokers: what each needs to be told, and a mended version of the one that is only files."""
+"""The options that each broker needs, and a correction of kombu's filesystem broker."""
 
 import time
 import uuid
@@ -10,15 +10,15 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
 POLL = 0.02
-"""Seconds between two looks into an empty folder."""
+"""Seconds between two reads of an empty folder."""
 VISIBILITY_TIMEOUT = 5
-"""Seconds after which Redis gives a message that nobody has acknowledged to another worker."""
+"""Seconds after which a message that was not acknowledged is redelivered on Redis."""
 
 
 class Channel(filesystem.Channel):
-    """A reader never sees a message that is not yet written.
+    """Writes a message to a draft file and renames it, so that workers only read complete messages.
 
-    kombu 5.7 creates the file first and serializes the message then; a worker that looks in
+    kombu 5.7 creates the file before it serializes the message; a worker that reads the folder in
     between takes an empty file, and the message is lost.
     """
 
@@ -30,7 +30,7 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """kombu's, with this channel."""
+    """kombu's filesystem transport with this channel."""
 
     Channel = Channel
 
@@ -39,14 +39,14 @@ transport.TRANSPORT_ALIASES["filesystem"] = f"{__name__}:Transport"
 
 
 def redelivers(url: str) -> bool:
-    """Whether the broker gives the messages of a whole dead worker to another one."""
+    """Return whether the broker redelivers the messages of a dead worker."""
     return not url.startswith("filesystem:")
 
 
 def redelivery_pause(url: str) -> float:
-    """Seconds to wait before another worker is started.
+    """Return the seconds to wait before a dead worker is replaced.
 
-    On Redis a starting worker looks for messages that were left; the next look is 100 s later.
+    On Redis a worker takes over unacknowledged messages when it starts, and then every 100 s.
     """
     return VISIBILITY_TIMEOUT + 1 if _is_redis(url) else 0
 
@@ -56,23 +56,23 @@ def _is_redis(url: str) -> bool:
 
 
 def shown(connection: Any) -> str:
-    """The broker's address, without its password."""
+    """Return the broker's address without its password."""
     return connection.as_uri() if redelivers(connection.as_uri()) else "files in a folder"
 
 
 def options(url: str, folder: Path) -> dict[str, Any]:
-    """``broker_transport_options`` for this broker; makes the folders that it needs."""
+    """Return ``broker_transport_options`` for this broker, and create the folders that it needs."""
     if _is_redis(url):
         return {"visibility_timeout": VISIBILITY_TIMEOUT}
     if redelivers(url):
-        return {"confirm_publish": True}  # or a message of a dying process may be lost on its way
+        return {"confirm_publish": True}  # without it, a dying process may lose a message
     messages, processed, control = (folder / name for name in ("messages", "done", "control"))
     for each in (messages, processed, control):
         each.mkdir(parents=True, exist_ok=True)
     return {
         "data_folder_in": str(messages),
         "data_folder_out": str(messages),
-        # Moved within one file system, and not to /tmp, kombu's default.
+        # On the same file system, unlike kombu's default, /tmp.
         "processed_folder": str(processed),
         "store_processed": True,
         "control_folder": str(control),

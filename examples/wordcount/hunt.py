@@ -1,4 +1,4 @@
-"""The accident in the middle of the job: somebody who is busy is killed."""
+"""The accident in the middle of the job: a process that runs a task is killed."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ KILL_AFTER = 0.25
 
 
 class Hunt:
-    """Kills one pool process; the whole worker, and starts another, where the broker redelivers."""
+    """Kills one pool process; if the broker redelivers, a whole worker, which is replaced."""
 
     def __init__(self, workers: Workers, broker_url: str) -> None:
         self._workers = workers
@@ -23,11 +23,11 @@ class Hunt:
         self.killed = 0
 
     def is_on(self, progress: Progress) -> bool:
-        """Whether it is time, and nobody has been killed yet."""
+        """Return whether a process should be killed now."""
         return not self.killed and progress.done >= KILL_AFTER * progress.total
 
     def kill_one_of(self, suspects: list[Busy], progress: Progress) -> Busy | None:
-        """Kill the first who really is at work; None if they all have finished meanwhile."""
+        """Kill the first suspect that still runs its task; return it, or None if there is none."""
         victim = next((each for each in suspects if self._kill(each, progress)), None)
         self.killed += victim is not None
         if victim and self._whole:
@@ -35,15 +35,15 @@ class Hunt:
         return victim
 
     def replace(self) -> None:
-        """Start another worker for one that was killed, when the broker is ready for it."""
+        """Replace the killed worker once the broker redelivers its messages."""
         if self._replace_at is not None and time.monotonic() >= self._replace_at:
             self._replace_at = None
             self._workers.start()
 
     def _kill(self, busy: Busy, progress: Progress) -> bool:
-        """Stop the process first.
+        """Stop the process, and kill it if the store shows that its task still runs.
 
-        If the store still says then that it has begun and not ended, it is in the middle.
+        Returns whether it was killed; otherwise the process continues.
         """
         worker = next((each for each in self._workers if each.owns(busy.pid)), None)
         if worker is None:

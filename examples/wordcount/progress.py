@@ -1,4 +1,4 @@
-"""How far the job is, read from the store in batches."""
+"""The progress of the job, read from the store in batches."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from celery import states
 
 
 class Busy(NamedTuple):
-    """A task that is being executed."""
+    """A running task."""
 
     task_id: str
     task: str
@@ -17,7 +17,7 @@ class Busy(NamedTuple):
 
 
 class Progress:
-    """Looks at the results that were not ready at the last look."""
+    """Reads the results that were not ready at the last read."""
 
     def __init__(self, backend: Any, names: Mapping[str, str]) -> None:
         self._backend = backend
@@ -28,11 +28,11 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many results are ready."""
+        """The number of results that are ready."""
         return self.total - len(self._pending)
 
     def look(self) -> list[Busy]:
-        """Read the store; who is busy now."""
+        """Read the store, and return the running tasks."""
         busy, pending = [], []
         for task_id, record in self._records(self._pending):
             state = record["status"]
@@ -45,12 +45,12 @@ class Progress:
         return busy
 
     def is_still(self, busy: Busy) -> bool:
-        """Whether the task is still executed by the same process."""
+        """Return whether the same process still runs the task."""
         ((_, record),) = self._records([busy.task_id])
         return bool(record["status"] == states.STARTED and record["result"]["pid"] == busy.pid)
 
     def _records(self, task_ids: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What is stored of each task; `mget` reads as many at once as the store can."""
+        """Yield the id and record of each task; `mget` reads as many at once as the store can."""
         backend = self._backend
         payloads = backend.mget([backend.get_key_for_task(each) for each in task_ids])
         for task_id, payload in zip(task_ids, payloads, strict=True):

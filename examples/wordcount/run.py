@@ -16,16 +16,16 @@ from kvbackends.contract import Feature
 
 WORKERS = 2
 TIMEOUT = 120.0
-"""Seconds for all of it."""
+"""Seconds for the whole job."""
 SHOWN = 15
 
 
 class JobFailed(Exception):
-    """The job did not do what it promises."""
+    """The job did not produce the right result."""
 
 
 class Report(NamedTuple):
-    """What the last line says."""
+    """The figures of the last line."""
 
     files: int
     parts: int
@@ -34,10 +34,15 @@ class Report(NamedTuple):
 
 
 def run(workers: Workers, limit: int | None) -> Report:
-    """Count, kill, wait, check.  `JobFailed` or Celery's `TimeoutError` if it does not work."""
+    """Count, kill a process, wait, and check; return the figures.
+
+    Raises `JobFailed`, or Celery's `TimeoutError`.
+    """
     deadline = time.monotonic() + TIMEOUT
     if Feature.SHARED not in app.backend.store.features:
-        raise JobFailed("the processes of this job cannot share such a store")
+        raise JobFailed(
+            "the processes of this job cannot share this store; choose one that is SHARED"
+        )
     files = text.library_files(limit)
     declare_queue()
     for _ in range(WORKERS):
@@ -48,30 +53,30 @@ def run(workers: Workers, limit: int | None) -> Report:
     progress = Progress(app.backend, dict(zip(parts, map(text.short_name, files), strict=True)))
     killed = watch(progress, workers, deadline)
     found = answer.get(timeout=max(deadline - time.monotonic(), 0))
-    print("checking   the same files once more, in this process alone")
+    print("checking   the same files again, in this process")
     check(found, text.summary(text.identifiers(path) for path in files))
     print(table(found["most_used"][:SHOWN]))
     return Report(len(files), progress.done, found["words"], killed)
 
 
 def declare_queue() -> None:
-    """Before the workers start, so that they find it."""
+    """Create the queue, before the workers start."""
     with app.connection_for_write() as connection:
         app.amqp.queues[app.conf.task_default_queue](connection.default_channel).declare()
 
 
 def delete_queue() -> None:
-    """A server keeps nothing of the job; files go with their folder."""
+    """Delete the queue from the broker's server; files are deleted with their folder."""
     if broker.redelivers(app.conf.broker_url):
         with app.connection_for_write() as connection:
             queue = app.amqp.queues[app.conf.task_default_queue](connection.default_channel)
-            queue.declare()  # else kombu does not know what to unbind
+            queue.declare()  # so that kombu knows what to unbind
             queue.delete()
             queue.exchange.delete()
 
 
 def introduce(files: list[str]) -> None:
-    """Say what is going to happen."""
+    """Print the store, the broker, the workers and the job."""
     print(f"store      {app.backend.as_uri()}")
     print(f"broker     {broker.shown(app.connection_for_write())}")
     print(f"workers    {WORKERS} processes, each with a pool of its own")
@@ -79,7 +84,7 @@ def introduce(files: list[str]) -> None:
 
 
 def watch(progress: Progress, workers: Workers, deadline: float) -> int:
-    """Show the progress until every part is ready; how many processes were killed meanwhile."""
+    """Show the progress until every part is ready; return the number of killed processes."""
     hunt, line = Hunt(workers, app.conf.broker_url), Line(progress.total)
     while progress.done < progress.total:
         if time.monotonic() > deadline:
@@ -95,12 +100,14 @@ def watch(progress: Progress, workers: Workers, deadline: float) -> int:
     if progress.failed:
         raise JobFailed(f"{progress.failed} parts failed")
     if not hunt.killed:
-        raise JobFailed("the job was over before a busy process was found")
+        raise JobFailed(
+            "the job ended before a running task was found whose process could be killed"
+        )
     return hunt.killed
 
 
 def check(found: dict[str, Any], plain: dict[str, Any]) -> None:
-    """Compare with the plain computation."""
+    """Raise `JobFailed` if the result differs from that of the plain computation."""
     if found != plain:
         wrong = Counter(dict(found["most_used"]))
         wrong.subtract(dict(plain["most_used"]))

@@ -1,7 +1,7 @@
-"""Celery's settings, from the environment: every process of the job has the same.
+"""Celery's settings, from the environment, so that all processes of the job have the same.
 
-``WORDCOUNT_FOLDER`` is where the defaults keep their files, ``WORDCOUNT_URL`` another store for
-results, ``WORDCOUNT_BROKER`` another broker, ``WORDCOUNT_QUEUE`` the queue's name.
+``WORDCOUNT_FOLDER`` is the folder of the default store and broker, ``WORDCOUNT_URL`` another store,
+``WORDCOUNT_BROKER`` another broker, ``WORDCOUNT_QUEUE`` the name of the queue.
 """
 
 import os
@@ -11,7 +11,7 @@ from examples.wordcount import broker
 
 folder = Path(os.environ.get("WORDCOUNT_FOLDER", "wordcount-data")).absolute()
 
-# This line is all that an application needs to use kvbackends.
+# An application needs only this line to use kvbackends.
 result_backend = os.environ.get("WORDCOUNT_URL") or f"kv+sqlite:///{folder}/results.db"
 result_expires = 3600
 
@@ -20,14 +20,14 @@ broker_transport_options = broker.options(broker_url, folder)
 broker_connection_retry_on_startup = True
 task_default_queue = os.environ.get("WORDCOUNT_QUEUE", "wordcount")
 
-# A message is acknowledged when its task has ended, and put back when its process is lost.
+# A message is acknowledged when its task has ended, and redelivered if its process is lost.
 task_acks_late = True
 task_reject_on_worker_lost = True
-# Seconds that a worker waits for a last word of a lost process; Celery's default is 10.
+# Seconds for which a worker waits for a result of a lost process; Celery's default is 10.
 worker_lost_wait = 1.0
-# Nobody reserves more than he is working on.
+# A worker reserves no more messages than it has processes.
 worker_prefetch_multiplier = 1
-# A record with the process's id when a task begins: so the demo knows whom it can kill.
+# Stores the process id when a task starts, so that the demo knows which process to kill.
 task_track_started = True
-# Nobody sends this worker commands, and it needs no queue for them.
+# The workers receive no commands, and need no queue for them.
 worker_enable_remote_control = False

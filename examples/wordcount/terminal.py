@@ -1,4 +1,4 @@
-"""Lines for a person: progress that is rewritten in place, and a table."""
+"""Output: progress that is updated in place, and a table."""
 
 import sys
 import time
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 WIDTH = 72
 EVERY = 2.0
-"""Seconds between two lines where the output is no terminal."""
+"""Seconds between two lines if the output is no terminal."""
 
 
 class Line:
-    """The progress of the job: done, total, rate."""
+    """The line with the progress of the job: done, total, rate."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -19,7 +19,7 @@ class Line:
         self._in_place = sys.stdout.isatty()
 
     def show(self, done: int) -> None:
-        """Rewrite the line, or now and then print another one."""
+        """Update the line, or print one every `EVERY` seconds."""
         now = time.monotonic()
         if self._in_place:
             print(f"\r{self._text(done):{WIDTH}}", end="", flush=True)
@@ -28,11 +28,11 @@ class Line:
             print(self._text(done), flush=True)
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Print a line of its own."""
         print(f"\r{text:{WIDTH}}" if self._in_place else text, flush=True)
 
     def end(self, done: int) -> None:
-        """The last state stays."""
+        """Print the final state."""
         self.say(self._text(done))
 
     def _text(self, done: int) -> str:
@@ -42,7 +42,7 @@ class Line:
 
 
 def table(rows: Iterable[tuple[str, int]]) -> str:
-    """Names and numbers, with a bar for each."""
+    """Return a table of names and numbers, with a bar for each."""
     rows = list(rows)
     largest = max((number for _, number in rows), default=1)
     lines = [f"{'identifier':20} {'uses':>8}"]

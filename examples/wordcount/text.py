@@ -1,4 +1,4 @@
-"""What the job computes.  Nothing here knows Celery."""
+"""The computation, without Celery."""
 
 import keyword
 import sysconfig
@@ -15,7 +15,7 @@ MOST_USED = 1000
 
 
 def library_files(limit: int | None = None) -> list[str]:
-    """The .py files of the running Python's standard library; the first `limit` of them."""
+    """Return the first `limit` .py files of the running Python's standard library."""
     files = (
         str(path)
         for path in sorted(LIBRARY.rglob("*.py"))
@@ -25,12 +25,12 @@ def library_files(limit: int | None = None) -> list[str]:
 
 
 def short_name(path: str) -> str:
-    """The file's name within the library."""
+    """Return the file's path within the library."""
     return str(Path(path).relative_to(LIBRARY))
 
 
 def identifiers(path: str) -> Counter[str]:
-    """How often each identifier stands in a file; of a broken file, as far as it can be read."""
+    """Return the uses of each identifier in a file; a broken file is counted up to its error."""
     counts: Counter[str] = Counter()
     try:
         with tokenize.open(path) as source:
@@ -38,12 +38,12 @@ def identifiers(path: str) -> Counter[str]:
                 if token.type == tokenize.NAME and not keyword.iskeyword(token.string):
                     counts[token.string] += 1
     except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
-        pass  # the library tests its parser with files like this
+        pass  # the library has such files for tests of its parser
     return counts
 
 
 def summary(counts: Iterable[Mapping[str, int]]) -> dict[str, Any]:
-    """The answer: how many words, how many different ones, and which are used most."""
+    """Return the number of words, of different ones, and the most used ones."""
     merged: Counter[str] = Counter()
     for each in counts:
         merged.update(each)

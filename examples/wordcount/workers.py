@@ -1,4 +1,4 @@
-"""Worker processes: started, killed, and none left behind."""
+"""Starts, kills and stops worker processes."""
 
 import contextlib
 import itertools
@@ -13,7 +13,7 @@ from pathlib import Path
 POOL = 2
 """Pool processes of each worker."""
 GRACE = 10.0
-"""Seconds that a worker has to stop by itself."""
+"""Seconds after which a worker that does not stop is killed."""
 
 
 class Worker:
@@ -28,7 +28,7 @@ class Worker:
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
-                # What a killed process leaves there goes with the job's folder.
+                # Temporary files of a killed process are deleted with the job's folder.
                 env={**os.environ, "TMPDIR": str(log.parent)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -37,20 +37,20 @@ class Worker:
             )
 
     def owns(self, pid: int) -> bool:
-        """Whether `pid` is a process of this worker."""
+        """Return whether `pid` is a process of this worker."""
         with contextlib.suppress(ProcessLookupError):
             return os.getpgid(pid) == self.process.pid
         return False
 
     def signal_all(self, number: int) -> bool:
-        """Send a signal to the main process and its children; False if none is left."""
+        """Send a signal to the main process and its children; return False if none exists."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
             return True
         return False
 
     def stop(self) -> None:
-        """Let it end; then make sure that nothing of it is left."""
+        """Wait for the worker to end, and kill its remaining processes."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE)
         deadline = time.monotonic() + GRACE
@@ -71,21 +71,21 @@ class Workers:
         return iter(self._running)
 
     def start(self) -> Worker:
-        """One worker more."""
+        """Start another worker."""
         name = f"worker{next(self._numbers)}"
         worker = Worker(name, self._folder / f"{name}.log")
         self._running.append(worker)
         return worker
 
     def stop(self) -> None:
-        """End all of them."""
+        """Stop all workers."""
         for worker in self._running:
             worker.process.terminate()
         for worker in self._running:
             worker.stop()
 
     def log_tails(self, lines: int = 15) -> Iterator[str]:
-        """The last lines of every log."""
+        """Yield the last lines of every log."""
         for worker in self._running:
             yield f"--- {worker.name}"
             yield from worker.log.read_text(errors="replace").splitlines()[-lines:]

@@ -1,4 +1,4 @@
-"""Records are encoded at once where they are JSON: the bytes are those that Celery writes."""
+"""JSON records are encoded in one step, to the bytes that Celery writes."""
 
 import datetime as dt
 import decimal
@@ -19,7 +19,7 @@ from tests.backend.test_decoding import PLAIN, SPECIAL
 
 
 class Own:
-    """Says itself how it is written."""
+    """Defines its own encoding."""
 
     def __json__(self):
         return {"own": 1}
@@ -57,7 +57,7 @@ def as_celery_does(backend, data):
 
 
 @pytest.mark.parametrize("value", MORE, ids=repr)
-def test_every_type_that_kombu_knows(memory_app, value):
+def test_every_type_of_kombus_is_encoded_like_celery(memory_app, value):
     data = {"status": "SUCCESS", "result": value}
     encoded = memory_app.backend.encode(data)
     assert encoded == as_celery_does(memory_app.backend, data)
@@ -65,7 +65,7 @@ def test_every_type_that_kombu_knows(memory_app, value):
 
 
 @given(PLAIN | st.floats() | st.binary() | st.datetimes() | st.uuids() | st.decimals())
-def test_any_value(value):
+def test_any_value_is_encoded_like_celery(value):
     backend = Celery(backend="kv+memory://", set_as_current=False).backend
     assert backend.encode({"result": value}) == as_celery_does(backend, {"result": value})
 
@@ -87,14 +87,14 @@ IDS = st.sampled_from([None, "plain", "ü", Text("own"), uuid.UUID(int=1), "\x7f
 @example("SUCCESS", "\x7f", None, [], (None, None, "t"))
 @example("SUCCESS", "", None, [], (None, None, "\x7f"))
 @example("SUCCESS", "".join(map(chr, range(127))), None, [], (None, None, "t"))
-def test_any_record(state, result, traceback, children, ids):
+def test_any_record_is_encoded_like_celery(state, result, traceback, children, ids):
     backend = Celery(backend="kv+memory://", set_as_current=False).backend
     record = {"status": state, "result": result, "traceback": traceback, "children": children}
     record |= dict(zip(("group_id", "parent_id", "task_id"), ids, strict=True))
     assert backend._payload(record) == as_celery_does(backend, record).encode()
 
 
-def test_a_backend_that_encodes_in_its_own_way(memory_app):
+def test_an_overridden_encode_is_used(memory_app):
     class Own(type(memory_app.backend)):
         def encode(self, data):
             return f"own {data['status']}"
@@ -111,7 +111,7 @@ def circular():
 
 
 @pytest.mark.parametrize("value", [object(), {object(): 1}, circular()], ids=["object", "key", "o"])
-def test_what_cannot_be_encoded_is_said_as_celery_says_it(memory_app, value):
+def test_an_unencodable_value_raises_celerys_error(memory_app, value):
     with pytest.raises(EncodeError) as ours:
         memory_app.backend.encode({"result": value})
     with pytest.raises(EncodeError) as theirs:
@@ -120,12 +120,12 @@ def test_what_cannot_be_encoded_is_said_as_celery_says_it(memory_app, value):
 
 
 @pytest.mark.parametrize("serializer", ["pickle", "yaml"])
-def test_other_serializers(make_app, serializer):
+def test_other_serializers_are_encoded_like_celery(make_app, serializer):
     app = make_app("memory", result_serializer=serializer, accept_content=[serializer])
     assert app.backend.encode({"a": 1}) == as_celery_does(app.backend, {"a": 1})
 
 
-def test_compressed_results(make_app):
+def test_compressed_results_are_encoded_like_celery(make_app):
     app = make_app("memory", result_compression="zlib")
     if getattr(app.backend, "compression", None):
         data = {"result": "x" * 10_000}
@@ -133,7 +133,7 @@ def test_compressed_results(make_app):
         assert len(app.backend.encode(data)) < 1000
 
 
-def test_an_encoder_that_the_application_has_registered(memory_app):
+def test_an_encoder_of_the_application_is_used(memory_app):
     try:
         serialization.register(
             "json", lambda _: "mine", kombu_json.loads, "application/json", "utf-8"

@@ -1,7 +1,7 @@
-"""JSON is decoded by two decoders, and what comes out is what kombu's own makes of it.
+"""JSON is decoded by two decoders, with the same values as kombu's.
 
-Texts are compared by how their values are written in Python: 1, 1.0 and True are three things, NaN
-is itself, and the order of keys counts.
+Values are compared by their `repr`: 1, 1.0 and True differ, NaN equals NaN, and the order of keys
+matters.
 """
 
 import math
@@ -52,10 +52,10 @@ RECORDS = st.tuples(BLANKS, VALUES, BLANKS).map(lambda e: f'{{"a":{e[0]}{e[1]}{e
 
 
 def by_kombu(payload):
-    """What kombu makes of it, as it is written in Python; None where it refuses."""
+    """Return the `repr` of the value that kombu decodes; None if it raises."""
     try:
         return repr(kombu_json.loads(payload.decode()))
-    except Exception:  # a codec for "__type__" raises whatever it raises
+    except Exception:  # a codec for "__type__" may raise anything
         return None
 
 
@@ -75,7 +75,7 @@ def check(payload):
 @example(rb'{"a": {"\u005f_type__": "uuid", "__value__": {"hex": "%s"}}}' % (b"0" * 32))
 @example(b'{"a": "\xed\xa0\x80"}')
 @example(b'\xef\xbb\xbf{"a": 1}')
-def test_what_is_taken_is_what_kombu_makes_of_it(payload):
+def test_a_decoded_value_equals_kombus(payload):
     check(payload)
 
 
@@ -86,7 +86,7 @@ def test_what_is_taken_is_what_kombu_makes_of_it(payload):
 @example(['1, "status": "FAILURE"'], "a", "1")
 @example(["1"], "status", "1")
 @example(["1"], "result", "{}")
-def test_results_of_successes(results, key, other):
+def test_results_of_successes_are_extracted(results, key, other):
     records = [
         f'{{"status": "SUCCESS", "result": {each}, "{key}": {other}}}'.encode() for each in results
     ]
@@ -111,7 +111,7 @@ def test_results_of_successes(results, key, other):
         None,
     ],
 )
-def test_successes_with_one_that_is_none_or_odd_are_left_to_be_looked_at(odd):
+def test_a_batch_with_an_unusual_record_is_not_extracted(odd):
     good = b'{"status": "SUCCESS", "result": [1, {"a": 2.5}], "children": []}'
     assert json_successes([good, good]) == [[1, {"a": 2.5}]] * 2
     assert json_successes([good, odd, good]) is None
@@ -119,7 +119,7 @@ def test_successes_with_one_that_is_none_or_odd_are_left_to_be_looked_at(odd):
 
 @settings(max_examples=500)
 @given(RECORDS, st.lists(st.tuples(st.integers(0), st.binary(max_size=3)), max_size=3))
-def test_what_is_broken(payload, changes):
+def test_a_broken_record_is_refused_like_by_kombu(payload, changes):
     for place, put in changes:
         at = place % len(payload)
         payload = payload[:at] + put + payload[at + len(put) % 2 :]
@@ -127,7 +127,7 @@ def test_what_is_broken(payload, changes):
 
 
 @given(st.binary(max_size=30) | st.text('{}[]":,1 \\u00e\n\ufeff', max_size=30).map(str.encode))
-def test_any_bytes(data):
+def test_any_bytes_are_decoded_like_by_kombu(data):
     for each in (data, b"{%s}" % data, b'{"a":%s}' % data):
         check(each)
 
@@ -138,7 +138,7 @@ def test_what_json_has_is_for_the_fast_decoder(record, monkeypatch):
     assert json_object(kombu_json.dumps(record).encode()) == record
 
 
-def test_what_only_python_reads():
+def test_json_that_only_python_reads_is_decoded():
     payload = rb'{"nan": NaN, "inf": 1e400, "half": "\ud800", "large": 1%s}' % (b"0" * 400)
     value = json_object(payload)
     assert math.isnan(value.pop("nan"))

@@ -1,4 +1,4 @@
-"""What other programs do with a result backend."""
+"""The uses of a result backend by other programs."""
 
 import copy
 import json
@@ -59,7 +59,7 @@ class TestSnippets:
         assert (other.status, other.ready(), other.result) == ("SUCCESS", True, 3)
 
     def test_flower_shows_a_task(self, app):
-        """Its handlers: state, result or traceback, children through `result_from_tuple`."""
+        """Flower's handlers read the state, result or traceback, and children."""
         app.tasks["fail"].apply_async(task_id="f")
         app.bench.run_all()
         result = app.AsyncResult("f")
@@ -74,11 +74,11 @@ class TestSnippets:
         assert app.backend._get_task_meta_for(task_id="t")["result"] == 1
         assert app.backend.get_task_meta(task_id="t", cache=False)["result"] == 1
 
-    def test_a_subclass_whose_store_result_takes_names(self, app):
+    def test_a_subclass_may_take_store_result_by_keyword(self, app):
         app.backend.store_result(task_id="t", result=1, state="SUCCESS", traceback=None)
         assert app.backend.get_result("t") == 1
 
-    def test_reloading_results(self, make_app):
+    def test_results_can_be_reloaded(self, make_app):
         app = make_app(result_cache_max=10)
         app.backend.mark_as_started("t")
         app.backend.reload_task_result("t")
@@ -111,7 +111,7 @@ class TestConfiguration:
         app.conf.update(CELERY_RESULT_BACKEND="kv+memory://old-names", CELERY_TASK_RESULT_EXPIRES=5)
         assert app.backend.times.result == 5
 
-    def test_a_task_has_a_backend_of_its_own(self, make_app):
+    def test_a_task_can_have_its_own_backend(self, make_app):
         app, other = make_app(), make_app()
         app.tasks["echo"].backend = other.backend
         result = app.tasks["echo"].delay(1)
@@ -120,7 +120,7 @@ class TestConfiguration:
         assert result.get(timeout=1) == 1
         assert not app.backend.task_result_exists(result.id)
 
-    def test_flags_that_celery_reads(self, make_app):
+    def test_the_flags_that_celery_reads_are_set(self, make_app):
         backend = make_app().backend
         assert (backend.supports_autoexpire, backend.persistent) == (False, False)
         kept = make_app("kept").backend
@@ -133,13 +133,13 @@ class TestConfiguration:
             assert each.thread_safe
             assert each.implements_incr is False
 
-    def test_the_daily_cleanup_is_scheduled_where_it_is_needed(self, make_app):
+    def test_the_daily_cleanup_is_scheduled_if_needed(self, make_app):
         for kind, scheduled in (("memory", True), ("kept", False)):
             scheduler = Scheduler(make_app(kind), lazy=True)
             scheduler.install_default_entries(scheduler.schedule)
             assert ("celery.backend_cleanup" in scheduler.schedule) is scheduled
 
-    def test_successes_are_deduplicated_where_the_store_is_durable(self, make_app):
+    def test_successes_are_deduplicated_on_durable_stores(self, make_app):
         app = make_app("kept", worker_deduplicate_successful_tasks=True, task_acks_late=True)
         app.tasks["remember"].delay(1)
         message = app.bench.take()
@@ -147,13 +147,13 @@ class TestConfiguration:
         app.bench.run(message, redelivered=True)
         assert app.remembered == [(1,)]
 
-    def test_the_driver_is_at_hand(self, make_app):
+    def test_client_is_the_adapters_store(self, make_app):
         assert isinstance(make_app().backend.client, MemoryStore)
 
 
 class TestThreads:
     def test_one_backend_serves_all_threads(self, app):
-        """Celery itself opens several where threads ask at once for the first time."""
+        """Celery itself opens several if threads first ask at the same time."""
         assert app.backend
         backends = together([lambda: app.backend] * 4)
         assert len({id(each) for each in backends}) == 1
@@ -197,7 +197,7 @@ class TestPickling:
         assert group.get(timeout=1) == [1]
         assert copy.copy(app.AsyncResult("a")).get(timeout=1) == 1
 
-    def test_another_process_opens_it(self, make_app, tmp_path):
+    def test_another_process_opens_a_pickled_backend(self, make_app, tmp_path):
         app = make_app("sqlite", "?claim_lease=5")
         app.backend.mark_as_done("t", "there")
         (tmp_path / "result.pickle").write_bytes(pickle.dumps(app.AsyncResult("t")))
@@ -215,8 +215,8 @@ class TestPickling:
         )
         assert done.stdout == "there True\n"
 
-    def test_results_as_tuples(self, app):
-        """How one process hands a result to another as JSON."""
+    def test_results_are_restored_from_tuples(self, app):
+        """One process passes a result to another as JSON."""
         from celery.result import result_from_tuple
 
         app.backend.mark_as_done("a", 1)
@@ -287,7 +287,7 @@ class TestSecrets:
 
 
 def _whole(error):
-    """Everything that a traceback of this error would show of messages."""
+    """Return all messages that a traceback of this error would show."""
     shown = []
     while error is not None:
         shown.append(f"{error} {error!r}")
@@ -298,7 +298,7 @@ def _whole(error):
 class TestBadInput:
     @pytest.fixture
     def refused(self, make_app):
-        """The message for a URL that is refused, which is Celery's own kind of error."""
+        """Return the message for a refused URL, which raises Celery's own error."""
 
         def refused(url, **conf):
             with pytest.raises(ImproperlyConfigured) as caught:
@@ -308,55 +308,55 @@ class TestBadInput:
 
         return refused
 
-    def test_a_scheme_that_is_nearly_one(self, refused):
+    def test_a_misspelt_scheme_gets_a_suggestion(self, refused):
         assert "did you mean memory://?" in refused("memry://user:hunter2@host")
 
-    def test_a_scheme_that_nobody_knows(self, refused):
+    def test_an_unknown_scheme_lists_the_installed_ones(self, refused):
         assert "Installed: " in refused("xyzzy://user:hunter2@host")
 
-    def test_a_known_adapter_that_is_not_installed(self, refused, monkeypatch):
+    def test_a_known_adapter_says_how_to_install_it(self, refused, monkeypatch):
         monkeypatch.setattr(registry, "entry_points", lambda **_: [])
         monkeypatch.setattr(registry, "_adapters", {})
         assert 'pip install "kvbackends[cassandra]"' in refused("cassandra://user:hunter2@host")
 
-    def test_an_option_that_is_nearly_one(self, refused):
+    def test_a_misspelt_option_gets_a_suggestion(self, refused):
         message = refused("memory://u:hunter2@h?retry_timout=5")
         assert "did you mean 'retry_timeout'?" in message
         assert "Valid options:" in message
 
-    def test_a_value_of_the_wrong_type(self, refused):
+    def test_a_value_of_the_wrong_type_is_refused(self, refused):
         message = refused("memory://u:hunter2@h?retry_timeout=hunter2")
         assert "'retry_timeout'" in message
         assert "float" in message
 
-    def test_a_value_out_of_range(self, refused):
+    def test_a_value_out_of_range_is_refused(self, refused):
         assert "'claim_lease'" in refused("memory://h?claim_lease=-1")
 
-    def test_a_wrong_value_in_the_settings(self, refused):
+    def test_a_wrong_value_in_the_settings_is_refused(self, refused):
         message = refused(
             "memory://h", result_backend_transport_options={"retry_timeout": "hunter2"}
         )
         assert "'retry_timeout'" in message
 
-    def test_a_port_that_is_no_number(self, refused):
+    def test_a_port_that_is_no_number_is_refused(self, refused):
         assert "port" in refused("memory://user:hunter2@host:hunter2")
 
     @pytest.mark.parametrize("url", ["kv", "kv+", "kv+memory"])
-    def test_no_url_at_all(self, url):
+    def test_a_malformed_url_is_refused(self, url):
         app = Celery("none", set_as_current=False, backend=url)
         with pytest.raises(Exception, match=r"kv\+sqlite:///results.db|kv\+|No such"):
             assert app.backend
 
-    def test_the_entry_point_without_a_url(self):
+    def test_the_entry_point_needs_a_url(self):
         with pytest.raises(ImproperlyConfigured, match=r"kv\+sqlite:///results\.db"):
             kvbackends.open_backend(Celery("none", set_as_current=False))
 
-    def test_an_unknown_compression(self, make_app):
+    def test_an_unknown_compression_is_refused(self, make_app):
         if CELERY < (5, 7):
             pytest.skip("Celery 5.6 has no result_compression")
         with pytest.raises(ImproperlyConfigured, match="result_compression"):
             assert make_app(result_compression="nothing").backend
 
-    def test_an_empty_task_id(self, backend):
+    def test_an_empty_task_id_is_refused(self, backend):
         with pytest.raises(ValueError, match="task_id"):
             backend.get_state("")

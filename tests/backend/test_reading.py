@@ -1,4 +1,4 @@
-"""Reading many results costs few calls for each, and says what Celery's own backend says."""
+"""Reading many results costs few calls each, and returns the same as Celery's backends."""
 
 import gc
 import json
@@ -21,14 +21,14 @@ MANY = 200
 
 
 def python_calls(work):
-    """How often Python calls a function of its own; a resumed generator counts too."""
+    """Return the number of calls of Python functions; resuming a generator counts, too."""
     count = 0
 
     def note(_frame, event, _argument):
         nonlocal count
         count += event == "call"
 
-    work()  # what is looked up once is found
+    work()  # fills caches
     gc.disable()
     sys.setprofile(note)
     try:
@@ -52,30 +52,30 @@ def group_of(app, ids):
 
 
 class TestCalls:
-    """Celery's Redis backend makes 32 for each result of `get_many`, 114 of a join, 315 of a get.
+    """Celery's Redis backend makes 32 calls per result of `get_many`, 114 of a join, 315 of a get.
 
-    The memory store's own are among ours.
+    Ours include the calls of the memory store.
     """
 
     def per_result(self, ids, work):
         small, large = (python_calls(lambda n=n: work(ids[:n])) for n in (10, MANY))
         return (large - small) / (MANY - 10)
 
-    def test_get_many(self, memory_app, stored):
+    def test_get_many_makes_few_calls(self, memory_app, stored):
         assert self.per_result(stored, lambda ids: list(memory_app.backend.get_many(ids))) <= 6
 
-    def test_a_join(self, memory_app, stored):
+    def test_a_join_makes_few_calls(self, memory_app, stored):
         groups = iter([group_of(memory_app, stored[:n]) for n in (10, 10, MANY, MANY)])
         assert self.per_result(stored, lambda _: next(groups).join_native()) <= 20
 
-    def test_a_get(self, memory_app, stored):
+    def test_a_get_makes_few_calls(self, memory_app, stored):
         results = iter([memory_app.AsyncResult(stored[0]) for _ in range(2)])
         assert python_calls(lambda: next(results).get()) <= 60
 
 
 class TestDecoding:
     @given(st.lists(PLAIN | st.sampled_from(SPECIAL), min_size=1, max_size=10))
-    def test_many_values_are_what_celery_makes_of_each(self, values):
+    def test_values_of_a_batch_equal_celerys(self, values):
         backend = Celery(backend="kv+memory://", set_as_current=False).backend
         metas = [{"status": states.SUCCESS, "result": value} for value in values]
         payloads = [backend.encode(meta).encode() for meta in metas]
@@ -85,12 +85,12 @@ class TestDecoding:
             assert type(found["result"]) is type(expected["result"])
 
     @pytest.mark.parametrize("odd", [b'{"a": 1},{"b": 2}', b'{"a": [1', b"1", b"", "{}", None])
-    def test_one_odd_among_many_leaves_all_to_be_decoded_one_by_one(self, odd):
+    def test_an_unusual_record_makes_the_batch_be_decoded_one_by_one(self, odd):
         assert json_objects([b'{"a": 1}', b'{"b": 2}']) == [{"a": 1}, {"b": 2}]
         assert json_objects([b'{"a": 1}', odd, b'{"b": 2}']) is None
 
     @pytest.mark.parametrize("name", [b"__type__", rb"\u005f_type__", rb"__\u0074ype__"])
-    def test_values_of_other_types_are_found_however_they_are_written(self, name):
+    def test_values_of_other_types_are_recognised_in_any_notation(self, name):
         payload = b'{"a": {"%s": "bytes", "__value__": "x"}}' % name
         assert json_object(payload) == {"a": b"x"}
         assert json_objects([b"{}", payload]) is None
@@ -107,14 +107,14 @@ class TestDecoding:
             memoryview(b"{}"),
         ],
     )
-    def test_what_is_left_to_kombu(self, payload):
+    def test_unusual_json_is_left_to_kombu(self, payload):
         assert json_object(payload) is None
 
-    def test_no_number_and_large_numbers(self):
+    def test_nan_and_large_numbers_are_decoded(self):
         value = json_object(b'{"a": NaN, "b": -Infinity, "c": 1%s}' % (b"0" * 400))
         assert (math.isnan(value["a"]), value["b"], value["c"]) == (True, -math.inf, 10**400)
 
-    def test_depth(self, memory_app):
+    def test_too_deeply_nested_values_raise(self, memory_app):
         payload = b'{"status": "SUCCESS", "result": %s1%s}' % (b"[" * 100_000, b"]" * 100_000)
         with pytest.raises((DecodeError, RecursionError)):
             list(memory_app.backend.decoded([payload]))
@@ -126,24 +126,24 @@ class TestDecoding:
         found = dict(backend.get_many(["a", "b"]))
         assert (found["a"]["result"], type(found["b"]["result"])) == (1, KeyError)
 
-    def test_json_that_is_not_accepted(self, memory_app, stored):
+    def test_json_is_refused_if_it_is_not_accepted(self, memory_app, stored):
         memory_app.backend.accept = {"application/x-yaml"}
         with pytest.raises(ContentDisallowed):
             list(memory_app.backend.get_many(stored))
 
-    def test_those_before_a_broken_record_are_told(self, memory_app, stored):
-        """Celery reads a batch, and tells of nothing where one is broken."""
+    def test_results_before_a_broken_record_are_yielded(self, memory_app, stored):
+        """Celery's backends read a batch, and yield nothing if one record is broken."""
         backend = memory_app.backend
         backend.store.set(backend.key_of("broken"), b'{"status": "SUCCESS", ', 60)
-        told = []
+        called = []
         with pytest.raises(DecodeError):
-            list(backend.get_many([*stored[:3], "broken"], on_message=told.append))
-        assert [each["task_id"] for each in told] == stored[:3]
+            list(backend.get_many([*stored[:3], "broken"], on_message=called.append))
+        assert [each["task_id"] for each in called] == stored[:3]
 
 
 class TestFinal:
     @pytest.mark.parametrize("state", sorted(states.ALL_STATES | {"SUCCESSFUL", "MINE"}))
-    def test_the_head_says_what_the_record_says(self, state):
+    def test_the_head_agrees_with_the_record(self, state):
         payload = json.dumps({"status": state, "result": None}).encode()
         final = state in states.READY_STATES
         assert payload.startswith(FINAL_JSON) is final
@@ -157,24 +157,24 @@ class TestDelivery:
         group.get(on_message=lambda _: known.append(sum(bool(each._cache) for each in group)))
         assert known == [1, 2, 3, 4, 5]
 
-    def test_several_members_of_one_id(self, memory_app, stored):
+    def test_members_with_the_same_id_are_all_set(self, memory_app, stored):
         group = group_of(memory_app, [stored[0], stored[0]])
         group.get()
         assert [bool(each._cache) for each in group] == [True, True]
 
-    def test_who_asked_elsewhere_learns_of_a_join(self, memory_app, stored):
-        told = []
+    def test_another_result_object_learns_of_a_join(self, memory_app, stored):
+        called = []
         other = memory_app.AsyncResult(stored[0])
-        other.then(told.append)
+        other.then(called.append)
         group_of(memory_app, stored[:2]).get()
-        assert told == [other]
+        assert called == [other]
 
     def test_a_callback_of_a_member_is_called_once(self, memory_app, stored):
-        told = []
+        called = []
         group = group_of(memory_app, stored[:2])
-        group[0].then(told.append)
+        group[0].then(called.append)
         group.get()
-        assert told == [group[0]]
+        assert called == [group[0]]
 
     def test_celerys_cache_is_filled_where_it_is_on(self, make_app):
         app = make_app("memory", result_cache_max=10)
@@ -184,11 +184,11 @@ class TestDelivery:
 
 
 class TestEager:
-    # Celery 5.6 does not see an old name that is set late, nor can its settings be copied.
+    # Celery 5.6 ignores an old name that is set late, and its settings cannot be copied.
     @pytest.mark.parametrize(
         "name", ["task_always_eager", pytest.param("CELERY_ALWAYS_EAGER", marks=needs_57)]
     )
-    def test_a_setting_of_later_is_seen(self, make_app, name):
+    def test_a_setting_that_is_changed_later_applies(self, make_app, name):
         app = make_app("memory")
         app.backend.mark_as_done("t", 1)
         assert app.AsyncResult("t").get() == 1
@@ -198,7 +198,7 @@ class TestEager:
         app.conf[name] = False
         assert app.AsyncResult("t").get() == 1
 
-    def test_a_setting_with_a_prefix_is_seen(self):
+    def test_a_setting_with_a_prefix_applies(self):
         app = Celery(set_as_current=False)
         app.config_from_object(
             {"CELERY_RESULT_BACKEND": "kv+memory://eager", "CELERY_TASK_ALWAYS_EAGER": True},
@@ -208,7 +208,7 @@ class TestEager:
             app.backend.get_task_meta("t")
 
     @needs_57
-    def test_settings_that_are_replaced(self, make_app):
+    def test_replaced_settings_apply(self, make_app):
         app = make_app("memory")
         app.backend.get_task_meta("t")
         app.conf = app.conf.copy()

@@ -29,7 +29,7 @@ FAILED = [states.FAILURE, states.REVOKED]
 
 
 class OfCelery(KeyValueStoreBackend):
-    """A stock key-value backend: what its `set` gets is what is on the wire."""
+    """Celery's own key-value backend; the arguments of its `set` are the bytes on the wire."""
 
     supports_result_compression = True
     supports_failure_expires = True
@@ -63,7 +63,7 @@ def store(backend, task_id, state, value=1):
 
 
 def ttl_of(app, task_id):
-    """Seconds that a record still lives on the memory store; infinity: for ever."""
+    """Return the remaining ttl of a record on the memory store, in seconds; infinity for ever."""
     from kvbackends.layers.layer import innermost
 
     key = app.backend.get_key_for_task(task_id).decode()
@@ -74,7 +74,7 @@ class TestStates:
     @pytest.mark.parametrize("first", [*UNREADY, *FAILED, states.SUCCESS])
     @pytest.mark.parametrize("second", [*UNREADY, *FAILED, states.SUCCESS])
     def test_a_record_is_never_replaced_by_one_of_lower_rank(self, backend, first, second):
-        """Equal ranks: the later replaces; but nothing replaces SUCCESS."""
+        """Of equal ranks the later one replaces the earlier, except for SUCCESS."""
         task_id = uuid()
         store(backend, task_id, first, 1)
         store(backend, task_id, second, 2)
@@ -141,7 +141,7 @@ class TestStates:
         app.backend.mark_as_done("t", 1)
         assert not result.is_aborted()
 
-    def test_existence_is_told_of_any_stored_state(self, backend):
+    def test_a_result_exists_in_any_stored_state(self, backend):
         assert not backend.task_result_exists("t")
         backend.mark_as_started("t")
         assert backend.task_result_exists("t")
@@ -168,20 +168,20 @@ class TestStoring:
         assert not app.backend.task_result_exists(result.id)
         assert result.get() is None
 
-    def test_an_error_is_stored_although_ignored_where_that_is_asked_for(self, make_app, kind):
+    def test_an_ignored_error_is_stored_with_store_errors_even_if_ignored(self, make_app, kind):
         app = make_app(kind, task_store_errors_even_if_ignored=True)
         app.tasks["fail"].ignore_result = True
         result = app.tasks["fail"].delay()
         app.bench.run_all()
         assert app.backend.get_state(result.id) == states.FAILURE
 
-    def test_an_eager_result_is_stored_where_that_is_asked_for(self, make_app, kind):
+    def test_an_eager_result_is_stored_with_store_eager_result(self, make_app, kind):
         app = make_app(kind, task_always_eager=True, task_store_eager_result=True)
         result = app.tasks["add"].delay(1, 2)
         assert result.get() == 3
         assert app.backend.get_result(result.id) == 3
 
-    def test_an_eager_result_is_not_stored_else(self, make_app):
+    def test_an_eager_result_is_not_stored_by_default(self, make_app):
         app = make_app(task_always_eager=True)
         result = app.tasks["add"].delay(1, 2)
         assert not app.backend.task_result_exists(result.id)
@@ -241,7 +241,7 @@ class TestStoring:
 
 
 class TestKeyValueMethods:
-    def test_get_takes_and_gives_what_celerys_does(self, backend):
+    def test_get_and_set_work_like_celerys(self, backend):
         backend.set(b"k", "text")
         assert backend.get("k") == b"text"
         backend.set("k", b"bytes")
@@ -276,7 +276,7 @@ class TestSerializers:
     def serializer(self, request):
         return request.param
 
-    def test_values_and_errors_come_back(self, make_app, kind, serializer):
+    def test_values_and_errors_are_restored(self, make_app, kind, serializer):
         app = _with_serializer(make_app, kind, serializer)
         app.backend.mark_as_done("done", {"a": [1, "é", None]})
         app.backend.mark_as_failure("failed", Boom("why"))
@@ -295,8 +295,8 @@ class TestSerializers:
         found = [backend.get_state(each) for each in "tfs"]
         assert found == [states.SUCCESS, states.FAILURE, states.RETRY]
 
-    def test_the_wire_is_celerys_own(self, make_app, serializer, monkeypatch):
-        """The bytes equal those that Celery's own key-value backend would have stored."""
+    def test_the_stored_bytes_equal_celerys(self, make_app, serializer, monkeypatch):
+        """Celery's own key-value backend would store the same bytes."""
         app = _with_serializer(make_app, "memory", serializer, result_extended=True)
         now = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
         monkeypatch.setattr(app, "now", lambda: now)
@@ -318,7 +318,7 @@ class TestSerializers:
             else:
                 assert ours.get(key) == expected
 
-    def test_what_a_stock_backend_wrote_is_ranked_and_read(self, make_app, serializer):
+    def test_records_of_celerys_backend_are_ranked_and_read(self, make_app, serializer):
         app = _with_serializer(make_app, "memory", serializer)
         stock = OfCelery(app)
         stock.store_result("s", "old", states.SUCCESS)
@@ -336,7 +336,7 @@ class TestSerializers:
         assert app.backend.get_result("s") == "old"
         assert app.backend.get_result("f") == "new"
 
-    def test_a_stock_backend_reads_what_we_wrote(self, make_app, serializer):
+    def test_celerys_backend_reads_our_records(self, make_app, serializer):
         app = _with_serializer(make_app, "memory", serializer)
         app.backend.mark_as_done("t", [1])
         stock = OfCelery(app)
@@ -344,7 +344,7 @@ class TestSerializers:
         stock.stored[key] = app.backend.get(key)
         assert stock.get_result("t") == [1]
 
-    def test_bytes_that_nobody_understands_yield(self, make_app):
+    def test_unreadable_bytes_are_replaced(self, make_app):
         backend = make_app().backend
         key = backend.get_key_for_task("t")
         backend.set(key, b"\xff\x00 not a record")
@@ -367,7 +367,7 @@ class TestCompression:
         store(app.backend, "t", states.FAILURE)
         assert app.AsyncResult("t").get(timeout=1) == "x" * 10_000
 
-    def test_a_stock_backend_decompresses_it(self, make_app, compression):
+    def test_celerys_backend_reads_our_compressed_records(self, make_app, compression):
         app = make_app(result_compression=compression)
         app.backend.mark_as_done("t", [1])
         stock = OfCelery(app)
@@ -375,7 +375,7 @@ class TestCompression:
         stock.stored[key] = app.backend.get(key)
         assert stock.get_result("t") == [1]
 
-    def test_switching_it_on_or_off_reads_both(self, make_app, compression):
+    def test_records_are_read_after_compression_is_switched_on_or_off(self, make_app, compression):
         url = make_app(result_compression=compression).backend.url
         packed = make_app(url=url, result_compression=compression)
         plain = make_app(url=url)
@@ -409,29 +409,29 @@ class TestStateInHead:
     @given(state=STATES, value=VALUES)
     @settings(max_examples=150)
     def test_the_head_never_disagrees_with_the_record(self, serializer, state, value):
-        """It tells the state, or that it cannot tell."""
+        """The head has the state, or shows that it cannot be read."""
         payload = _encoded(serializer, {"status": state, "result": value, "traceback": None})
         assert state_in_head(payload) in {state, None}
 
     @pytest.mark.parametrize("serializer", ["json", "pickle", "msgpack"])
     @pytest.mark.parametrize("state", [*UNREADY, *FAILED, states.SUCCESS])
-    def test_the_head_tells_every_usual_state(self, serializer, state):
+    def test_the_head_has_every_usual_state(self, serializer, state):
         meta = {"status": state, "result": "x" * 100_000, "traceback": None, "children": []}
         assert state_in_head(_encoded(serializer, meta)) == state
 
     @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-    def test_the_head_tells_the_state_for_every_protocol_of_pickle(self, protocol):
+    def test_the_head_has_the_state_for_every_protocol_of_pickle(self, protocol):
         payload = pickle.dumps({"status": "SUCCESS", "result": 1}, protocol)
         assert state_in_head(payload) == "SUCCESS"
 
     @given(junk=st.binary(max_size=100))
-    def test_any_bytes_are_borne(self, junk):
+    def test_any_bytes_are_accepted_as_a_head(self, junk):
         assert state_in_head(junk) is None or b"status" in junk
 
     @given(value=VALUES)
     @settings(max_examples=50)
-    def test_a_value_never_passes_for_a_record(self, value):
-        """A record whose status is not first is not misread by what its result contains."""
+    def test_a_value_is_never_taken_for_a_record(self, value):
+        """If the status is not first in a record, the content of its result is not taken for it."""
         for serializer in SERIALIZERS:
             payload = _encoded(serializer, {"result": value, "status": "FAILURE"})
             assert state_in_head(payload) in {"FAILURE", None}
@@ -439,7 +439,7 @@ class TestStateInHead:
 
 class TestExpiry:
     @pytest.mark.parametrize("expires", [0, None])
-    def test_results_are_kept_where_they_never_expire(self, make_app, expires):
+    def test_results_without_expiry_are_kept(self, make_app, expires):
         app = make_app(result_expires=expires)
         app.backend.mark_as_done("t", 1)
         assert ttl_of(app, "t") == float("inf")
@@ -456,7 +456,7 @@ class TestExpiry:
         time.sleep(0.1)
         assert app.backend.get_state("t") == states.PENDING
 
-    def test_the_time_begins_anew_with_each_write(self, make_app):
+    def test_each_write_renews_the_ttl(self, make_app):
         app = make_app(result_expires=60)
         app.backend.mark_as_started("t")
         app.backend.expire(app.backend.get_key_for_task("t"), 1)
@@ -466,7 +466,7 @@ class TestExpiry:
     @pytest.mark.parametrize(
         ("failure", "low", "high"), [(None, 55, 60), (600, 590, 600), (0, 1e9, float("inf"))]
     )
-    def test_failures_have_a_time_of_their_own(self, make_app, failure, low, high):
+    def test_failures_can_have_another_ttl(self, make_app, failure, low, high):
         app = make_app(result_expires=60, result_failure_expires=failure)
         app.backend.mark_as_failure("failed", Boom())
         app.backend.mark_as_done("done", 1)
@@ -484,11 +484,11 @@ class TestExpiry:
             (None, 0, 30 * 86400),
         ],
     )
-    def test_chord_bookkeeping_always_ends(self, make_app, chord, result, expected):
+    def test_the_keys_of_chords_always_expire(self, make_app, chord, result, expected):
         app = make_app(result_expires=result, result_chord_expires=chord)
         assert app.backend.times.chord.ttl == expected
 
-    def test_the_tombstone_outlives_what_the_broker_may_redeliver(self, make_app):
+    def test_the_tombstone_outlives_redeliveries(self, make_app):
         app = make_app(result_expires=60, broker_transport_options={"visibility_timeout": 7200})
         assert app.backend.times.chord.tombstone == 7200
         assert make_app(result_expires=60).backend.times.chord.tombstone == 3600
@@ -524,7 +524,7 @@ class TestValuesThatCannotBeStored:
         assert isinstance(result.result, ResultTooLarge)
         assert str(LARGEST) in str(result.result)
 
-    def test_the_failure_of_a_value_too_large_names_its_arguments_no_more(self, small):
+    def test_the_failure_of_a_value_too_large_has_no_arguments(self, small):
         result = small.tasks["echo"].delay("x" * LARGEST)
         small.bench.run_all()
         assert result.state == states.FAILURE
@@ -532,7 +532,7 @@ class TestValuesThatCannotBeStored:
 
     @pytest.mark.parametrize(("size", "parts"), [(100_000, 1), (10, 10_000), (5_000, 100)])
     def test_the_record_of_a_failure_always_fits(self, make_app, size, parts):
-        """Whatever the exception is made of, and for each serializer."""
+        """It does for exceptions of any size, and for each serializer."""
         for serializer in SERIALIZERS:
             app = _with_serializer(make_app, "small", serializer)
             result = app.tasks["fail_large"].delay(size, parts)
@@ -540,7 +540,7 @@ class TestValuesThatCannotBeStored:
             assert result.state == states.FAILURE
             assert "Boom" in repr(result.result)
 
-    def test_text_that_grows_when_encoded_fits_too(self, small):
+    def test_a_failure_whose_text_grows_when_encoded_fits(self, small):
         small.backend.mark_as_failure("t", Boom("é" * 5000, "\x00" * 5000), "ü" * 5000)
         assert small.backend.get_state("t") == states.FAILURE
 
@@ -553,7 +553,7 @@ class TestValuesThatCannotBeStored:
         small.backend.mark_as_failure("t", Boom("b"), request=request)
         assert small.backend.get_state("t") == states.FAILURE
 
-    def test_an_unready_state_too_large_is_an_error_of_the_caller(self, small):
+    def test_an_unready_state_that_is_too_large_raises(self, small):
         with pytest.raises(ResultTooLarge):
             small.backend.store_result("t", "x" * LARGEST, "PROGRESS")
         assert small.backend.get_state("t") == states.PENDING
@@ -584,7 +584,7 @@ class TestUnavailable:
         with pytest.raises(BackendGetMetaError):
             down.backend.get_state("t")
 
-    def test_nothing_takes_longer_than_the_bound(self, down):
+    def test_no_operation_takes_longer_than_retry_timeout(self, down):
         started = time.monotonic()
         for call in (
             lambda: down.backend.mark_as_failure("t", Boom()),
@@ -618,7 +618,7 @@ def _request(task_id, **fields):
     return Context(id=task_id, **values)
 
 
-def test_facets_tell_by_what_a_result_is_found():
+def test_facets_are_the_searchable_fields_of_a_result():
     meta = {"status": "SUCCESS", "result": 1, "date_done": "2026-01-02T03:04:05"}
     request = _request("t", task="add")
     assert facets(meta, request) == {
@@ -636,7 +636,7 @@ def test_ranks_of_states():
     assert {rank_of_state(each) for each in [*UNREADY, "ABORTED", ""]} == {Rank.UNREADY}
 
 
-def test_json_of_a_result_is_what_other_languages_read(memory_app):
+def test_the_json_of_a_result_can_be_read_in_other_languages(memory_app):
     memory_app.backend.mark_as_done("t", {"a": 1})
     record = json.loads(memory_app.backend.get("celery-task-meta-t"))
     assert list(record)[:2] == ["status", "result"]

@@ -1,4 +1,4 @@
-"""The guard: limits, keys that a store cannot hold, and layers in general."""
+"""The guard: limits, keys that a store cannot hold, and how layers are stacked."""
 
 import threading
 
@@ -34,7 +34,7 @@ class TestKeys:
     ODD = ("with blank", "k" * 41, "ключ", "new\nline", "é" * 21)
 
     @pytest.mark.parametrize("key", ODD)
-    def test_hashed(self, request: pytest.FixtureRequest, key: str):
+    def test_unsupported_keys_are_hashed(self, request: pytest.FixtureRequest, key: str):
         """A key that the store cannot hold is stored under its hash and read by its name."""
         guard, counting = narrow(request.node.name)
         guard.set(key, b"v")
@@ -46,13 +46,13 @@ class TestKeys:
         assert guard.get(key) is None
 
     @pytest.mark.parametrize("key", ["short", "k" * 40, "celery-task-meta-1"])
-    def test_as_it_is(self, request: pytest.FixtureRequest, key: str):
-        """A key that the store can hold stays as it is."""
+    def test_supported_keys_are_unchanged(self, request: pytest.FixtureRequest, key: str):
+        """A key that the store can hold is not changed."""
         guard, counting = narrow(request.node.name)
         guard.set(key, b"v")
         assert list(innermost(counting).scan("")) == [key]
 
-    def test_length_is_in_bytes(self):
+    def test_key_length_is_counted_in_bytes(self):
         """The limit counts bytes of UTF-8, not letters."""
         store = DictStore()
         store.limits = Limits(key_bytes=4)
@@ -61,8 +61,8 @@ class TestKeys:
         guard.set("ééé", b"v")
         assert [key.startswith("kvh-") for key in store.rows] == [False, True]
 
-    def test_batches_name_what_was_asked(self):
-        """A batch answers under the names it was asked for."""
+    def test_batches_return_the_original_keys(self):
+        """`get_batch` returns the keys that the caller passed, not their hashes."""
         guard, _ = narrow("batch")
         guard.set("with blank", b"1")
         guard.set("plain", b"2")
@@ -71,8 +71,8 @@ class TestKeys:
             "plain": b"2",
         }
 
-    def test_subscriptions_name_what_was_asked(self):
-        """A subscription tells of a key as it was watched, and forgets it when told to."""
+    def test_subscriptions_report_the_original_keys(self):
+        """A subscription reports a key as it was watched, and no longer after `unwatch`."""
         guard, _ = narrow("subscribe")
         subscription = guard.subscribe()
         subscription.watch(["with blank", "plain"])
@@ -85,16 +85,16 @@ class TestKeys:
         assert not subscription.wait(1)
         subscription.close()
 
-    def test_subscriptions_tell_values_by_those_names(self):
-        """What a subscription tells of a key is told under the name that was asked for."""
-        memory = TellingStore("narrow-told")
+    def test_notified_values_have_the_original_keys(self):
+        """A value in a notification is reported under the key that was watched."""
+        memory = TellingStore("narrow-values")
         memory.limits = NARROW
         guard = Guard(memory)
         subscription = guard.subscribe()
         subscription.watch(["with blank", "plain"])
-        told = offer("with blank", Rank.SUCCEEDED)
-        guard.offer(told, rank_of)
-        assert subscription.wait(1) == {"with blank": told.value}
+        offered = offer("with blank", Rank.SUCCEEDED)
+        guard.offer(offered, rank_of)
+        assert subscription.wait(1) == {"with blank": offered.value}
         subscription.close()
 
     def test_barriers(self, monkeypatch):
@@ -112,8 +112,8 @@ class TestKeys:
 class TestValues:
     TOO_LARGE = b"3" + b"x" * 100
 
-    def test_refused_before_any_call(self):
-        """A value above the limit is refused before the store is asked anything."""
+    def test_too_large_values_are_refused_before_any_call(self):
+        """A value above the limit is refused before the store is called."""
         guard, counting = narrow("large")
         large = offer("k", Rank.SUCCEEDED)._replace(value=self.TOO_LARGE)
         writes = [
@@ -157,7 +157,7 @@ class TestValues:
             store.offer(offer("k", Rank.SUCCEEDED)._replace(value=self.TOO_LARGE), rank_of)
         assert counting.calls.total() == 0
 
-    def test_largest_is_stored(self):
+    def test_the_largest_value_is_stored(self):
         """A value of exactly the limit is stored."""
         guard, _ = narrow("largest")
         guard.set("k", b"x" * 100)
@@ -165,7 +165,7 @@ class TestValues:
 
 
 class Shouting(Layer):
-    """Changes each value on its way, to see which layers a call passes."""
+    """Changes each value, which shows the layers that a call passes."""
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         super().set(key, value.upper(), ttl)
@@ -179,34 +179,34 @@ class Shouting(Layer):
 
 
 class TestLayers:
-    def test_natives_pass_around(self):
-        """A layer's `around_…` stands in for a native operation; others go straight through."""
+    def test_native_operations_pass_around(self):
+        """Native operations are wrapped by the layer's `around`; others are called directly."""
         layer = Shouting(MemoryStore("shouting"))
         layer.set("k", b"loud")
         assert layer.inner.get("k").value == b"LOUD"
         assert layer.get_batch(["k"]) == {"k": b"loud"}
         assert layer.sweep == layer.inner.sweep
 
-    def test_derived_pass_every_layer(self):
-        """What is derived is derived by the outermost layer, so each primitive passes all."""
+    def test_derived_operations_pass_every_layer(self):
+        """The outermost layer derives the operations, so each primitive passes all layers."""
         layer = Guard(Shouting(DictStore()))
         layer.set("k", b"loud")
         assert layer.get_batch(["k"]) == {"k": b"loud"}
 
-    def test_masked_derives(self):
-        """Behind a mask no native operation is called."""
+    def test_a_mask_derives_all_operations(self):
+        """With `OnlyFive` no native operation is called."""
         counting = Counting(MemoryStore("mask"))
         OnlyFive(counting).offer(offer("k", Rank.FAILED), rank_of)
         assert counting.calls == {"compare_and_set": 1}
 
-    def test_innermost(self):
-        """The adapter's store is found behind any layers."""
+    def test_innermost_returns_the_adapters_store(self):
+        """`innermost` finds the adapter's store behind any number of layers."""
         store: Store = DictStore()
         assert innermost(Retry(Guard(store), CoreOptions())) is store
         assert innermost(store) is store
 
-    def test_no_url(self):
-        """A layer is not opened by a URL."""
+    def test_a_layer_cannot_be_opened_by_a_url(self):
+        """`Layer.from_url` raises."""
         with pytest.raises(TypeError, match="Guard wraps a store"):
             Guard.from_url(StoreURL("x"), None)
 

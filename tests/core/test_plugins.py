@@ -1,4 +1,4 @@
-"""Adapters by scheme, layers in order, and what is said when one is missing or broken."""
+"""Adapters by scheme, the order of layers, and errors for missing or broken plugins."""
 
 import types
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ class Plugin:
 
 @pytest.fixture
 def registered() -> Iterator[list[object]]:
-    """Plugins to take away after the test."""
+    """Plugins that are unregistered after the test."""
     plugins: list[object] = []
     yield plugins
     for each in plugins:
@@ -38,7 +38,7 @@ def registered() -> Iterator[list[object]]:
 
 @pytest.fixture
 def entry_points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
-    """What is installed beside the project's own entry points."""
+    """Entry points in addition to the installed ones."""
     extra: list[EntryPoint] = []
     found = registry.entry_points
 
@@ -54,24 +54,28 @@ def entry_points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
 
 class TestSchemes:
     @pytest.mark.parametrize("url", ["memory://", "kv+memory://", "MEMORY://"])
-    def test_found(self, url: str):
-        """A scheme is found with and without Celery's prefix, in any case."""
+    def test_a_scheme_has_any_case_and_may_have_the_prefix(self, url: str):
+        """`memory`, `kv+memory` and `MEMORY` open the same store."""
         assert type(innermost(open_store(url))).__name__ == "MemoryStore"
 
-    def test_nearest_spelling(self):
-        """A misspelt scheme: what was meant, and what is installed."""
+    def test_a_misspelt_scheme_gets_a_suggestion(self):
+        """The error has the nearest scheme and the installed ones."""
         with pytest.raises(UnknownScheme, match=r"did you mean memory://.* Installed: .*memory"):
             open_store("memroy://")
 
-    def test_nearest_is_not_installed(self, monkeypatch: pytest.MonkeyPatch):
-        """A misspelt scheme of a known adapter that is not installed: how to get it."""
+    def test_a_suggestion_that_is_not_installed_says_how_to_install_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        """The error has the line that installs the nearest scheme's adapter."""
         monkeypatch.setattr(registry, "installed", lambda: ["memory", "sqlite"])
         with pytest.raises(UnknownScheme, match=r"mean cassandra://.*kvbackends\[cassandra\]"):
             open_store("casandra://")
 
     @pytest.mark.parametrize("scheme", ["mongodb+srv", "redis+cluster", "sentinel", "memcached"])
-    def test_known_adapter(self, scheme: str, monkeypatch: pytest.MonkeyPatch):
-        """A known scheme that is not installed: the exact line that installs it."""
+    def test_a_known_scheme_says_how_to_install_its_adapter(
+        self, scheme: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        """The error ends with the line that installs the adapter."""
         monkeypatch.setattr(registry, "entry_points", lambda **_: [])
         monkeypatch.setattr(registry, "_adapters", {})
         line = f'pip install "kvbackends[{EXTRAS[scheme]}]"'
@@ -80,15 +84,15 @@ class TestSchemes:
             open_store(f"{scheme}://host")
         assert str(raised.value).endswith(line)
 
-    def test_nothing_near(self):
-        """A scheme like no other: what is installed."""
+    def test_an_unknown_scheme_lists_the_installed_ones(self):
+        """Without a similar scheme the error makes no suggestion."""
         with pytest.raises(UnknownScheme, match=r"zzzzzz:// is installed. Installed: .*memory"):
             open_store("zzzzzz://")
 
 
 class TestBrokenPlugins:
-    def test_names_the_import(self, entry_points: list[EntryPoint]):
-        """An adapter whose import fails: which one, and which import."""
+    def test_a_failing_import_is_named(self, entry_points: list[EntryPoint]):
+        """The error names the adapter and the import that failed."""
         broken = EntryPoint("broken", "no_such_driver.adapter", "kvbackends.stores")
         entry_points.append(broken)
         with pytest.raises(ConfigurationError, match="No module named 'no_such_driver'") as raised:
@@ -96,8 +100,8 @@ class TestBrokenPlugins:
         assert "the adapter for broken:// (no_such_driver.adapter)" in str(raised.value)
         assert isinstance(raised.value.__cause__, ModuleNotFoundError)
 
-    def test_harms_no_other(self, entry_points: list[EntryPoint]):
-        """Another scheme is opened all the same, before and after, and the broken one is listed."""
+    def test_a_broken_adapter_breaks_no_other_scheme(self, entry_points: list[EntryPoint]):
+        """Other schemes open before and after it, and the broken one is listed."""
         entry_points.append(EntryPoint("broken", "no_such_driver.adapter", "kvbackends.stores"))
         open_store("memory://")
         with pytest.raises(ConfigurationError):
@@ -105,8 +109,8 @@ class TestBrokenPlugins:
         open_store("memory://")
         assert "broken" in registry.installed()
 
-    def test_a_hook_that_fails(self):
-        """A plugin whose hook raises is not half registered: each attempt says the same."""
+    def test_a_failing_hook_is_not_half_registered(self):
+        """Each attempt to register the plugin raises the same error."""
 
         class Fails:
             @hookimpl
@@ -121,8 +125,8 @@ class TestBrokenPlugins:
 
 
 class TestRegistering:
-    def test_register_and_unregister(self):
-        """A plugin that is not packaged serves its schemes until it is taken away."""
+    def test_a_registered_plugin_serves_its_schemes(self):
+        """It does so until it is unregistered."""
         plugin = Plugin("one", "two")
         register(plugin)
         register(plugin)
@@ -132,16 +136,16 @@ class TestRegistering:
         with pytest.raises(UnknownScheme):
             open_store("one://")
 
-    def test_a_module(self, registered: list[object]):
-        """A module with hooks is a plugin."""
+    def test_a_module_can_be_a_plugin(self, registered: list[object]):
+        """Hook implementations of a module are found."""
         module = types.ModuleType("plugin")
         module.kvbackends_adapters = hookimpl(lambda: Plugin("mod").kvbackends_adapters())
         register(module)
         registered.append(module)
         assert isinstance(innermost(open_store("mod://")), DictStore)
 
-    def test_the_latest_serves(self, registered: list[object]):
-        """Of two plugins with one scheme the latest serves it, and goes without the other."""
+    def test_the_plugin_registered_last_serves_a_scheme(self, registered: list[object]):
+        """Unregistering the first of two plugins leaves the second one in charge."""
 
         class Other(DictStore):
             pass
@@ -161,7 +165,7 @@ class TestRegistering:
 
 
 class Named(Layer):
-    """A layer that a test can tell from another."""
+    """A layer with a name."""
 
     name = ""
 
@@ -193,38 +197,38 @@ def names(store: Layer) -> list[str]:
 
 
 class TestLayers:
-    def test_order(self, registered: list[object]):
-        """The first registered is outermost, inside the retries and outside the guard."""
+    def test_the_layer_registered_first_is_outermost(self, registered: list[object]):
+        """Layers of plugins are inside the retries and outside the guard."""
         for name in ("first", "second"):
             plugin = layering(name)
             register(plugin)
             registered.append(plugin)
         assert names(open_store("memory://")) == ["Retry", "first", "second", "Guard"]
 
-    def test_by_url(self, registered: list[object]):
-        """A plugin may leave a URL alone."""
+    def test_a_plugin_may_add_no_layer_to_a_url(self, registered: list[object]):
+        """The hook is called with the URL and may return nothing."""
         plugin = layering("picky")
         register(plugin)
         registered.append(plugin)
         assert names(open_store("memory://?retry_timeout=77")) == ["Retry", "Guard"]
 
-    def test_wrapping_fails(self, registered: list[object]):
-        """A layer that cannot wrap is fatal: nothing is stored without it."""
+    def test_a_layer_that_cannot_wrap_is_fatal(self, registered: list[object]):
+        """No store is opened without the layer."""
         plugin = layering("broken", fails=True)
         register(plugin)
         registered.append(plugin)
         with pytest.raises(RuntimeError, match="cannot wrap"):
             open_store("memory://")
 
-    def test_loading_fails(self, entry_points: list[EntryPoint]):
-        """A layer that cannot be loaded is fatal for every store, at each attempt."""
+    def test_a_layer_that_cannot_be_loaded_is_fatal(self, entry_points: list[EntryPoint]):
+        """No store is opened, at any attempt."""
         entry_points.append(EntryPoint("crypt", "no_such_crypt", "kvbackends.layers"))
         for _ in range(2):
             with pytest.raises(ConfigurationError, match=r"the layer 'crypt' \(no_such_crypt\)"):
                 open_store("memory://")
 
-    def test_without_layers(self):
-        """The plain stack: retries around the guard around the adapter."""
+    def test_retries_are_around_the_guard(self):
+        """Without plugins the layers are Retry, Guard and the adapter's store."""
         store = open_store("memory://")
         assert isinstance(store, Retry)
         assert isinstance(store.inner, Guard)

@@ -1,4 +1,4 @@
-"""Values of one process, and the doorbell."""
+"""`PerProcess` and the doorbell."""
 
 import contextlib
 import gc
@@ -23,8 +23,8 @@ def descriptors() -> int:
 
 
 class TestPerProcess:
-    def test_made_once(self):
-        """Eight threads that ask at once get one value."""
+    def test_a_value_is_made_once(self):
+        """Eight threads that call at the same time get the same value."""
         made: list[object] = []
 
         def make() -> object:
@@ -37,8 +37,8 @@ class TestPerProcess:
         assert len({id(each) for each in together([value] * 8)}) == 1
         assert value.peek() is made[0]
 
-    def test_a_child_makes_its_own(self):
-        """A forked child never sees its parent's value, and the parent keeps its own."""
+    def test_a_forked_child_makes_its_own_value(self):
+        """`abandon` gets the parent's value in the child; the parent keeps it."""
         abandoned: list[int] = []
         value = PerProcess(os.getpid, abandon=abandoned.append)
         parent = value()
@@ -52,8 +52,8 @@ class TestPerProcess:
         assert value() == parent
         assert abandoned == []
 
-    def test_forked_while_making(self):
-        """A fork while another thread makes the value leaves the child able to make its own."""
+    def test_a_fork_while_a_thread_makes_the_value(self):
+        """The child can make its own value."""
         making, go_on = threading.Event(), threading.Event()
 
         def make() -> int:
@@ -71,8 +71,8 @@ class TestPerProcess:
         thread.join()
         assert status == 0
 
-    def test_close(self):
-        """Closing hands the value to `close` once; the next call makes a new one."""
+    def test_close_is_called_once_for_each_value(self):
+        """The next call after `close` makes another value."""
         closed: list[object] = []
         value = PerProcess(object, close=closed.append)
         value.close()
@@ -82,8 +82,8 @@ class TestPerProcess:
         assert closed == [first]
         assert value() is not first
 
-    def test_making_fails(self):
-        """A value that cannot be made is tried again by the next call."""
+    def test_a_failed_make_is_repeated_by_the_next_call(self):
+        """The exception of `make` reaches the caller and is not remembered."""
         attempts = iter([ValueError("first"), "value"])
 
         def make() -> str:
@@ -97,8 +97,8 @@ class TestPerProcess:
             value()
         assert value() == "value"
 
-    def test_forgotten(self):
-        """A value that nobody holds any more is not kept for forks."""
+    def test_the_fork_hooks_do_not_keep_a_value_alive(self):
+        """An unreferenced `PerProcess` is garbage-collected."""
         from kvbackends.contract.process import _EVERY
 
         value = PerProcess(object)
@@ -117,27 +117,27 @@ def bell() -> Iterator[Doorbell]:
 
 
 class TestDoorbell:
-    def test_rings_before(self, bell: Doorbell):
-        """A ring before the wait ends it; many rings are one."""
+    def test_a_ring_before_the_wait_ends_it(self, bell: Doorbell):
+        """Many rings end one wait."""
         for _ in range(100_000):
             bell.ring()
         assert bell.wait(5)
         assert not bell.wait(0)
 
-    def test_rings_from_another_thread(self, bell: Doorbell):
-        """A ring from another thread ends the wait at once."""
+    def test_a_ring_from_another_thread_ends_the_wait(self, bell: Doorbell):
+        """The wait ends immediately."""
         threading.Timer(0.02, bell.ring).start()
         began = time.monotonic()
         assert bell.wait(5)
         assert time.monotonic() - began < 1
 
-    def test_times_out(self, bell: Doorbell):
-        """Without a ring the wait ends after its time; a negative time is none."""
+    def test_a_wait_without_a_ring_times_out(self, bell: Doorbell):
+        """A negative timeout is zero."""
         assert not bell.wait(0.01)
         assert not bell.wait(-1)
 
-    def test_files(self, bell: Doorbell):
-        """A file that can be read ends the wait, and is not taken for a ring."""
+    def test_a_readable_file_ends_the_wait(self, bell: Doorbell):
+        """The file is returned, and does not count as a ring."""
         readable, writable = os.pipe()
         try:
             assert not bell.wait(0.01, readable)
@@ -148,8 +148,8 @@ class TestDoorbell:
             os.close(readable)
             os.close(writable)
 
-    def test_many_descriptors(self):
-        """It works where the process has more descriptors open than select(2) can count."""
+    def test_descriptors_above_1023_work(self):
+        """The doorbell works with descriptors that select(2) does not support."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard != resource.RLIM_INFINITY and hard < 1_200:
             pytest.skip("this host allows too few descriptors")
@@ -165,11 +165,11 @@ class TestDoorbell:
             assert bell.wait(5)
             assert not bell.wait(0)
 
-    def test_after_closing(self):
-        """A ring after closing writes into nobody's file; closing again is fine."""
+    def test_a_ring_after_close_writes_nothing(self):
+        """It does not write into a file that reuses the descriptor; a second `close` is allowed."""
         bell = Doorbell()
         bell.close()
-        readable, writable = os.pipe()  # takes the descriptors that were closed
+        readable, writable = os.pipe()  # reuses the closed descriptors
         bell.ring()
         bell.close()
         os.write(writable, b"mine")
@@ -177,15 +177,15 @@ class TestDoorbell:
         os.close(readable)
         os.close(writable)
 
-    def test_closing_while_others_ring(self):
-        """Closing while four threads ring raises nothing."""
+    def test_closing_while_other_threads_ring(self):
+        """Neither `close` nor `ring` raises."""
         for _ in range(50):
             bell = Doorbell()
             rings = [lambda bell=bell: [bell.ring() for _ in range(20)]] * 4
             together([*rings, bell.close])
 
-    def test_leaves_nothing_open(self):
-        """A thousand doorbells, and ten thousand waits, leave no descriptor open."""
+    def test_doorbells_leave_no_descriptor_open(self):
+        """The number of descriptors is the same after 1,000 doorbells and 10,000 waits."""
         before = descriptors()
         for _ in range(1_000):
             Doorbell().close()
@@ -197,8 +197,8 @@ class TestDoorbell:
         assert descriptors() == before
 
 
-def test_subscriptions_leave_nothing_open():
-    """Subscribing and waiting ten thousand times leaves no descriptor and no listener."""
+def test_memory_subscriptions_leave_nothing_open():
+    """After 100 subscriptions and 10,000 waits there is no new descriptor and no listener."""
     store = MemoryStore("leaves-nothing")
     before = descriptors()
     for _ in range(100):

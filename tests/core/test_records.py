@@ -1,4 +1,4 @@
-"""Ranks, records, errors and the public surface."""
+"""Ranks, records, errors and the public names."""
 
 import itertools
 import pickle
@@ -14,14 +14,14 @@ from kvbackends.contract import Offer, Part, Rank
 from kvbackends.contract.control import Claim, Control
 
 
-def test_ranks_are_an_order_with_a_top():
-    """A rank yields to its equals and betters; success yields to nothing."""
+def test_a_rank_yields_to_equal_and_better_ranks():
+    """SUCCEEDED yields to no rank, the others to equal and better ranks."""
     for old, new in itertools.product(Rank, Rank):
         assert old.yields_to(new) is (old <= new and old is not Rank.SUCCEEDED)
 
 
 def test_every_error_has_one_base():
-    """Whoever catches `KVBackendsError` catches all, and configuration apart from the store."""
+    """`KVBackendsError` is the base of all errors; those of configuration and store differ."""
     named = [each for each in vars(errors).values() if isinstance(each, type)]
     assert all(issubclass(each, kvbackends.KVBackendsError) for each in named)
     assert issubclass(kvbackends.UnknownScheme, kvbackends.ConfigurationError)
@@ -29,8 +29,8 @@ def test_every_error_has_one_base():
     assert issubclass(kvbackends.ValueTooLarge, kvbackends.StoreError)
 
 
-def test_an_application_completes_its_own_names_only():
-    """The package shows what an application uses; adapters find the rest in `contract`."""
+def test_the_package_shows_only_the_names_of_applications():
+    """The names for adapters are in `kvbackends.contract` only."""
     public = {name for name in dir(kvbackends) if not name.startswith("_")}
     modules = {name for name in public if isinstance(getattr(kvbackends, name), ModuleType)}
     assert public - modules == {
@@ -42,19 +42,19 @@ def test_an_application_completes_its_own_names_only():
 
 
 @pytest.mark.parametrize("name", contract.__all__)
-def test_what_adapters_import(name: str):
-    """Every name of the contract is there."""
+def test_the_contract_has_the_names_for_adapters(name: str):
+    """Each name of `kvbackends.contract.__all__` exists."""
     assert getattr(contract, name) is not None
 
 
-def test_unknown_name():
-    """A name that is not public is an AttributeError, as in any module."""
+def test_an_unknown_name_is_an_attribute_error():
+    """The package raises `AttributeError` for names that it does not have."""
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         kvbackends.nonsense  # noqa: B018
 
 
-def test_core_imports_no_celery():
-    """Opening a store imports neither Celery nor a driver."""
+def test_opening_a_store_imports_neither_celery_nor_a_driver():
+    """Neither Celery nor a driver is in `sys.modules` afterwards."""
     code = (
         "import sys, kvbackends; kvbackends.open_store('memory://').ping();"
         "print([m for m in ('celery', 'kombu', 'redis', 'sqlite3') if m in sys.modules])"
@@ -79,14 +79,14 @@ class TestControl:
         assert Control().encode() == b"{}"
 
     def test_counts_never_shrink(self):
-        """A count that is known already changes nothing, and the record stays the same object."""
+        """A count that is not larger returns the same object."""
         control = Control().counted(1, 3)
         assert control.counted(1, 2) is control
         assert control.counted(1, 3) is control
         assert control.counted(1, 4).pages == [0, 4]
 
-    def test_without_size_nothing_is_full(self):
-        """Parts alone never complete a barrier."""
+    def test_a_barrier_without_a_size_is_never_full(self):
+        """Parts do not complete a barrier whose size is unknown."""
         assert not Control().may_be_full(100)
         assert Control(size=0).may_be_full(0)
         assert Control(size=2).chosen([(0, "a")]) is None

@@ -1,4 +1,4 @@
-"""The retry layer: what is repeated, how often, and what an unknown outcome means."""
+"""The retry layer: which operations are retried, how often, and unknown outcomes."""
 
 import itertools
 import time
@@ -24,7 +24,7 @@ PATIENT = CoreOptions(retry_timeout=30)
 
 
 class Slept:
-    """The layer's clock and chance: sleeping takes no time and is remembered."""
+    """The layer's clock and random numbers: sleeping takes no time and is recorded."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -58,10 +58,10 @@ def calls(store: Retry) -> list[str]:
     return store.inner.seen
 
 
-class TestWhatIsRepeated:
+class TestRetriedOperations:
     @pytest.mark.parametrize("how", ["before", "after"])
-    def test_primitives(self, how: str):
-        """Each of the five is repeated until it works."""
+    def test_the_five_methods_are_retried(self, how: str):
+        """Each of the five methods is repeated until it succeeds."""
         store = faulty(how, how)
         store.set("k", b"v")
         store.inner.script = [how, how]
@@ -71,15 +71,15 @@ class TestWhatIsRepeated:
         assert store.get("k") is None
 
     @pytest.mark.parametrize("how", ["before", "after"])
-    def test_native_operations(self, how: str):
-        """A native operation that may be repeated is repeated."""
+    def test_native_operations_are_retried(self, how: str):
+        """Native operations are repeated until they succeed."""
         store = native(how)
         assert store.offer(offer("k", Rank.SUCCEEDED), rank_of)
         store.inner.script = [how]
         assert store.get_batch(["k"]) == {"k": b"3"}
 
-    def test_derived_operations(self):
-        """A derived operation repeats each of its steps, whichever fails."""
+    def test_each_step_of_a_derived_operation_is_retried(self):
+        """Whichever step fails, it is repeated."""
         for failing in range(12):
             for how in ("before", "after"):
                 store = faulty(*["ok"] * failing, how)
@@ -104,14 +104,14 @@ class TestWhatIsRepeated:
         with pytest.raises(type(error)):
             store.get("k")
 
-    def test_subscribing_is_not(self):
-        """Whoever subscribes begins again itself."""
+    def test_subscribing_is_not_retried(self):
+        """Waiters subscribe again themselves."""
         store = native("before")
         with pytest.raises(Broken):
             store.subscribe()
 
-    def test_pings_are_not(self):
-        """A ping asks for the state of now."""
+    def test_pings_are_not_retried(self):
+        """A ping reports the current state of the server."""
         store = faulty("before")
         with pytest.raises(Broken):
             store.ping()
@@ -138,8 +138,8 @@ class TestWhatIsRepeated:
 
 
 class TestBounds:
-    def test_time(self, slept: Slept):
-        """After the time is spent `StoreUnavailable` says so; its cause is the driver's error."""
+    def test_retries_end_after_the_timeout(self, slept: Slept):
+        """`StoreUnavailable` is raised then, and the driver's error is its cause."""
         store = faulty(*["before"] * 1000, options=CoreOptions(retry_timeout=5))
         with pytest.raises(
             StoreUnavailable, match=r"did not answer for \d\.\d s \(\d+ attempts of `get`"
@@ -148,22 +148,22 @@ class TestBounds:
         assert isinstance(raised.value.__cause__, Broken)
         assert slept.now <= 5
 
-    def test_attempts(self):
-        """At most so many repetitions."""
+    def test_retries_end_after_the_attempts(self):
+        """The operation is repeated `retry_attempts` times."""
         store = faulty(*["before"] * 1000, options=CoreOptions(retry_attempts=3))
         with pytest.raises(StoreUnavailable):
             store.get("k")
         assert calls(store) == ["get"] * 4
 
-    def test_no_attempts(self, slept: Slept):
-        """Zero repetitions fail at once."""
+    def test_without_attempts_the_first_error_is_final(self, slept: Slept):
+        """With zero attempts the layer does not sleep."""
         store = faulty("before", options=CoreOptions(retry_attempts=0))
         with pytest.raises(StoreUnavailable):
             store.set("k", b"v")
         assert slept.pauses == []
 
-    def test_at_most(self):
-        """A caller may ask for fewer repetitions, not for more."""
+    def test_a_caller_can_lower_the_number_of_retries(self):
+        """A caller can limit the retries of a block, but not raise the limit."""
         store = faulty(*["before"] * 1000, options=CoreOptions(retry_attempts=5))
         for asked, made in ((2, 3), (100, 6), (None, 6)):
             calls(store).clear()
@@ -171,23 +171,23 @@ class TestBounds:
                 store.get("k")
             assert len(calls(store)) == made
 
-    def test_exponential(self, slept: Slept):
-        """Pauses double up to the longest."""
+    def test_pauses_double_up_to_the_longest(self, slept: Slept):
+        """Each pause is twice the last one, up to `retry_longest_ms`."""
         options = CoreOptions(retry_first_ms=10, retry_longest_ms=100)
         store = faulty(*["before"] * 6, options=options)
         store.get("k")
         assert slept.pauses == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1]
 
-    def test_jitter(self, monkeypatch: pytest.MonkeyPatch, slept: Slept):
-        """Each pause is drawn between half of its length and the whole."""
+    def test_pauses_have_jitter(self, monkeypatch: pytest.MonkeyPatch, slept: Slept):
+        """Each pause is a random number between half of its length and the whole."""
         drawn: list[tuple[float, float]] = []
         chance = SimpleNamespace(uniform=lambda low, high: drawn.append((low, high)) or low)
         monkeypatch.setattr(retry, "random", chance)
         faulty("before", "before").get("k")
         assert drawn == [(0.005, 0.01), (0.01, 0.02)]
 
-    def test_without_faults_nothing_is_slept(self, slept: Slept):
-        """A store that works costs no pause."""
+    def test_without_errors_the_layer_does_not_sleep(self, slept: Slept):
+        """An operation that succeeds is not delayed."""
         faulty().set("k", b"v")
         assert slept.pauses == []
 
@@ -208,23 +208,23 @@ class TestBounds:
 
 
 class TestUnknownOutcome:
-    """`compare_and_set` may have happened when its answer is lost."""
+    """`compare_and_set`, when its answer is lost."""
 
-    def test_it_happened(self):
-        """Our bytes are there: True, and they were written once."""
+    def test_our_bytes_in_the_store_mean_true(self):
+        """The first attempt succeeded: the result is True and nothing is written again."""
         store = faulty("after")
         assert store.compare_and_set("k", b"ours", None)
         assert calls(store) == ["compare_and_set", "get"]
 
-    def test_it_did_not(self):
-        """The version is unchanged: it is repeated."""
+    def test_an_unchanged_version_means_a_retry(self):
+        """The first attempt failed, so it is repeated."""
         store = faulty("before")
         assert store.compare_and_set("k", b"ours", None)
         assert store.get("k").value == b"ours"
         assert calls(store)[:3] == ["compare_and_set", "get", "compare_and_set"]
 
-    def test_another_came_first(self):
-        """Another's bytes are there: False, and they stay."""
+    def test_the_bytes_of_another_writer_mean_false(self):
+        """Another writer won: the result is False and its bytes stay."""
         store = faulty()
         store.set("k", b"old")
         version = store.get("k").version
@@ -233,21 +233,21 @@ class TestUnknownOutcome:
         assert not store.compare_and_set("k", b"ours", version)
         assert store.get("k").value == b"theirs"
 
-    def test_another_wrote_over_ours(self):
-        """It happened, and another replaced it before we looked: False, so that we look again."""
+    def test_our_bytes_replaced_by_another_writer_mean_false(self):
+        """Our write succeeded and was replaced: False makes the caller read again."""
         store = faulty()
         store.inner.script = [lambda: store.inner.inner.set("k", b"theirs")]
         assert not store.compare_and_set("k", b"ours", None)
         assert store.get("k").value == b"theirs"
 
-    def test_failing_again(self):
-        """The look and the repetition may fail as well."""
+    def test_resolving_the_outcome_is_retried(self):
+        """The read and the second attempt may fail, too."""
         store = faulty("after", "before", "after", "before")
         assert store.compare_and_set("k", b"ours", None)
         assert store.get("k").value == b"ours"
 
-    def test_the_same_bytes_with_a_new_ttl(self):
-        """Bytes that were there before are no proof: the write is repeated, for its ttl."""
+    def test_the_same_bytes_are_written_again_for_their_ttl(self):
+        """Bytes that were stored before prove nothing: the write is repeated."""
         now = 0.0
         store = Retry(Faulty(DictStore(lambda: now), []), PATIENT)
         store.set("k", b"v", 10)
@@ -257,8 +257,8 @@ class TestUnknownOutcome:
         assert store.get("k").value == b"v"
 
     @pytest.mark.parametrize("how", ["before", "after"])
-    def test_offers_keep_their_rank(self, how: str):
-        """A ranked write is repeated without losing to itself or replacing better."""
+    def test_a_repeated_offer_keeps_its_rank(self, how: str):
+        """A repeated offer is not refused by its own first attempt, and replaces nothing better."""
         store = faulty(how)
         assert store.offer(offer("k", Rank.SUCCEEDED, "first"), rank_of)
         store.inner.script = [how, how]
@@ -269,14 +269,14 @@ class TestUnknownOutcome:
 class TestIncrement:
     @pytest.mark.parametrize("make", [faulty, native])
     @pytest.mark.parametrize("how", ["before", "after"])
-    def test_never_repeated(self, make: Callable[[str], Retry], how: str):
-        """An increment whose outcome is unknown is raised: repeating it could count twice."""
+    def test_an_increment_is_never_repeated(self, make: Callable[[str], Retry], how: str):
+        """An unknown outcome raises the error: a repetition could count twice."""
         store = make(how)
         with pytest.raises(Broken):
             store.increment("k", 1, None)
 
-    def test_never_resolved_by_content(self):
-        """Two who count to the same number look alike: nobody's failure passes for a success."""
+    def test_an_increment_is_not_resolved_by_its_bytes(self):
+        """Two callers may reach the same number, so the number proves no success."""
         inner = Faulty(DictStore(), ["ok", "before"])
         store = Retry(inner, PATIENT)
         other: Store = inner.inner
@@ -285,8 +285,8 @@ class TestIncrement:
             store.increment("k", 1, None)
 
 
-def test_real_clock(monkeypatch: pytest.MonkeyPatch):
-    """With the real clock a failing store is given up within the bound."""
+def test_a_failing_store_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch):
+    """With the real clock `StoreUnavailable` is raised within the timeout."""
     monkeypatch.setattr(retry, "time", time)
     options = CoreOptions(retry_timeout=0.2, retry_first_ms=5)
     store = faulty(*["before"] * 1000, options=options)

@@ -1,4 +1,4 @@
-"""URLs: what is parsed, and that no secret is ever shown."""
+"""URLs: their parts, and that no secret is shown."""
 
 import pickle
 import re
@@ -16,8 +16,8 @@ SECRET = "s3cret-hunter2"
 
 class TestParsing:
     @pytest.mark.parametrize("prefix", ["", "kv+"])
-    def test_whole(self, prefix: str):
-        """Every piece of a URL, with and without Celery's prefix."""
+    def test_every_part_is_parsed(self, prefix: str):
+        """A URL with all parts is parsed, with and without ``kv+``."""
         url = StoreURL.parse(f"{prefix}Redis://me:p%40ss@one:1,two:2/a/b?x=1&y=%20z&empty=")
         assert url.scheme == "redis"
         assert url.hosts == (Host("one", 1), Host("two", 2))
@@ -46,8 +46,8 @@ class TestParsing:
             ("redis+socket:///var/run/redis.sock", ()),
         ],
     )
-    def test_hosts(self, text: str, hosts: tuple[Host, ...]):
-        """No host, one, several, IPv6, and the scheme repeated in front of each."""
+    def test_hosts_are_parsed(self, text: str, hosts: tuple[Host, ...]):
+        """No host, one, several, IPv6, and hosts with the scheme repeated."""
         assert StoreURL.parse(text).hosts == hosts
 
     @pytest.mark.parametrize(
@@ -69,55 +69,55 @@ class TestParsing:
             ("x://u:a@b@one,u:a@b@two", "u", "a@b"),
         ],
     )
-    def test_credentials(self, text: str, username: str | None, password: str | None):
-        """User names and passwords with odd letters, encoded or not."""
+    def test_credentials_are_parsed(self, text: str, username: str | None, password: str | None):
+        """User names and passwords may have special characters, encoded or not."""
         url = StoreURL.parse(text)
         assert url.username == username
         assert (None if url.password is None else url.password.reveal()) == password
         assert url.hosts[0].name in {"h", "one"}
 
-    def test_path(self):
-        """The path is unquoted; a leading slash beyond the separator is part of it."""
+    def test_the_path_is_unquoted(self):
+        """A second slash after the hosts belongs to the path."""
         assert StoreURL.parse("sqlite:///a%20b.db").path == "a b.db"
         assert StoreURL.parse("sqlite:////abs/a@b.db").path == "/abs/a@b.db"
         assert StoreURL.parse("sqlite://").path == ""
 
     @pytest.mark.parametrize("text", ["", "redis", "redis:/x", "://x", "1x://", "a b://x", "kv+"])
-    def test_no_url(self, text: str):
-        """What is no URL is refused with what one looks like, and is not quoted."""
+    def test_a_malformed_url_is_refused(self, text: str):
+        """The error shows what a URL looks like, and does not quote the text."""
         with pytest.raises(ConfigurationError, match="looks like scheme://"):
             StoreURL.parse(text)
 
     @pytest.mark.parametrize("text", ["x://h:port", "x://h:", "x://h:-1", "x://h:6379x", "x://h:²"])
-    def test_port(self, text: str):
-        """A port is a number."""
+    def test_a_port_must_be_a_number(self, text: str):
+        """Other ports are refused."""
         with pytest.raises(ConfigurationError, match="must be a number"):
             StoreURL.parse(text)
 
     @pytest.mark.parametrize(
         "password", ["12/34", "12?34", "77/xy", "1/2/3", "zz@yy/xx", "12?zz@y"]
     )
-    def test_letters_that_must_be_encoded(self, password: str):
-        """A password that cuts the URL in pieces is refused, and no piece of it is shown."""
+    def test_unencoded_special_characters_are_refused(self, password: str):
+        """A password with ``/``, ``?`` or ``@`` is refused, and no piece of it is shown."""
         with pytest.raises(ConfigurationError) as raised:
             StoreURL.parse(f"x://user:{password}@host/0")
         assert not {*re.split("[/?@]", password)} & {*re.split(r"[\W]", str(raised.value))}
 
     @pytest.mark.parametrize("text", ["x://u:p@one,u:q@two", "x://user:pa@ss,wo@host"])
-    def test_credentials_that_differ(self, text: str):
-        """Hosts with users of their own are refused, and so is what may be meant as a password."""
+    def test_different_credentials_are_refused(self, text: str):
+        """So is a password that may contain hosts."""
         with pytest.raises(ConfigurationError, match="different user names or passwords"):
             StoreURL.parse(text)
 
-    def test_round_trip(self):
-        """A URL without secrets prints as it can be parsed again."""
+    def test_a_printed_url_can_be_parsed_again(self):
+        """`str` of a URL without secrets is the URL."""
         text = "x://one:1,[::1]:2/a%20b?x=1&y=2"
         assert str(StoreURL.parse(text)) == text
         assert StoreURL.parse(str(StoreURL.parse(text))).hosts == StoreURL.parse(text).hosts
 
 
 def shown(value: object) -> str:
-    """All that prints, logs and formats show of a value."""
+    """Return everything that printing, logging and formatting show of a value."""
     again = pickle.loads(pickle.dumps(value))
     texts = [str(value), repr(value), f"{value}", f"{value!r}", "%s" % value, "%r" % (value,)]  # noqa: UP031
     return "\n".join([*texts, str(again), repr(again), repr([value]), repr({"k": value})])
@@ -142,8 +142,8 @@ class TestSecrets:
             f'x://host?sentinel_kwargs={{"password": "{SECRET}"}}',
         ],
     )
-    def test_never_shown(self, text: str):
-        """No text made of a URL shows a secret, on any host or in an option."""
+    def test_a_secret_is_never_shown(self, text: str):
+        """No text made from a URL shows a secret, in credentials or in an option."""
         assert SECRET not in shown(StoreURL.parse(text))
 
     @settings(max_examples=200, derandomize=True, database=None, deadline=None)
@@ -153,8 +153,8 @@ class TestSecrets:
             ["x://u:{}@h/0", "x://:{}@a,b:1", "x://u:{}@a;x://u:{}@b", "x://h?token={}"]
         ),
     )
-    def test_any_secret(self, secret: str, template: str):
-        """Whatever a password is made of, it arrives whole and is shown nowhere."""
+    def test_any_password_is_parsed_and_never_shown(self, secret: str, template: str):
+        """Any text, percent-encoded, arrives unchanged."""
         assume(secret not in shown(StoreURL.parse(template.format("**", "**"))))
         text = quote(secret, safe="")
         url = StoreURL.parse(template.format(text, text))
@@ -163,8 +163,8 @@ class TestSecrets:
         assert secret not in shown(url)
         assert text not in shown(url)
 
-    def test_a_secret_is_text(self):
-        """A secret compares and reveals as text, also after pickling, and shows nothing."""
+    def test_a_secret_is_a_string(self):
+        """A secret compares like its text, also after pickling, and shows only ``**``."""
         secret = pickle.loads(pickle.dumps(Secret(SECRET)))
         assert type(secret) is Secret
         assert secret == SECRET
@@ -185,8 +185,8 @@ class TestSecrets:
             f"memory://u:12?{SECRET}@host",
         ],
     )
-    def test_errors(self, text: str):
-        """No error about a URL quotes it."""
+    def test_errors_do_not_quote_the_url(self, text: str):
+        """No error, cause or context contains the secret."""
         with pytest.raises(ConfigurationError) as raised:
             open_store(text)
         error: BaseException | None = raised.value

@@ -1,4 +1,4 @@
-"""Stores behind the layers that are tested here."""
+"""Stores behind the layers under test."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from kvbackends.stores.sqlite.store import SQLiteStore
 from tests.support.dict_store import NamedDictStore
 
 LIMIT = 1000
-"""Bytes that the limited stores take."""
+"""The largest value, in bytes, of the limited stores."""
 
 
 class LimitedMemory(memory.MemoryStore):
@@ -30,7 +30,7 @@ class LimitedSQLite(SQLiteStore):
 
 
 class Scrambled(Codec):
-    """Other bytes each time, and no byte where it was."""
+    """Encodes a value to other bytes each time, with every byte in another place."""
 
     overhead = 5
 
@@ -44,7 +44,7 @@ class Scrambled(Codec):
 
 
 class Crumbs(Chunks):
-    """Splits what is longer than three bytes, so that nearly everything is."""
+    """Splits values of more than three bytes, and so nearly all."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
@@ -55,7 +55,7 @@ class Crumbs(Chunks):
 
 
 class Layered:
-    """Opens a store by its URL, behind a layer that is tested."""
+    """Opens a store by its URL, behind the layer under test."""
 
     layer: ClassVar[Callable[[Store], Store]]
 
@@ -109,7 +109,7 @@ SCHEMES: dict[str, type[Store]] = {
 
 
 class LayeredStores:
-    """The plugin that makes them known."""
+    """The plugin that registers these stores."""
 
     @staticmethod
     @hookimpl

@@ -1,4 +1,4 @@
-"""What is particular to values that are split; that the contract holds with it: test_contract."""
+"""Values that are split into chunks; `test_contract` runs the contract's checks on them."""
 
 import sqlite3
 import threading
@@ -50,7 +50,7 @@ def store(request: pytest.FixtureRequest, tmp_path) -> Iterator[Store]:
 
 
 class TestOpening:
-    def test_only_where_the_url_says_so(self):
+    def test_values_are_split_only_with_chunk_in_the_url(self):
         """Without ``chunk=1`` a value above the limit is refused; with it, it is stored."""
         with pytest.raises(ValueTooLarge, match="chunk=1"):
             open_store("limited://chunks-off").set("k", BIG)
@@ -59,15 +59,15 @@ class TestOpening:
         assert store.get("k").value == BIG
         assert store.limits.value_bytes is None
 
-    def test_a_store_without_a_limit_is_left_alone(self):
-        """Where nothing is too large, there is no layer."""
+    def test_a_store_without_a_limit_gets_no_layer(self):
+        """No value is too large for it."""
         assert not isinstance(open_store("memory://chunks?chunk=1&retry=0"), Chunks)
         with pytest.raises(ValueError, match="no limit"):
             Chunks(open_store("memory://chunks"))
 
 
 class TestFamilies:
-    def test_plain(self, store: Store):
+    def test_large_plain_values_work(self, store: Store):
         """A large plain value is read alone and in batches, replaced and deleted."""
         store.set("k", BIG)
         assert store.get_batch(["k", "absent"]) == {"k": BIG}
@@ -81,8 +81,8 @@ class TestFamilies:
         assert store.get("k") is None
         assert store.compare_and_set("k", BIG, None)
 
-    def test_ranked(self, store: Store):
-        """Large records are ranked like small ones, each against each."""
+    def test_large_records_are_ranked(self, store: Store):
+        """Each rank is compared with each, as for small records."""
         assert store.offer(offer("k", Rank.UNREADY, TEXT), rank_of)
         assert store.offer(offer("k", Rank.FAILED, TEXT), rank_of)
         assert not store.offer(offer("k", Rank.UNREADY, "small"), rank_of)
@@ -91,13 +91,13 @@ class TestFamilies:
         assert not store.offer(offer("k", Rank.SUCCEEDED, "small"), rank_of)
         assert store.get("k").value == b"3" + TEXT.encode()
 
-    def test_a_repeated_offer_is_known_again(self, store: Store):
-        """A second attempt to store the same large success is told that it stands."""
+    def test_a_repeated_offer_is_idempotent(self, store: Store):
+        """A second offer of the same large success returns True."""
         assert store.offer(offer("k", Rank.SUCCEEDED, TEXT), rank_of)
         assert store.offer(offer("k", Rank.SUCCEEDED, TEXT), rank_of)
 
-    def test_what_a_plain_set_wrote_is_ranked(self, store: Store):
-        """A copied record has no rank beside it: it is read."""
+    def test_an_offer_ranks_a_value_that_set_wrote(self, store: Store):
+        """Such a record has no rank beside it, so its value is read."""
         store.set("done", b"3" + BIG)
         assert not store.offer(offer("done", Rank.FAILED), rank_of)
         store.set("failed", b"2" + BIG)
@@ -150,12 +150,12 @@ class TestFamilies:
         assert barrier.arrive(part(0), BIG).outcome is Outcome.CLOSED
         assert chunks_in(store) == []
 
-    def test_counting(self, store: Store):
-        """Numbers are never large."""
+    def test_numbers_are_not_split(self, store: Store):
+        """`increment` works without chunks."""
         assert [store.increment("n", 5, None) for _ in range(2)] == [5, 10]
 
-    def test_what_looks_like_a_manifest(self, store: Store):
-        """Any bytes are a value, those of a manifest too."""
+    def test_a_value_may_look_like_a_manifest(self, store: Store):
+        """The bytes of a manifest are stored and read like any value."""
         store.set("k", BIG)
         manifest = at_adapter(store, "k")
         assert manifest.startswith(MAGIC)
@@ -164,15 +164,15 @@ class TestFamilies:
             assert store.get("k2").value == value
 
     def test_chunks_are_not_listed(self, tmp_path):
-        """Listing shows the keys that somebody stored."""
+        """`scan` yields the keys of values only."""
         store = _sqlite(tmp_path)
         store.set("key", BIG)
         assert list(store.scan("")) == ["key"]
 
 
 class TestTimeToLive:
-    def test_chunks_outlive_the_manifest(self):
-        """No reader ever finds a manifest whose chunks have expired."""
+    def test_chunks_outlive_their_manifest(self):
+        """No reader finds a manifest whose chunks have expired."""
         inner = LimitedDict()
         store = Chunks(Guard(inner))
         store.set("k", BIG, TTL)
@@ -181,8 +181,8 @@ class TestTimeToLive:
         assert len(chunks) == 11
         assert first + MARGIN - 1 < min(chunks)
 
-    def test_expiry(self, store: Store):
-        """A large value is absent after its time, and a new one may be stored."""
+    def test_a_large_value_expires(self, store: Store):
+        """It is absent after its ttl, and a new value can be stored."""
         store.set("k", BIG, 0.08)
         time.sleep(0.12)
         assert store.get("k") is None
@@ -191,8 +191,8 @@ class TestTimeToLive:
         time.sleep(0.12)
         assert store.offer(offer("k2", Rank.UNREADY), rank_of)
 
-    def test_touch(self, store: Store):
-        """A new time to live is the chunks' too."""
+    def test_touch_renews_the_value(self, store: Store):
+        """The new ttl applies to the chunks, too."""
         store.set("k", BIG, 1)
         assert store.touch("k", None)
         assert not store.touch("absent", None)
@@ -200,7 +200,7 @@ class TestTimeToLive:
         assert store.get("k").value == BIG
 
     def test_touch_renews_every_chunk(self, tmp_path):
-        """Natively: every chunk of the value is given more time before its manifest is."""
+        """A native `touch` renews every chunk before the manifest."""
         store = _sqlite(tmp_path)
         store.set("k", BIG, TTL)
         store.touch("k", 10 * TTL)
@@ -210,7 +210,7 @@ class TestTimeToLive:
         assert expiries.pop("k") + MARGIN - 1 < min(expiries.values())
 
     def test_a_wrong_ttl_writes_nothing(self, store: Store):
-        """A time to live that is none is refused before the first chunk."""
+        """An invalid ttl is refused before the first chunk is written."""
         with pytest.raises(ValueError, match="time to live"):
             store.set("k", BIG, -1)
         assert chunks_in(store) == []
@@ -218,7 +218,7 @@ class TestTimeToLive:
 
 class TestRemoval:
     def test_replaced_and_deleted_values_leave_no_chunks(self, store: Store):
-        """Chunks go with the value they belong to."""
+        """Their chunks are deleted with them."""
         store.set("k", BIG)
         store.set("k", BIG[::-1])
         assert len(chunks_in(store)) == 11
@@ -231,7 +231,7 @@ class TestRemoval:
         assert chunks_in(store) == []
 
     def test_refused_offers_leave_no_chunks(self, store: Store):
-        """Who loses takes his chunks away."""
+        """A writer whose offer is refused deletes its chunks."""
         store.offer(offer("k", Rank.SUCCEEDED), rank_of)
         store.offer(offer("k", Rank.FAILED, TEXT), rank_of)
         assert chunks_in(store) == []
@@ -239,7 +239,7 @@ class TestRemoval:
 
 class TestLostChunks:
     def test_a_torn_value_is_absent_and_can_be_replaced(self, store: Store):
-        """On a store that forgets, a value that is not whole is no value, for any family."""
+        """If the store lost a chunk, the value is absent for every family of keys."""
         store.set("plain", BIG)
         store.offer(offer("ranked", Rank.SUCCEEDED, TEXT), rank_of)
         for key in ("plain", "ranked"):
@@ -263,7 +263,7 @@ class TestLostChunks:
 
 class TestRaces:
     def test_readers_never_see_a_torn_or_mixed_value(self, store: Store):
-        """While one writer replaces a large value again and again, readers find whole ones."""
+        """While one writer replaces a large value repeatedly, readers find complete ones."""
         values = [bytes([i]) * (LIMIT * 3) for i in range(4)]
         store.set("k", values[0])
         over = threading.Event()
@@ -281,7 +281,7 @@ class TestRaces:
         together([write, read, read])
 
     def test_one_of_many_creators_wins(self, store: Store):
-        """Of eight who create a large value exactly one succeeds, and the others leave nothing."""
+        """Of eight threads that create a large value, one succeeds and the others leave nothing."""
         values = [bytes([i]) * (LIMIT * 2) for i in range(8)]
         won = together(lambda v=v: store.compare_and_set("k", v, None) for v in values)
         assert won.count(True) == 1

@@ -1,4 +1,4 @@
-"""What is particular to layers that change bytes; that they keep the contract: test_contract."""
+"""Layers that change bytes; `test_contract` runs the contract's checks on them."""
 
 import pytest
 
@@ -44,9 +44,9 @@ class TestWhatIsStored:
         assert inner.rows
         assert all(row.value.startswith(b"~") for row in inner.rows.values())
 
-    def test_subscriptions_tell_no_values(self):
-        """They would be the encoded ones: who is told of a key reads it."""
-        store = Scrambled(TellingStore("codec-told"))
+    def test_notifications_have_no_values(self):
+        """A notified value would be encoded, so the waiter reads the key instead."""
+        store = Scrambled(TellingStore("codec-values"))
         subscription = store.subscribe()
         subscription.watch(["k"])
         store.offer(offer("k", Rank.SUCCEEDED), rank_of)
@@ -54,8 +54,8 @@ class TestWhatIsStored:
         assert not subscription.wait(0)
         subscription.close()
 
-    def test_what_was_never_encoded_is_an_error(self):
-        """Whatever `decode` raises reaches the reader, one by one, in batches and ranked."""
+    def test_a_value_that_was_never_encoded_is_an_error(self):
+        """The exception of `decode` is raised by `get`, `get_batch` and `offer`."""
         inner = LimitedMemory("codec-plain")
         inner.set("k", PLAIN)
         store = Scrambled(inner)
@@ -69,23 +69,23 @@ class TestWhatIsStored:
 
 
 class TestOperations:
-    def test_a_repeated_offer_is_known_again(self):
-        """Other bytes each time, and still the same success: its writer is told that it stands."""
+    def test_a_repeated_offer_is_idempotent(self):
+        """The encoded bytes differ each time, and the second offer still returns True."""
         store = Scrambled(LimitedMemory("codec-repeated"))
         assert store.offer(offer("k", Rank.SUCCEEDED, "same"), rank_of)
         assert store.offer(offer("k", Rank.SUCCEEDED, "same"), rank_of)
         assert not store.offer(offer("k", Rank.SUCCEEDED, "other"), rank_of)
 
-    def test_counting_is_derived(self):
-        """A store that counts cannot read the number: it is counted over encoded values."""
+    def test_increment_is_derived(self):
+        """The store cannot read an encoded number, so its own `increment` is not used."""
         store = Scrambled(LimitedMemory("codec-count"))
         assert [store.increment("n", 20, None) for _ in range(3)] == [20, 40, 60]
         assert store.get("n").value == b"60"
         assert Feature.INCREMENT not in store.features
         assert Feature.INCREMENT in store.inner.features
 
-    def test_the_claim_is_told_decoded(self, tmp_path):
-        """Whether the size or a part completes it, the claim has what the publisher kept."""
+    def test_the_claim_has_the_decoded_payload(self, tmp_path):
+        """It does whether the size or a part completes the barrier."""
         store = Scrambled(sqlite(tmp_path))
         barrier = store.barrier("by-size", 60)
         barrier.open(b"payload")
@@ -118,8 +118,8 @@ class TestOperations:
 
 
 class TestLimits:
-    def test_overhead_is_subtracted(self):
-        """What fits by the layer's limit fits when it is encoded, and not a byte more."""
+    def test_the_overhead_is_subtracted_from_the_limit(self):
+        """A value of the layer's limit fits after encoding, and no larger one."""
         store = Scrambled(Guard(LimitedDict()))
         largest = store.limits.value_bytes
         assert largest == LIMIT - Scrambled.overhead
@@ -127,6 +127,6 @@ class TestLimits:
         with pytest.raises(ValueTooLarge):
             store.set("k", b"x" * (largest + 1))
 
-    def test_no_limit_stays_none(self):
+    def test_without_a_limit_the_layer_has_none(self):
         """A store without a limit has none behind the layer."""
         assert Scrambled(DictStore()).limits.value_bytes is None

@@ -1,4 +1,4 @@
-"""The contract holds behind layers that change bytes: the same checks, on the stores of here."""
+"""The conformance suite on stores behind layers that change bytes."""
 
 import pytest
 
@@ -38,6 +38,6 @@ TestScrambledMemory = suite_for("scrambled-memory://contract", quick=True)
 
 
 def test_stores_are_behind_their_layers():
-    """Else nothing is proven here."""
+    """Otherwise the checks of this module would prove nothing."""
     for scheme, store in stores.SCHEMES.items():
         assert scheme.startswith("limited") or issubclass(store, stores.Layered)

@@ -1,4 +1,4 @@
-"""The worked example of a plugin: results that only those with the key can read."""
+"""The example of a plugin: results that can be read with the key only."""
 
 import base64
 import os
@@ -62,7 +62,7 @@ def run(code: str, url: str, keys: str, *arguments: str) -> subprocess.Completed
 
 
 def test_a_chord_works_and_nothing_readable_reaches_the_file(url: str, tmp_path: Path):
-    """Results, the chord's parts and its body are in the store's files only as noise."""
+    """Results, the chord's parts and its body are not readable in the store's files."""
     ended = run(CHORD, url, KEY)
     assert ended.returncode == 0, ended.stderr
     task_id, answer = ended.stdout.splitlines()
@@ -74,7 +74,7 @@ def test_a_chord_works_and_nothing_readable_reaches_the_file(url: str, tmp_path:
 
 
 def test_another_key_is_a_clear_error_that_shows_no_key(url: str):
-    """Who has another key is told so; neither key is shown."""
+    """The error says that the key is another one, and shows neither key."""
     task_id = run(CHORD, url, KEY).stdout.splitlines()[0]
     ended = run(READ, url, OTHER, task_id)
     assert ended.returncode == 1
@@ -84,7 +84,7 @@ def test_another_key_is_a_clear_error_that_shows_no_key(url: str):
 
 
 def test_without_a_key_nothing_is_opened(url: str, tmp_path: Path):
-    """A missing key stops the application before it stores anything."""
+    """Without a key the application fails before it stores anything."""
     ended = run(CHORD, url, "")
     assert ended.returncode == 1
     assert "RESULT_KEYS has no key" in ended.stderr
@@ -94,7 +94,7 @@ def test_without_a_key_nothing_is_opened(url: str, tmp_path: Path):
 def test_a_new_key_in_front_reads_what_the_old_one_wrote(
     url: str, registered: None, monkeypatch: pytest.MonkeyPatch
 ):
-    """Keys are changed without losing results."""
+    """Keys can be changed without losing results."""
     monkeypatch.setenv("RESULT_KEYS", KEY)
     open_store(url).set("k", b"old")
     monkeypatch.setenv("RESULT_KEYS", f"{OTHER},{KEY}")
@@ -108,7 +108,7 @@ def test_a_new_key_in_front_reads_what_the_old_one_wrote(
 def test_what_was_not_encrypted_is_refused(
     url: str, registered: None, monkeypatch: pytest.MonkeyPatch
 ):
-    """A plain value that somebody put into the store is never taken for a result."""
+    """A plain value in the store is never taken for a result."""
     unregister(plugin)
     open_store(url).set("k", b"plain")
     register(plugin)
@@ -132,14 +132,14 @@ def test_changed_bytes_are_refused():
 
 @pytest.mark.parametrize("text", ["tooshort", "not base64 !!!", KEY[:-4], f"{KEY},{OTHER[:-8]}"])
 def test_a_malformed_key_is_named_by_its_place_only(text: str):
-    """The message tells which key is wrong and shows nothing of it."""
+    """The message has the number of the wrong key and no part of it."""
     with pytest.raises(ConfigurationError, match=r"key [12] is not base64 of 32 bytes") as caught:
         plugin.keys_from(text)
     assert text not in str(caught.value)
 
 
 def test_encrypted_values_are_as_long_as_declared():
-    """`overhead` is what encryption adds."""
+    """`overhead` is the number of bytes that encryption adds."""
     layer = Encrypted(open_store("memory://encryption-length"), [bytes(32)])
     for value in (b"", b"x" * 1000):
         assert len(layer.encode(value)) == len(value) + layer.overhead

@@ -1,1 +1,1 @@
-"""The model of the chord, and what it shows."""
+"""A model of the chord protocol, and its properties."""

@@ -1,4 +1,4 @@
-# A model is read beside docs/protocol.md, whole on a few screens: it is dense on purpose.
+# The model is read beside docs/protocol.md, and dense on purpose: it fits on a few screens.
 # fmt: off
 # ruff: noqa: C408, C901, E501, E701, E731, I001, PLR0911, PLR0912, PYI024, RET503, RUF005, RUF021
 """Explicit-state model checker for the chord (fan-in) protocol of docs/protocol.md.
@@ -27,17 +27,17 @@ from typing import NamedTuple
 class Rules(NamedTuple):
     """The protocol: every field is one rule; the defaults are the code's."""
     order: str = "verify-claim-read-renew"   # or read-claim, claim-read-renew, claim-read, no-claim
-    takeover: str = "part"         # an arrival may break a claim of its own part at once; or "none"; or "look":
-                                   # whoever looks, too (no property is lost, but two may do so for ever)
+    takeover: str = "part"         # an arrival may take over a claim of its own part at once; or "none"; or "look":
+                                   # a visit without a part, too (no property is lost, but a livelock is possible)
     loser: str = "hold"            # sees complete, claimed by another part: hold | ack | timer | message
-    lease: bool = True             # a held claim may be broken after it was watched unchanged
+    lease: bool = True             # a claim may be taken over after it was unchanged for a lease
     store: str = "last"            # SUCCESS is stored after the dispatch; "first": before the arrival
     size_arrives: bool = True      # set_chord_size writes the size, then arrives as a part itself
     size_write: str = "cas"        # or "set": unconditional
     size_order: str = "write-arrive"   # or arrive-write
     false_reread: bool = True      # a False compare_and_set is resolved by reading again
     end: str = "done-store-discard"    # or done-discard, discard-done, discard (no tombstone), done (no discard)
-    done_write: str = "any"        # after a publish: write done whoever owns the claim; "own": only mine
+    done_write: str = "any"        # after a publish: write done for any claim; "own": only for the own one
     late_discards: bool = True     # an arrival that finds the tombstone discards what it recreated
     claim_fences: bool = True      # the claim is a compare_and_set on the version looked at, not a set
     first_wins: bool = True        # a part is written once
@@ -51,7 +51,7 @@ class Rules(NamedTuple):
     finite_ttl: bool = True        # bookkeeping never lives for ever
 
 class World(NamedTuple):
-    """What may happen: bounds on the environment."""
+    """The bounds on the environment's faults."""
     parts: int = 2
     workers: int = 2
     redeliveries: int = 1          # per message
@@ -93,7 +93,7 @@ class Model:
         slots = len(ctl.extra) if self.r.add == "count" else bool(ctl.extra)
         return self.w.parts + self.r.size_arrives + slots
     def full(self, ctl, bar):
-        """What the bulk read checks: all header parts, and one id of the slot."""
+        """The check of the bulk read: all header parts, and one id of the slot."""
         if self.r.add == "count": return sum(map(bool, bar)) >= self.need(ctl)
         x = self.w.parts + 1
         return all(bar[:self.w.parts]) and (not ctl.extra or any(bar[x + k] for k in ctl.extra))
@@ -114,7 +114,7 @@ class Model:
         if kind == "set": return s._replace(ctl=a[0]), True
         return s._replace(bar=(0,) * len(s.bar)), None          # discard
     def op(self, s, p):
-        """The write a delivery is about to send, or None where its next step is no store write."""
+        """The next write of a delivery, or None if its next step is no write."""
         c, me = s.ctl or Ctl(), (p.m, p.inc if self.r.nonce else 0, 0)
         if p.pc == "arrive" and p.m < len(s.bar): return ("arrive", p.m, p.inc + 1)
         if p.pc == "size":
@@ -132,7 +132,7 @@ class Model:
         return ("discard",) if p.pc == "discard" else None
     # -- one step of one delivery -------------------------------------------------------------
     def put(self, s, i, p, **kw):
-        """The state with delivery i at p (or gone); what p no longer needs is forgotten."""
+        """The state with delivery i at p (or ended), without the values that p no longer needs."""
         if p and p.pc in DEAD_VARIABLES: p = p._replace(**DEAD_VARIABLES[p.pc])
         procs = s.procs[:i] + ((p,) if p else ()) + s.procs[i + 1:]
         return s._replace(procs=procs, **kw)
@@ -158,7 +158,7 @@ class Model:
         if pc == "look": return self.look(s, i, p, go)
         if pc == "hold":
             out = [] if s.ctl == p.snap else go(s, "look")
-            if r.lease and s.ctl == p.snap:                     # watched it for a lease: break it
+            if r.lease and s.ctl == p.snap:                     # unchanged for a lease: take it over
                 out += go(s, self.begin(s))
             return out
         if pc == "timer": return go(s, "look")
@@ -221,7 +221,7 @@ class Model:
         if r.loser == "message": s = s._replace(msg=self.setmsg(s, self.recover, (True,) + s.msg[self.recover][1:]))
         return go(s, self.finish(p), snap=c)
     def excuse(self, s, old, new):
-        """A claim is broken: remember whether its holder was still alive."""
+        """A claim is taken over: record whether its holder was still alive."""
         if not (old and old.owner and new.owner) or old.owner[:2] == new.owner[:2]: return s
         alive = any((q.m, q.inc) == old.owner[:2] for q in s.procs)
         mark = ("P" if old.owner[0] == new.owner[0] else "L") if alive else ""
@@ -353,7 +353,7 @@ for title, fix in (("+ set_chord_size arrives", dict(size_arrives=True)), ("+ re
     LADDER[title] = fixes = {**fixes, **fix}
 AMQP = dict(shared_ack=False, success_ack=False)
 LADDER_WORLDS = {"Celery": small(), "AMQP, 2 crashes": small(redeliveries=2, crashes=2, **AMQP)}
-OPTIONS = {                       # who recovers when the claimer dies; everything else as proposed
+OPTIONS = {                       # ways to recover from the claimer's death; all other rules are the defaults
     "a  timer in the loser, which acknowledges": dict(loser="timer", takeover="none"),
     "b  the loser holds its message": dict(takeover="none"),
     "c  the loser sends a recovery message, acknowledges": dict(loser="message", takeover="none"),
@@ -391,7 +391,7 @@ MUTANTS = [                       # name, rule changed, the world that shows it
     ("add_to_chord after the adder's arrival", dict(add="after"), small(adds=True)),
     ("bookkeeping without ttl", dict(finite_ttl=False), small(ghosts=1)),
     ("(speed only) own part waits for the lease", dict(takeover="none"), small()),
-    ("(livelock only) who looks takes over as well", dict(takeover="look"), small()),
+    ("(livelock only) a visit without a part takes over as well", dict(takeover="look"), small()),
     ("(window only) claim, then read, then publish", dict(order="claim-read"), small()),
     ("(also right) read, then claim, then publish", dict(order="read-claim"), small()),
     ("(also right) claim, read and verify, write a renewal", dict(order="claim-read-renew"), small()),

@@ -1,4 +1,4 @@
-"""A short run of the model; the whole, ``python -m tests.model.chord_model``, takes minutes."""
+"""A short run of the model; the full run, ``python -m tests.model.chord_model``, takes minutes."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.model.chord_model import MUTANTS, WORLDS, Rules, check
 
 STATES = 30_000
 WHOLE = {"3 parts"}
-"""Worlds that are small enough to be explored to their end."""
+"""Worlds that are small enough to be explored completely."""
 
 CAUGHT_BY = {
     "no claim": "P4 second publish",
@@ -31,7 +31,7 @@ CAUGHT_BY = {
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_rules_hold(name: str):
-    """In every world, as far as it is explored here, each property holds."""
+    """Each property holds in every explored world."""
     limit = 3_000_000 if name in WHOLE else STATES
     states, _, violations, _, _, cut = check(Rules(), WORLDS[name], limit=limit)
     assert violations == {}
@@ -41,7 +41,7 @@ def test_the_rules_hold(name: str):
 
 @pytest.mark.parametrize("name", CAUGHT_BY)
 def test_each_rule_is_needed(name: str):
-    """With one rule broken the property that it serves is violated."""
+    """If one rule is broken, the property that it serves is violated."""
     rule, world = next((rule, world) for title, rule, world in MUTANTS if title.startswith(name))
     violations = check(Rules(**rule), world, stop=True, limit=150_000)[2]
     assert [title.startswith(CAUGHT_BY[name]) for title in violations] == [True]

@@ -1,4 +1,4 @@
-"""A SQLite file for each test, and processes that work on it."""
+"""Fixtures: a SQLite file for each test, and processes that use it."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_sqlite(path: Path) -> Iterator[Opener]:
-    """Opens the test's file, without layers; options as keywords."""
+    """Open the test's file, without layers; options are keywords."""
     opened: list[SQLiteStore] = []
 
     def open_one(**options: object) -> SQLiteStore:
@@ -43,9 +43,9 @@ def store(open_sqlite: Opener) -> SQLiteStore:
 
 
 def begin(work: Callable[[], object], seconds: int = 40) -> int:
-    """A forked child that runs `work`; its process id."""
+    """Fork a child that runs `work`, and return its process id."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
+        warnings.simplefilter("ignore", DeprecationWarning)  # the tests fork while threads run
         child = os.fork()
     if child == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -60,22 +60,22 @@ def begin(work: Callable[[], object], seconds: int = 40) -> int:
 
 
 def ended(child: int) -> int:
-    """Wait for a child; 0 if its work returned."""
+    """Wait for a child, and return 0 if its work returned."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def in_processes(work: Callable[[int], object], count: int) -> list[int]:
-    """Run ``work(number)`` in children at once; how each ended."""
+    """Run ``work(number)`` in `count` children at once, and return their exit codes."""
     return [ended(child) for child in [begin(lambda n=n: work(n)) for n in range(count)]]
 
 
 def open_files() -> int:
-    """How many files this process has open."""
+    """Return the number of open files of this process."""
     gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def python(code: str, *arguments: object) -> "subprocess.Popen[str]":
-    """A Python of its own that runs `code`; its output can be read."""
+    """Start a Python process that runs `code`, with its output in a pipe."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

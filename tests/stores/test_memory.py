@@ -1,4 +1,4 @@
-"""Memory: names, sharing within a process, and what expires goes."""
+"""The memory store: names, processes, expiry and subscriptions."""
 
 import gc
 import time
@@ -12,16 +12,16 @@ from tests.support.chords import offer, rank_of
 from tests.support.processes import in_child
 
 
-def test_names_are_spaces():
-    """Stores of one name are one store; other names are others."""
+def test_stores_of_one_name_share_their_keys():
+    """A store of another name has other keys."""
     one, same, other = (open_store(f"memory://{name}") for name in ("one", "one", "other"))
     one.set("k", b"v")
     assert same.get("k").value == b"v"
     assert other.get("k") is None
 
 
-def test_is_not_shared():
-    """It promises neither durability nor that other processes see its keys; a child has a copy."""
+def test_a_forked_child_has_a_copy():
+    """The store is neither SHARED nor DURABLE: a parent does not see its child's writes."""
     store = open_store("memory://fork")
     assert not store.features & (Feature.SHARED | Feature.DURABLE)
     store.set("k", b"parent")
@@ -34,8 +34,8 @@ def test_is_not_shared():
     assert store.get("k").value == b"parent"
 
 
-def test_expired_rows_go():
-    """Rows and the notes about them do not pile up where nobody calls `sweep`."""
+def test_expired_rows_are_removed_without_sweep():
+    """Neither rows nor their expiries accumulate when `sweep` is never called."""
     store = MemoryStore("expiring")
     for i in range(2000):
         store.set(f"k{i}", b"v", 0.001)
@@ -47,7 +47,7 @@ def test_expired_rows_go():
     assert len(store._space.expiries) < 500
 
 
-def test_clock_of_the_host_does_not_matter(monkeypatch):
+def test_expiry_ignores_the_hosts_clock(monkeypatch):
     """Expiry is measured on the monotonic clock."""
     store = MemoryStore("clock")
     store.set("k", b"v", 60)
@@ -56,8 +56,8 @@ def test_clock_of_the_host_does_not_matter(monkeypatch):
     assert store.get("k").value == b"v"
 
 
-def test_closed_subscriptions_are_forgotten():
-    """A closed subscription is told nothing and kept by nobody."""
+def test_a_closed_subscription_is_not_kept():
+    """A closed subscription gets no notification and is garbage-collected."""
     store = innermost(open_store("memory://subscriptions"))
     watching = store.subscribe()
     watching.watch(["k"])

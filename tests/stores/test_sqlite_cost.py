@@ -1,4 +1,4 @@
-"""SQLite: what an operation costs, counted in SQLite's own steps, does not grow with the data."""
+"""SQLite: the cost of operations, counted in SQLite's own steps, does not grow with the data."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SIZES = 10, 1000, 10_000
 
 
 class Steps:
-    """Counts the steps of SQLite's virtual machine, and statements."""
+    """Counts steps of SQLite's virtual machine and statements."""
 
     def __init__(self) -> None:
         self.steps = self.statements = 0
@@ -35,7 +35,7 @@ class Steps:
 
 @pytest.fixture
 def counted(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
-    """Makes the store count; without housekeeping, whose cost is bounded by another test."""
+    """Make the store count, without housekeeping, whose cost another test bounds."""
     steps, connect = Steps(), Pool._connect
 
     def connect_counted(pool: Pool) -> Connection:
@@ -72,7 +72,7 @@ def arrivals(store: SQLiteStore, barrier: str, size: int) -> None:
 
 
 def test_a_part_costs_the_same_at_any_size(store: SQLiteStore, counted):
-    """A part takes as many steps in a header of 10 and of 10,000, also the last, which claims."""
+    """A part takes as many steps in a header of 10,000 as of 10, and so does the completing one."""
     for size in SIZES:
         arrivals(store, f"b{size}", size)
     steps = counted()
@@ -91,8 +91,8 @@ def test_a_part_costs_the_same_at_any_size(store: SQLiteStore, counted):
         assert max(costs)[0] <= min(costs)[0] * 1.1, costs
 
 
-def test_statements(store: SQLiteStore, counted):
-    """How many statements each operation sends."""
+def test_each_operation_is_few_statements(store: SQLiteStore, counted):
+    """The number of statements of each operation is fixed."""
     store.set("k", b"v")
     store.offer(offer("r", Rank.SUCCEEDED), rank_of)
     steps = counted()
@@ -112,7 +112,7 @@ def test_statements(store: SQLiteStore, counted):
 
 
 def test_a_write_costs_the_same_in_a_large_file(store: SQLiteStore, counted):
-    """Storing, reading and a step of housekeeping do not grow with the number of keys."""
+    """The cost of a write and of a step of housekeeping does not depend on the number of keys."""
     steps = counted()
 
     def fill(connection: Connection, begin: int, end: int) -> None:

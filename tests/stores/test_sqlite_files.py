@@ -1,4 +1,4 @@
-"""SQLite: URLs and options, and what is said when the file cannot be used."""
+"""SQLite: URLs and options, and the errors for files that cannot be used."""
 
 import os
 import resource
@@ -25,18 +25,18 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system"
 
 class TestURL:
     @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://results.db"])
-    def test_names_a_file(self, url: str):
-        """A URL without a path says how to write one; so does one with two slashes."""
+    def test_a_url_must_name_a_file(self, url: str):
+        """The error for a URL without a path, or with two slashes, shows a correct one."""
         with pytest.raises(ConfigurationError, match=r"sqlite:///results\.db"):
             open_store(url)
 
-    def test_memory_is_another_scheme(self):
-        """SQLite's own name for a database in memory is refused: each connection has another."""
+    def test_a_database_in_memory_is_refused(self):
+        """``:memory:`` would be another database for each connection; the error names memory://."""
         with pytest.raises(ConfigurationError, match="memory://"):
             open_store("sqlite:///:memory:")
 
-    def test_relative_and_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        """Three slashes: from the directory at the time of opening; four: from the root."""
+    def test_paths_are_relative_or_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """Three slashes: relative to the directory at the time of opening; four: absolute."""
         monkeypatch.chdir(tmp_path)
         relative = open_store("sqlite:///a%20b.db")
         monkeypatch.chdir("/")
@@ -47,42 +47,42 @@ class TestURL:
         relative.close()
         absolute.close()
 
-    def test_opens_late(self, path: Path):
-        """Making a store touches no file."""
+    def test_opening_a_store_touches_no_file(self, path: Path):
+        """The file is created by the first operation."""
         open_store(f"sqlite:///{path}")
         assert not path.exists()
 
-    def test_options(self, path: Path):
-        """Options are checked, with words that name the valid values."""
+    def test_wrong_options_are_refused(self, path: Path):
+        """The errors name the valid values."""
         with pytest.raises(InvalidOption, match="FULL"):
             open_store(f"sqlite:///{path}?synchronous=off")
         with pytest.raises(InvalidOption, match="busy_timeout"):
             open_store(f"sqlite:///{path}?busy_timeout=0")
 
     @pytest.mark.parametrize(("text", "level"), [("FULL", 2), ("normal", 1), ("NORMAL", 1)])
-    def test_synchronous(self, path: Path, text: str, level: int):
-        """The durability that the URL asks for is the connection's."""
+    def test_synchronous_reaches_the_connection(self, path: Path, text: str, level: int):
+        """The value in the URL is set on each connection."""
         opened = open_store(f"sqlite:///{path}?synchronous={text}")
         store = innermost(opened)
         assert store._database().rows("PRAGMA synchronous", ()) == [(level,)]
         opened.close()
 
-    def test_features(self, store: SQLiteStore):
-        """What it advertises."""
+    def test_the_store_advertises_its_features(self, store: SQLiteStore):
+        """All features but AUTOEXPIRE and FACETS."""
         assert store.features == ~(Feature.AUTOEXPIRE | Feature.FACETS)
 
 
 class TestUnusable:
-    def test_not_a_database(self, path: Path, store: SQLiteStore):
-        """A file of something else is left as it is."""
+    def test_a_file_that_is_no_database_is_kept(self, path: Path, store: SQLiteStore):
+        """Other files are refused and not changed."""
         path.write_bytes(b"not a database, but long enough to be one " * 100)
         before = path.read_bytes()
         with pytest.raises(ConfigurationError, match=r"results\.db.*not a SQLite database"):
             store.get("k")
         assert path.read_bytes() == before
 
-    def test_of_another_program(self, path: Path, store: SQLiteStore):
-        """A database with other tables is left as it is."""
+    def test_a_database_of_another_program_is_kept(self, path: Path, store: SQLiteStore):
+        """A database with other tables is refused and not changed."""
         connection = sqlite3.connect(path)
         connection.execute("CREATE TABLE celery_taskmeta (id)")
         connection.close()
@@ -91,8 +91,8 @@ class TestUnusable:
             store.set("k", b"v")
         assert path.read_bytes() == before
 
-    def test_newer_schema(self, path: Path, store: SQLiteStore):
-        """A file that a later version wrote is refused, with words that say what to do."""
+    def test_a_file_of_a_newer_version_is_refused(self, path: Path, store: SQLiteStore):
+        """The error says to upgrade."""
         store.close()
         store.ping()
         store.close()
@@ -102,26 +102,26 @@ class TestUnusable:
         with pytest.raises(ConfigurationError, match=r"results\.db.*upgrade kvbackends"):
             store.get("k")
 
-    def test_empty_file(self, path: Path, store: SQLiteStore):
-        """An empty file, as `touch` or NamedTemporaryFile make it, is a new database."""
+    def test_an_empty_file_becomes_a_database(self, path: Path, store: SQLiteStore):
+        """An empty file, as from `touch` or NamedTemporaryFile, gets the tables."""
         path.touch()
         store.set("k", b"v")
         assert store.get("k").value == b"v"
 
-    def test_missing_directory(self, tmp_path: Path):
-        """The directory is not made silently: the path may be mistyped."""
+    def test_a_missing_directory_is_not_created(self, tmp_path: Path):
+        """The path may be misspelt, so the error names it."""
         opened = open_store(f"sqlite:///{tmp_path}/none/results.db")
         with pytest.raises(StoreError, match=r"none/results\.db.*directory does not exist"):
             opened.get("k")
 
-    def test_a_directory(self, tmp_path: Path):
-        """A path that is a directory is named as such."""
+    def test_a_path_that_is_a_directory_is_refused(self, tmp_path: Path):
+        """The error says that it is a directory."""
         opened = open_store(f"sqlite:///{tmp_path}")
         with pytest.raises(StoreError, match="is a directory"):
             opened.get("k")
 
-    def test_read_only_directory(self, readable: Path):
-        """A directory that the process may not write to is named, before and after a first use."""
+    def test_a_read_only_directory_is_named(self, readable: Path):
+        """The error names the directory, on the first use and on later ones."""
 
         def work() -> None:
             os.seteuid(65534)
@@ -144,13 +144,13 @@ class TestUnusable:
         yield folder
         shutil.rmtree(folder)
 
-    def test_too_many_open_files(self, path: Path, store: SQLiteStore):
-        """Where `ulimit -n` is used up the error says so, and the next call works."""
+    def test_too_many_open_files_are_named(self, path: Path, store: SQLiteStore):
+        """The error names `ulimit -n`, and the next call works when files are closed."""
 
         def work() -> None:
             highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
             while os.open(os.devnull, os.O_RDONLY) < highest:
-                pass  # the limit is on numbers: no lower one may be free
+                pass  # the limit is on numbers, so no lower number may be free
             used, outcomes = open_files(), []
             _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             for more in range(1, 6):
@@ -167,8 +167,8 @@ class TestUnusable:
         assert ended(begin(work)) == 0
 
     @needs_root
-    def test_full_disk(self, tmp_path: Path):
-        """On a full disk a write says so, reads go on, and writes do once there is room."""
+    def test_a_full_disk_is_named(self, tmp_path: Path):
+        """A write fails with a clear error, reads work, and so do writes once there is space."""
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", tmp_path], check=True)
         store = SQLiteStore(str(tmp_path / "results.db"), SQLiteOptions())
         try:
@@ -183,8 +183,8 @@ class TestUnusable:
             store.close()
             subprocess.run(["umount", tmp_path], check=True)
 
-    def test_no_write_ahead_log(self):
-        """Where the log is not to be had (a network file system) opening fails, with its path."""
+    def test_a_file_system_without_write_ahead_logging_is_refused(self):
+        """Opening fails, as on a network file system, and the error names the path."""
         connection = sqlite3.connect(":memory:", isolation_level=None)
         with pytest.raises(StoreError, match=r"/net/results\.db.*local disk"):
             schema.prepare(connection, "/net/results.db")
@@ -201,8 +201,8 @@ class TestUnusable:
             (sqlite3.SQLITE_TOOBIG, ValueTooLarge, "size"),
         ],
     )
-    def test_errors_name_the_path(self, code: int, kind: type[Exception], text: str):
-        """Each of SQLite's errors names the file and what to do; only a lock is worth a retry."""
+    def test_errors_name_the_path_and_the_remedy(self, code: int, kind: type[Exception], text: str):
+        """Each error names the file and what to do; only locks are transient."""
         error = sqlite3.OperationalError("…")
         error.sqlite_errorcode = code
         made = translated(error, "/some/results.db")
@@ -220,8 +220,8 @@ def _text_of_error(work: Callable[[], object]) -> str:
     return ""
 
 
-def test_deleted_while_open(path: Path, open_sqlite: Opener):
-    """A file that was deleted under an open store is made anew by the next one."""
+def test_a_file_that_was_deleted_while_open(path: Path, open_sqlite: Opener):
+    """The next store creates it again."""
     first = open_sqlite()
     first.offer(offer("k", Rank.SUCCEEDED), rank_of)
     for suffix in ("", "-wal", "-shm", "-lock"):

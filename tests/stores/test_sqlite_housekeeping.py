@@ -1,4 +1,4 @@
-"""SQLite: expired rows go, the file stays small, and no step takes long."""
+"""SQLite: expired rows are deleted, the file stays small, and each step is short."""
 
 import os
 import random
@@ -19,8 +19,8 @@ def rows(store: SQLiteStore, table: str) -> int:
     return store._database().rows(f"SELECT count(*) FROM {table}", ())[0][0]
 
 
-def test_file_stays_small(store: SQLiteStore, path: Path):
-    """Where nobody calls `sweep`, short-lived results and chords do not pile up."""
+def test_the_file_stays_small_without_sweep(store: SQLiteStore, path: Path):
+    """Expired results and chords do not accumulate when `sweep` is never called."""
 
     def write(process: int) -> None:
         for i in range(1500):
@@ -39,8 +39,8 @@ def test_file_stays_small(store: SQLiteStore, path: Path):
     assert path.stat().st_size < 1.5 * middle
 
 
-def test_sweep_removes_everything(store: SQLiteStore):
-    """`sweep` until it finds nothing leaves the live rows and nothing else."""
+def test_sweep_removes_all_expired_rows(store: SQLiteStore):
+    """Repeated calls until `sweep` returns 0 leave only the rows that have not expired."""
     store._database()._until_chores = 10**9
     for i in range(300):
         store.set(f"short-{i}", b"v", 0.01)
@@ -57,8 +57,8 @@ def test_sweep_removes_everything(store: SQLiteStore):
     assert rows(store, "trash") == 0
 
 
-def test_sweep_goes_on_where_it_ended(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
-    """Many calls read the file once: each begins where the last one ended, and goes round."""
+def test_sweep_continues_where_it_ended(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
+    """Consecutive calls read each row once, and go round the table."""
     monkeypatch.setattr("kvbackends.stores.sqlite.sweeping.PAGE", 10)
     store._database()._until_chores = 10**9
     for i in range(100):
@@ -108,18 +108,18 @@ def test_steps_are_bounded_by_bytes():
     assert affordable([]) == []
 
 
-def test_log_is_cut(store: SQLiteStore, path: Path):
-    """A large value does not leave a large write-ahead log for ever."""
+def test_the_write_ahead_log_is_truncated(store: SQLiteStore, path: Path):
+    """After a large value the log does not stay large."""
     store.set("large", os.urandom(40_000_000))
     for i in range(3000):
         store.set(f"k{i}", b"v" * 1000)
     assert Path(f"{path}-wal").stat().st_size < 20_000_000
 
 
-def test_clock_set_forward_and_back(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
-    """Expiry follows the clock of the host: an hour forward ends a short life, back restores it.
+def test_expiry_follows_the_hosts_clock(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
+    """A clock that is set forward expires keys, and set back restores them.
 
-    The chords' claims do not use it.
+    The leases of chords do not use this clock.
     """
     store.set("minute", b"v", 60)
     store.set("day", b"v", 86400)
@@ -132,8 +132,8 @@ def test_clock_set_forward_and_back(store: SQLiteStore, monkeypatch: pytest.Monk
     assert store.get("minute").value == b"v"
 
 
-def test_versions_never_repeat_with_other_bytes(store: SQLiteStore):
-    """A version that was read, deleted and written again swaps only if the bytes are the same."""
+def test_a_version_never_stands_for_other_bytes(store: SQLiteStore):
+    """After a deletion and a new write, an old version is only valid if the bytes are equal."""
     store.set("k", b"a")
     _, version = store.get("k")
     store.delete("k")
@@ -141,8 +141,8 @@ def test_versions_never_repeat_with_other_bytes(store: SQLiteStore):
     assert not store.compare_and_set("k", b"c", version)
 
 
-def test_part_counts_follow_the_rows(store: SQLiteStore):
-    """After any order of arrivals and additions the counters equal what the rows say."""
+def test_a_barriers_counters_equal_its_rows(store: SQLiteStore):
+    """They do after parts arrive and members are added in any order."""
     rng = random.Random(3)
     for n in range(60):
         barrier = f"b{n}"

@@ -1,4 +1,4 @@
-"""SQLite: many processes and threads on one file, forks, kills and stopped processes."""
+"""SQLite: many processes and threads on one file; forks, kills and stopped processes."""
 
 import os
 import random
@@ -22,8 +22,8 @@ from tests.support.threads import together
 PROCESSES = THREADS = 8
 
 
-def test_counts_lose_nothing(store: SQLiteStore):
-    """8 processes with 8 threads each count: no number is lost, and none finds the file locked."""
+def test_concurrent_increments_lose_nothing(store: SQLiteStore):
+    """8 processes with 8 threads each: no increment is lost, and none raises a lock error."""
 
     def count(process: int) -> None:
         together([lambda: [store.increment("n", 1, None) for _ in range(25)]] * THREADS)
@@ -32,8 +32,8 @@ def test_counts_lose_nothing(store: SQLiteStore):
     assert store.get("n").value == b"%d" % (PROCESSES * THREADS * 25)
 
 
-def test_swaps_lose_nothing(store: SQLiteStore):
-    """8 processes with 8 threads each add by compare_and_set: every one that is True counts."""
+def test_concurrent_swaps_lose_nothing(store: SQLiteStore):
+    """8 processes with 8 threads each: every `compare_and_set` that returned True counts."""
     store.set("n", b"0")
 
     def add() -> None:
@@ -47,7 +47,7 @@ def test_swaps_lose_nothing(store: SQLiteStore):
 
 
 def test_no_success_is_lost(store: SQLiteStore):
-    """1,000 races of SUCCESS against RETRY from two processes: SUCCESS is there every time."""
+    """After 1,000 races of SUCCESS against RETRY between two processes, each key has SUCCESS."""
     ranks = Rank.SUCCEEDED, Rank.UNREADY
 
     def race(process: int) -> None:
@@ -60,8 +60,8 @@ def test_no_success_is_lost(store: SQLiteStore):
     assert {store.get(f"task-{i}").value for i in range(1000)} == {b"3"}
 
 
-def test_one_claims(store: SQLiteStore):
-    """Of 4 processes that bring the parts of 20 chords, in duplicate, one claims each."""
+def test_each_chord_is_claimed_once(store: SQLiteStore):
+    """4 processes deliver the parts of 20 chords twice; each chord has one claim."""
     for chord in range(20):
         store.barrier(f"chord-{chord}", 60).open(b"")
         store.barrier(f"chord-{chord}", 60).expect(publisher(), 8)
@@ -79,8 +79,8 @@ def test_one_claims(store: SQLiteStore):
     assert len(list(store.scan("claimed-"))) == 20
 
 
-def test_confirmed_survives_a_kill(store: SQLiteStore, path: Path):
-    """Every write that returned before a kill -9 in the middle of writing is there."""
+def test_confirmed_writes_survive_a_kill(store: SQLiteStore, path: Path):
+    """Every write that returned before a `kill -9` is stored."""
     store.ping()
     code = """if True:
         import sys
@@ -107,10 +107,10 @@ def test_confirmed_survives_a_kill(store: SQLiteStore, path: Path):
 
 
 class TestFork:
-    def test_log_outlives_the_parents_connection(self, store: SQLiteStore):
-        """A child's writes are kept when the parent closes its connections, the last it knows of.
+    def test_a_childs_writes_survive_the_parents_close(self, store: SQLiteStore):
+        """The parent closes its connections while the child writes, and nothing is lost.
 
-        With a connection open across the fork, SQLite deletes the log that the child writes to.
+        With a connection open across the fork, SQLite would delete the log of the child.
         """
         store.set("parent", b"1")
         read, write = os.pipe()
@@ -133,8 +133,8 @@ class TestFork:
         os.close(read)
         os.close(write)
 
-    def test_lock_is_not_inherited(self, store: SQLiteStore):
-        """A fork in the middle of a transaction: the child neither holds its lock nor frees it."""
+    def test_a_child_does_not_inherit_the_lock(self, store: SQLiteStore):
+        """After a fork during a transaction the child neither holds nor releases the lock."""
         inside, child = threading.Event(), []
 
         def slow_rank(value: bytes) -> Rank:
@@ -154,8 +154,8 @@ class TestFork:
         assert store.get("k").value == b"3"
         assert store.get("from the child").value == b"v"
 
-    def test_nothing_is_left_open(self, store: SQLiteStore):
-        """Forks, threads and closing leave no file open."""
+    def test_forks_threads_and_close_leave_no_file_open(self, store: SQLiteStore):
+        """The number of open files is the same afterwards."""
         before = open_files()
         for _ in range(5):
             together([lambda: store.set("k", b"v")] * 4)
@@ -166,7 +166,7 @@ class TestFork:
 
 
 class TestStopped:
-    """A process that is stopped (SIGSTOP, a frozen container) while it holds the lock."""
+    """Another process is stopped (SIGSTOP, a frozen container) while it holds the lock."""
 
     @pytest.fixture
     def holder(self, store: SQLiteStore):
@@ -184,8 +184,8 @@ class TestStopped:
         assert store.get("k").value == b"w"
         store.set("k", b"free again")
 
-    def test_writes_end_in_time(self, holder: int, open_sqlite: Opener):
-        """A write gives up after `busy_timeout`, with an error that a retry may follow."""
+    def test_a_write_ends_after_busy_timeout(self, holder: int, open_sqlite: Opener):
+        """It raises an error that is transient."""
         other = open_sqlite(busy_timeout=0.2)
 
         def write() -> None:
@@ -195,12 +195,12 @@ class TestStopped:
         assert takes_less(2, write)
         assert Busy in other.transient_errors
 
-    def test_reads_go_on(self, holder: int, open_sqlite: Opener):
-        """Readers wait for nobody."""
+    def test_reads_do_not_wait(self, holder: int, open_sqlite: Opener):
+        """A read returns while the lock is held."""
         assert open_sqlite(busy_timeout=0.2).get("k").value == b"v"
 
-    def test_retries_are_bounded(self, holder: int, path: Path):
-        """Behind all layers the error says that the store is unavailable."""
+    def test_retries_end_with_store_unavailable(self, holder: int, path: Path):
+        """Behind all layers the write raises `StoreUnavailable` within `retry_timeout`."""
         opened = open_store(f"sqlite:///{path}?busy_timeout=0.1&retry_timeout=0.3")
         with pytest.raises(StoreUnavailable):
             opened.set("x", b"v")
@@ -208,13 +208,13 @@ class TestStopped:
 
 
 class Interrupted(BaseException):
-    """Like a task's soft time limit, raised by a signal handler."""
+    """Raised by a signal handler, like a task's soft time limit."""
 
 
-# Python drops what is raised in a finaliser, and tells; that is not what is tested.
+# Python reports exceptions in finalisers as warnings; these are not tested here.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_interruptions_leave_no_lock(store: SQLiteStore, open_sqlite: Opener):
-    """A signal's exception at any point of an operation leaves neither a lock nor half of it."""
+def test_an_exception_of_a_signal_handler_leaves_no_lock(store: SQLiteStore, open_sqlite: Opener):
+    """At any point of an operation it leaves neither a lock nor half of the operation."""
 
     def interrupt(*_: object) -> None:
         raise Interrupted
@@ -245,9 +245,9 @@ def _parts(store: SQLiteStore) -> set[tuple[int, str]]:
 
 
 def test_stalls_are_short(store: SQLiteStore):
-    """4 processes that write without pause: no write waits long behind the others.
+    """While 4 processes write without pause, no write waits long for the others.
 
-    The bound is generous, for machines that are busy with something else; benchmarks measure it.
+    The bound is generous for busy machines; the benchmarks measure the stalls.
     """
 
     def write(process: int) -> None:
@@ -258,7 +258,7 @@ def test_stalls_are_short(store: SQLiteStore):
             longest = max(longest, time.monotonic() - now)
         assert longest < 0.5, longest
 
-    # The machine may stall, too; a queue that starves somebody does so each time.
+    # The machine itself may stall; an unfair queue would fail at each try.
     assert any(in_processes(write, 4) == [0] * 4 for _ in range(TRIES))
 
 
@@ -273,8 +273,8 @@ def wait(all): [each.wait() for each in all]
 
 
 @pytest.mark.parametrize("library", GREEN)
-def test_green_threads(path: Path, library: str):
-    """200 green threads in each of two processes write, and are woken, without blocking another."""
+def test_green_threads_do_not_block_each_other(path: Path, library: str):
+    """200 green threads in each of two processes write, and one waits and is woken."""
     pytest.importorskip(library) if library == "gevent" else None
     code = (
         GREEN[library]
@@ -287,20 +287,20 @@ def write(n):
     for i in range(5):
         store.increment("n", 1, None)
         time.sleep(0.001)
-def told():
+def wait_for_done():
     subscription = store.subscribe()
     subscription.watch(["done"])
     while "done" not in (subscription.wait(10) or ()): pass
     subscription.close()
-    print("told")
-waiter = spawn(told)
+    print("woken")
+waiter = spawn(wait_for_done)
 wait([spawn(write, n) for n in range(200)])
 store.offer(Offer("done", b"x", Rank.SUCCEEDED), None)
 wait([waiter])
 """
     )
     both = [python(code, path) for _ in range(2)]
-    assert [each.communicate(timeout=50)[0] for each in both] == ["told\n"] * 2
+    assert [each.communicate(timeout=50)[0] for each in both] == ["woken\n"] * 2
     store = open_store(f"sqlite:///{path}")
     assert store.get("n").value == b"2000"
     store.close()

@@ -1,4 +1,4 @@
-"""SQLite: waiters in other processes are woken at once, and cost nothing while they wait."""
+"""SQLite: waiters in other processes are woken immediately, and use no CPU while they wait."""
 
 import os
 import statistics
@@ -31,8 +31,8 @@ def give(store: SQLiteStore, key: str) -> None:
     store.offer(offer(key, Rank.SUCCEEDED), rank_of)
 
 
-def test_value_is_there_when_woken(subscribe, store: SQLiteStore):
-    """Each of 100 results of another process wakes the waiter, and is readable when it does."""
+def test_a_value_is_readable_when_the_waiter_wakes(subscribe, store: SQLiteStore):
+    """Each of 100 results of another process wakes the waiter, which then reads it."""
     watching = subscribe()
     keys = [f"k{i}" for i in range(100)]
 
@@ -52,8 +52,8 @@ def test_value_is_there_when_woken(subscribe, store: SQLiteStore):
     watching.close()
 
 
-def test_is_quick(store: SQLiteStore):
-    """The median wake is far below a millisecond; the bound is for busy machines."""
+def test_waiters_wake_quickly(store: SQLiteStore):
+    """The median is far below a millisecond; the bound is generous for busy machines."""
     watching = store.subscribe()
 
     def median(turn: int) -> float:
@@ -97,8 +97,8 @@ def test_every_way_of_storing_wakes(subscribe, store: SQLiteStore, way: str):
     watching.close()
 
 
-def test_more_than_the_file_remembers(subscribe, store: SQLiteStore):
-    """Where notices may have been missed the answer is None: look at all."""
+def test_missed_notifications_are_reported(subscribe, store: SQLiteStore):
+    """If notifications may have been missed, `wait` returns None: any key may have changed."""
     watching = subscribe()
     watching.watch(["first"])
     give(store, "first")
@@ -109,8 +109,8 @@ def test_more_than_the_file_remembers(subscribe, store: SQLiteStore):
     watching.close()
 
 
-def test_damaged_notices(subscribe, store: SQLiteStore, path: Path):
-    """What overwrites the lock file is noticed once, and the next result wakes again."""
+def test_a_damaged_lock_file_is_repaired(subscribe, store: SQLiteStore, path: Path):
+    """The damage is reported once, and the next result wakes again."""
     watching = subscribe()
     watching.watch(["k"])
     Path(f"{path}-lock").write_bytes(os.urandom(100))
@@ -123,8 +123,8 @@ def test_damaged_notices(subscribe, store: SQLiteStore, path: Path):
     watching.close()
 
 
-def test_keys_with_one_checksum(store: SQLiteStore):
-    """Keys that share a checksum are told together, and unwatched one by one."""
+def test_keys_of_one_checksum_are_reported_together(store: SQLiteStore):
+    """They can still be unwatched one by one."""
     one, other = "plumless", "buckeroo"  # the same CRC-32
     watching = store.subscribe()
     watching.watch([one, other])
@@ -139,8 +139,8 @@ def test_keys_with_one_checksum(store: SQLiteStore):
     watching.close()
 
 
-def test_foreign_results_cost_little(store: SQLiteStore):
-    """Under a flood of other results a waiter uses less than a third of a core."""
+def test_results_of_other_keys_cost_little_cpu(store: SQLiteStore):
+    """A waiter uses less than a third of a core while two processes store without pause."""
     watching = store.subscribe()
     watching.watch(["never"])
     stop = time.monotonic() + 1
@@ -160,8 +160,8 @@ def test_foreign_results_cost_little(store: SQLiteStore):
     watching.close()
 
 
-def test_idle_costs_nothing(subscribe):
-    """A waiter without results to wait for sleeps."""
+def test_an_idle_waiter_uses_no_cpu(subscribe):
+    """A waiter whose keys are not offered sleeps."""
     watching = subscribe()
     watching.watch(["never"])
     cpu = time.process_time()
@@ -170,8 +170,8 @@ def test_idle_costs_nothing(subscribe):
     watching.close()
 
 
-def test_wake(subscribe):
-    """`wake` ends a wait from another thread, and one that begins after it."""
+def test_wake_ends_the_current_and_the_next_wait(subscribe):
+    """`wake` works from another thread, and before the wait starts."""
     watching = subscribe()
     began = time.monotonic()
     threading.Timer(0.05, watching.wake).start()
@@ -183,8 +183,8 @@ def test_wake(subscribe):
     watching.close()
 
 
-def test_leaves_nothing(store: SQLiteStore):
-    """10,000 keys watched and 200 subscriptions closed leave no file and no key."""
+def test_subscriptions_leave_no_file_and_no_key(store: SQLiteStore):
+    """They do not after 200 closed subscriptions and 10,000 unwatched keys."""
     store.ping()
     before = open_files()
     for _ in range(200):
@@ -198,8 +198,8 @@ def test_leaves_nothing(store: SQLiteStore):
     assert open_files() == before
 
 
-def test_children_subscribe_for_themselves(open_sqlite: Opener):
-    """After a fork parent and children have subscriptions of their own, and each is woken."""
+def test_forked_children_have_their_own_subscriptions(open_sqlite: Opener):
+    """The parent and each child is woken by its own subscription."""
     store = open_sqlite()
     watching = store.subscribe()
     watching.watch(["k"])
@@ -220,8 +220,8 @@ def test_children_subscribe_for_themselves(open_sqlite: Opener):
     watching.close()
 
 
-def test_parts_of_a_member(store: SQLiteStore):
-    """A part names no key: arriving tells nobody."""
+def test_a_part_wakes_no_waiter(store: SQLiteStore):
+    """A part has no key, so its arrival sends no notification."""
     watching = store.subscribe()
     watching.watch(["b", "t"])
     barrier = store.barrier("b", 60)

@@ -19,22 +19,22 @@ __all__ = [
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
-    """These stores."""
+    """The adapters of this distribution."""
     yield Adapter(
         schemes=("redis", "rediss", "redis+socket", "unix"),
         store=RedisStore,
-        summary="Redis and Valkey: everything in one round trip, and waiters are told",
+        summary="Redis and Valkey: each operation is one round trip, and waiters are notified",
         example="redis://localhost:6379/0",
     )
     yield Adapter(
         schemes=("sentinel",),
         store=SentinelStore,
-        summary="The same on the primary that Redis Sentinels name",
+        summary="Redis behind Sentinels: the primary that they name",
         example="sentinel://localhost:26379/0?master_name=mymaster",
     )
     yield Adapter(
         schemes=("redis+cluster", "rediss+cluster"),
         store=ClusterStore,
-        summary="The same on a Redis or Valkey Cluster; a chord's part and its result take two",
+        summary="A Redis or Valkey Cluster; a chord's part and its result take two round trips",
         example="redis+cluster://localhost:6379,localhost:6380",
     )

@@ -1,4 +1,4 @@
-"""Which of the driver's errors are worth another attempt, and which are for a person."""
+"""Maps redis-py's errors to those that are retried and those that are reported at once."""
 
 import re
 import ssl
@@ -6,44 +6,43 @@ import ssl
 from redis import exceptions
 
 from kvbackends import StoreError
-from kvbackends_redis.advice import advised
 
 
 class Unavailable(exceptions.RedisError):
-    """The server could not be asked, or could not do it now; the outcome is unknown."""
+    """A transient error: no connection, no answer, or a state that passes; outcome unknown."""
 
 
 class UnknownScript(exceptions.RedisError):
-    """The server does not know the script: it is new, or has forgotten."""
+    """The server does not know the script; send its text."""
 
 
 class Refused(StoreError):
     """The server refuses: credentials, permissions, certificates, memory, a key of another kind.
 
-    Repeating does not help; a person has to.  Nothing was changed, but where only the notice to
-    waiters is forbidden: the result is stored before it.
+    Retrying does not help.  Nothing was changed, with one exception: where only publishing is
+    forbidden, the result is already stored.
     """
 
 
 class Redirected(Refused):
-    """Another node of the cluster has to be asked; `__cause__` says which.  Nothing was done."""
+    """Another node of the cluster serves the key; `__cause__` names it.  Nothing was done."""
 
 
-_FOR_A_PERSON = (
+_CREDENTIALS = (
     exceptions.AuthenticationError,
     exceptions.AuthorizationError,
     exceptions.AuthenticationWrongNumberOfArgsError,
 )
-"""Among them are subclasses of the driver's ConnectionError."""
+"""Checked before connection errors: some are subclasses of redis-py's ConnectionError."""
 
 _PASSING = re.compile(
     r"(?:^|-)(?:READONLY|LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|UNBLOCKED)\b"
 )
-"""Codes of states that pass by themselves: a failover, a start, a resharding, another's script.
+"""Codes of transient states: failover, start, resharding, a script that runs for long.
 
-Redis 6.2 puts the code of an error in a script behind the script's own: "ERR Error running script
-… -READONLY …".  `OOM` and `MISCONF` (no memory, no disk) are not among them: they last until
-somebody does something, and a worker that waits for it does nothing else meanwhile.
+Redis 6.2 puts the code of a script's error inside the message: "ERR Error running script …
+-READONLY …".  `OOM` and `MISCONF` (no memory, no disk) are not transient: they last until an
+operator acts, and a worker that retried would do nothing else meanwhile.
 """
 
 _OWN_CLASSES = (
@@ -52,11 +51,34 @@ _OWN_CLASSES = (
     exceptions.TryAgainError,
     exceptions.ClusterDownError,
 )
-"""Where the driver has taken the code off the message."""
+"""Classes for which redis-py has removed the code from the message."""
+
+_ADVICE = {
+    "maxmemory": "let results expire sooner (result_expires), or give the server more memory",
+    "MISCONF": "make room on the server's disk, or let it write there; its log says what failed",
+    "Authentication required|without any password": (
+        "give the user and the password that the server wants, in the URL or by the settings "
+        "redis_username and redis_password"
+    ),
+    "username-password|invalid password": (
+        "correct the user and the password in the URL or in the settings redis_username and "
+        "redis_password"
+    ),
+    "[Nn]o permissions|NOPERM|can't (?:run|access|publish)": (
+        "give its user the commands, keys and channels that the adapter's README lists"
+    ),
+    "DB index": "the server has fewer databases: name another one at the end of the URL",
+    "WRONGTYPE": "another program keeps something under this key: remove it there, or choose a "
+    "global_keyprefix",
+    r"^\d+ \S+:\d+$|CROSSSLOT|hash to the same slot": (
+        "this server is one node of a cluster: name it with redis+cluster:// in place of redis://"
+    ),
+}
+"""Advice by a pattern in the message; redis-py removes the code from some messages."""
 
 
 def translated(error: Exception) -> Exception:
-    """What the adapter raises in place of the driver's `error`."""
+    """The exception that the adapter raises in place of redis-py's `error`."""
     if isinstance(error, exceptions.NoScriptError):
         return UnknownScript(str(error))
     if isinstance(error, exceptions.AskError):  # MOVED, too
@@ -64,7 +86,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, exceptions.ResponseError):
         passes = isinstance(error, _OWN_CLASSES) or _PASSING.search(str(error))
         return Unavailable(str(error)) if passes else Refused(_refusal(error))
-    if isinstance(error, _FOR_A_PERSON):
+    if isinstance(error, _CREDENTIALS):
         return Refused(_refusal(error))
     if isinstance(error.__context__, ssl.SSLCertVerificationError):
         return Refused(f"the server's certificate is not trusted: {error}")
@@ -72,4 +94,12 @@ def translated(error: Exception) -> Exception:
 
 
 def _refusal(error: Exception) -> str:
-    return f"Redis refuses: {advised(str(error))}"
+    return f"Redis refuses: {_advised(str(error))}"
+
+
+def _advised(message: str) -> str:
+    """The server's message, and what to do about it."""
+    for known, advice in _ADVICE.items():
+        if re.search(known, message):
+            return f"{message} ({advice})"
+    return message

@@ -1,109 +1,117 @@
-"""What the URLs of the Redis family accept; `connecting.endpoints` gives it to the driver."""
+"""Options of Redis URLs; `connecting.endpoints` turns them into redis-py's arguments."""
 
-from typing import Annotated, Any, Literal
+import importlib
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from kvbackends import InvalidOption
 from kvbackends.contract import Options, option
 
+T = TypeVar("T")
+
 TIMEOUT = 5.0
-"""Seconds that an answer may take, where nobody has said otherwise."""
+"""Default of `socket_timeout`, in seconds."""
 
 CELERYS_TIMEOUT = 120.0
-"""Celery's default of `redis_socket_timeout`; two minutes of silence are not what anybody chose."""
+"""Celery's default of `redis_socket_timeout`: too long to be a deliberate choice."""
 
 _POSITIVE = msgspec.Meta(gt=0)
+_SOCKET_SECONDS = msgspec.Meta(gt=0, le=365 * 86_400)  # a socket takes no infinity
 _NOT_NEGATIVE = msgspec.Meta(ge=0)
-_FOR_THE_CLIENT = "Of backend.client, redis-py's own; the store speaks RESP2 and bytes."
+_FOR_THE_CLIENT = "Only for backend.client, redis-py's own; the store uses RESP2 and bytes."
 
 
 class RedisOptions(Options, frozen=True, kw_only=True):
-    """Options of a URL of Redis; most have the names that redis-py and Celery give them."""
+    """Options of a Redis URL; most have redis-py's and Celery's names."""
 
-    host: Annotated[str, option("Server, where the URL names none.", setting="redis_host")] = (
+    host: Annotated[str, option("Server, if the URL names none.", setting="redis_host")] = (
         "localhost"
     )
     port: Annotated[
         int | None,
-        option("Port, where the URL names none: 6379 (Sentinels 26379).", setting="redis_port"),
+        option("Port, if the URL names none: 6379 (Sentinels 26379).", setting="redis_port"),
     ] = None
     db: Annotated[
         int | None,
-        option("Number of the database; the URL's path comes first.", setting="redis_db"),
+        option("Number of the database; the URL's path takes precedence.", setting="redis_db"),
     ] = None
     virtual_host: Annotated[
-        str | None, option("Number of the database, as Celery spells it for sockets.")
+        str | None, option("Number of the database, under Celery's name for sockets.")
     ] = None
     username: Annotated[
-        str | None, option("User, where the URL names none.", setting="redis_username")
+        str | None, option("User, if the URL names none.", setting="redis_username")
     ] = None
     password: Annotated[
         str | None,
-        option("Password, where the URL has none.", setting="redis_password", secret=True),
+        option("Password, if the URL has none.", setting="redis_password", secret=True),
     ] = None
     credential_provider: Annotated[
         Any,
         option(
-            "A redis.CredentialProvider, or the dotted name of its class; it takes the place of "
-            "user and password.",
+            "A redis.CredentialProvider, or the dotted name of its class; it replaces user and "
+            "password.",
             setting="redis_backend_credential_provider",
             secret=True,
         ),
     ] = None
     socket_timeout: Annotated[
         float,
-        _POSITIVE,
+        _SOCKET_SECONDS,
         option(
-            f"Seconds that an answer may take.  Celery's default, {CELERYS_TIMEOUT:g}, stands for "
-            f"{TIMEOUT:g} here, unless it is in the URL.",
+            f"Maximum number of seconds to wait for an answer.  Celery's default, "
+            f"{CELERYS_TIMEOUT:g}, means {TIMEOUT:g} here unless the URL has it.",
             setting="redis_socket_timeout",
         ),
     ] = TIMEOUT
     socket_connect_timeout: Annotated[
         float,
-        _POSITIVE,
-        option("Seconds that connecting may take.", setting="redis_socket_connect_timeout"),
+        _SOCKET_SECONDS,
+        option("Maximum number of seconds to connect.", setting="redis_socket_connect_timeout"),
     ] = 5.0
     socket_keepalive: Annotated[
         bool, option("TCP keepalive.", setting="redis_socket_keepalive")
     ] = True
     socket_read_size: Annotated[
-        Annotated[int, _POSITIVE] | None, option("Bytes that backend.client reads at once.")
+        Annotated[int, _POSITIVE] | None, option("Bytes that backend.client reads at a time.")
     ] = None
     retry_on_timeout: Annotated[
         bool,
         option(
-            "Accepted: what may be repeated is repeated after a timeout, too (option retry).",
+            "Accepted without effect: a timeout is always retried (option retry).",
             setting="redis_retry_on_timeout",
         ),
     ] = False
     retry_on_error: Annotated[
-        Any, option("Accepted, as retry_on_timeout: see additional_connection_errors.")
+        Any, option("Accepted without effect; see additional_connection_errors.")
     ] = None
     additional_connection_errors: Annotated[
         Any,
         option(
-            "Exception classes, or their dotted names, after which an operation is repeated: what "
-            "a credential provider raises, for example."
+            "Exception classes, or their dotted names, after which an operation is retried: those "
+            "of a credential provider, for example."
         ),
     ] = ()
     max_connections: Annotated[
         int,
         _POSITIVE,
         option(
-            "Most connections of a process to a server; more calls at once wait for one.",
+            "Maximum number of connections of a process to a server; further calls wait for one.",
             setting="redis_max_connections",
         ),
     ] = 100
     timeout: Annotated[
         Annotated[float, _POSITIVE] | None,
-        option("Seconds to wait for a connection; as long as for an answer by default."),
+        option(
+            "Maximum number of seconds to wait for a free connection; socket_timeout by default."
+        ),
     ] = None
     health_check_interval: Annotated[
         float,
         _NOT_NEGATIVE,
         option(
-            "Seconds after which an idle connection is tried before it is used; 0: never.",
+            "Seconds after which an idle connection is checked before it is used; 0: never.",
             setting="redis_backend_health_check_interval",
         ),
     ] = 25.0
@@ -116,15 +124,15 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         int,
         _NOT_NEGATIVE,
         option(
-            "Replicas that must confirm a write (WAIT) before it counts as done; with fewer it is "
-            "repeated, and fails in the end."
+            "Replicas that must confirm a write (WAIT); with fewer the write is retried, and fails "
+            "in the end."
         ),
     ] = 0
     wait_timeout: Annotated[
-        float, _POSITIVE, option("Seconds that they may take; below socket_timeout.")
+        float, _POSITIVE, option("Seconds for replicas to confirm; below socket_timeout.")
     ] = 1.0
     result_chord_ordered: Annotated[
-        bool, option("Accepted: the body's values are always in the header's order.")
+        bool, option("Accepted without effect: the body's values are always in the header's order.")
     ] = True
     protocol: Annotated[Literal[2, 3] | None, option(_FOR_THE_CLIENT)] = None
     legacy_responses: Annotated[bool | None, option(_FOR_THE_CLIENT)] = None
@@ -134,7 +142,7 @@ class RedisOptions(Options, frozen=True, kw_only=True):
     ssl: Annotated[
         dict[str, Any] | bool | None,
         option(
-            "TLS whatever the URL's scheme: a dictionary of the ssl_ options below.",
+            "TLS with any scheme: a dictionary of the ssl_ options below.",
             setting="redis_backend_use_ssl",
         ),
     ] = None
@@ -142,41 +150,43 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         str | None, option("required (default), optional or none; also as CERT_REQUIRED …")
     ] = None
     ssl_ca_certs: Annotated[str | None, option("File of the certificate authorities.")] = None
-    ssl_ca_path: Annotated[str | None, option("Folder of the certificate authorities.")] = None
+    ssl_ca_path: Annotated[str | None, option("Directory of the certificate authorities.")] = None
     ssl_ca_data: Annotated[str | None, option("The certificate authorities themselves.")] = None
     ssl_certfile: Annotated[str | None, option("File of the client's certificate.")] = None
     ssl_keyfile: Annotated[str | None, option("File of the client's key.")] = None
     ssl_password: Annotated[str | None, option("Password of the client's key.", secret=True)] = None
     ssl_check_hostname: Annotated[
-        bool | None, option("Whether the certificate must be for the host; yes by default.")
+        bool | None, option("Whether the certificate must name the host; yes by default.")
     ] = None
     ssl_min_version: Annotated[
-        int | None, option("Lowest version, as Python's ssl.TLSVersion numbers them: 771 is 1.2.")
+        int | None, option("Lowest TLS version, as a number of ssl.TLSVersion: 771 is 1.2.")
     ] = None
     ssl_ciphers: Annotated[str | None, option("Ciphers, as OpenSSL writes them.")] = None
     ssl_include_verify_flags: Annotated[
-        str | None, option("More of ssl.VerifyFlags, by name, with commas.")
+        str | None, option("Names of ssl.VerifyFlags to set, separated by commas.")
     ] = None
     ssl_exclude_verify_flags: Annotated[
-        str | None, option("Fewer of ssl.VerifyFlags, by name, with commas.")
+        str | None, option("Names of ssl.VerifyFlags to clear, separated by commas.")
     ] = None
-    ssl_validate_ocsp: Annotated[bool | None, option("Ask the authority (OCSP).")] = None
+    ssl_validate_ocsp: Annotated[bool | None, option("Check the certificate with OCSP.")] = None
     ssl_validate_ocsp_stapled: Annotated[
-        bool | None, option("Want the authority's answer stapled to the certificate.")
+        bool | None, option("Require a stapled OCSP response.")
     ] = None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(…)"  # several of them are secrets
+        return f"{type(self).__name__}(…)"  # several fields are secrets
 
 
 class SentinelOptions(RedisOptions, frozen=True, kw_only=True):
-    """What a URL of Sentinels accepts besides; the other options are for the data servers."""
+    """More options of a Sentinel URL; the inherited ones are for the data servers."""
 
-    master_name: Annotated[str, option("What the Sentinels call the primary.")] = "mymaster"
+    master_name: Annotated[str, option("Name under which the Sentinels know the primary.")] = (
+        "mymaster"
+    )
     min_other_sentinels: Annotated[
         int,
         _NOT_NEGATIVE,
-        option("How many others a Sentinel has to know, so that it is believed."),
+        option("Ignore a Sentinel that knows fewer other Sentinels."),
     ] = 0
     sentinel_kwargs: Annotated[
         dict[str, Any] | str | None,
@@ -193,4 +203,31 @@ class SentinelOptions(RedisOptions, frozen=True, kw_only=True):
 
 
 class ClusterOptions(RedisOptions, frozen=True, kw_only=True):
-    """The options of a Cluster's URL: those of a server's, and no other database than 0."""
+    """Options of a cluster URL: those of a server; the only database is 0."""
+
+
+def instance(option: str, named: Any, kind: type[T]) -> T:
+    """`named` itself, or an instance of the class with that dotted name."""
+    made = _symbol(option, named)() if isinstance(named, str) else named
+    if not isinstance(made, kind):
+        raise InvalidOption(f"option {option!r}: expected a redis.{kind.__name__}")
+    return made
+
+
+def exceptions(option: str, named: Any) -> Iterator[type[Exception]]:
+    """One exception class or several, given as classes or as dotted names."""
+    several = named.split(",") if isinstance(named, str) else named
+    for each in several if isinstance(several, Iterable) else [several]:
+        found = _symbol(option, each.strip()) if isinstance(each, str) else each
+        if not (isinstance(found, type) and issubclass(found, Exception)):
+            raise InvalidOption(f"option {option!r}: {each!r} is not an exception class")
+        yield found
+
+
+def _symbol(option: str, name: str) -> Any:
+    """The object with a dotted name (``a.b.c`` or ``a.b:c``)."""
+    module, _, attribute = name.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidOption(f"option {option!r}: cannot import {name!r}") from error

@@ -1,4 +1,4 @@
-"""The store: each operation of the contract, in one round trip."""
+"""The store: maps each operation of the contract to one exchange with the server."""
 
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
@@ -25,7 +25,7 @@ from kvbackends_redis.options import RedisOptions, SentinelOptions
 
 
 class RedisStore(Store):
-    """One Redis or Valkey server."""
+    """Stores results in one Redis or Valkey server."""
 
     options_type = RedisOptions
     # Not DURABLE: whether a confirmed write survives a restart is the server's configuration.
@@ -62,58 +62,58 @@ class RedisStore(Store):
 
     @property
     def client(self) -> Any:
-        """redis-py's own client, for what the contract does not have."""
+        """A redis-py client to the same server, for what the contract does not offer."""
         return self._client()
 
     # -- plain and ranked keys ----------------------------------------------------------------
 
     def get(self, key: str) -> Entry | None:
-        """One command.  The version is the value itself: equal versions mean equal bytes."""
+        """The stored value and its version, which is the value itself.  Cost: one command."""
         value = self._connections().call("GET", key)
         return None if value is None else Entry(value, value)
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """One command."""
+        """The values of the keys that exist.  Cost: one command."""
         return plain.get_batch(self._connections(), keys)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """One command."""
+        """Store unconditionally.  Cost: one command."""
         plain.put(self._connections(), key, value, ttl)
 
     def delete(self, key: str) -> None:
-        """One command."""
+        """Remove the key if it exists.  Cost: one command."""
         self._connections().call("UNLINK", key)
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """One command."""
+        """Remove the keys that exist.  Cost: one command."""
         if keys:
             self._connections().call("UNLINK", *keys)
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:
-        """One command, or one script that compares the values."""
+        """True if stored: `version` was the stored value.  Cost: one command or script."""
         return plain.compare_and_set(self._connections(), key, value, version, ttl)
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """One script, which reads the rank off the record; a second where only we can.
+        """True if stored.  Cost: one script; a second if only the client can rank what is there.
 
-        An advisory offer is only sent; its answer comes with that to a later command.
+        An advisory offer returns when it is sent; its answer is read with a later command's.
         """
         return ranked.offer(self._connections(), offer, rank_of)
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        """One command."""
+        """Set a new time to live; False if the key is absent.  Cost: one command."""
         return plain.touch(self._connections(), key, ttl)
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
-        """One script; beyond 64 bits a read and a comparison, until nobody was in between."""
+        """The new total.  Cost: one script; beyond 64 bits a compare-and-set loop."""
         return plain.increment(self._connections(), key, by, ttl)
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """In steps that do not block the server; keys written meanwhile may be missing.
+        """Yield the keys with this prefix; keys written meanwhile may be missing.
 
-        Every step looks at all keys of the database, so it costs as much as there are of them.
+        It does not block the server, but it reads the names of all keys of the database.
         """
         return plain.scan(self._connections(), prefix)
 
@@ -124,22 +124,22 @@ class RedisStore(Store):
     # -- the rest -----------------------------------------------------------------------------
 
     def subscribe(self) -> PubSub:
-        """A connection of its own that listens; it is opened when the first key is watched."""
+        """A subscription on a connection of its own, opened when the first key is watched."""
         connection = self._connections().for_listening()
         return PubSub(OneListener(Listener(connection, *self._endpoint.listening)))
 
     def ping(self) -> None:
-        """One command."""
+        """Return if the server answers; raise the error otherwise."""
         self._connections().call("PING")
 
     def close(self) -> None:
-        """Close the connections; a later call opens them again."""
+        """Close the connections; a later call opens new ones."""
         self._connections.close()
         self._client.close()
 
 
 class SentinelStore(RedisStore):
-    """The server that the Sentinels name as the primary, whichever that is."""
+    """Stores results in the primary that Redis Sentinels name."""
 
     options_type = SentinelOptions
 

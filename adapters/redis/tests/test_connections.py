@@ -10,12 +10,15 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+import hiredis
 import pytest
 import redis
 from celery import Celery
 from celery.exceptions import TimeoutError as WaitedTooLong
 from kvbackends_redis import RedisStore
+from kvbackends_redis.connecting import wire
 from kvbackends_redis.connecting.endpoints import of_server
 from kvbackends_redis.errors import Refused, Unavailable
 
@@ -42,9 +45,9 @@ class Provider(redis.CredentialProvider):
     ("url", "settings", "expected"),
     [
         ("redis://", {}, {"host": "localhost", "port": 6379, "db": 0, "password": None}),
-        ("redis://h:1/2", {"redis_db": 5}, {"host": "h", "port": 1, "db": 2}),
+        ("redis://h:1/2", {"redis_db": 5}, {"host": "h", "port": 1, "db": "2"}),
         ("redis://h", {"redis_db": 5}, {"db": 0}),  # as Celery
-        ("redis://h?db=3", {}, {"db": 3}),
+        ("redis://h?db=3", {}, {"db": "3"}),
         ("redis://", {"redis_host": "s", "redis_port": 7}, {"host": "s", "port": 7}),
         ("redis://u:p%40w@h", {}, {"username": "u", "password": "p@w"}),
         ("redis://:pw@h", {}, {"username": None, "password": "pw"}),
@@ -65,8 +68,8 @@ class Provider(redis.CredentialProvider):
             {"redis_backend_health_check_interval": 7},
             {"health_check_interval": 7.0},
         ),
-        ("redis+socket:///run/r.sock?virtual_host=4", {}, {"path": "/run/r.sock", "db": 4}),
-        ("unix:///run/r.sock", {"redis_db": 5}, {"path": "/run/r.sock", "db": 5}),
+        ("redis+socket:///run/r.sock?virtual_host=4", {}, {"path": "/run/r.sock", "db": "4"}),
+        ("unix:///run/r.sock", {"redis_db": 5}, {"path": "/run/r.sock", "db": "5"}),
         ("rediss://h", {}, {"kind": "SSLConnection", "ssl_cert_reqs": "required"}),
         ("rediss://h?ssl_cert_reqs=CERT_NONE", {}, {"ssl_cert_reqs": "none"}),
         (
@@ -101,6 +104,8 @@ def test_a_credential_provider_takes_the_place_of_a_password():
         ("redis://h?ssl_ca_certs=f", "rediss://"),
         ("rediss://h?ssl_cert_reqs=maybe", "required, optional or none"),
         ("redis://h?socket_timeout=soon", "socket_timeout"),
+        ("redis://h?socket_timeout=inf", "socket_timeout"),
+        ("redis://h?socket_connect_timeout=inf", "socket_connect_timeout"),
         ("redis://h?max_connections=0", "max_connections"),
     ],
 )
@@ -122,6 +127,26 @@ def test_an_open_socket_that_never_answers_costs_seconds():
         assert time.monotonic() - began < 20
         app.backend.store.close()
         store.close()
+
+
+def test_no_number_reaches_hiredis_while_connecting(redis_url, open_redis, monkeypatch):
+    """A signal handler that raises while hiredis converts a number crashes the process."""
+    packed: list[object] = []
+
+    def noting(command: tuple[object, ...]) -> object:
+        packed.append(command)
+        return pack(command)
+
+    pack = hiredis.pack_command
+    monkeypatch.setattr(hiredis, "pack_command", noting)
+    monkeypatch.setattr(wire, "pack_command", noting)
+    url = urlsplit(redis_url)._replace(path="/5").geturl()
+    store = open_redis(f"{url}?client_name=me&lib_name=it&lib_version=2&health_check_interval=1")
+    store.set("key", b"v", 60)
+    store.increment("number", 7, 60)
+    assert store.client.ttl("key") > 0
+    assert (b"SELECT", "5") in packed
+    assert {type(each) for command in packed for each in command} <= {str, bytes}
 
 
 @pytest.fixture(scope="module")
@@ -332,4 +357,4 @@ def test_a_unix_socket(tmp_path, open_redis):
             store = open_redis(f"{scheme}://{path}?virtual_host=1")
             store.set(scheme, b"v", 60)
             assert store.client.get(scheme) == b"v"
-            assert store.client.connection_pool.connection_kwargs["db"] == 1
+            assert store.client.connection_pool.connection_kwargs["db"] == "1"

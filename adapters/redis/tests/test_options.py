@@ -2,20 +2,24 @@
 
 import contextlib
 import inspect
+import re
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, chord
 from celery.app.defaults import NAMESPACES
 from celery.backends.redis import RedisBackend
 from kvbackends_redis import ClusterStore, RedisStore
+from kvbackends_redis.cluster.slots import slot_of
 from kvbackends_redis.connecting.connections import Connections, Sent
 from kvbackends_redis.connecting.endpoints import of_cluster, of_server
 from kvbackends_redis.connecting.replicated import _Waiting
 from kvbackends_redis.errors import Unavailable
+from kvbackends_redis.operations.barriers import keys_of
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 from redis.exceptions import MovedError, ResponseError
 
@@ -30,6 +34,8 @@ from kvbackends.contract import StoreURL
 from kvbackends.contract.options import declared, fill
 from kvbackends.layers.layer import innermost
 from kvbackends.plugins.opening import core_options
+from tests.backend.bench import Bench
+from tests.backend.tasks import add_tasks
 from tests.servers import redis_server
 from tests.servers.process import eventually
 from tests.servers.redis_cluster import redis_cluster
@@ -64,6 +70,17 @@ def test_every_setting_of_celerys_backend_is_known():
         "redis_backend_credential_provider",
     }
     assert declared_there | asked_besides <= known
+
+
+def test_the_lowest_versions_of_the_drivers_are_tried():
+    """`make test-redis-lowest` runs on what `pyproject.toml` allows at least."""
+    root = Path(__file__).parents[3]
+    allowed = (root / "adapters/redis/pyproject.toml").read_text()
+    tried = (root / "requirements/redis-lowest.in").read_text()
+    for name in ("redis", "hiredis"):
+        [lowest] = re.findall(rf'"{name}>=([\d.]+)', allowed)
+        [pinned] = re.findall(rf"^{name}==([\d.]+)$", tried, re.MULTILINE)
+        assert pinned.removesuffix(".0").removesuffix(".0") == lowest
 
 
 def test_an_unknown_option_is_refused():
@@ -106,7 +123,7 @@ def test_the_nodes_of_a_cluster(url, hosts):
         ("redis://h?wait_replicas=-1", {}, "wait_replicas"),
         ("redis://h?protocol=4", {}, "protocol"),
         ("redis://h", {TRANSPORT: {"additional_connection_errors": "no.such.Error"}}, "import"),
-        ("redis://h", {TRANSPORT: {"additional_connection_errors": [dict]}}, "exceptions"),
+        ("redis://h", {TRANSPORT: {"additional_connection_errors": [dict]}}, "exception class"),
     ],
 )
 def test_what_cannot_be_is_said(url, settings, message):
@@ -187,6 +204,41 @@ def test_a_prefix_for_all_keys(redis_url):
     assert theirs.backend.get_result(task_id) == 42
     theirs.backend.client.close()
     ours.backend.store.close()
+
+
+def test_a_prefix_with_a_hash_tag_begins_the_keys_of_chords_too():
+    """A user whose ACL allows `{app}:*` and nothing else sends a chord."""
+    with redis_server() as server, redis.Redis.from_url(server.url) as admin:
+        admin.execute_command(
+            "ACL", "SETUSER", "app", "on", ">pw", "resetchannels", "+@all", "~{app}:*", "&{app}:*"
+        )
+        url = server.url.replace("redis://", "kv+redis://app:pw@")
+        app = Celery("app", broker="memory://", backend=url, set_as_current=False)
+        app.conf.update({TRANSPORT: {"global_keyprefix": "{app}:"}})
+        add_tasks(app)
+        app.bench = Bench(app)
+        app.set_current()
+        body = chord([app.tasks["echo"].s(1), app.tasks["echo"].s(2)], app.tasks["echo"].s())()
+        for _ in range(3):
+            app.bench.run(app.bench.take())
+        assert body.get(timeout=10) == [1, 2]
+        assert all(key.startswith(b"{app}:") for key in admin.scan_iter())
+        app.backend.store.close()
+        app.close()
+
+
+@pytest.mark.parametrize("name", ["", "%", "a", "a{b}c", "a{}b", "a}b{c", "celery-{x", "}{a}{"])
+def test_the_keys_of_a_barrier_are_in_one_slot(name):
+    keys = keys_of(name)
+    assert len({slot_of(key) for key in keys}) == 1
+    if "{b}" in name or "{a}" in name:
+        assert all(key.startswith(name) for key in keys)
+        assert slot_of(keys[0]) == slot_of(name)
+
+
+def test_the_keys_of_two_barriers_differ():
+    names = ["", "%", "a", "abcd", "ab{cd}", "ab{cd}-", "ab{cd", "ab%7Bcd", "{%}", "{}", "ab{cd}}"]
+    assert len({key for name in names for key in keys_of(name)}) == 3 * len(names)
 
 
 def test_the_plain_client_has_its_own_options(redis8_url):

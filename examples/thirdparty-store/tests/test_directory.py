@@ -1,4 +1,4 @@
-"""The whole proof: every check of kvbackends.testing."""
+"""Runs every check of kvbackends.testing."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from kvbackends.testing import StoreSuite
 
 
 class TestDirectory(StoreSuite):
-    """In a fresh directory for each check."""
+    """Each check has a new directory."""
 
     @pytest.fixture
     def store_url(self, tmp_path: Path) -> str:
-        """Three slashes: `tmp_path` begins with the third."""
+        """Return a URL with three slashes; `tmp_path` starts with the third."""
         return f"dir://{tmp_path}"

@@ -1,1 +1,1 @@
-"""A Redis Cluster: who serves which slot, and what does not fit into one."""
+"""Redis Cluster: which node serves a key, and operations on keys of several slots."""

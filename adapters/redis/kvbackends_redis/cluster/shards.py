@@ -1,4 +1,4 @@
-"""Listening on a cluster: at the node of each key, or at any where no channels are sharded."""
+"""Listeners of a cluster: one per node of the keys, or one without sharded channels."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from kvbackends_redis.listening.listener import SHARDED, Listener
 
 
 class _NodeListener(Listener):
-    """What goes wrong with it is to be known to the map of the cluster."""
+    """A listener whose errors and redirections update the map of the cluster."""
 
     def __init__(self, slots: Slots, node: Node, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -19,7 +19,7 @@ class _NodeListener(Listener):
         self._node = node
 
     def hear(self) -> None:
-        """Where the node has gone, the map may be old."""
+        """Read what has arrived; if the node is gone, the map may be outdated."""
         try:
             super().hear()
         except Unavailable:
@@ -27,7 +27,7 @@ class _NodeListener(Listener):
             raise
 
     def _take(self, message: Any) -> None:
-        """Where a channel has moved, the server says where to, also to who leaves it."""
+        """Handle one message; MOVED is also the answer to unsubscribing from a moved channel."""
         if isinstance(message, AskError):
             self._slots.led_to(message, self._node)
             slot = int(message.slot_id)
@@ -42,7 +42,7 @@ class NodeListeners:
     """A listener for each node that serves a watched key.
 
     Args:
-        slots: The map of the cluster.
+        slots: Map of the cluster.
         arguments: Of each `Listener`: its interval and patience, in seconds.
     """
 
@@ -50,7 +50,7 @@ class NodeListeners:
         self._slots = slots
         self._arguments = arguments
         slots.look()
-        # Else every node passes on every message, and one is enough.
+        # Without sharded channels every node forwards every message, so one listener is enough.
         self._words = (SHARDED,) if slots.sharded else ()
         self._listeners: dict[Node, Listener] = {}
 
@@ -62,7 +62,7 @@ class NodeListeners:
         return found
 
     def opened(self) -> Collection[Listener]:
-        """All that were needed until now."""
+        """All listeners opened so far."""
         return tuple(self._listeners.values())
 
     def _listener(self, name: bytes) -> Listener:

@@ -12,15 +12,14 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError
 
 from kvbackends_redis.connecting.connections import Connections
-from kvbackends_redis.connecting.hello import HELLO, said
-from kvbackends_redis.connecting.sentinel import Address
+from kvbackends_redis.connecting.sentinel import HELLO, Address, field_of
 from kvbackends_redis.errors import Refused, Unavailable
 
 PAUSE = 0.1
-"""Seconds between two looks at the cluster, however much goes wrong."""
+"""Minimum number of seconds between two reads of the map."""
 
 SHARDED_SINCE = 7
-"""The version of Redis, and of Valkey, that has sharded channels."""
+"""The first major version of Redis and Valkey with sharded channels."""
 
 
 class Node:
@@ -33,14 +32,14 @@ class Node:
 
 
 class Slots:
-    """The map of the cluster as it was when somebody last looked.
+    """The map of the cluster as it was last read.
 
-    Who is sent elsewhere corrects one slot of it; who has lost a node has the whole map read again,
-    once for all threads.
+    A redirection corrects one slot.  A lost node makes one thread read the whole map again, for
+    all threads.
 
     Args:
-        seeds: Nodes to ask first.
-        connect: Gives the connections to a node.
+        seeds: Addresses of the nodes in the URL.
+        connect: Returns the connections to a node.
     """
 
     def __init__(self, seeds: Sequence[Address], connect: Callable[[Address], Connections]) -> None:
@@ -57,7 +56,7 @@ class Slots:
         """Whether every primary has sharded channels."""
 
     def node_of(self, key: str | bytes) -> Node:
-        """Who serves the key's slot."""
+        """The node that serves the key's slot; raises `Unavailable` if there is none."""
         self.look()
         slot = slot_of(key)
         node = self._serving[slot]
@@ -71,12 +70,12 @@ class Slots:
         return list(dict.fromkeys(node for node in self._serving if node is not None))
 
     def look(self) -> None:
-        """Read the map now, if it is in doubt."""
+        """Read the map now if it may be outdated."""
         if self._doubted:
             self._look()
 
     def nodes(self) -> list[Node]:
-        """All that were ever connected to, and are not gone."""
+        """All nodes with connections that the map still names."""
         return list(self._nodes.values())
 
     def doubt(self) -> None:
@@ -88,7 +87,7 @@ class Slots:
         node = self._node((redirection.host or sender.address[0], int(redirection.port)))
         if isinstance(redirection, MovedError):
             self._serving[int(redirection.slot_id)] = node
-            self._doubted = True  # slots seldom move alone
+            self._doubted = True  # slots seldom move one at a time
         return node
 
     def _node(self, address: Address) -> Node:
@@ -99,10 +98,10 @@ class Slots:
         return node
 
     def _look(self) -> None:
-        """One thread reads the map; the others go on with what is known, if anything is."""
+        """Read the map in one thread; the others use the old map if there is one."""
         if self._known and self._looking.locked():
             return
-        with self._looking:  # not `acquire`: an exception could strike before the `try`
+        with self._looking:  # not `acquire`: an exception could be raised before the `try`
             if not self._doubted or time.monotonic() - self._looked < PAUSE:
                 return
             try:
@@ -114,7 +113,7 @@ class Slots:
                 raise
 
     def _asked(self) -> tuple[Node, list[Any]]:
-        """The map of the first node that answers; those in use are asked before others."""
+        """The map from the first node that answers; nodes in use are asked first."""
         error: Exception | None = None
         for address in self._candidates():
             node = self._node(address)
@@ -142,26 +141,26 @@ class Slots:
         self._serving, self._named = serving, named
         self._known = True
         self.sharded = all(map(_has_sharded_channels, self.primaries()))
-        for address in list(self._nodes):  # a copy: another thread may be led to a node
+        for address in list(self._nodes):  # a copy: a redirection in another thread may add a node
             if address not in named:
-                del self._nodes[address]  # what is under way there is not disturbed
+                del self._nodes[address]  # calls in progress there are not disturbed
 
 
 def slot_of(key: str | bytes) -> int:
-    """The slot of a key: of what is between its first braces, if there is anything."""
+    """The slot of a key, or of its hash tag if it has one."""
     return key_slot(key.encode() if isinstance(key, str) else key)
 
 
 def _address(server: Sequence[Any], teller: Node) -> Address:
-    """A node that does not know its own name is where it was asked."""
+    """The address of a node; one that does not know its host has that of the answering node."""
     host = server[0].decode() if server[0] else ""
     return (host if host not in ("", "?") else teller.address[0], int(server[1]))
 
 
 def _has_sharded_channels(node: Node) -> bool:
-    """Asked until it has them."""
+    """True if the node has sharded channels; asks again as long as it had none."""
     if not node.sharded:
         with suppress(Unavailable, Refused):
-            version = said(node.connections.call(HELLO), "version")
+            version = field_of(node.connections.call(HELLO), "version")
             node.sharded = int(version.partition(".")[0]) >= SHARDED_SINCE
     return node.sharded

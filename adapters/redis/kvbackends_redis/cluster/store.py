@@ -1,4 +1,4 @@
-"""The store on a cluster: what does not fit into one slot is divided."""
+"""The store on a cluster: operations on keys of several slots are split by node."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
@@ -16,7 +16,7 @@ from kvbackends_redis.store import RedisStore
 
 
 class ClusterStore(RedisStore):
-    """A Redis or Valkey Cluster."""
+    """Stores results in a Redis or Valkey Cluster."""
 
     options_type = ClusterOptions
 
@@ -30,16 +30,16 @@ class ClusterStore(RedisStore):
         return ClusterConnections(endpoint.seeds, lambda node: self._open(endpoint.at(node)))
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """One send to each node that has some of the keys."""
+        """The values of the keys that exist.  Cost: one exchange with each node, in parallel."""
         found = self._connections().send_all({key: ("GET", key) for key in keys})
         return {key: value for key, value in found.items() if value is not None}
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """One send to each node that has some of the keys."""
+        """Remove the keys that exist.  Cost: one exchange with each node, in parallel."""
         self._connections().send_all({key: ("UNLINK", key) for key in keys})
 
     def scan(self, prefix: str) -> Iterator[str]:
-        """One node after the other; keys that change nodes meanwhile may be missing, or twice."""
+        """Yield the keys node by node; keys that move meanwhile may be missing or appear twice."""
         for node in self._primaries():
             yield from plain.scan(node, prefix)
 
@@ -48,16 +48,16 @@ class ClusterStore(RedisStore):
         return ClusterBarrier(self, self._connections, name, ttl)
 
     def subscribe(self) -> PubSub:
-        """A connection to each node that serves a watched key; Redis 6.2: one to any node."""
+        """A subscription: a connection to each node of a watched key; Redis 6.2: to one node."""
         return PubSub(NodeListeners(self._connections().slots, *self._endpoint.listening))
 
     def ping(self) -> None:
-        """One command to each primary."""
+        """Return if every primary answers; raise the error otherwise."""
         for node in self._primaries():
             node.call("PING")
 
     def _primaries(self) -> Iterator[Connections]:
-        """Those of now: the map is read first, for nobody is led elsewhere who names no key."""
+        """The current primaries.  Reads the map: commands without keys are not redirected."""
         connections = self._connections()
         connections.slots.doubt()
         yield from connections.primaries()

@@ -1,7 +1,6 @@
-"""Connections of redis-py, used directly: each is taken for one exchange and given back.
+"""The pool of connections: a call takes one for an exchange and gives it back.
 
-The driver makes them, with its TLS, authentication and handshake; its pool, pipeline and command
-objects are not in the way of each call.
+It replaces redis-py's pool, pipelines and commands, which cost more than the exchange itself.
 """
 
 import logging
@@ -25,20 +24,20 @@ logger = logging.getLogger(__name__)
 Command = tuple[Any, ...]
 
 LARGE = 65_536
-"""Bytes.  From here on a send of its own costs less than a copy."""
+"""Bytes from which a separate send costs less than a copy."""
 
 TURN = 0.05
-"""Seconds after which who waits for a connection looks again, if nobody has told it to."""
+"""Seconds after which a call that waits for a connection checks again without a notification."""
 
 
 class Connections:
-    """The connections of one process: as many as there are calls at once, but `most`.
+    """The connections of one process to one server: one per concurrent call, at most `most`.
 
     Args:
-        kind: redis-py's class of connections.
+        kind: Connection class of redis-py.
         options: Its arguments.
-        most: When so many are in use, who comes next waits for one.
-        patience: Seconds that it waits.
+        most: Limit of connections; further calls wait.
+        patience: Maximum number of seconds to wait for a connection.
     """
 
     def __init__(
@@ -53,14 +52,14 @@ class Connections:
         self._most = most
         self._patience = patience
         self._free: deque[Wire] = deque()
-        # Weakly: a connection that an exception has torn from its call frees its place.
+        # Weak: a connection lost by an exception in `_take` does not count any more.
         self._alive: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._listening: weakref.WeakSet[Link] = weakref.WeakSet()
         self._given_back = threading.Condition()
         self._waiting = 0
 
     def call(self, *command: Any) -> Any:
-        """Send one command; its answer."""
+        """Send one command and return its answer; raise an error reply."""
         packed = pack(command)
         wire = self._take()
         try:
@@ -77,11 +76,11 @@ class Connections:
         return answer
 
     def send(self, *commands: Command) -> list[Any]:
-        """Send several commands in one go; their answers, which may be errors."""
+        """Send several commands at once and return their answers, including error replies."""
         return self.begin(*commands).answers()
 
     def begin(self, *commands: Command) -> "Sent":
-        """Send several commands in one go; whoever called reads the answers, or drops them."""
+        """Send several commands at once; the caller reads or drops the answers."""
         packed = _packed(commands)
         wire = self._take()
         try:
@@ -92,10 +91,10 @@ class Connections:
         return Sent(self, wire, len(commands))
 
     def post(self, settle: Settle, *command: Any) -> None:
-        """Send one command without waiting; `settle` is told its answer when that has come.
+        """Send one command without waiting; `settle` is called with the answer later.
 
-        That is after the next exchange of this connection, by the thread which makes that, or in
-        `close`.  It is told nothing if the connection is lost before.
+        The thread of this connection's next exchange calls it, or `close`.  It is not called if the
+        connection is lost before.
         """
         packed = pack(command)
         wire = self._take()
@@ -109,14 +108,14 @@ class Connections:
         self._give_back(wire)
 
     def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """Run a script that the server most likely knows."""
+        """Run a script by its digest, or by its text where the server does not know it."""
         try:
             return self.call("EVALSHA", script.digest, str(len(keys)), *keys, *arguments)
-        except UnknownScript:  # a new server, a failover, SCRIPT FLUSH: EVAL makes it known
+        except UnknownScript:  # new server, failover or SCRIPT FLUSH; EVAL loads it
             return self.call("EVAL", script.text, str(len(keys)), *keys, *arguments)
 
     def spelled(self, script: Script) -> Script:
-        """The script as this server is to run it."""
+        """The variant of the script for this server."""
         return script
 
     def for_listening(self) -> Link:
@@ -127,17 +126,17 @@ class Connections:
         return link
 
     def abandon(self) -> None:
-        """Close a forked child's copies of the files; what the parent uses is not touched."""
+        """Close a forked child's copies of the sockets; the parent's stay open."""
         self._free.clear()
         for link in (*self._alive, *self._listening):
             link.disconnect()
 
     def close(self) -> None:
-        """Close every connection; what was sent on the idle ones has been received by then."""
+        """Close every connection, after the deferred answers of idle ones have been read."""
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._drain(self._free.popleft())
-        with self._given_back:  # a set that grows is not to be looked through
+        with self._given_back:  # iterating needs sets that do not change
             self.abandon()
 
     def _drain(self, wire: Wire) -> None:
@@ -171,34 +170,34 @@ class Connections:
             with self._given_back:
                 self._given_back.notify()
         for settle, answer in come:
-            _tell(settle, answer)
+            _settle(settle, answer)
 
     def _broken(self, wire: Wire, error: BaseException) -> None:
-        """Half sent or half read: the next answer on this connection would be another's."""
+        """Disconnect after an interrupted exchange: the next answer would be another command's."""
         if isinstance(error, RedisError | OSError):
             self._lost(wire)
             raise translated(error) from error
         self._disconnected(wire)
 
     def _disconnected(self, wire: Wire) -> None:
-        """It connects again when it is used."""
+        """Return it to the pool disconnected; it reconnects on next use."""
         wire.discard()
         self._give_back(wire)
 
     def _refused(self, answer: Exception) -> Exception:
-        """What to raise.  Where another attempt is worth it, it may be another server's by now."""
+        """The exception for an error reply; a retry connects anew, perhaps to another server."""
         error = translated(answer)
         if isinstance(error, Unavailable):
             self._forget()
         return error
 
     def _lost(self, wire: Wire) -> None:
-        """The idle ones have lost the same server: the next call must not meet them."""
+        """Disconnect the idle connections, too: they have most likely lost the same server."""
         self._forget()
         self._disconnected(wire)
 
     def _forget(self) -> None:
-        """Connect anew wherever nobody is waiting for an answer."""
+        """Disconnect all idle connections; they reconnect on next use."""
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._disconnected(self._free.popleft())
@@ -216,11 +215,14 @@ class Connections:
                         return wire
             finally:
                 self._waiting -= 1
-        raise Unavailable(f"all {self._most} connections are in use (option max_connections)")
+        raise Unavailable(
+            f"all {self._most} connections stayed in use for {self._patience:g} s "
+            "(options max_connections and timeout)"
+        )
 
 
 class Sent:
-    """Commands that are under way, on a connection that is taken for them."""
+    """Commands that were sent, and the connection taken for them."""
 
     def __init__(self, connections: Connections, wire: Wire, count: int) -> None:
         self._connections = connections
@@ -228,7 +230,7 @@ class Sent:
         self._count = count
 
     def answers(self) -> list[Any]:
-        """The answers, which may be errors."""
+        """Read the answers; error replies are returned, not raised."""
         connections, wire = self._connections, self._wire
         try:
             wire.collect()
@@ -243,17 +245,17 @@ class Sent:
         return answers
 
     def drop(self) -> None:
-        """Nobody will read the answers."""
+        """Disconnect, because the answers will not be read."""
         self._connections._disconnected(self._wire)  # noqa: SLF001 - its own module
 
 
 def key_of(command: Command) -> Any:
-    """The first key of a command, which says whose it is; a script's comes behind their number."""
+    """The first key of a command, which decides its slot; a script's follows the number of keys."""
     return command[3] if command[0] in ("EVALSHA", "EVAL") else command[1]
 
 
 def checked(answers: Sequence[Any]) -> Sequence[Any]:
-    """The answers, where none is an error."""
+    """`answers`; raises the first error reply among them."""
     for answer in answers:
         if isinstance(answer, Exception):
             raise translated(answer) from answer
@@ -261,14 +263,14 @@ def checked(answers: Sequence[Any]) -> Sequence[Any]:
 
 
 def _packed(commands: Sequence[Command]) -> list[bytes]:
-    """In one piece, which is one system call, unless it is large."""
+    """The commands as one piece, for one system call, unless they are large."""
     pieces = [pack(command) for command in commands]
     return pieces if sum(map(len, pieces)) > LARGE else [b"".join(pieces)]
 
 
-def _tell(settle: Settle, answer: Any) -> None:
-    """What goes wrong here is not the fault of the command that is under way."""
+def _settle(settle: Settle, answer: Any) -> None:
+    """Errors of deferred answers are logged: the current command has not caused them."""
     try:
         settle(answer)
     except (RedisError, StoreError) as error:
-        logger.warning("what nobody waited for was not stored: %s", error)
+        logger.warning("a deferred write failed: %s", error)

@@ -1,4 +1,4 @@
-"""What a URL and its options ask of the driver."""
+"""Turns a URL and its options into redis-py's arguments."""
 
 import json
 from collections.abc import Mapping
@@ -19,8 +19,14 @@ from kvbackends_redis.connecting.sentinel import (
     Sentinels,
     SSLPrimaryConnection,
 )
-from kvbackends_redis.connecting.symbols import exceptions, instance
-from kvbackends_redis.options import CELERYS_TIMEOUT, TIMEOUT, RedisOptions, SentinelOptions
+from kvbackends_redis.options import (
+    CELERYS_TIMEOUT,
+    TIMEOUT,
+    RedisOptions,
+    SentinelOptions,
+    exceptions,
+    instance,
+)
 
 PORT, SENTINELS_PORT = 6379, 26_379
 SOCKETS = ("unix", "redis+socket")
@@ -36,7 +42,7 @@ _FOR_THE_CLIENT = (
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Which class of redis-py's connects, with which arguments."""
+    """The connection class of redis-py and its arguments."""
 
     kind: type[Any]
     arguments: dict[str, Any]
@@ -45,30 +51,30 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Seconds to wait for a connection."""
     replicas: int = 0
     replicas_seconds: float = 0.0
-    """How many replicas have to confirm a write, and how long they may take."""
+    """Maximum number of seconds for `replicas` replicas to confirm a write."""
     seeds: tuple[Address, ...] = ()
-    """Nodes of a cluster; `arguments` has no address then."""
+    """Nodes of a cluster; `arguments` then has no address."""
     errors: tuple[type[Exception], ...] = ()
-    """More exceptions after which another attempt may succeed."""
+    """Additional transient exceptions."""
     for_the_client: dict[str, Any] = {}
-    """More arguments, for redis-py's own client only."""
+    """Additional arguments of `plain_client`."""
 
     def __repr__(self) -> str:
         return f"Endpoint({self.kind.__name__})"
 
     @property
     def listening(self) -> tuple[float, float]:
-        """Seconds of silence before a listener asks whether the server is there, and to answer."""
+        """Seconds between a listener's health checks, and seconds to wait for their answers."""
         return self.arguments["health_check_interval"], self.arguments["socket_timeout"]
 
     def at(self, address: Address) -> dict[str, Any]:
-        """The arguments for one node of the cluster."""
+        """The arguments for a connection to one node of the cluster."""
         host, port = address
         return {**self.arguments, "host": host, "port": port}
 
 
 def of_server(url: StoreURL, options: RedisOptions) -> Endpoint:
-    """One server, or a socket; `ConfigurationError` where that cannot be."""
+    """The endpoint of one server or Unix socket; raises `ConfigurationError`."""
     if url.scheme in SOCKETS:
         socket = {"path": _socket_path(url)}
         return _endpoint(redis.UnixDomainSocketConnection, url, options, socket)
@@ -86,7 +92,7 @@ def of_server(url: StoreURL, options: RedisOptions) -> Endpoint:
 
 
 def of_sentinels(url: StoreURL, options: SentinelOptions) -> Endpoint:
-    """The primary that the Sentinels name."""
+    """The endpoint of the primary that Sentinels name."""
     sentinels = Sentinels(
         _addresses(url, options, SENTINELS_PORT),
         options.master_name,
@@ -100,21 +106,21 @@ def of_sentinels(url: StoreURL, options: SentinelOptions) -> Endpoint:
 
 
 def of_cluster(url: StoreURL, options: RedisOptions) -> Endpoint:
-    """Any of the nodes named, which know the others."""
+    """The endpoint of a cluster; the URL names some of its nodes."""
     if _database(url, options):
         raise ConfigurationError("a Redis Cluster has no database but 0")
     secured = tls.arguments(url, options)
     kind = redis.Connection if secured is None else redis.SSLConnection
     place = {"socket_keepalive": options.socket_keepalive, **(secured or {})}
-    if hasattr(cluster, "ClusterParser"):  # before redis-py 6 only this one knew redirections
+    if hasattr(cluster, "ClusterParser"):  # before redis-py 6 only this parser knew redirections
         place["parser_class"] = cluster.ClusterParser
     return _endpoint(kind, url, options, place, tuple(_addresses(url, options, PORT)))
 
 
 def plain_client(endpoint: Endpoint) -> redis.Redis | redis.RedisCluster:
-    """redis-py's own client to the same servers, with connections of its own.
+    """A redis-py client to the same servers, with its own connections.
 
-    That of a cluster asks for the nodes at once.
+    A cluster's client connects at once, to read the slots.
     """
     arguments = {**endpoint.arguments, **endpoint.for_the_client}
     if not endpoint.seeds:
@@ -159,11 +165,11 @@ def _endpoint(
 
 
 def _try(kind: type[Any], arguments: Mapping[str, Any], option: str) -> None:
-    """The driver is asked at once what it does not know; it connects later."""
+    """Let redis-py check the arguments now rather than on connecting."""
     try:
         kind(**arguments)
     except (TypeError, redis.RedisError) as error:
-        raise InvalidOption(f"option {option!r}: redis-py does not take it: {error}") from None
+        raise InvalidOption(f"option {option!r}: redis-py refuses it: {error}") from None
 
 
 def _timeout(url: StoreURL, options: RedisOptions) -> float:
@@ -173,19 +179,20 @@ def _timeout(url: StoreURL, options: RedisOptions) -> float:
 
 def _common(url: StoreURL, options: RedisOptions) -> dict[str, Any]:
     return {
-        "db": _database(url, options),
+        # Text: the handshake would give hiredis a number (see `wire.pack`).  0 sends no SELECT.
+        "db": str(database) if (database := _database(url, options)) else 0,
         "socket_timeout": _timeout(url, options),
         "socket_connect_timeout": options.socket_connect_timeout,
         "health_check_interval": options.health_check_interval,
         "client_name": options.client_name,
         "protocol": 2,  # messages and answers in one shape, on every version
-        "retry": _never_again(),
+        "retry": _no_retries(),
         **_library(options),
     }
 
 
 def _library(options: RedisOptions) -> dict[str, Any]:
-    """What CLIENT LIST is told; newer versions of redis-py have one argument for both."""
+    """Library name and version for CLIENT LIST; newer versions of redis-py take one argument."""
     told = {"lib_name": options.lib_name, "lib_version": options.lib_version}
     named = {name: value for name, value in told.items() if value is not None}
     if not named or not hasattr(redis, "DriverInfo"):
@@ -195,13 +202,13 @@ def _library(options: RedisOptions) -> dict[str, Any]:
     return {"driver_info": driver_info(**named)}
 
 
-def _never_again() -> Retry:
-    """The only retries are the core's: the driver does not know what may be repeated."""
+def _no_retries() -> Retry:
+    """Disable redis-py's retries: only the core knows which operations may be repeated."""
     return Retry(NoBackoff(), 0)
 
 
 def _database(url: StoreURL, options: RedisOptions) -> int:
-    """As Celery: the setting `redis_db` counts for sockets only, which have no other place."""
+    """The database's number; as in Celery, `redis_db` is used for sockets only."""
     is_socket = url.scheme in SOCKETS
     path = "" if is_socket else url.path.strip("/")
     asked = options.db if is_socket or "db" in url.query else None
@@ -237,7 +244,7 @@ def _addresses(url: StoreURL, options: RedisOptions, port: int) -> list[Address]
 
 
 def _for_sentinels(url: StoreURL, options: SentinelOptions) -> dict[str, Any]:
-    """Celery's `sentinel_kwargs`, over the times of the data servers and nothing else of theirs."""
+    """Arguments for Sentinels: `sentinel_kwargs`, with the data servers' timeouts as defaults."""
     given = options.sentinel_kwargs or {}
     given = tls.checked(_read(given) if isinstance(given, str) else given)
     own = {"username": options.sentinel_username, "password": options.sentinel_password}
@@ -245,7 +252,7 @@ def _for_sentinels(url: StoreURL, options: SentinelOptions) -> dict[str, Any]:
         "socket_timeout": _timeout(url, options),
         "socket_connect_timeout": options.socket_connect_timeout,
         "socket_keepalive": options.socket_keepalive,
-        "retry": _never_again(),
+        "retry": _no_retries(),
         **{name: value for name, value in own.items() if value is not None},
         **given,
     }

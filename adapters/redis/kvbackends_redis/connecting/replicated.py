@@ -1,4 +1,4 @@
-"""Connections whose writes count when replicas have confirmed them, too."""
+"""Connections whose writes succeed once replicas have confirmed them (WAIT)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from kvbackends_redis.operations.ranked import marker_beside
 _WRITES = frozenset({"SET", "UNLINK", "PEXPIRE", "EVALSHA", "EVAL"})
 
 MARKED_FOR = 1000
-"""Milliseconds that a marker lives."""
+"""Time to live of a marker, in milliseconds."""
 
 
 class ReplicatedConnections(Connections):
-    """Sends WAIT behind each write; too few confirmations are worth another attempt.
+    """Sends WAIT after each write; raises `Unavailable` on too few confirmations.
 
     Args:
         arguments: Of `Connections`.
-        replicas: How many have to confirm.
-        seconds: How long they may take.
+        replicas: Number of replicas that must confirm.
+        seconds: Maximum time for the confirmations.
     """
 
     def __init__(self, *arguments: Any, replicas: int, seconds: float) -> None:
@@ -30,7 +30,7 @@ class ReplicatedConnections(Connections):
         self._wait = ("WAIT", replicas, int(seconds * 1000) or 1)
 
     def call(self, *command: Any) -> Any:
-        """Send one command; its answer."""
+        """Send one command and return its answer; raise an error reply."""
         if command[0] not in _WRITES:
             return super().call(*command)
         [answer] = self.send(command)
@@ -39,7 +39,7 @@ class ReplicatedConnections(Connections):
         return answer
 
     def begin(self, *commands: Command) -> Sent:
-        """Send several commands in one go; whoever called reads the answers, or drops them."""
+        """Send several commands at once; the caller reads or drops the answers."""
         written = [command for command in commands if command[0] in _WRITES]
         if not written:
             return super().begin(*commands)
@@ -54,32 +54,32 @@ class _Waiting(Sent):
         self._replicas = replicas
 
     def answers(self) -> list[Any]:
-        """The answers to what was asked, without those of ours."""
+        """The answers to the caller's commands, without those to the marker and WAIT."""
         answers = self._sent.answers()
         confirmed = answers[-1]
         asked = answers[: self._count]
         errors = [answer for answer in asked if isinstance(answer, Exception)]
         led = sum(isinstance(error, AskError) for error in errors)
         if len(errors) == len(asked) or len(errors) > led:
-            return asked  # nothing was written, or the whole fails: that is what counts
+            return asked  # nothing was written, or the caller raises an error anyway
         if isinstance(confirmed, Exception):
             raise translated(confirmed) from confirmed
         if confirmed < self._replicas:
             raise Unavailable(
-                f"{confirmed} replicas confirmed in time, {self._replicas} were asked for"
+                f"{confirmed} replicas confirmed in time, {self._replicas} are required"
             )
         return asked
 
     def drop(self) -> None:
-        """Nobody will read the answers."""
+        """Disconnect, because the answers will not be read."""
         self._sent.drop()
 
 
 def _marked(command: Command) -> Sequence[Command]:
-    """A write for certain.
+    """A write to a marker beside the command's key.
 
-    The command may have nothing to do, because an earlier attempt has; since Redis 8 WAIT would
-    then wait for nothing, although that attempt was not confirmed.
+    If an earlier, unconfirmed attempt has done the command's work, this attempt writes nothing, and
+    since Redis 8 WAIT would then return at once.  The marker gives WAIT something to wait for.
     """
     marker = marker_beside(key_of(command))
     return [("SET", marker, b"", "PX", MARKED_FOR)] if marker else []

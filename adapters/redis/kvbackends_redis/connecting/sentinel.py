@@ -1,4 +1,4 @@
-"""Connections to whichever server the Sentinels name as the primary."""
+"""Connections to the primary that Sentinels name."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,20 @@ from redis.exceptions import ConnectionError as NotConnected
 from redis.sentinel import Sentinel
 
 from kvbackends.contract import PerProcess
-from kvbackends_redis.connecting.hello import HELLO, said
 
 Address = tuple[str, int]
 
+HELLO = "HELLO"
+"""Asks a server about itself; every user may send it."""
+
 
 class Sentinels:
-    """Who is asked for the primary.
+    """The Sentinels that know the primary's address.
 
     Args:
         addresses: Of the Sentinels; the one that answered last is asked first.
-        name: What they call the primary.
-        least: How many others a Sentinel has to know, so that it is believed.
+        name: Under which they know the primary.
+        least: A Sentinel that knows fewer others is ignored.
         arguments: redis-py's, for the connections to them.
     """
 
@@ -34,13 +36,13 @@ class Sentinels:
         self._driver = PerProcess(self._make)
 
     def primary(self) -> Address:
-        """The primary's address now; redis-py's errors."""
+        """The primary's current address; raises redis-py's errors."""
         driver, one_at_a_time = self._driver()
-        with one_at_a_time:  # the driver swaps the Sentinels in its list, and may lose one
+        with one_at_a_time:  # redis-py reorders its list of Sentinels, which is not thread-safe
             try:
                 host, port = driver.discover_master(self._name)
             finally:
-                for each in driver.sentinels:  # nobody asks again soon
+                for each in driver.sentinels:  # the next question is seldom soon
                     each.connection_pool.disconnect()
         return str(host), int(port)
 
@@ -51,28 +53,37 @@ class Sentinels:
 
 
 class _ToPrimary:
-    """Asks for the primary each time it connects, and makes sure that it is one."""
+    """Asks for the primary each time it connects, and checks that it is one."""
 
     def __init__(self, *, sentinels: Sentinels, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._sentinels = sentinels
-        self.register_connect_callback(self._make_sure)  # type: ignore[attr-defined]
+        self.register_connect_callback(self._check_role)  # type: ignore[attr-defined]
 
     def _connect(self) -> Any:
         self.host, self.port = self._sentinels.primary()
         return super()._connect()  # type: ignore[misc]
 
-    def _make_sure(self, connection: Any) -> None:
-        """Sentinels may be late: what they name may be a replica by now."""
+    def _check_role(self, connection: Any) -> None:
+        """Raise if the server is a replica: the Sentinels' answer may be outdated."""
         connection.send_command(HELLO, check_health=False)
-        if said(connection.read_response(), "role") != "master":
+        if field_of(connection.read_response(), "role") != "master":
             connection.disconnect()
             raise NotConnected("the server that the Sentinels name is not the primary")
 
 
 class PrimaryConnection(_ToPrimary, redis.Connection):
-    """A connection to the primary."""
+    """A plain connection to the primary."""
 
 
 class SSLPrimaryConnection(_ToPrimary, redis.SSLConnection):
-    """The same with TLS."""
+    """A TLS connection to the primary."""
+
+
+def field_of(answer: Any, name: str) -> str:
+    """A field of the answer to HELLO: a list in RESP2, a map in RESP3; '' if it is missing."""
+    fields = (
+        answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+    )
+    value = fields.get(name.encode(), fields.get(name, ""))
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""TLS: what is asked for, and that a certificate is verified unless that is refused."""
+"""Arguments for TLS; certificates are verified unless `ssl_cert_reqs` says otherwise."""
 
 import ssl
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ _VERIFICATIONS = ("none", "optional", "required")
 def arguments(
     url: StoreURL, options: RedisOptions, *, asked_by_any: bool = False
 ) -> dict[str, Any] | None:
-    """redis-py's arguments for TLS; None without.
+    """redis-py's arguments for TLS, or None for a plain connection.
 
-    With `asked_by_any`, any option of TLS asks for it: no scheme does.
+    With `asked_by_any` any TLS option turns it on, for URLs whose scheme cannot.
     """
     named = {name: getattr(options, name) for name in _OPTIONS}
     given = {name: value for name, value in named.items() if value is not None}
@@ -48,7 +48,7 @@ def arguments(
 
 
 def checked(given: Mapping[str, Any], *, wanted: bool = False) -> dict[str, Any]:
-    """`given` with its words as redis-py has them; where TLS is `wanted`, host names count too."""
+    """`given` in redis-py's spelling; with TLS, host names are verified by default."""
     made = dict(given)
     if wanted or made.get("ssl"):
         made["ssl_cert_reqs"] = _verification(made.get("ssl_cert_reqs", "required"))
@@ -61,7 +61,7 @@ def checked(given: Mapping[str, Any], *, wanted: bool = False) -> dict[str, Any]
 
 
 def _verification(asked: Any) -> str:
-    """redis-py's word; Celery's are the names of Python's constants, or the constants."""
+    """redis-py's word for a constant of `ssl` or its name, as Celery has it."""
     word = _VERIFICATIONS[asked] if asked in (0, 1, 2) else str(asked)
     word = word.removeprefix("CERT_").lower()
     if word not in _VERIFICATIONS:
@@ -76,5 +76,5 @@ def _flag(option: str, name: str) -> ssl.VerifyFlags:
         return ssl.VerifyFlags[name.strip()]
     except KeyError:
         raise InvalidOption(
-            f"option {option!r}: {name.strip()!r} is none of ssl.VerifyFlags"
+            f"option {option!r}: {name.strip()!r} is not a name of ssl.VerifyFlags"
         ) from None

@@ -1,1 +1,1 @@
-"""Waiters are told: channels that have the names of keys."""
+"""Notifications for waiters, on channels named after keys."""

@@ -1,4 +1,4 @@
-"""One connection that listens on the channels of keys."""
+"""A connection that is subscribed to the channels of keys."""
 
 import time
 from collections import deque
@@ -12,27 +12,29 @@ from kvbackends_redis.errors import Unavailable, translated
 
 
 class Words(NamedTuple):
-    """How a kind of channel is spoken of."""
+    """The commands and messages of a kind of channel."""
 
     subscribe: bytes
     unsubscribe: bytes
     message: bytes
     batch: int
-    """Channels in one command."""
+    """Maximum number of channels in one command."""
 
 
 CLASSIC = Words(b"subscribe", b"unsubscribe", b"message", 1000)
-SHARDED = Words(b"ssubscribe", b"sunsubscribe", b"smessage", 1)  # more must be of one slot
+SHARDED = Words(
+    b"ssubscribe", b"sunsubscribe", b"smessage", 1
+)  # several would have to be of one slot
 
 
 class Listener:
-    """Hears of the channels that have the names of keys; it connects when it is used.
+    """Subscribes to channels and collects their messages; it connects on first use.
 
     Args:
         link: For this listener alone, not yet connected.
-        interval: Seconds of silence after which the server is asked whether it is there; 0: never.
-        patience: Seconds that it has for the answer.
-        words: Of the kind of channels.
+        interval: Seconds of silence after which the server is pinged; 0: never.
+        patience: Maximum number of seconds to wait for the answer.
+        words: Commands of the kind of channels.
     """
 
     def __init__(
@@ -50,19 +52,19 @@ class Listener:
         self._expelled: set[bytes] = set()
 
     def listen(self, names: Iterable[bytes]) -> None:
-        """Ask to be told; `confirm` waits for the server's confirmation."""
+        """Subscribe to these channels; `confirm` waits for the server's confirmation."""
         new = list(names)
         self._names.update(new)
         self._unconfirmed.extend(new)
         self._command(self._words.subscribe, new)
 
     def confirm(self) -> None:
-        """Return when every channel that was asked for is confirmed."""
+        """Return when the server has confirmed every subscription."""
         while self._unconfirmed:
             self.hear()
 
     def leave(self, names: Iterable[bytes]) -> None:
-        """Ask not to be told; the confirmation is read some time."""
+        """Unsubscribe; the confirmation is read later."""
         gone = self._names & set(names)
         self._names -= gone
         for name in gone:
@@ -70,20 +72,20 @@ class Listener:
         self._command(self._words.unsubscribe, list(gone))
 
     def take_told(self) -> dict[bytes, bytes | None]:
-        """The names that there was a message for since the last call, and the latest of each.
+        """The latest message of each channel since the last call.
 
-        None for one that may have been on its way since before `listen`.
+        None in place of a message that may have been sent before `listen`.
         """
         told, self._told = self._told, {}
         return told
 
     def take_expelled(self) -> set[bytes]:
-        """The names that the server does not serve any more: their slot has moved."""
+        """The channels that the server has dropped since the last call: their slot has moved."""
         expelled, self._expelled = self._expelled, set()
         return expelled
 
     def hear(self) -> None:
-        """Read what has come; it waits for something if this is not readable."""
+        """Read what has arrived; blocks if nothing has."""
         try:
             data = self._socket().recv(CHUNK)
             self._link.reader.feed(data)
@@ -96,7 +98,7 @@ class Listener:
         self._heard, self._asked = time.monotonic(), None
 
     def stay_alive(self) -> float:
-        """Ask a silent server whether it is there; seconds until that is to be done again."""
+        """Ping a silent server; the seconds until the next call is due."""
         now = time.monotonic()
         if self._asked is not None:
             if now - self._asked > self._patience:
@@ -127,7 +129,7 @@ class Listener:
         self._link.disconnect()
 
     def _take(self, message: Any) -> None:
-        """One message: a change, or an answer to one of our own commands."""
+        """Handle one message or confirmation; raise an error reply."""
         if isinstance(message, Exception):
             raise message
         kind = message[0] if isinstance(message, list) else b"pong"

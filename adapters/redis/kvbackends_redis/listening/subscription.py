@@ -1,4 +1,4 @@
-"""Wakes waiters."""
+"""The subscription of a store: which watched keys have changed."""
 
 import re
 import time
@@ -11,47 +11,47 @@ from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening.listener import Listener
 
 _is_random = re.compile(rb"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z").search
-"""Tells of names that end with a UUID, as those of results do unless somebody chose the id."""
+"""Matches names that end with a UUID, as those of results do unless the caller chose the id."""
 
 ATTEMPTS = 5
-"""Most nodes in a row that a channel is looked for at."""
+"""Maximum number of nodes that are asked in a row for a channel whose slot moves."""
 
 POLL = 0.005
 """Seconds between two polls of listeners that cannot be selected on."""
 
 
 class Listeners(Protocol):
-    """Who hears which channels."""
+    """The listeners of a subscription."""
 
     def of(self, names: Iterable[bytes]) -> dict[Listener, list[bytes]]:
-        """The channels by their listeners, which are opened where there is none yet."""
+        """The channels by listener; missing listeners are opened."""
 
     def opened(self) -> Collection[Listener]:
-        """All of them."""
+        """All open listeners."""
 
 
 class OneListener:
-    """Hears all channels of one server."""
+    """A single listener, for all channels of one server."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
     def of(self, names: Iterable[bytes]) -> dict[Listener, list[bytes]]:
-        """The one."""
+        """All channels, by the only listener."""
         return {self._listener: list(names)}
 
     def opened(self) -> Collection[Listener]:
-        """The one."""
+        """The only listener."""
         return (self._listener,)
 
 
 class PubSub:
-    """A subscriber to the channels that have the names of the keys.
+    """A subscription to the channels named after the watched keys.
 
-    A message brings the record.  It may be older than what is stored by now, which is for whoever
-    waits to judge.  But it is not told where it may be another's or an earlier one: channels are
-    shared by all databases of a server, so only a name that ends with a random id is surely ours;
-    and what comes before the confirmation of `watch` may have been on its way since before.
+    A message carries the record, which may be older than the stored one; the waiter decides whether
+    it needs to read.  `wait` returns None instead of the record in two cases.  Channels are shared
+    by all databases of a server, so a name without a random id may be another database's.  And a
+    message that arrives before `watch` is confirmed may have been sent before `watch`.
     """
 
     def __init__(self, listeners: Listeners) -> None:
@@ -62,14 +62,14 @@ class PubSub:
         self._woken = False
 
     def watch(self, keys: Collection[str]) -> None:
-        """Tell of later changes of these keys too: the server has confirmed each."""
+        """Watch these keys, too; returns when the server has confirmed each."""
         new = {key.encode(): key for key in keys}
         self._keys.update(new)
         self._changed.update(dict.fromkeys(self._changed.keys() & new.values()))
         self._listen(new)
 
     def unwatch(self, keys: Collection[str]) -> None:
-        """Forget these keys; the server's confirmation is read some time."""
+        """Stop watching these keys; the server's confirmation is read later."""
         gone = self._keys.keys() & {key.encode() for key in keys}
         for name in gone:
             self._changed.pop(self._keys.pop(name), None)
@@ -77,7 +77,7 @@ class PubSub:
             listener.leave(gone)
 
     def wait(self, timeout: float) -> dict[str, bytes | None] | tuple[()]:
-        """The watched keys that were told of since the last call, and their records."""
+        """The watched keys that changed since the last call, and their records."""
         until = time.monotonic() + timeout
         left = 0.0 if self._changed else timeout
         while True:
@@ -90,7 +90,7 @@ class PubSub:
                 return changed
 
     def wake(self) -> None:
-        """End a `wait` from any thread."""
+        """End the current or next `wait`, from any thread."""
         self._woken = True
         self._bell.ring()
 
@@ -105,7 +105,7 @@ class PubSub:
         return woken
 
     def _listen(self, names: Iterable[bytes]) -> None:
-        """All are asked before the first confirmation is waited for."""
+        """Subscribe at all nodes, then wait for the confirmations."""
         names = asked = set(names)
         for _ in range(ATTEMPTS):
             by_listener = self._listeners.of(names)
@@ -113,16 +113,16 @@ class PubSub:
                 listener.listen(some)
             for listener in by_listener:
                 listener.confirm()
-                self._note(listener.take_told())  # of other keys, too
+                self._note(listener.take_told())  # including those of other keys
             names = {name for listener in by_listener for name in listener.take_expelled()}
             if not names:
                 return
-            # Who watches reads what it asked for; of other keys a message may have been lost.
+            # The caller of `watch` reads its keys; messages of other moved keys may have been lost.
             self._note(dict.fromkeys(names - asked))
-        raise Unavailable("the cluster sends listeners from node to node")
+        raise Unavailable("the cluster redirected a subscription too often")
 
     def _hear(self, longest: float) -> None:
-        """Sleep until something has come, and read it."""
+        """Wait for something to read, and read it."""
         opened = self._listeners.opened()
         pause = min([listener.stay_alive() for listener in opened], default=longest)
         try:
@@ -145,7 +145,7 @@ class PubSub:
 
     def _take(self, listener: Listener) -> None:
         told, expelled = listener.take_told(), listener.take_expelled()
-        # A message may have been lost on the way of a slot to its new node.
+        # A message may have been lost while the slot moved.
         for name in expelled:
             told.setdefault(name, None)
         self._note(told)

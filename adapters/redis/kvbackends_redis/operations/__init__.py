@@ -1,1 +1,1 @@
-"""The operations of the contract as commands and scripts."""
+"""The operations of the contract as Redis commands and Lua scripts."""

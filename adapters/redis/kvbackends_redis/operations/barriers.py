@@ -22,14 +22,11 @@ PAGE = 2000
 def keys_of(barrier: str) -> tuple[str, str, str]:
     """The keys of a barrier: control, parts, extra.
 
-    They begin with its name, as an ACL wants them, and share the hash tag at its end, so that one
-    script may use all three on a cluster.
+    They begin with its name, so that an ACL's key pattern allows them, and share a hash tag, so
+    that one script may use all three on a cluster.  A tag in the name is kept; otherwise the end of
+    the name becomes the tag.
     """
-    name = barrier or "%"
-    if "{" in barrier or "}" in barrier or "%" in barrier:
-        name = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-    split = max(len(name) - TAG, len(name) // 2)
-    family = f"{name[:split]}{{{name[split:]}}}"
+    family = f"{barrier}-" if _has_tag(barrier) else _tagged(barrier)
     return f"{family}.control", f"{family}.parts", f"{family}.extra"
 
 

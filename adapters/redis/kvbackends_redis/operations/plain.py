@@ -1,4 +1,4 @@
-"""The commands on plain keys."""
+"""Operations on plain keys, which have no rank."""
 
 from collections.abc import Collection, Hashable, Iterator
 
@@ -8,10 +8,10 @@ from kvbackends_redis.operations.ranked import is_staged
 from kvbackends_redis.operations.scripts import milliseconds
 
 BITS = 2**63
-"""INCRBY's numbers are below this."""
+"""INCRBY handles numbers from -BITS to BITS - 1."""
 
 STEP = 1000
-"""Keys that one SCAN looks at."""
+"""Keys examined by one SCAN."""
 
 
 def get_batch(connections: Connections, keys: Collection[str]) -> dict[str, bytes]:
@@ -30,21 +30,21 @@ def put(connections: Connections, key: str, value: bytes, ttl: float | None) -> 
 def compare_and_set(
     connections: Connections, key: str, value: bytes, old: Hashable | None, ttl: float | None
 ) -> bool:
-    """Store if the key is absent (`old` is None), or if `old` is what is stored."""
+    """True if stored: the key was absent (`old` is None), or its value was `old`."""
     if old is None:
         return connections.call("SET", key, value, "NX", *_expiry(ttl)) is not None
     return bool(connections.run(scripts.SWAP, (key,), old, value, milliseconds(ttl)))
 
 
 def touch(connections: Connections, key: str, ttl: float | None) -> bool:
-    """A new time to live; False if the key is absent."""
+    """Set a new time to live; False if the key is absent."""
     if ttl is None:
         return bool(connections.run(scripts.KEEP, (key,)))
     return bool(connections.call("PEXPIRE", key, milliseconds(ttl)))
 
 
 def increment(connections: Connections, key: str, by: int, ttl: float | None) -> int:
-    """Add to a decimal number of any length."""
+    """Add to a decimal number of any length; the new total."""
     if -BITS <= by < BITS:
         answer = connections.run(scripts.ADD, (key,), int(by), milliseconds(ttl))
         if answer is not None:
@@ -57,7 +57,7 @@ def increment(connections: Connections, key: str, by: int, ttl: float | None) ->
 
 
 def scan(connections: Connections, prefix: str) -> Iterator[str]:
-    """The keys of values that begin with `prefix`, each once; barriers are no values."""
+    """Yield the keys with this prefix, each once, without those of barriers."""
     seen: set[bytes] = set()
     cursor = b"0"
     while True:
@@ -71,14 +71,14 @@ def scan(connections: Connections, prefix: str) -> Iterator[str]:
             try:
                 key = name.decode()
             except UnicodeDecodeError:
-                continue  # another program's: who reads keys of ours asks for them as texts
+                continue  # another program's key: ours are text
             yield key
         if cursor == b"0":
             return
 
 
 def _literally(prefix: str) -> str:
-    """A pattern in which every letter stands for itself."""
+    """`prefix` as a glob pattern that matches only itself."""
     return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix)
 
 

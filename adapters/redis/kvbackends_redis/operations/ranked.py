@@ -1,4 +1,8 @@
-"""The ranked write: one script where the server can read the rank, two where it asks for it."""
+"""The ranked write: a script compares the ranks and stores.
+
+The script reads the rank from the head of the stored record.  If the head does not show it
+(compressed or encrypted records), the client ranks the returned record and runs the script again.
+"""
 
 import hashlib
 import re
@@ -13,37 +17,37 @@ from kvbackends_redis.operations import scripts
 from kvbackends_redis.operations.scripts import milliseconds
 
 Seen = tuple[()] | tuple[str, str]
-"""The SHA-1 of a stored record that the client has ranked, and its rank; empty before that."""
+"""SHA-1 and rank of the stored record, once the client has ranked it; empty before."""
 
 UNSEEN: Seen = ()
 
 DIGITS = "0123"
-"""Ranks as the scripts take them."""
+"""Ranks as arguments of the scripts."""
 
 SUCCEEDED = DIGITS[Rank.SUCCEEDED]
-"""The rank that need not be told: each argument costs the server as much as it costs us."""
+"""The scripts' default rank: leaving the argument out saves time on both sides."""
 
 OVER_NOTHING = "0"
-"""A rank to which no record yields."""
+"""A rank that replaces no record."""
 
 INLINE = 16_384
-"""Bytes.  A larger value does not go through Lua, which copies it twice: see `_commit`."""
+"""Maximum bytes of a value passed to Lua, which copies it twice; see `_commit`."""
 
 STAGED_FOR = 60_000
-"""Milliseconds that a value waits for its commit, which is sent together with it."""
+"""Time to live, in milliseconds, of a value whose commit is sent together with it."""
 
 _STAGED = ".kvbackends-staged-"
 _IS_STAGED = re.compile(rf"{re.escape(_STAGED)}[0-9a-f]{{32}}\Z".encode())
 
 
 def is_staged(key: bytes) -> bool:
-    """True for the keys under which large values are put first."""
+    """True for the temporary key of a large value."""
     return _IS_STAGED.search(key) is not None
 
 
 def offer(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
-    """Store a ranked record, and tell who listens: one round trip."""
-    is_small = len(offer.value) <= INLINE or not _has_room(offer.key)
+    """Store a ranked record and publish it; True if stored.  Cost: one round trip."""
+    is_small = len(offer.value) <= INLINE or not _can_be_beside(offer.key)
     if offer.advisory and is_small:
         return _advise(connections, offer, rank_of)
     step = _store if is_small else _commit
@@ -54,7 +58,7 @@ def offer(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
 
 
 def seen(record: bytes, rank_of: RankOf) -> Seen:
-    """What the client tells the script of the record that it was asked about."""
+    """Digest and rank of a record that the script could not rank."""
     return hashlib.sha1(record, usedforsecurity=False).hexdigest(), DIGITS[rank_of(record)]
 
 
@@ -66,15 +70,16 @@ def _store(connections: Connections, offer: Offer, seen: Seen) -> object:
 
 
 def _advise(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
-    """Send the record without waiting; what the script could not do is done when it has answered.
+    """Send the record without waiting for the answer.
 
-    By then a newer record may be there, which must not be replaced by this one.
+    If the script could not store it, it is offered again when the answer is read, unless a newer
+    record has been stored by then.
     """
     key, value, rank, ttl, *_ = offer
     script, lifetime = connections.spelled(scripts.OFFER), milliseconds(ttl)
 
     def settle(answer: object) -> None:
-        if type(answer) is bytes:  # stored only if that is still what is there
+        if type(answer) is bytes:  # stored only if the record is still the same
             _store(connections, offer, seen(answer, rank_of))
         elif isinstance(answer, NoScriptError | AskError):  # MOVED, too
             connections.call("EVAL", script.text, "1", key, value, lifetime, OVER_NOTHING)
@@ -86,7 +91,7 @@ def _advise(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
 
 
 def _commit(connections: Connections, offer: Offer, seen: Seen) -> object:
-    """The value crosses the wire once, and is renamed when the rank allows it."""
+    """Send a large value once, to a temporary key; the script renames it if the ranks allow."""
     staged = f"{_beside(offer.key)}{_STAGED}{uuid.uuid4().hex}"
     script = connections.spelled(scripts.COMMIT)
     rest = 2, offer.key, staged, DIGITS[offer.rank], milliseconds(offer.ttl), *seen
@@ -101,17 +106,17 @@ def _commit(connections: Connections, offer: Offer, seen: Seen) -> object:
 
 
 def marker_beside(key: str) -> str | None:
-    """A key in the slot of `key` that no listing shows; None where there is no room for it."""
-    return f"{_beside(key)}{_STAGED}{'0' * 32}" if _has_room(key) else None
+    """A key in the slot of `key` that `scan` hides; None if there cannot be one."""
+    return f"{_beside(key)}{_STAGED}{'0' * 32}" if _can_be_beside(key) else None
 
 
 def _beside(key: str) -> str:
-    """What begins like the key, for whom an ACL allows the one and the other, and has its slot."""
+    """A prefix that an ACL allows wherever it allows the key, in the key's slot."""
     return key if "{" in key else f"{key}.{{{key}}}"
 
 
-def _has_room(key: str) -> bool:
-    """Whether there can be such a key: not where a brace stands alone, or nothing in a pair."""
+def _can_be_beside(key: str) -> bool:
+    """False where no other key has the same slot: the braces are unpaired or empty."""
     if "{" not in key:
         return key != "" and "}" not in key
     return key.find("}", key.find("{")) > key.find("{") + 1

@@ -1,4 +1,4 @@
-"""The steps that the server does at once, in its own language."""
+"""The Lua scripts: steps that the server runs atomically."""
 
 import functools
 import hashlib
@@ -9,7 +9,7 @@ from kvbackends.contract import CLOSED, WAITING, Arrival, Outcome
 
 
 class Script(NamedTuple):
-    """A Lua script, and the name under which the server knows it."""
+    """A Lua script and its SHA-1, by which the server knows it."""
 
     text: str
     digest: str
@@ -17,7 +17,7 @@ class Script(NamedTuple):
 
 @functools.lru_cache(64)
 def sharded(script: Script) -> Script:
-    """The same with messages to the listeners of one shard, which has the key and the channel."""
+    """The script with sharded channels (SPUBLISH) in place of global ones."""
     text = script.text.replace("'PUBLISH'", "'SPUBLISH'").replace("'NUMSUB'", "'SHARDNUMSUB'")
     return _of(text)
 
@@ -50,7 +50,7 @@ _FOREVER = 10**15
 
 @functools.lru_cache(64)
 def milliseconds(ttl: float | None) -> str:
-    """A ttl as the server takes it: rounded up, so that no key dies early; '' is for ever."""
+    """A ttl in milliseconds, rounded up so that no key expires early; '' for None."""
     return "" if ttl is None else str(min(-int(-ttl * 1000 // 1), _FOREVER))
 
 
