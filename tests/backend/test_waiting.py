@@ -69,7 +69,7 @@ class TestOne:
         """The store's own retries, of 30 s, are not waited for."""
         app = make_app(url="away://")
         started = time.monotonic()
-        with pytest.raises(ResultTimeout, match="did not answer for [01]"):
+        with pytest.raises(ResultTimeout, match=r"did not answer for [01]"):
             app.AsyncResult("t").get(timeout=timeout)
         assert time.monotonic() - started < 10
 

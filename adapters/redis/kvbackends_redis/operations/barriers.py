@@ -30,6 +30,19 @@ def keys_of(barrier: str) -> tuple[str, str, str]:
     return f"{family}.control", f"{family}.parts", f"{family}.extra"
 
 
+def _has_tag(name: str) -> bool:
+    """True if a cluster hashes only what is between the first braces of `name`."""
+    start = name.find("{")
+    return start >= 0 and name.find("}", start) > start + 1
+
+
+def _tagged(name: str) -> str:
+    """`name` with a hash tag at its end.  Ends with a brace, so it is no other name and a dash."""
+    name = name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D") or "%"
+    split = max(len(name) - TAG, len(name) // 2)
+    return f"{name[:split]}{{{name[split:]}}}"
+
+
 class RedisBarrier(Barrier):
     """Two hashes and a list; every operation but `parts` and `renew` is one script."""
 
