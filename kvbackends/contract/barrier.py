@@ -7,8 +7,8 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 
@@ -94,6 +94,44 @@ class Barrier(ABC):
         The tombstone is written whichever delivery holds the claim by now.  A run that no delivery
         has claimed began after the dispatched one, and is left alone.
         """
+
+
+def _through_call(name: str) -> Callable[..., Any]:
+    def operation(barrier: "CalledBarrier", *args: Any) -> Any:
+        return barrier.call(name, args)
+
+    return operation
+
+
+class CalledBarrier(Barrier):
+    """A barrier whose operations all go through `call`."""
+
+    @abstractmethod
+    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Call the operation with that name."""
+
+    open = _through_call("open")
+    expect = _through_call("expect")
+    expect_more = _through_call("expect_more")
+    arrive = _through_call("arrive")
+    finish = _through_call("finish")
+    parts = _through_call("parts")
+    renew = _through_call("renew")
+    close = _through_call("close")
+
+
+class FreshBarrier(CalledBarrier):
+    """A barrier that makes another one for each operation, which may keep the operation's state."""
+
+    def __init__(
+        self, make: Callable[[str, float | None], Barrier], name: str, ttl: float | None
+    ) -> None:
+        self.name, self.ttl = name, ttl
+        self._make = make
+
+    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+        """Call the operation of a new barrier."""
+        return getattr(self._make(self.name, self.ttl), name)(*args)
 
 
 def finish_in_steps(

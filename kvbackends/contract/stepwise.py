@@ -51,14 +51,18 @@ class Visit:
     """What `StepwiseBarrier.record` has recorded, for it and for `forget`; of the store's type."""
     races: LostRaces = field(default_factory=LostRaces)
 
+    @property
+    def arrives(self) -> bool:
+        """True if the visit brings a part or the size."""
+        return self.value is not None or self.size is not None
+
     def takes_over(self, claim: Claim) -> bool:
         """True if this visit may take over that claim.
 
         A part that arrives takes over a claim of its own: the earlier delivery is lost.  A visit
         that brings nothing does not: two living deliveries would take it from each other for ever.
         """
-        arrives = self.value is not None or self.size is not None
-        return claim.delivery == self.evict or (arrives and claim.is_part(self.part))
+        return claim.delivery == self.evict or (self.arrives and claim.is_part(self.part))
 
 
 class StepwiseBarrier(Barrier):

@@ -1,10 +1,9 @@
 """The barriers of the layers; each passes everything on to the barrier that it wraps."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from kvbackends.contract.barrier import Barrier, finish_in_steps, payload_ttl
+from kvbackends.contract.barrier import Barrier, CalledBarrier, finish_in_steps, payload_ttl
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.layers.manifest import Ranking, manifest_of
 
@@ -81,30 +80,6 @@ class WrappedBarrier(Barrier):
     def _decoded(self, arrival: Arrival) -> Arrival:
         payload = arrival.payload
         return arrival._replace(payload=self._decode(payload)) if payload else arrival
-
-
-def _through_call(name: str) -> Callable[..., Any]:
-    def operation(barrier: "CalledBarrier", *args: Any) -> Any:
-        return barrier.call(name, args)
-
-    return operation
-
-
-class CalledBarrier(Barrier):
-    """A barrier whose operations all go through `call`."""
-
-    @abstractmethod
-    def call(self, name: str, args: tuple[Any, ...]) -> Any:
-        """Call the operation with that name."""
-
-    open = _through_call("open")
-    expect = _through_call("expect")
-    expect_more = _through_call("expect_more")
-    arrive = _through_call("arrive")
-    finish = _through_call("finish")
-    parts = _through_call("parts")
-    renew = _through_call("renew")
-    close = _through_call("close")
 
 
 class RetriedBarrier(CalledBarrier):

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from kvbackends.contract.barrier import Barrier
+from kvbackends.contract.barrier import Barrier, CalledBarrier
 from kvbackends.contract.records import Entry
 from kvbackends.contract.store import Store
-from kvbackends.layers.barriers import CalledBarrier
 from kvbackends.layers.layer import Layer
 
 T = TypeVar("T")

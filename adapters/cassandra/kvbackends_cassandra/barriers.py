@@ -8,8 +8,7 @@ found, so nothing that arrives or is added later changes what `parts` yields.
 import secrets
 from collections.abc import Iterable, Iterator
 
-from kvbackends.contract import Recent
-from kvbackends.contract.stepwise import Barrier, Control, Listed, Look, Visit
+from kvbackends.contract import Control, Listed, Recent, Snapshot, StepwiseBarrier, Store, Visit
 from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.rows import FULL, Key, Row, Rows, Tally, Where
 
@@ -22,7 +21,7 @@ class Memory:
     def __init__(self) -> None:
         self.where: Recent[Where] = Recent(1000)
         """Where rows were inserted last."""
-        self.opened: Recent[Look] = Recent(1000)
+        self.opened: Recent[Snapshot] = Recent(1000)
         """The record that this process wrote when it opened the barrier; taken once."""
 
     def forget(self, barrier: str) -> None:
@@ -31,29 +30,31 @@ class Memory:
         self.opened.pop(barrier)
 
 
-class CassandraBarrier(Barrier):
+class CassandraBarrier(StepwiseBarrier):
     """Rows of one partition."""
 
-    def __init__(self, client: Client, memory: Memory, name: str, ttl: float | None = None) -> None:
-        super().__init__(name, ttl)
+    def __init__(
+        self, store: Store, client: Client, memory: Memory, name: str, ttl: float | None = None
+    ) -> None:
+        super().__init__(store, name, ttl)
         self._rows = Rows(client, name, ttl)
         self._memory = memory
         self._where = memory.where.get(name)
-        self._known: Look | None = None
+        self._known: Snapshot | None = None
         self._row: Row | None = None
-        self._told = False
+        self._size_known = False
         self._tally: Tally | None = None
         self._first: dict[Listed, bytes] = {}
 
-    def open(self, about: bytes) -> None:
+    def open(self, payload: bytes) -> None:
         """One request.  Another run has other rows for its parts."""
         run = secrets.token_hex(6)
-        self._memory.opened.put(self.name, self._rows.open(Control(run=run), about))
+        self._memory.opened.put(self.name, self._rows.open(Control(run=run), payload))
         self._go(Where(run))
 
-    def tell(self, visit: Visit) -> Look | None:
+    def record(self, visit: Visit) -> Snapshot | None:
         """Two requests, and one more for the first part that a process brings to a barrier."""
-        if visit.size is not None and not self._tell_size(visit.size):
+        if visit.size is not None and not self._write_size(visit.size):
             return None
         if self._where is None:
             known = self._record()
@@ -64,62 +65,62 @@ class CassandraBarrier(Barrier):
         if visit.value is not None and (self._row is None or self._row.where.run != here.run):
             self._row = self._rows.put(here, visit.part, visit.value)
         tally = self._tally = self._count(here)
-        control = tally.look.control
+        control = tally.snapshot.control
         if control.run != here.run:
-            self.forget()
+            self._forget_row()
             self._go(Where(control.run))
             return None
         if control.done:
             self._memory.forget(self.name)
         elif self._moves(here, tally) or self._prolongs(tally):
             return None
-        elif tally.look.open and self._memory.where.get(self.name) is None:
+        elif tally.snapshot.open and self._memory.where.get(self.name) is None:
             self._go(here)
-        return tally.look._replace(arrived=tally.sealed + tally.here)
+        return tally.snapshot._replace(arrived=tally.sealed + tally.here)
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """One request."""
         return self._rows.state()
 
-    def swap(self, look: Look, control: Control) -> bool:
+    def swap(self, snapshot: Snapshot, control: Control) -> bool:
         """One request."""
         if control.done:
             self._memory.forget(self.name)
-            return self._rows.close(look, control)
+            return self._rows.close(snapshot, control)
         if control.strays:
             return True  # nothing to write: the claim keeps the stamps of what it chose
-        self._known = self._rows.swap(look, control)
+        self._known = self._rows.swap(snapshot, control)
         return self._known is not None
 
-    def listed(self, look: Look) -> Iterable[Listed]:
+    def listed(self, snapshot: Snapshot) -> Iterable[Listed]:
         """One request a page; the first value of each part stays."""
-        self._first = earliest(self._rows.listed(look.control.run, self._tally))
+        self._first = earliest(self._rows.listed(snapshot.control.run, self._tally))
         return self._first
 
-    def about(self, look: Look) -> bytes:
+    def payload(self, snapshot: Snapshot) -> bytes:
         """One request."""
-        return self._rows.kept().about or b""
+        return self._rows.kept().payload or b""
 
-    def claim(self, look: Look, control: Control) -> bytes | None:
+    def claim(self, snapshot: Snapshot, control: Control) -> bytes | None:
         """Two requests: what is kept is read, and written again with the stamps of what was chosen.
 
         Who takes a claim over keeps its choice.
         """
         kept, self._known = self._rows.kept(), None
-        if kept.look.version != look.version:
+        if kept.snapshot.version != snapshot.version:
             return None
         stamps = kept.chosen
-        if look.control.owner is None:
+        if snapshot.control.claim is None:
             stamps = b"".join(self._first[each] for each in control.chosen(self._first) or ())
-        return (kept.about or b"") if self._rows.swap_all(kept, control, stamps) else None
+        return (kept.payload or b"") if self._rows.swap_all(kept, control, stamps) else None
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """One request, and one a page of values; one more a page while nothing is claimed."""
         kept = self._rows.kept()
-        control = kept.look.control
+        control = kept.snapshot.control
         if control.done:
             return
-        if control.owner is not None:
+        if control.claim is not None:
             wanted = set(_stamps(kept.chosen))
         else:
             wanted = set(earliest(self._rows.listed(control.run)).values())
@@ -127,39 +128,42 @@ class CassandraBarrier(Barrier):
             if stamp in wanted:
                 yield place, member, value
 
-    def forget(self) -> None:
+    def forget(self, visit: Visit) -> None:
         """One request."""
+        self._forget_row()
+
+    def discard(self, snapshot: Snapshot) -> None:
+        """One request."""
+        self._rows.discard(snapshot.control.run)
+
+    def _forget_row(self) -> None:
         if self._row is not None:
             self._rows.forget(self._row)
             self._row = None
 
-    def discard(self, look: Look) -> None:
-        """One request."""
-        self._rows.discard(look.control.run)
-
-    def _record(self) -> Look:
+    def _record(self) -> Snapshot:
         """The control record as this operation has read or written it."""
         if self._known is None:
-            self._known = self.look()
+            self._known = self.snapshot()
         return self._known
 
-    def _tell_size(self, size: int) -> bool:
+    def _write_size(self, size: int) -> bool:
         """Write the size, once; False: the record has changed meanwhile."""
-        if self._told:
+        if self._size_known:
             return True
         # Remembered, not read: good for a transaction, which compares it, and for no answer.
         self._known = self._known or self._memory.opened.pop(self.name)
-        look = self._record()
-        if not look.control.done and look.control.size != size:
-            if not self.swap(look, look.control.sized(size)):
+        snapshot = self._record()
+        if not snapshot.control.done and snapshot.control.size != size:
+            if not self.swap(snapshot, snapshot.control.sized(size)):
                 return False
-            if self._where is not None and self._where.run != look.control.run:
-                self._go(Where(look.control.run))
-        self._told = True
+            if self._where is not None and self._where.run != snapshot.control.run:
+                self._go(Where(snapshot.control.run))
+        self._size_known = True
         return True
 
     def _count(self, here: Where) -> Tally:
-        tally = self._rows.look(here)
+        tally = self._rows.tally(here)
         if tally is None:  # no row is there to show the record
             return Tally(self._record())
         self._known = None
@@ -193,7 +197,7 @@ class CassandraBarrier(Barrier):
         if tally.left is None or (self.ttl is not None and tally.left >= self.ttl):
             return False
         kept = self._rows.kept()
-        self._rows.swap_all(kept, kept.look.control, kept.chosen)
+        self._rows.swap_all(kept, kept.snapshot.control, kept.chosen)
         self._known = None
         return True
 

@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from kvbackends.contract import Part
-from kvbackends.contract.stepwise import NOTHING, Control, Look
+from kvbackends.contract import NO_RECORD, Control, Part, Snapshot
 from kvbackends_cassandra import versions
 from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.times import seconds
@@ -85,8 +84,8 @@ Key = tuple[int, str, bytes]
 class Kept(NamedTuple):
     """All that is kept for the barrier as a whole."""
 
-    look: Look
-    about: bytes | None
+    snapshot: Snapshot
+    payload: bytes | None
     chosen: bytes | None
     """The stamps of the parts that the first claim found."""
 
@@ -109,7 +108,7 @@ class Row(NamedTuple):
 class Tally(NamedTuple):
     """The control record, and how many rows there are."""
 
-    look: Look
+    snapshot: Snapshot
     left: float | None = None
     """Seconds that the record will be there; None: for ever."""
     seals: int = 0
@@ -136,44 +135,44 @@ class Rows:
 
     # -- the control record -------------------------------------------------------------------
 
-    def state(self) -> Look:
+    def state(self) -> Snapshot:
         """The control record."""
         rows = self._client.rows(_STATE, (self._barrier,))
-        return Look(Control.decode(rows[0][1]), rows[0][2]) if rows else NOTHING
+        return Snapshot(Control.decode(rows[0][1]), rows[0][2]) if rows else NO_RECORD
 
     def kept(self) -> Kept:
         """The control record, and what is with it."""
         rows = self._client.rows(_KEPT, (self._barrier,))
         if not rows:
-            return Kept(NOTHING, None, None)
-        _, control, version, about, chosen = rows[0]
-        return Kept(Look(Control.decode(control), version), about, chosen)
+            return Kept(NO_RECORD, None, None)
+        _, control, version, payload, chosen = rows[0]
+        return Kept(Snapshot(Control.decode(control), version), payload, chosen)
 
-    def open(self, control: Control, about: bytes) -> Look:
+    def open(self, control: Control, payload: bytes) -> Snapshot:
         """Write the record whatever is there."""
         mine = versions.first()
-        values = (self._long, control.encode(), mine, about, self._barrier, mine)
+        values = (self._long, control.encode(), mine, payload, self._barrier, mine)
         self._client.decide(_OPEN, values, mine)
-        return Look(control, mine)
+        return Snapshot(control, mine)
 
-    def swap(self, look: Look, control: Control) -> Look | None:
+    def swap(self, snapshot: Snapshot, control: Control) -> Snapshot | None:
         """Replace the record if it is still what was looked at."""
-        mine = versions.after(look.version)
-        values = (self._long, control.encode(), mine, self._barrier, look.version)
+        mine = versions.after(snapshot.version)
+        values = (self._long, control.encode(), mine, self._barrier, snapshot.version)
         applied = self._client.decide(_SWAP, values, mine).applied
-        return Look(control, mine) if applied else None
+        return Snapshot(control, mine) if applied else None
 
     def swap_all(self, kept: Kept, control: Control, chosen: bytes | None) -> bool:
         """Replace the record if it is still the one in `kept`; what is with it lives as long."""
-        mine = versions.after(kept.look.version)
-        values = (self._long, control.encode(), mine, kept.about, chosen)
-        condition = (self._barrier, kept.look.version)
+        mine = versions.after(kept.snapshot.version)
+        values = (self._long, control.encode(), mine, kept.payload, chosen)
+        condition = (self._barrier, kept.snapshot.version)
         return self._client.decide(_SWAP_ALL, values + condition, mine).applied
 
-    def close(self, look: Look, control: Control) -> bool:
+    def close(self, snapshot: Snapshot, control: Control) -> bool:
         """Write the tombstone if the record is still what was looked at."""
-        mine = versions.after(look.version)
-        values = (self._ttl, control.encode(), mine, None, None, self._barrier, look.version)
+        mine = versions.after(snapshot.version)
+        values = (self._ttl, control.encode(), mine, None, None, self._barrier, snapshot.version)
         return self._client.decide(_SWAP_ALL, values, mine).applied
 
     # -- parts --------------------------------------------------------------------------------
@@ -191,13 +190,13 @@ class Rows:
         key = (self._barrier, *row.where, row.part.place, row.part.member, row.stamp)
         self._client.rows(_FORGET, key)
 
-    def look(self, where: Where) -> Tally | None:
+    def tally(self, where: Where) -> Tally | None:
         """Count in one request; None if there is nothing to count."""
         rows = self._client.rows(_LOOK, (self._barrier, *where))
         if not rows:
             return None
         lives = [left for left in rows[0][6:8] if left is not None]
-        found = Tally(Look(Control.decode(rows[0][4]), rows[0][5]), min(lives, default=None))
+        found = Tally(Snapshot(Control.decode(rows[0][4]), rows[0][5]), min(lives, default=None))
         for bucket, count, counts, total, *_ in rows:
             if bucket == _SEALS:
                 found = found._replace(seals=count, counts=counts, sealed=total)

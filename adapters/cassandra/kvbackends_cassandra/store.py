@@ -10,8 +10,10 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, Self
 
 from kvbackends.contract import (
+    Barrier,
     Entry,
     Feature,
+    FreshBarrier,
     Limits,
     Offer,
     PerProcess,
@@ -159,9 +161,12 @@ class CassandraStore(Store):
         for page in self._client().stream(_SCAN, (), LISTED, lambda _: LISTED):
             yield from (key for (key,) in page if key.startswith(prefix))
 
-    def barrier(self, name: str, ttl: float | None) -> CassandraBarrier:
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
         """A part is two requests, the first one of a process three."""
-        return CassandraBarrier(self._client(), self._memory, name, ttl)
+        return FreshBarrier(self._one_barrier, name, ttl)
+
+    def _one_barrier(self, name: str, ttl: float | None) -> CassandraBarrier:
+        return CassandraBarrier(self, self._client(), self._memory, name, ttl)
 
     # -- connections --------------------------------------------------------------------------
 

@@ -19,8 +19,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from kvbackends.contract import Recent
-from kvbackends.contract.stepwise import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
+from kvbackends.contract import (
+    NO_RECORD,
+    Control,
+    Listed,
+    Recent,
+    Snapshot,
+    StepwiseBarrier,
+    Store,
+    Visit,
+    payload_ttl,
+)
 from kvbackends_elasticsearch.client import CREATE, Action, Client, Item, reading, writing
 from kvbackends_elasticsearch.documents import Document, Version, encode, expiry, id_of
 from kvbackends_elasticsearch.index import PAGE
@@ -47,7 +56,7 @@ class Stored(NamedTuple):
 class Replaced(NamedTuple):
     """A control record as it was written, and what was read right after it."""
 
-    look: Look
+    snapshot: Snapshot
     read: Item
 
 
@@ -55,17 +64,18 @@ class Memory:
     """What a process remembers of the barriers of one index."""
 
     def __init__(self) -> None:
-        self.looks: Recent[Look] = Recent()
+        self.snapshots: Recent[Snapshot] = Recent()
         """What was read or written last, if it may still be so: it tells the run."""
         self.lists: Recent[tuple[int, list[Listed]]] = Recent(100)
         """By run and delivery of a claim made here: the count, and the parts listed then."""
 
 
-class ElasticsearchBarrier(Barrier):
+class ElasticsearchBarrier(StepwiseBarrier):
     """Documents of one index."""
 
     def __init__(
         self,
+        store: Store,
         client: Client,
         memory: Memory,
         name: str,
@@ -73,7 +83,7 @@ class ElasticsearchBarrier(Barrier):
         *,
         as_text: bool = True,
     ) -> None:
-        super().__init__(name, ttl)
+        super().__init__(store, name, ttl)
         self._client = client
         self._memory = memory
         self._as_text = as_text
@@ -81,148 +91,150 @@ class ElasticsearchBarrier(Barrier):
         self._record = self._id("c")
         self._over = CREATE
         """The version of a record that has expired."""
-        self._last = memory.looks.get(name)
+        self._last = memory.snapshots.get(name)
         self._written: list[str] = []
         self._list: list[Listed] = []
 
-    def open(self, about: bytes) -> None:
+    def open(self, payload: bytes) -> None:
         """One request where no record is; another run has other ids for its documents."""
         control = Control(run=_new_run())
-        life = self.ttl and max(self.ttl, ABOUT_TTL)
-        body = encode(about, life, run=control.run, as_text=self._as_text)
-        look, before = NOTHING, [Action("index", self._about(control), body)]
-        while not self._replace(look, control, before=before):
-            look, before = self.look(), []
+        body = encode(payload, payload_ttl(self.ttl), run=control.run, as_text=self._as_text)
+        snapshot, before = NO_RECORD, [Action("index", self._payload_id(control), body)]
+        while not self._replace(snapshot, control, before=before):
+            snapshot, before = self.snapshot(), []
 
-    def tell(self, visit: Visit) -> Look | None:
+    def record(self, visit: Visit) -> Snapshot | None:
         """One request; a second one before it where this process sees the barrier first."""
-        look = self._last_seen()
-        control = look.control
-        if control.done or (look.version is None and not visit.arrives):
-            return look
-        if look.version is None:
-            self.swap(look, control)  # begin a run
+        snapshot = self._last_seen()
+        control = snapshot.control
+        if control.done or (snapshot.version is None and not visit.arrives):
+            return snapshot
+        if snapshot.version is None:
+            self.swap(snapshot, control)  # begin a run
             return None
         if visit.size is None or visit.size == control.size:
             return self._arrive(visit, control)
-        sized = self._replace(look, control.sized(visit.size), reading(self._counter(control)))
-        return sized and sized.look._replace(arrived=sized.read.count)
+        sized = self._replace(snapshot, control.sized(visit.size), reading(self._counter(control)))
+        return sized and sized.snapshot._replace(arrived=sized.read.count)
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """One request."""
         return self._found(self._client.get(self._record, self._routing))
 
-    def swap(self, look: Look, control: Control) -> bool:
+    def swap(self, snapshot: Snapshot, control: Control) -> bool:
         """One request."""
-        return self._replace(look, control) is not None
+        return self._replace(snapshot, control) is not None
 
-    def listed(self, look: Look) -> list[Listed]:
+    def listed(self, snapshot: Snapshot) -> list[Listed]:
         """A refresh and a search, which see every confirmed write; none for a claim made here."""
-        known = self._memory.lists.get(_claim(look.control))
-        self._list = self._search(look.control) if known is None else known[1]
+        known = self._memory.lists.get(_claim(snapshot.control))
+        self._list = self._search(snapshot.control) if known is None else known[1]
         return self._list
 
-    def about(self, look: Look) -> bytes:
+    def payload(self, snapshot: Snapshot) -> bytes:
         """One request."""
-        return _value(self._client.get(self._about(look.control), self._routing))
+        return _value(self._client.get(self._payload_id(snapshot.control), self._routing))
 
-    def claim(self, look: Look, control: Control) -> bytes | None:
+    def claim(self, snapshot: Snapshot, control: Control) -> bytes | None:
         """One request."""
-        if look.control.owner is None:
-            self._memory.lists.put(_claim(control), (look.arrived, self._list))
-        replaced = self._replace(look, control, reading(self._about(control)))
+        if snapshot.control.claim is None:
+            self._memory.lists.put(_claim(control), (snapshot.arrived, self._list))
+        replaced = self._replace(snapshot, control, reading(self._payload_id(control)))
         return None if replaced is None else _value(replaced.read.document())
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """Two requests, where this process holds the claim and the values are small."""
-        look = self.look()
-        if not look.open:
+        snapshot = self.snapshot()
+        if not snapshot.open:
             return
-        chosen = self.fixed(look, self.listed(look))
-        ids = {self._value(look.control, *each): each for each in chosen}
+        chosen = self.chosen(snapshot, self.listed(snapshot))
+        ids = {self._value(snapshot.control, *each): each for each in chosen}
         for name, source in self._client.get_many(ids, self._routing):
             if source.is_alive():
                 yield *ids[name], source.value()
 
-    def forget(self) -> None:
+    def forget(self, visit: Visit) -> None:
         """One request."""
+        self._forget_written()
+
+    def _forget_written(self) -> None:
         written, self._written = self._written, []
         if written:
             self._delete(written)
 
-    def end(self) -> Look | None:
+    def end(self) -> Snapshot | None:
         """One request, which reads the counter too, where this process has seen the claim."""
-        if self._last is not None and self._last.control.owner is None:
+        if self._last is not None and self._last.control.claim is None:
             self._last = None
         while True:
-            look = self._last_seen()
-            control = look.control
-            if look.open and control.owner is None:
+            snapshot = self._last_seen()
+            control = snapshot.control
+            if snapshot.open and control.claim is None:
                 return None
-            closed = self._replace(look, control.closed(), reading(self._counter(control)))
+            closed = self._replace(snapshot, control.closed(), reading(self._counter(control)))
             if closed is not None:
-                return look._replace(arrived=closed.read.count)
+                return snapshot._replace(arrived=closed.read.count)
 
-    def discard(self, look: Look) -> None:
+    def discard(self, snapshot: Snapshot) -> None:
         """One request for each thousand; if nothing was counted since, the claim's list is all."""
-        control = look.control
+        control = snapshot.control
         known = self._memory.lists.pop(_claim(control))
-        listed = known[1] if known and known[0] == look.arrived else self._search(control)
+        listed = known[1] if known and known[0] == snapshot.arrived else self._search(control)
         ids = [self._value(control, *each) for each in listed]
-        ids += [self._counter(control), self._about(control)]
+        ids += [self._counter(control), self._payload_id(control)]
         for start in range(0, len(ids), DELETED_AT_ONCE):
             self._delete(ids[start : start + DELETED_AT_ONCE])
 
-    def _last_seen(self) -> Look:
+    def _last_seen(self) -> Snapshot:
         """What was seen last, once; the record of now where that is not known, or did not do."""
         last, self._last = self._last, None
-        return last or self.look()
+        return last or self.snapshot()
 
-    def _found(self, document: Document | None) -> Look:
+    def _found(self, document: Document | None) -> Snapshot:
         if document is None or not document.source.is_alive():
             self._over = document.version if document else CREATE
-            return self._noted(NOTHING)
+            return self._noted(NO_RECORD)
         source, version = document
         control = msgspec.convert(source.control, Control)
-        return self._noted(Look(control, Stored(version, source.expires)))
+        return self._noted(Snapshot(control, Stored(version, source.expires)))
 
-    def _noted(self, look: Look) -> Look:
-        if look.open:
-            self._memory.looks.put(self.name, look)
+    def _noted(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.open:
+            self._memory.snapshots.put(self.name, snapshot)
         else:
-            self._memory.looks.pop(self.name)
-        return look
+            self._memory.snapshots.pop(self.name)
+        return snapshot
 
     def _replace(
-        self, look: Look, control: Control, *after: Action, before: Sequence[Action] = ()
+        self, snapshot: Snapshot, control: Control, *after: Action, before: Sequence[Action] = ()
     ) -> Replaced | None:
         """Write `control` if the record is unchanged; None if it has changed."""
         if not control.run:
             control = msgspec.structs.replace(control, run=_new_run())
         expires = expiry(self.ttl if control.done else self.ttl and self.ttl * LONGER)
         body = msgspec.json.encode({"control": control, "run": control.run, "expires": expires})
-        version = self._over if look.version is None else look.version.version
+        version = self._over if snapshot.version is None else snapshot.version.version
         write = writing(self._record, body, version)
         items = self._client.bulk([*before, write, *after], self._routing)
         written = items[len(before)]
         if not written.done:
-            self._memory.looks.pop(self.name)
+            self._memory.snapshots.pop(self.name)
             return None
-        self._last = self._noted(Look(control, Stored(written.version, expires)))
+        self._last = self._noted(Snapshot(control, Stored(written.version, expires)))
         return Replaced(self._last, items[-1])
 
-    def _arrive(self, visit: Visit, control: Control) -> Look | None:
+    def _arrive(self, visit: Visit, control: Control) -> Snapshot | None:
         """Record, count and look in a run, which was seen before and may be over."""
         counter, record = reading(self._counter(control)), reading(self._record)
         items = self._recorded(visit, control, record) or self._do([counter, record])
-        look = self._found(items[-1].document())._replace(arrived=items[-2].count)
-        if not look.control.done and look.control.run != control.run:
-            self.forget()
+        snapshot = self._found(items[-1].document())._replace(arrived=items[-2].count)
+        if not snapshot.control.done and snapshot.control.run != control.run:
+            self._forget_written()
             return None
-        if look.open and visit.arrives and look.version.ends_within(self.ttl):
-            renewed = self._replace(look, look.control)
-            return renewed and renewed.look._replace(arrived=look.arrived)
-        return look
+        if snapshot.open and visit.arrives and snapshot.version.ends_within(self.ttl):
+            renewed = self._replace(snapshot, snapshot.control)
+            return renewed and renewed.snapshot._replace(arrived=snapshot.arrived)
+        return snapshot
 
     def _recorded(self, visit: Visit, control: Control, record: Action) -> list[Item]:
         """Create the value, count it, look; nothing where that was done before."""
@@ -231,7 +243,7 @@ class ElasticsearchBarrier(Barrier):
             return []
         part = f"{visit.part.place}:{visit.part.member}"
         body = encode(visit.value, self.ttl, run=control.run, part=part, as_text=self._as_text)
-        lives = expiry(self.ttl and max(self.ttl, ABOUT_TTL))
+        lives = expiry(payload_ttl(self.ttl))
         number = msgspec.json.encode({"run": control.run, "expires": lives})
         count = Action("index", self._counter(control), number)
         self._written = [value, count.id]
@@ -274,7 +286,7 @@ class ElasticsearchBarrier(Barrier):
     def _counter(self, control: Control) -> str:
         return self._id(f"{control.run}.n")
 
-    def _about(self, control: Control) -> str:
+    def _payload_id(self, control: Control) -> str:
         return self._id(f"{control.run}.a")
 
     def _value(self, control: Control, place: int, member: str) -> str:
@@ -282,7 +294,7 @@ class ElasticsearchBarrier(Barrier):
 
 
 def _claim(control: Control) -> str:
-    return f"{control.run} {control.owner.delivery}" if control.owner else ""
+    return f"{control.run} {control.claim.delivery}" if control.claim else ""
 
 
 def _value(document: Document | None) -> bytes:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, NamedTuple, Self, cast
 
 from kvbackends.contract import (
+    Barrier,
     Entry,
     Feature,
+    FreshBarrier,
     Limits,
     Offer,
     PerProcess,
@@ -135,9 +137,13 @@ class ElasticsearchStore(Store):
             self._written.put(offer.key, _Written(version, offer.rank))
         return version is not None
 
-    def barrier(self, name: str, ttl: float | None) -> ElasticsearchBarrier:
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
         """A part is one request, and one before it where this process sees the barrier first."""
-        return ElasticsearchBarrier(self._client(), self._memory, name, ttl, as_text=self._as_text)
+        return FreshBarrier(self._one_barrier, name, ttl)
+
+    def _one_barrier(self, name: str, ttl: float | None) -> ElasticsearchBarrier:
+        memory, as_text = self._memory, self._as_text
+        return ElasticsearchBarrier(self, self._client(), memory, name, ttl, as_text=as_text)
 
     # -- listing, sweeping, connections -------------------------------------------------------
 

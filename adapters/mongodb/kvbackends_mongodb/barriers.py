@@ -1,13 +1,13 @@
-"""The requests of a chord's barrier: two for a part, with its result.
+"""The requests of a chord's barrier: one for a part, while others are missing.
 
-A barrier is a control document and one document a part, whose `_id` is its identity, so the first
-value stays.  An arrival is one request with three steps in order: the part is recorded; then it is
-counted; then the server says whether parts are certainly missing.  A part that comes twice is
-counted twice: the count never is too low, and that is enough, because the list of the parts decides
-before anybody claims.  Only who finds that the count may be enough reads the control document.
+A barrier is a control document and one document for each part, whose `_id` is its identity, so the
+first value stays.  An arrival is one request with three steps in order: the part is recorded; it is
+counted; the server says whether parts are certainly missing.  A part that arrives twice is counted
+twice: the count is never too low, and that is enough, because the list of the parts decides before
+a claim.  Only if the count may be enough is the control document read.
 
-A part's document is named by the run, which who brings it does not know.  Nearly every barrier is
-opened once, so its run is taken to be 0; the count is made in that run only, and fails in others.
+A part's document is named by the run, which the delivery does not know.  Nearly every barrier is
+opened once, so its run is assumed to be 0; the count is made in that run only, and fails in others.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,18 @@ from typing import Any
 from bson import Binary, ObjectId
 from pymongo import DeleteMany, DeleteOne, ReturnDocument
 
-from kvbackends.contract import Part, Recent
-from kvbackends.contract.stepwise import ABOUT_TTL, NOTHING, Barrier, Control, Listed, Look, Visit
+from kvbackends.contract import (
+    NO_RECORD,
+    Control,
+    Listed,
+    Part,
+    Recent,
+    Snapshot,
+    StepwiseBarrier,
+    Store,
+    Visit,
+    payload_ttl,
+)
 from kvbackends_mongodb.client import Document, Documents, translated, translated_each
 from kvbackends_mongodb.control import (
     LIVE,
@@ -27,166 +37,176 @@ from kvbackends_mongodb.control import (
     closed,
     fields_of,
     live_or_begun,
-    look_at,
+    snapshot_of,
 )
 from kvbackends_mongodb.entries import ALIVE, expiry
 
 
-class MongoDBBarrier(Barrier):
+class MongoDBBarrier(StepwiseBarrier):
     """Documents of one collection."""
 
     def __init__(
-        self, chords: Documents, runs: Recent[int], name: str, ttl: float | None = None
+        self,
+        store: Store,
+        chords: Documents,
+        runs: Recent[int],
+        name: str,
+        ttl: float | None = None,
     ) -> None:
-        super().__init__(name, ttl)
+        super().__init__(store, name, ttl)
         self._chords = chords
         self._runs = runs
-        """Of barriers that were opened more than once."""
-        self._run = runs.get(name) or 0
-        self._recorded: Document | None = None
-        self._told = False
-        self._abouts: dict[ObjectId | None, bytes] = {None: b""}
+        """The runs of barriers that were opened more than once."""
+        self._payloads: dict[ObjectId | None, bytes] = {None: b""}
 
     @translated
-    def open(self, about: bytes) -> None:
+    def open(self, payload: bytes) -> None:
         """One request.  A new run has another number, so nothing of an earlier one counts."""
         kept = ObjectId()
-        life = None if self.ttl is None else max(self.ttl, ABOUT_TTL)
-        document = {"_id": "$_id", "about": Binary(about), "expires": expiry(life)}
-        run = [{"$replaceWith": {**begun(self.ttl, 0), "about": kept}}, QUIET]
+        document = {
+            "_id": "$_id",
+            "payload": Binary(payload),
+            "expires": expiry(payload_ttl(self.ttl)),
+        }
+        run = [{"$replaceWith": {**begun(self.ttl, 0), "payload": kept}}, QUIET]
         self._chords.update(
-            {"q": self._about_id(kept), "u": [{"$replaceWith": document}], "upsert": True},
+            {"q": self._payload_id(kept), "u": [{"$replaceWith": document}], "upsert": True},
             {"q": self._control_id(), "u": run, "upsert": True},
         )
 
     @translated
-    def tell(self, visit: Visit) -> Look | None:
-        """One request while parts are missing; a second one, to look, where they may not be."""
-        if visit.size is not None and not self._told:
-            self._told = True
-            return self._changed(
-                live_or_begun(self.ttl), changed(self.ttl, {"size": {"$literal": visit.size}})
-            )
+    def record(self, visit: Visit) -> Snapshot | None:
+        """One request while parts are missing; a second one for a snapshot if they may not be."""
+        if visit.size is not None and visit.recorded is None:
+            visit.recorded = visit.size
+            size = {"size": {"$literal": visit.size}}
+            return self._changed(live_or_begun(self.ttl), changed(self.ttl, size))
         if visit.value is None:
-            return self.look()
-        mine = self._part_id(visit.part)
-        if self._recorded != mine:
-            self._recorded = mine
-            if self._record(visit.value):
-                return NOTHING
-        look = self.look()
-        if look.version is None:
-            self._recorded = None  # it has expired since: begin again
-        elif not look.control.done and look.control.run != str(self._run):
-            self._run = int(look.control.run)
-            self._runs.put(self.name, self._run)
-        else:
-            return look
-        return None
+            return self.snapshot()
+        run = self._runs.get(self.name) or 0
+        mine = self._part_id(visit.part, run)
+        if visit.recorded != mine:
+            visit.recorded = mine
+            if self._record(mine, run, visit.value):
+                return NO_RECORD
+        snapshot = self.snapshot()
+        if snapshot.version is None:
+            visit.recorded = None  # it has expired since: begin again
+            return None
+        if not snapshot.control.done and snapshot.control.run != str(run):
+            self._runs.put(self.name, int(snapshot.control.run))
+            return None
+        return snapshot
 
     @translated
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """One request."""
         found = self._chords.first({**self._control_id(), "$expr": LIVE})
-        return NOTHING if found is None else look_at(found)
+        return NO_RECORD if found is None else snapshot_of(found)
 
     @translated
-    def swap(self, look: Look, control: Control) -> bool:
-        """One request; where nothing is, a run is begun first."""
-        if look.version is None:
+    def swap(self, snapshot: Snapshot, control: Control) -> bool:
+        """One request; a run is begun first if there is none."""
+        if snapshot.version is None:
             self._changed(live_or_begun(self.ttl))
             return False
-        return self._set(look, fields_of(control))
+        return self._set(snapshot, fields_of(control))
 
     @translated
-    def listed(self, look: Look) -> list[Listed]:
-        """One request, which also finds what the publisher kept.
+    def listed(self, snapshot: Snapshot) -> list[Listed]:
+        """One request, which also reads the payload.
 
-        Who was counted when the control document was read is on the list, or has expired: where
-        too few are, the count is put right.
+        A part that was counted before the snapshot is listed, or has expired: where too few are
+        listed, the count is corrected.
         """
-        kept = look.version.about
-        ours = [{"_id": self._of_run(look)}, *([] if kept is None else [self._about_id(kept)])]
-        found = self._chords.collection.find({"$or": ours}, {"about": 1}, batch_size=100_000)
+        kept = snapshot.version.payload
+        ours = [
+            {"_id": self._of_run(snapshot)},
+            *([] if kept is None else [self._payload_id(kept)]),
+        ]
+        found = self._chords.collection.find({"$or": ours}, {"payload": 1}, batch_size=100_000)
         listed = []
         for each in found:
-            if "about" in each:
-                self._abouts[kept] = each["about"]
+            if "payload" in each:
+                self._payloads[kept] = each["payload"]
             else:
                 listed.append((each["_id"]["p"], each["_id"]["m"]))
-        if look.arrived > len(listed) and look.control.chosen(listed) is None:
-            self._set(look, {"counted": len(listed)})
+        if snapshot.arrived > len(listed) and snapshot.control.chosen(listed) is None:
+            self._set(snapshot, {"counted": len(listed)})
         return listed
 
     @translated
-    def about(self, look: Look) -> bytes:
-        """One request, where the parts were not listed."""
-        kept = look.version.about
-        if kept not in self._abouts:
-            found = self._chords.first(self._about_id(kept))
-            self._abouts[kept] = found["about"] if found else b""
-        return self._abouts[kept]
+    def payload(self, snapshot: Snapshot) -> bytes:
+        """One request, if `listed` has not read it."""
+        kept = snapshot.version.payload
+        if kept not in self._payloads:
+            found = self._chords.first(self._payload_id(kept))
+            self._payloads[kept] = found["payload"] if found else b""
+        return self._payloads[kept]
 
     @translated_each
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """Two requests, and more for each 1,000 parts or 16 MB."""
-        look = self.look()
-        if not look.open:
+        snapshot = self.snapshot()
+        if not snapshot.open:
             return
-        wanted = {"_id": self._of_run(look), "$expr": ALIVE}
+        wanted = {"_id": self._of_run(snapshot), "$expr": ALIVE}
         found = self._chords.collection.find(wanted, {"value": 1}).batch_size(1000)
         values = {(each["_id"]["p"], each["_id"]["m"]): each["value"] for each in found}
-        for each in self.fixed(look, values):
+        for each in self.chosen(snapshot, values):
             yield *each, values[each]
 
     @translated
-    def forget(self) -> None:
+    def forget(self, visit: Visit) -> None:
         """One request."""
-        if self._recorded is not None:
-            self._chords.collection.delete_one({"_id": self._recorded})
+        if visit.value is not None and visit.recorded is not None:
+            self._chords.collection.delete_one({"_id": visit.recorded})
 
     @translated
-    def end(self) -> Look | None:
+    def end(self) -> Snapshot | None:
         """One request."""
-        look = self._changed(*closed(self.ttl))
-        return look if look.control.done else None
+        snapshot = self._changed(*closed(self.ttl))
+        return snapshot if snapshot.control.done else None
 
     @translated
-    def discard(self, look: Look) -> None:
-        """One request, for what this run and those before it have left."""
-        earlier = {"$gt": {"b": self.name}, "$lt": {"b": self.name, "r": int(look.control.run) + 1}}
+    def discard(self, snapshot: Snapshot) -> None:
+        """One request, for the parts of this run and of earlier ones."""
+        earlier = {
+            "$gt": {"b": self.name},
+            "$lt": {"b": self.name, "r": int(snapshot.control.run) + 1},
+        }
         removed: list[Any] = [DeleteMany({"_id": earlier})]
-        if look.version.about is not None:
-            removed.append(DeleteOne(self._about_id(look.version.about)))
+        if snapshot.version.payload is not None:
+            removed.append(DeleteOne(self._payload_id(snapshot.version.payload)))
         self._chords.collection.bulk_write(removed)
 
-    def _record(self, value: bytes) -> bool:
+    def _record(self, part: Document, run: int, value: bytes) -> bool:
         """Record and count a part; True if parts are certainly missing."""
-        run, ttl, barrier = self._run, self.ttl, self._control_id()
+        ttl, barrier = self.ttl, self._control_id()
         document = {"_id": "$_id", "value": Binary(value), "expires": expiry(ttl)}
         record = [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", document]}}]
         counted = {"$cond": [{"$eq": ["$run", run]}, {"$add": ["$counted", 1]}, "$counted"]}
         count = [live_or_begun(ttl, run), changed(ttl, {"counted": counted}), QUIET]
         found, _ = self._chords.update(
-            {"q": {"_id": self._recorded}, "u": record, "upsert": True},
+            {"q": {"_id": part}, "u": record, "upsert": True},
             {"q": barrier, "u": count, "upsert": True},
             {"q": {**barrier, "quiet": run}, "u": {"$set": {"quiet": run}}},  # changes nothing
         )
         return found == 3
 
-    def _changed(self, *pipeline: Document) -> Look:
+    def _changed(self, *pipeline: Document) -> Snapshot:
         after: Any = self._chords.collection.find_one_and_update(
             self._control_id(),
             [*pipeline, QUIET],
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-        return look_at(after)
+        return snapshot_of(after)
 
-    def _set(self, look: Look, fields: Document) -> bool:
-        """Change these fields of what was looked at; False if it has changed meanwhile."""
+    def _set(self, snapshot: Snapshot, fields: Document) -> bool:
+        """Change these fields; False if the document has changed since the snapshot."""
         literal = {name: {"$literal": value} for name, value in fields.items()}
-        same = {**self._control_id(), "version": look.version.id, "$expr": LIVE}
+        same = {**self._control_id(), "version": snapshot.version.id, "$expr": LIVE}
         return self._chords.update({"q": same, "u": [changed(self.ttl, literal), QUIET]})[0] > 0
 
     # Documents as `_id` are compared field by field, in this order: a run's parts lie together.
@@ -194,12 +214,12 @@ class MongoDBBarrier(Barrier):
     def _control_id(self) -> Document:
         return {"_id": {"b": self.name}}
 
-    def _about_id(self, kept: ObjectId) -> Document:
+    def _payload_id(self, kept: ObjectId) -> Document:
         return {"_id": {"b": self.name, "a": kept}}
 
-    def _part_id(self, part: Part) -> Document:
-        return {"b": self.name, "r": self._run, "p": part.place, "m": part.member}
+    def _part_id(self, part: Part, run: int) -> Document:
+        return {"b": self.name, "r": run, "p": part.place, "m": part.member}
 
-    def _of_run(self, look: Look) -> Document:
-        run = int(look.control.run)
+    def _of_run(self, snapshot: Snapshot) -> Document:
+        run = int(snapshot.control.run)
         return {"$gt": {"b": self.name, "r": run}, "$lt": {"b": self.name, "r": run + 1}}

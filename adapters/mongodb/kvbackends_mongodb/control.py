@@ -4,15 +4,15 @@ from typing import Any, NamedTuple
 
 from bson import ObjectId
 
-from kvbackends.contract.stepwise import Control, Look, Owner
+from kvbackends.contract import Claim, Control, Snapshot
 from kvbackends_mongodb.client import Document
 from kvbackends_mongodb.entries import expiry
 
 LIVE = {"$gt": ["$until", "$$NOW"]}
-"""Beside `until` there is `expires`, when the server removes the document: it stays as long as any
-part may, so that the number of a run does not come again."""
+"""True before `until`.  The server removes the document later, at `expires`: it is kept as long as
+any part may be, so that the number of a run is not used again."""
 
-_NOT_TOLD = 1 << 53
+_UNKNOWN_SIZE = 1 << 53
 """A size that no chord has."""
 
 QUIET = {
@@ -25,7 +25,12 @@ QUIET = {
                         {
                             "$gte": [
                                 "$counted",
-                                {"$add": [{"$ifNull": ["$size", _NOT_TOLD]}, {"$size": "$slots"}]},
+                                {
+                                    "$add": [
+                                        {"$ifNull": ["$size", _UNKNOWN_SIZE]},
+                                        {"$size": "$slots"},
+                                    ]
+                                },
                             ]
                         },
                     ]
@@ -40,38 +45,35 @@ QUIET = {
 
 
 class Version(NamedTuple):
-    """What a look compares, and where to find what the publisher kept."""
+    """The version of a snapshot, and the id of the payload's document."""
 
     id: ObjectId
-    about: ObjectId | None
+    payload: ObjectId | None
 
 
-def look_at(document: Document) -> Look:
-    """What is stored."""
-    owner = document.get("owner")
+def snapshot_of(document: Document) -> Snapshot:
+    """The snapshot that a control document stands for."""
+    claim = document.get("claim")
     control = Control(
         run=str(document["run"]),
         size=document.get("size"),
         extra=dict(document["slots"]),
         strays=document["strays"],
-        owner=None if owner is None else Owner(*owner),
+        claim=None if claim is None else Claim(*claim),
         done=document["done"],
     )
-    version = Version(document["version"], document.get("about"))
-    return Look(control, version, document["counted"])
+    version = Version(document["version"], document.get("payload"))
+    return Snapshot(control, version, document["counted"])
 
 
 def fields_of(control: Control) -> Document:
     """The fields that an addition or a claim changes."""
-    owner = {} if control.owner is None else {"owner": [*control.owner]}
-    return {"slots": [*control.extra.items()], "strays": control.strays, **owner}
+    claim = {} if control.claim is None else {"claim": [*control.claim]}
+    return {"slots": [*control.extra.items()], "strays": control.strays, **claim}
 
 
 def begun(ttl: float | None, first: int) -> Document:
-    """An expression: the document of a new run, without anything that an earlier one had.
-
-    `first` is its number where there was none.
-    """
+    """An expression: the document of a new run; `first` is its number if there was none before."""
     return {
         "_id": "$_id",
         "run": {"$ifNull": [{"$add": ["$run", 1]}, first]},
@@ -86,14 +88,14 @@ def begun(ttl: float | None, first: int) -> Document:
 
 
 def live_or_begun(ttl: float | None, first: int = 0) -> Document:
-    """The first stage of a change that begins a run where there is none."""
+    """The first stage of a change: begins a run if there is none."""
     return {"$replaceWith": {"$cond": [LIVE, "$$ROOT", begun(ttl, first)]}}
 
 
 def changed(ttl: float | None, fields: Document) -> Document:
     """A stage that sets these fields and renews the document.
 
-    A closed barrier's only stays longer: the part that came late may outlive it.
+    A closed barrier is kept longer, and not changed: the late part may outlive it.
     """
     renewed = {name: {"$max": [f"${name}", expiry(ttl)]} for name in ("until", "expires")}
     change: Any = {**fields, **renewed, "version": ObjectId()}
@@ -102,12 +104,12 @@ def changed(ttl: float | None, fields: Document) -> Document:
 
 
 def closed(ttl: float | None) -> list[Document]:
-    """The pipeline that writes the tombstone, but not over a run that nobody has claimed."""
-    later = {"$and": [LIVE, {"$not": ["$done"]}, {"$eq": [{"$type": "$owner"}, "missing"]}]}
+    """The pipeline that writes the tombstone, unless the run has not been claimed."""
+    later = {"$and": [LIVE, {"$not": ["$done"]}, {"$eq": [{"$type": "$claim"}, "missing"]}]}
     tombstone = {
         **begun(ttl, 0),
         "run": {"$ifNull": ["$run", 0]},
-        "about": "$about",
+        "payload": "$payload",
         "done": {"$literal": True},
     }
     return [{"$replaceWith": {"$cond": [later, "$$ROOT", tombstone]}}, QUIET]
