@@ -67,18 +67,18 @@ TRANSPORT = "result_backend_transport_options"
         (
             "sentinel://a:1;b/3?master_name=x",
             {},
-            {"addresses": [("a", 1), ("b", 26379)], "name": "x", "db": 3},
+            {"addresses": [("a", 1), ("b", 26379)], "name": "x", "db": "3"},
         ),
         (
             "kv+sentinel://:pw@a:1/2;kv+sentinel://:pw@b:2/2",
             {},
             {"addresses": [("a", 1), ("b", 2)], "password": "pw"},
         ),
-        ("sentinel://a,b/3", {}, {"addresses": [("a", 26379), ("b", 26379)], "db": 3}),
+        ("sentinel://a,b/3", {}, {"addresses": [("a", 26379), ("b", 26379)], "db": "3"}),
         (
             "sentinel://u:pw@a:1/2;sentinel://:other@b:2/2",
             {},
-            {"addresses": [("a", 1), ("b", 2)], "username": "u", "password": "pw", "db": 2},
+            {"addresses": [("a", 1), ("b", 2)], "username": "u", "password": "pw", "db": "2"},
         ),
         ("sentinel://a", {TRANSPORT: {"master_name": "m"}}, {"name": "m"}),
         ("sentinel://a", {TRANSPORT: {"min_other_sentinels": 2}}, {"least": 2}),
