@@ -34,7 +34,8 @@ def option(
     """Return the annotation that makes a field of `Options` an option.
 
     `help` describes it in the reference and in error messages; `setting` is a Celery setting that
-    sets it, too; the value of a `secret` option is never shown.
+    sets it, too.  `secret` marks passwords and the like; printed URLs mask options by their names,
+    so a secret's name must contain "pass", "token", "key" or another word of `url._SECRET_NAME`.
     """
     return msgspec.Meta(description=help, extra={"setting": setting, "secret": secret})
 

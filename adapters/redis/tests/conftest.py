@@ -1,4 +1,4 @@
-"""A store without layers for each test, and what counts its round trips."""
+"""Fixtures: a store without layers, and a counter of its exchanges."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

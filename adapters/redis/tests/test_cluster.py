@@ -1,4 +1,4 @@
-"""A cluster: who is asked, what a slot that moves costs, who is told, and a primary that dies."""
+"""Redis Cluster: routing, moving slots, subscriptions and a dying primary."""
 
 import itertools
 import os
@@ -236,7 +236,7 @@ def test_a_slot_that_has_moved_costs_one_send_once(store, sends, moving, size):
     assert entry == (offer(key, size).value,) * 2
 
 
-def test_a_slot_that_is_moving_is_asked_at_both_ends(store, moving):
+def test_keys_of_a_moving_slot_are_found_at_both_nodes(store, moving):
     """What is there already is found there, what is not is found here."""
     tag = uuid.uuid4()
     here, there, new = (f"celery-{name}-{{{tag}}}" for name in ("here", "there", "new"))
@@ -306,7 +306,7 @@ def test_parts_that_move_while_they_are_read_are_all_read(cluster, store, moving
 
 
 def test_slots_move_while_eight_threads_write(cluster, moving):
-    """Nothing is lost, nothing is refused, and every chord is claimed once."""
+    """No write is lost or refused, and every chord is claimed once."""
     store = open_store(cluster.url)
     stop, failed = threading.Event(), []
     stored: list[str] = []
@@ -411,7 +411,7 @@ def test_a_listener_follows_its_slot(store, moving):
     subscription.close()
 
 
-def test_a_listener_whose_map_is_old_is_led(store, moving):
+def test_a_listener_with_an_outdated_map_follows_moved(store, moving):
     key = new_key()
     subscription = store.subscribe()
     moving.whole(slot_of(key))
@@ -421,7 +421,7 @@ def test_a_listener_whose_map_is_old_is_led(store, moving):
     subscription.close()
 
 
-def test_a_channel_is_left_whose_slot_has_moved(store, moving):
+def test_unsubscribing_from_a_moved_channel_is_no_error(store, moving):
     """The server's answer is an error, and no answer to a question of ours."""
     key, others = new_key(), [new_key() for _ in range(30)]
     subscription = store.subscribe()
@@ -436,7 +436,7 @@ def test_a_channel_is_left_whose_slot_has_moved(store, moving):
     subscription.close()
 
 
-def test_a_listing_looks_at_the_nodes_of_now(store):
+def test_a_listing_reads_the_current_primaries(store):
     """Nobody leads who names no key to a node that has been given its first slots meanwhile."""
     keys = {f"listed-{number}" for number in range(30)}
     for key in keys:
@@ -447,9 +447,7 @@ def test_a_listing_looks_at_the_nodes_of_now(store):
     assert set(store.scan("listed-")) == keys
 
 
-def test_an_advised_record_that_was_led_elsewhere_replaces_no_newer_one(
-    store, open_cluster, moving
-):
+def test_a_redirected_advisory_offer_replaces_no_newer_record(store, open_cluster, moving):
     """Its answer, MOVED, is read after another process has stored one."""
     key = new_key()
     started = offer(key, rank=Rank.UNREADY)
@@ -464,7 +462,7 @@ def test_an_advised_record_that_was_led_elsewhere_replaces_no_newer_one(
     assert store.get(key).value == newer.value
 
 
-def test_an_exception_at_any_moment_leaves_the_map_to_others(store):
+def test_an_exception_while_the_map_is_read_harms_no_other_thread(store):
     """As that of a soft time limit, which a signal's handler raises."""
 
     class Limit(BaseException):
@@ -493,7 +491,7 @@ def test_an_exception_at_any_moment_leaves_the_map_to_others(store):
     assert struck > 80
 
 
-def test_a_thread_is_led_while_the_map_is_read(store):
+def test_a_redirection_while_the_map_is_read(store):
     """To a node that the map has not: it is met in the middle of the list of nodes."""
     slots = store._connections().slots
     node, ports = slots.primaries()[0], itertools.count(1)
@@ -513,28 +511,28 @@ def test_a_thread_is_led_while_the_map_is_read(store):
     assert address not in slots._nodes
 
 
-def test_braces_in_a_key(store):
+def test_keys_with_braces_are_stored(store):
     for key in ("", "a{b", "a}b", "a{}b", "{a}{b}", "a{b}c", "{}", "a}{b"):
         assert store.offer(offer(key, LARGE), unready)
         assert store.get(key)
         store.delete(key)
 
 
-def test_the_plain_client_is_the_drivers_own(store):
+def test_the_client_is_redis_pys_cluster_client(store):
     assert isinstance(store.client, redis.RedisCluster)
     key = new_key()
     store.set(key, b"v", 60)
     assert store.client.get(key) == b"v"
 
 
-def test_a_cluster_has_one_database(open_cluster):
+def test_a_database_other_than_0_is_refused(open_cluster):
     with pytest.raises(ConfigurationError, match="database"):
         open_cluster("redis+cluster://h/1")
     with pytest.raises(ConfigurationError, match=r"rediss\+cluster"):
         open_cluster("redis+cluster://h?ssl_ca_certs=f")
 
 
-def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, moving):
+def test_the_permissions_of_the_readme_are_enough(cluster, open_cluster, moving):
     """On a cluster there are a few more; the keys and channels begin like Celery's."""
     for node in cluster.nodes:
         node.run(f"ACL SETUSER few on >pw {KEYS} -@all {ALLOWED} {MORE_ON_A_CLUSTER}")
@@ -564,7 +562,7 @@ def test_a_user_with_the_rights_that_the_readme_names(cluster, open_cluster, mov
     store.delete_batch(keys)
 
 
-def test_a_slot_without_a_node_is_waited_for(cluster, store, moving):
+def test_operations_wait_for_a_slot_without_a_node(cluster, store, moving):
     """CLUSTERDOWN from the nodes, then a gap in the map: both pass when somebody mends it."""
     key = new_key()
     slot = slot_of(key)
@@ -732,8 +730,8 @@ def test_a_primary_is_killed_under_load(mortal):
     app.backend.store.close()
 
 
-def test_redis_6_has_one_listener_for_all():
-    """Without sharded channels every node passes on what is published at any."""
+def test_redis_6_needs_one_listener():
+    """Without sharded channels every node forwards every message."""
     with redis_cluster(version="6.2") as cluster:
         parsed = StoreURL.parse(cluster.url)
         store = ClusterStore.from_url(parsed, fill(ClusterStore.options_type, {}, {}))

@@ -1,4 +1,4 @@
-"""The shared suite on real servers: each version, each way in, each shape."""
+"""The conformance suite on real servers: versions, connections and topologies."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class OnServer(StoreSuite):
     @pytest.fixture(scope="class")
     @classmethod
     def store_url(cls, request: pytest.FixtureRequest) -> str:
-        """What that fixture gives."""
+        """The URL from the fixture."""
         url: str = request.getfixturevalue(cls.fixture)
         return url
 
@@ -42,7 +42,7 @@ class TestRedis8(OnServer):
 
 
 class TestValkey(OnServer):
-    """What grew out of Redis 7."""
+    """Valkey, the fork of Redis 7."""
 
     quick = True
     fixture = "valkey_url"

@@ -1,4 +1,4 @@
-"""Where it connects to, what goes wrong there, and who listens."""
+"""Connections: arguments, errors, interruptions and listeners."""
 
 import contextlib
 import os
@@ -109,12 +109,12 @@ def test_a_credential_provider_takes_the_place_of_a_password():
         ("redis://h?max_connections=0", "max_connections"),
     ],
 )
-def test_what_cannot_be_is_said(url, message):
+def test_invalid_urls_are_refused(url, message):
     with pytest.raises(ConfigurationError, match=message):
         arguments(url)
 
 
-def test_an_open_socket_that_never_answers_costs_seconds():
+def test_a_silent_server_is_waited_for_within_the_bound():
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}?socket_timeout=0.5&retry_timeout=1"
         store = open_store(url)
@@ -151,7 +151,7 @@ def test_no_number_reaches_hiredis_while_connecting(redis_url, open_redis, monke
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[redis.Redis]:
-    """One that a test may spoil; what it configures is taken back."""
+    """A server whose configuration a test may change; the fixture restores it."""
     with redis_server("--enable-debug-command", "yes") as server:
         client = redis.Redis.from_url(server.url)
         client.url = server.url
@@ -168,7 +168,7 @@ def spoiled(own_server: redis.Redis, open_redis) -> Iterator[tuple[redis.Redis, 
     own_server.flushall()
 
 
-def test_a_replica_is_worth_another_attempt(spoiled):
+def test_writes_to_a_replica_are_transient_errors(spoiled):
     """After a failover the client may still be connected to what was the primary."""
     client, store = spoiled
     client.replicaof("127.0.0.1", 1)
@@ -181,7 +181,7 @@ def test_a_replica_is_worth_another_attempt(spoiled):
             write()
 
 
-def test_no_memory_is_told_at_once(spoiled):
+def test_a_full_memory_is_reported_at_once(spoiled):
     client, store = spoiled
     client.config_set("maxmemory", 1)
     for value in (PLAIN.value, PLAIN.value + b" " * 100_000):
@@ -189,7 +189,7 @@ def test_no_memory_is_told_at_once(spoiled):
             store.offer(PLAIN._replace(value=value), lambda _: Rank.UNREADY)
 
 
-def test_credentials_and_permissions_are_for_a_person(spoiled, open_redis):
+def test_wrong_credentials_and_missing_permissions_are_reported(spoiled, open_redis):
     client, _ = spoiled
     address = client.url.removeprefix("redis://")
     client.acl_setuser("worker", enabled=True, passwords=["+right"], keys=["celery*"])
@@ -212,7 +212,7 @@ def test_credentials_and_permissions_are_for_a_person(spoiled, open_redis):
         store.get("celery-list")
 
 
-def test_an_interrupted_exchange_spoils_no_other(store):
+def test_an_interrupted_exchange_harms_no_other(store):
     """A soft time limit between send and answer: the next call must not read this answer."""
     store.set("key", b"right")
     store.client.set("slow", b"wrong" * 1000)
@@ -305,7 +305,7 @@ def test_connections_are_made_while_the_store_is_closed(store):
         maker.join()
 
 
-def test_a_listener_that_loses_its_connection_says_so(store, open_redis):
+def test_a_subscription_raises_when_its_connection_is_lost(store, open_redis):
     subscription = store.subscribe()
     subscription.watch(["key"])
     open_redis().client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -315,7 +315,7 @@ def test_a_listener_that_loses_its_connection_says_so(store, open_redis):
 
 
 def test_a_wait_outlives_its_connection(redis_url):
-    """The owner subscribes again; nobody who waits notices."""
+    """The subscription is made again; the waiter gets its result."""
     app = Celery("app", broker="memory://", backend=f"kv+{redis_url}")
     task_id = str(uuid.uuid4())
     client = redis.Redis.from_url(redis_url)
@@ -334,8 +334,8 @@ def test_a_wait_outlives_its_connection(redis_url):
     client.close()
 
 
-def test_a_silent_listener_is_asked_whether_it_lives(open_redis):
-    """A connection that died without a word is found out."""
+def test_a_silent_subscription_is_health_checked(open_redis):
+    """A connection that died silently is an error within the timeout."""
     with redis_server() as server:
         store = open_redis(f"{server.url}?health_check_interval=0.2&socket_timeout=2")
         subscription = store.subscribe()
@@ -350,7 +350,7 @@ def test_a_silent_listener_is_asked_whether_it_lives(open_redis):
         subscription.close()
 
 
-def test_a_unix_socket(tmp_path, open_redis):
+def test_a_unix_socket_with_a_database(tmp_path, open_redis):
     path = tmp_path / "r.sock"
     with redis_server("--unixsocket", str(path)):
         for scheme in ("unix", "redis+socket"):

@@ -1,4 +1,4 @@
-"""Records that nobody waits for: sent at once, answered in time, and never taken for another's."""
+"""Deferred answers: advisory records are sent at once, and their answers are read later."""
 
 import itertools
 import os
@@ -73,7 +73,7 @@ def stored_within(store, key: str, value: bytes) -> bool:
 # -------------------------------------------------------------------------------------- waiting
 
 
-def test_it_is_sent_and_not_waited_for(proxy, distant, store, key):
+def test_an_advisory_offer_does_not_wait_for_its_answer(proxy, distant, store, key):
     """Though the server's answer cannot come, the call ends, and the record is there."""
     proxy.pause(TO_CLIENT)
     assert distant.offer(advised(key), refuse)
@@ -83,7 +83,7 @@ def test_it_is_sent_and_not_waited_for(proxy, distant, store, key):
     assert store.get(key).value == final(key).value
 
 
-def test_two_are_sent_and_one_is_waited_for(proxy, distant, key):
+def test_the_next_exchange_reads_the_deferred_answer(proxy, distant, key):
     """The answers to both come together."""
     proxy.delay(to_client=1.5)
     before, keys = proxy.counts, (f"{key}-{turn}" for turn in itertools.count())
@@ -98,7 +98,7 @@ def test_two_are_sent_and_one_is_waited_for(proxy, distant, key):
     assert (proxy.counts - before).connections == 0
 
 
-def test_only_so_many_are_outstanding(proxy, distant, key):
+def test_the_number_of_deferred_answers_is_bounded(proxy, distant, key):
     proxy.pause(TO_CLIENT)
     for number in range(MOST_OWED):  # who waited for one would wait in vain
         distant.offer(advised(key, more=str(number)), refuse)
@@ -109,8 +109,8 @@ def test_only_so_many_are_outstanding(proxy, distant, key):
     assert distant.get(key).value == advised(key, more="last").value
 
 
-def test_large_ones_are_waited_for(distant, store, key):
-    """They go another way, in two commands."""
+def test_large_records_are_not_deferred(distant, store, key):
+    """They are sent as two commands."""
     large = advised(key, more="x" * 100_000)
     assert distant.offer(large, refuse)
     assert store.get(key).value == large.value
@@ -126,7 +126,7 @@ def test_a_forgotten_script_is_sent_in_full(distant, store, key):
     assert store.get(key).value == advised(key).value
 
 
-def test_what_came_meanwhile_is_not_replaced(proxy, distant, store, key):
+def test_a_deferred_record_replaces_no_newer_one(proxy, distant, store, key):
     """The script was forgotten, and another process was faster."""
     store.client.script_flush()
     before = proxy.counts
@@ -163,7 +163,7 @@ def test_the_client_ranks_what_the_server_cannot(distant, store, key):
     assert store.get(key).value == newer
 
 
-def test_an_error_is_not_the_next_commands(distant, store, key, caplog):
+def test_a_deferred_error_does_not_fail_the_next_command(distant, store, key, caplog):
     store.client.lpush(key, "of another kind")
     assert distant.offer(advised(key), refuse)
     assert distant.offer(final(f"{key}-2"), refuse)
@@ -176,8 +176,8 @@ def test_an_error_is_not_the_next_commands(distant, store, key, caplog):
 
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
-def test_a_lost_connection_loses_nothing_else(proxy, redis_url, store, key, direction):
-    """Whatever has become of the first record; the second is stored, and told to be."""
+def test_a_lost_connection_loses_only_the_deferred_record(proxy, redis_url, store, key, direction):
+    """The offer after the loss is stored and reported as stored."""
     distant = open_store(f"{proxy.url_of(redis_url)}?retry_timeout={PATIENCE}")
     distant.offer(final(f"{key}-first"), refuse)
     proxy.delay(**{direction: 0.2})
@@ -200,7 +200,7 @@ def test_after_a_lost_connection_nothing_is_outstanding(proxy, distant, key):
     assert distant.get(f"{key}-2").value == b"value"
 
 
-def test_what_was_sent_is_received_before_the_store_is_closed(proxy, distant, store, key):
+def test_close_waits_for_deferred_answers(proxy, distant, store, key):
     proxy.delay(to_server=1)
     assert distant.offer(advised(key), refuse)
     assert store.get(key) is None
@@ -208,7 +208,7 @@ def test_what_was_sent_is_received_before_the_store_is_closed(proxy, distant, st
     assert store.get(key).value == advised(key).value
 
 
-def test_who_is_cut_off_reads_no_answer_of_another_command(store, key):
+def test_a_closed_connection_reads_no_answer_of_another_command(store, key):
     """A thread closes the store while one reads: that one still knows what is outstanding."""
     store.set(f"{key}-2", b"value", 60)
     [wire] = store._connections()._free
@@ -236,7 +236,7 @@ def test_who_is_cut_off_reads_no_answer_of_another_command(store, key):
         closer.join()
 
 
-def test_what_was_outstanding_when_it_was_cut_off_is_lost(store, key):
+def test_deferred_answers_are_dropped_when_the_store_is_closed(store, key):
     """Also what was sent just before, and is noted just after; the next exchange connects."""
     store.set(f"{key}-2", b"value", 60)
     connections = store._connections()
@@ -249,8 +249,8 @@ def test_what_was_outstanding_when_it_was_cut_off_is_lost(store, key):
     connections.close()
 
 
-def test_a_server_that_is_silent_is_not_waited_for_twice(proxy, redis_url, open_redis, key):
-    """By who closes the store: each connection has an answer outstanding."""
+def test_close_waits_once_for_a_silent_server(proxy, redis_url, open_redis, key):
+    """Each of five connections has a deferred answer; close gives up after the first timeout."""
     silent = open_redis(f"{proxy.url_of(redis_url)}?socket_timeout=2")
     together = threading.Barrier(5)
 
@@ -279,8 +279,8 @@ def test_a_server_that_is_silent_is_not_waited_for_twice(proxy, redis_url, open_
     proxy.resume()
 
 
-def test_the_health_check_does_not_read_them(proxy, redis_url, open_redis, key):
-    """An idle connection is asked whether it lives, after what it owes."""
+def test_the_health_check_keeps_deferred_answers_apart(proxy, redis_url, open_redis, key):
+    """The PING's answer follows the deferred ones."""
     store = open_redis(f"{proxy.url_of(redis_url)}?health_check_interval=0.1")
     store.client.script_flush()
     store.set(f"{key}-2", b"value", 60)
@@ -293,7 +293,7 @@ def test_the_health_check_does_not_read_them(proxy, redis_url, open_redis, key):
 
 
 def test_an_idle_connection_that_was_dropped_is_replaced(proxy, redis_url, open_redis, key):
-    """Without an error: nothing was under way."""
+    """Without an error, because no command was in progress."""
     store = open_redis(f"{proxy.url_of(redis_url)}?health_check_interval=0.1")
     store.set(key, b"value", 60)
     proxy.cut()
@@ -304,8 +304,8 @@ def test_an_idle_connection_that_was_dropped_is_replaced(proxy, redis_url, open_
 # -------------------------------------------------------------------- threads, signals, processes
 
 
-def test_threads_do_not_mix_them_up(open_redis):
-    """Few connections for many threads, so that each answers for several."""
+def test_threads_get_their_own_answers(open_redis):
+    """Few connections for many threads, so that threads share them."""
     store = open_redis(redis_max_connections=3)
     failed: list[object] = []
 
@@ -330,7 +330,7 @@ def test_threads_do_not_mix_them_up(open_redis):
     assert not failed
 
 
-def test_an_interruption_between_them_spoils_nothing(store, key):
+def test_an_interruption_harms_no_other_command(store, key):
     """A soft time limit anywhere between two sends and the last answer."""
     store.set("right", b"right", 60)
 
@@ -381,14 +381,14 @@ NUMBERS = """
 """
 
 
-def test_an_interruption_while_numbers_are_spelled_is_survived():
-    """The driver would not: it takes no notice of an exception there, and reads what is not."""
+def test_an_interruption_while_numbers_are_packed_crashes_nothing():
+    """Hiredis crashes there if it converts the numbers itself."""
     command = [sys.executable, "-c", textwrap.dedent(NUMBERS)]
     assert subprocess.run(command, check=False, timeout=60).returncode == 0
 
 
-def test_a_process_may_end_or_fork_meanwhile(proxy, distant, store, key):
-    """What it has sent has been sent; a child has connections of its own."""
+def test_a_fork_while_an_answer_is_deferred(proxy, distant, store, key):
+    """The parent's record is stored; the child has its own connections."""
     proxy.delay(to_client=0.2)
     assert distant.offer(advised(key), refuse)
     pid = os.fork()
@@ -422,7 +422,7 @@ GREENLETS = """
 """
 
 
-def test_greenlets_do_not_mix_them_up(redis_url, key):
+def test_greenlets_get_their_own_answers(redis_url, key):
     """Their timeouts are `BaseException`s, and strike wherever they wait."""
     script = textwrap.dedent(GREENLETS)
     command = [sys.executable, "-W", "ignore", "-c", script, redis_url, key]
@@ -465,7 +465,7 @@ def test_a_task_does_not_wait_for_its_started(proxy, worker, store):
     assert result.get(timeout=PATIENCE) == states.STARTED
 
 
-def test_a_client_waits_for_whatever_it_stores(worker):
+def test_only_a_running_tasks_started_is_deferred(worker):
     """Only a running task's STARTED is deferred."""
     backend = worker.backend
     kept: list[bool] = []

@@ -1,4 +1,4 @@
-"""What becomes of each thing that a server may refuse: it is retried, or reported at once."""
+"""Each error of a server is either retried or reported at once."""
 
 import re
 import threading
@@ -114,7 +114,7 @@ def raised_by(call: Callable[[], object]) -> BaseException | None:
 
 
 @pytest.mark.filterwarnings("ignore:Exception raised outside body")
-def test_it_is_retried_or_reported(case, in_trouble, make_app):
+def test_each_error_is_retried_or_reported(case, in_trouble, make_app):
     """In time, by name, and without secrets; when it is over, all is as before."""
     place, end = in_trouble
     retries = RETRIES if RETRIED in (case.writes, case.reads) else PATIENCE
@@ -165,7 +165,7 @@ def test_the_table_in_the_docs_says_the_same():
 
 @pytest.mark.filterwarnings("ignore:Exception raised outside body")
 @pytest.mark.parametrize(("name", "raised"), [("READONLY", Reject), ("OOM", StoreError)])
-def test_what_becomes_of_a_chords_part(make_app, name, raised):
+def test_a_part_that_could_not_be_stored_is_redelivered(make_app, name, raised):
     """With late acknowledgement, what was retried in vain comes again; then the chord ends."""
     with trouble(CASES[name], "7.0") as (place, end):
         end()
@@ -188,7 +188,7 @@ PASSING = [pytest.param(each, id=name) for name, each in CASES.items() if each.w
 
 
 @pytest.mark.parametrize("case", PASSING)
-def test_what_passes_is_waited_for(case, in_trouble):
+def test_operations_outlast_transient_states(case, in_trouble):
     """Without anybody's help: the call that met it ends well."""
     place, end = in_trouble
     with closing(open_store(f"{place.url}&retry_timeout=30")) as store:
@@ -224,7 +224,7 @@ def make_app() -> Iterator[Callable[[str], Celery]]:
 THREADS, ROUNDS = 8, 150
 
 
-def test_scripts_that_are_forgotten_under_load(open_redis):
+def test_flushed_scripts_are_sent_again_under_load(open_redis):
     """SCRIPT FLUSH again and again: nothing is lost, and only what met it is sent twice."""
     with redis_server() as server:
         store, done = open_redis(server.url), threading.Event()
@@ -314,7 +314,7 @@ def test_a_task_that_returns_too_much_fails(monkeypatch, redis_url, make_app):
         assert result.state == states.FAILURE
 
 
-def test_who_may_not_listen_looks(make_app):
+def test_without_channel_permissions_a_waiter_polls(make_app):
     """A client without rights on channels waits all the same; it finds the result by reading."""
     with trouble(CASES["NOPERM channel"], "7.0") as (place, _):
         result = make_app(place.url).AsyncResult(TASK)

@@ -1,4 +1,4 @@
-"""What a subscription makes of what its listeners say, without a server."""
+"""A subscription over simulated listeners, without a server."""
 
 from kvbackends_redis.listening.subscription import OneListener, PubSub
 
@@ -36,7 +36,7 @@ class Moving:
         pass
 
 
-def test_a_slot_that_moves_while_another_key_is_asked_for():
+def test_a_key_whose_slot_moves_during_another_watch_counts_as_changed():
     """A message may have been lost on the way, and nobody is about to read that key."""
     listener = Moving()
     subscription = PubSub(OneListener(listener))

@@ -1,4 +1,4 @@
-"""Each option and each setting of Celery's works, or says why not."""
+"""Each option and each setting of Celery's has its effect or is refused."""
 
 import contextlib
 import inspect
@@ -126,7 +126,7 @@ def test_the_nodes_of_a_cluster(url, hosts):
         ("redis://h", {TRANSPORT: {"additional_connection_errors": [dict]}}, "exception class"),
     ],
 )
-def test_what_cannot_be_is_said(url, settings, message):
+def test_invalid_options_are_refused(url, settings, message):
     with pytest.raises(ConfigurationError, match=message):
         made(url, **settings)
 
@@ -135,12 +135,12 @@ def test_what_cannot_be_is_said(url, settings, message):
     "ssl_include_verify_flags" not in inspect.signature(redis.SSLConnection).parameters,
     reason="this redis-py has no such option",
 )
-def test_flags_of_verification():
+def test_verify_flags_are_passed_to_the_driver():
     arguments = made("rediss://h?ssl_include_verify_flags=VERIFY_X509_STRICT").arguments
     assert [flag.name for flag in arguments["ssl_include_verify_flags"]] == ["VERIFY_X509_STRICT"]
 
 
-def test_additional_errors_are_repeated(redis_url, monkeypatch):
+def test_additional_errors_are_retried(redis_url, monkeypatch):
     """What the driver raises besides its own errors, for example in a credential provider."""
 
     class Passing(Exception):
@@ -166,7 +166,7 @@ def test_additional_errors_are_repeated(redis_url, monkeypatch):
     other.close()
 
 
-def test_celerys_retry_policy_is_ours():
+def test_celerys_retry_policy_sets_the_retry_options():
     policy = {"timeout": 3.0, "max_retries": 7, "interval_start": 0.5, "interval_max": 2}
     options = core_options(StoreURL.parse("redis://h"), {TRANSPORT: {"retry_policy": policy}})
     assert (options.retry_timeout, options.retry_attempts) == (3.0, 7)
@@ -254,7 +254,7 @@ def test_the_plain_client_has_its_own_options(redis8_url):
     store.close()
 
 
-def test_who_waits_for_a_connection_waits_as_long_as_asked(redis_url):
+def test_timeout_bounds_the_wait_for_a_connection(redis_url):
     parsed = StoreURL.parse(f"{redis_url}?max_connections=1&timeout=0.2&socket_timeout=60")
     store = RedisStore.from_url(parsed, fill(RedisStore.options_type, parsed.query, {}))
     name = f"none-{uuid.uuid4()}"

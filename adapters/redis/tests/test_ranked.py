@@ -1,4 +1,4 @@
-"""The ranked write: what the server reads off a record, and what is on the wire."""
+"""The ranked write: ranks read from records, and what is sent."""
 
 import json
 import pickle
@@ -60,7 +60,7 @@ def test_the_server_ranks_celerys_records(store, wire, key, serializer, size):
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
-def test_every_pickle_protocol(store, key, protocol):
+def test_the_server_ranks_every_pickle_protocol(store, key, protocol):
     value = pickle.dumps({"status": "SUCCESS", "result": 1}, protocol)
     assert state_in_head(value) == "SUCCESS"
     store.set(key, value)
@@ -89,7 +89,7 @@ def test_what_the_server_cannot_read_the_client_ranks(store, wire, key, size):
     assert not store.client.keys(f"{key}.*")
 
 
-def test_another_programs_key_that_is_no_text_is_not_listed(store, key):
+def test_a_key_that_is_no_text_is_not_listed(store, key):
     """Nobody could ask for its value: a listing that reads what it lists would fail of it."""
     store.set(key, b"value")
     store.client.set(key.encode() + b"\xff", b"value", px=60_000)
@@ -235,7 +235,7 @@ def test_the_other_operations_cost_one_each(store, wire, key):
     assert entry is None
 
 
-def test_numbers_of_any_length(store, key):
+def test_increment_handles_numbers_of_any_length(store, key):
     """INCRBY ends at 64 bits; the contract does not."""
     assert store.increment(key, 2**63 - 1, 60) == 2**63 - 1
     assert store.increment(key, 1, 60) == 2**63
@@ -245,7 +245,7 @@ def test_numbers_of_any_length(store, key):
     assert store.client.ttl(key) == -1
 
 
-def test_what_is_no_number_is_an_error(store, key):
+def test_incrementing_text_is_an_error(store, key):
     store.set(key, b"seven")
     with pytest.raises(ValueError, match="seven"):
         store.increment(key, 1, None)

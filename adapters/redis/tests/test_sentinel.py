@@ -1,4 +1,4 @@
-"""Behind Sentinels: who is asked, with which passwords, and a primary that dies or is demoted."""
+"""Redis Sentinel: options, credentials, and a primary that dies or is demoted."""
 
 import os
 import signal
@@ -67,18 +67,18 @@ TRANSPORT = "result_backend_transport_options"
         (
             "sentinel://a:1;b/3?master_name=x",
             {},
-            {"addresses": [("a", 1), ("b", 26379)], "name": "x", "db": 3},
+            {"addresses": [("a", 1), ("b", 26379)], "name": "x", "db": "3"},
         ),
         (
             "kv+sentinel://:pw@a:1/2;kv+sentinel://:pw@b:2/2",
             {},
             {"addresses": [("a", 1), ("b", 2)], "password": "pw"},
         ),
-        ("sentinel://a,b/3", {}, {"addresses": [("a", 26379), ("b", 26379)], "db": 3}),
+        ("sentinel://a,b/3", {}, {"addresses": [("a", 26379), ("b", 26379)], "db": "3"}),
         (
             "sentinel://u:pw@a:1/2;sentinel://:other@b:2/2",
             {},
-            {"addresses": [("a", 1), ("b", 2)], "username": "u", "password": "pw", "db": 2},
+            {"addresses": [("a", 1), ("b", 2)], "username": "u", "password": "pw", "db": "2"},
         ),
         ("sentinel://a", {TRANSPORT: {"master_name": "m"}}, {"name": "m"}),
         ("sentinel://a", {TRANSPORT: {"min_other_sentinels": 2}}, {"least": 2}),
@@ -126,7 +126,7 @@ def test_the_sentinels_have_settings_of_their_own(url, settings, expected):
         assert "password" not in theirs
 
 
-def test_what_cannot_be_is_said():
+def test_invalid_options_are_refused():
     for text in ('{"nonsense": 1}', "nonsense", "[]"):
         with pytest.raises(InvalidOption, match="sentinel_kwargs"):
             arguments(f"sentinel://a?sentinel_kwargs={text}")
@@ -153,14 +153,14 @@ def test_one_living_sentinel_is_enough(group, open_sentinels):
         open_sentinels(group.url.replace(f"={PRIMARY_NAME}", "=other")).ping()
 
 
-def test_wrong_passwords(group, open_sentinels):
+def test_wrong_passwords_are_reported(group, open_sentinels):
     for right in (PASSWORD, SENTINELS_PASSWORD):
         with pytest.raises((Refused, Unavailable)) as told:
             open_sentinels(group.url.replace(right, "wrong")).ping()
         assert "wrong" not in str(told.value)
 
 
-def test_a_replica_that_is_named_is_not_used(group, open_sentinels, monkeypatch):
+def test_a_replica_is_not_taken_for_the_primary(group, open_sentinels, monkeypatch):
     """A Sentinel that is late names what was the primary."""
     store = open_sentinels()
     sentinels = store._endpoint.arguments["sentinels"]
@@ -171,7 +171,7 @@ def test_a_replica_that_is_named_is_not_used(group, open_sentinels, monkeypatch)
     store.get("key")
 
 
-def test_a_forked_child_asks_for_itself(open_sentinels):
+def test_a_forked_child_asks_the_sentinels_itself(open_sentinels):
     store = open_sentinels()
     store.set("key", b"v", 60)
     child = os.fork()
@@ -304,7 +304,7 @@ def test_a_primary_that_hangs_is_left(group):
     store.close()
 
 
-def test_too_few_replicas_are_said(group, open_sentinels):
+def test_too_few_replicas_are_reported(group, open_sentinels):
     store = open_sentinels(f"{group.url}&wait_replicas=2&wait_timeout=1")
     with pytest.raises(Unavailable, match="1 replicas confirmed"):
         store.set("key", b"v", 60)

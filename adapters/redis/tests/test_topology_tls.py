@@ -1,4 +1,4 @@
-"""A cluster and Sentinels that speak TLS only, to clients with a certificate."""
+"""Cluster and Sentinel over TLS with client certificates."""
 
 import json
 import re

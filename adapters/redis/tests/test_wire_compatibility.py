@@ -1,4 +1,4 @@
-"""Celery's own Redis backend and ours on the same keys: what is on the wire, and who wakes whom."""
+"""Celery's own Redis backend and this one on the same keys: bytes, messages and notifications."""
 
 import itertools
 import threading
