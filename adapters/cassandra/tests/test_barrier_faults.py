@@ -8,8 +8,8 @@ from kvbackends import open_store
 from kvbackends.contract import SIZE_PLACE, Outcome, Part, Rank
 
 
-def part(barrier, place, member=None):
-    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+def part(place, member=None):
+    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def processes(cassandra_url):
 def test_who_opened_sees_that_others_closed(processes):
     opener, worker = processes
     barrier = uuid4().hex
-    opener.open_barrier(barrier, b"", 60)
-    worker.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
-    claimer = part(barrier, 0)
-    assert worker.arrive(claimer, b"value", 60).outcome is Outcome.CLAIMED
-    worker.close_barrier(claimer, 60, None, lambda _: Rank.SUCCEEDED)
-    assert opener.arrive(part(barrier, 0), None, 60).outcome is Outcome.CLOSED
+    opener.barrier(barrier, 60).open(b"")
+    worker.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)
+    claimer = part(0)
+    assert worker.barrier(barrier, 60).arrive(claimer, b"value").outcome is Outcome.CLAIMED
+    worker.barrier(barrier, 60).close(claimer, None, lambda _: Rank.SUCCEEDED)
+    assert opener.barrier(barrier, 60).arrive(part(0), None).outcome is Outcome.CLOSED

@@ -31,12 +31,12 @@ def offer(key, rank=Rank.SUCCEEDED, text=b""):
     return Offer(key, b"%d%s" % (rank, text), rank, 60)
 
 
-def part(barrier, place, member=None):
-    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+def part(place, member=None):
+    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
-def publisher(barrier):
-    return part(barrier, SIZE_PLACE, "size")
+def publisher():
+    return part(SIZE_PLACE, "size")
 
 
 @pytest.fixture(scope="module")
@@ -104,40 +104,42 @@ class TestRequests:
         store.delete_batch(keys)
 
     def test_a_chord(self, store, requests, key):
-        assert requests(store.open_barrier, key, b"about", 60) == 1
-        assert requests(store.expect, publisher(key), 4, 60) == 2
+        assert requests(store.barrier(key, 60).open, b"about") == 1
+        assert requests(store.barrier(key, 60).expect, publisher(), 4) == 2
         result = offer(f"{key}-r")
         for place in range(3):
-            assert requests(store.finish, result, part(key, place), rank_of, 60) == 3
-        last = part(key, 3)
-        assert requests(store.finish, result, last, rank_of, 60) == 5, "list, read, claim"
-        assert requests(lambda: list(store.parts(key))) == 2
-        assert requests(store.renew, last) == 1
-        assert requests(store.close_barrier, last, 60, result, rank_of) == 4
+            assert requests(store.barrier(key, 60).finish, part(place), result, rank_of) == 3
+        last = part(3)
+        assert requests(store.barrier(key, 60).finish, last, result, rank_of) == 5, (
+            "list, read, claim"
+        )
+        assert requests(lambda: list(store.barrier(key).parts())) == 2
+        assert requests(store.barrier(key).renew, last) == 1
+        assert requests(store.barrier(key, 60).close, last, result, rank_of) == 4
 
     def test_a_process_looks_once(self, store, requests, key, cassandra_url):
         """The first part in a process that did not begin the chord takes one request more."""
         opener = open_store(cassandra_url, NO_RETRY)
-        opener.open_barrier(key, b"", 60)
-        opener.expect(publisher(key), 4, 60)
+        opener.barrier(key, 60).open(b"")
+        opener.barrier(key, 60).expect(publisher(), 4)
         opener.close()
-        costs = [requests(store.arrive, part(key, place), b"v", 60) for place in range(3)]
+        costs = [requests(store.barrier(key, 60).arrive, part(place), b"v") for place in range(3)]
         assert costs == [3, 2, 2]
 
     def test_a_part_that_comes_late(self, store, requests, key):
         """Where the end of a chord is known or read, nothing is written."""
-        store.open_barrier(key, b"", 60)
-        store.expect(publisher(key), 1, 60)
-        store.arrive(last := part(key, 0), b"v", 60)
-        store.close_barrier(last, 60, None, rank_of)
-        assert requests(store.arrive, part(key, 0), b"v", 60) == 1
+        store.barrier(key, 60).open(b"")
+        store.barrier(key, 60).expect(publisher(), 1)
+        store.barrier(key, 60).arrive(last := part(0), b"v")
+        store.barrier(key, 60).close(last, None, rank_of)
+        assert requests(store.barrier(key, 60).arrive, part(0), b"v") == 1
 
     def test_a_part_is_flat(self, store, requests, key, monkeypatch):
         """Bounded requests for each, and few above two, whatever came before."""
         monkeypatch.setattr(barriers, "FULL", 10)
-        store.open_barrier(key, b"", 60)
-        store.expect(publisher(key), 1000, 60)
-        costs = [requests(store.arrive, part(key, place), b"v", 60) for place in range(100)]
+        store.barrier(key, 60).open(b"")
+        store.barrier(key, 60).expect(publisher(), 1000)
+        costs = [requests(store.barrier(key, 60).arrive, part(place), b"v") for place in range(100)]
         assert max(costs) <= 10
         assert sum(cost > 2 for cost in costs) <= 10
 
@@ -240,15 +242,15 @@ class TestBuckets:
         chance = random.Random(5)
         for turn in range(4):
             barrier = f"{key}-{turn}"
-            store.open_barrier(barrier, b"about", 60)
-            store.expect(publisher(barrier), 25, 60)
+            store.barrier(barrier, 60).open(b"about")
+            store.barrier(barrier, 60).expect(publisher(), 25)
             with monkeypatch.context() as patched, ThreadPoolExecutor(6) as pool:
-                for name in ("put", "look", "seal", "count_sealed", "counted", "swap_all", "kept"):
+                for name in ("put", "tally", "seal", "count_sealed", "counted", "swap_all", "kept"):
                     patched.setattr(Rows, name, self._dying(getattr(Rows, name), chance, risk))
                 outcomes = list(pool.map(lambda n, b=barrier: self._bring(store, b, n), range(25)))
             claims = outcomes.count(Outcome.CLAIMED)
             assert claims == 1 or (risk and claims), "a claim may die, and is taken by its part"
-            assert len(list(store.parts(barrier))) == 25
+            assert len(list(store.barrier(barrier).parts())) == 25
 
     @staticmethod
     def _dying(method, chance, risk):
@@ -266,7 +268,7 @@ class TestBuckets:
     def _bring(store, barrier, place):
         while True:
             with contextlib.suppress(Crash):
-                return store.arrive(part(barrier, place), b"v", 60).outcome
+                return store.barrier(barrier, 60).arrive(part(place), b"v").outcome
 
 
 class TestTables:
@@ -295,12 +297,12 @@ class TestTables:
 
     def test_nothing_is_left(self, store, client, key):
         """A closed barrier leaves a tombstone, and no rows."""
-        store.open_barrier(key, b"", 60)
-        store.expect(publisher(key), 1, 60)
-        last = part(key, 0)
-        assert store.arrive(last, b"v", 60).outcome is Outcome.CLAIMED
-        store.close_barrier(last, 60, None, rank_of)
-        assert store.arrive(part(key, 0), b"late", 60).outcome is Outcome.CLOSED
+        store.barrier(key, 60).open(b"")
+        store.barrier(key, 60).expect(publisher(), 1)
+        last = part(0)
+        assert store.barrier(key, 60).arrive(last, b"v").outcome is Outcome.CLAIMED
+        store.barrier(key, 60).close(last, None, rank_of)
+        assert store.barrier(key, 60).arrive(part(0), b"late").outcome is Outcome.CLOSED
         rows = client.rows("SELECT member, value FROM {barriers} WHERE barrier = ?", (key,))
         assert rows == [(None, None)]
 

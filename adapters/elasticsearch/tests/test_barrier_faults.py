@@ -8,37 +8,37 @@ from kvbackends_elasticsearch.barriers import ElasticsearchBarrier
 from kvbackends.contract import SIZE_PLACE, Outcome, Part
 
 
-def part(barrier, place, member=None):
-    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+def part(place, member=None):
+    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
-def test_a_stray_between_look_and_list(open_one, store, index_url, monkeypatch):
+def test_a_stray_between_snapshot_and_list(open_one, store, index_url, monkeypatch):
     """A second run of an adder adds a part and it arrives, after the claim and before the list."""
-    barrier, read = uuid4().hex, ElasticsearchBarrier.look
-    store.open_barrier(barrier, b"", 60)
-    store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
-    assert store.arrive(part(barrier, 0), b"value", 60).outcome is Outcome.CLAIMED
+    barrier, read = uuid4().hex, ElasticsearchBarrier.snapshot
+    store.barrier(barrier, 60).open(b"")
+    store.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)
+    assert store.barrier(barrier, 60).arrive(part(0), b"value").outcome is Outcome.CLAIMED
 
     def then_a_stray(self):
         monkeypatch.undo()
         seen = read(self)
-        store.expect_more(part(barrier, 0), 0, "late", 60)
-        assert store.arrive(part(barrier, 0, "late"), b"late", 60).outcome is Outcome.HELD
+        store.barrier(barrier, 60).expect_more(part(0), 0, "late")
+        assert store.barrier(barrier, 60).arrive(part(0, "late"), b"late").outcome is Outcome.HELD
         return seen
 
     breaker = open_one(index_url)  # which knows no list of its own
-    monkeypatch.setattr(ElasticsearchBarrier, "look", then_a_stray)
-    assert [value for _, _, value in breaker.parts(barrier)] == [b"value"]
+    monkeypatch.setattr(ElasticsearchBarrier, "snapshot", then_a_stray)
+    assert [value for _, _, value in breaker.barrier(barrier).parts()] == [b"value"]
 
 
 def test_the_record_outlives_each_part(store):
     """A part that arrives when the record is older counts until its own ttl has passed."""
     barrier, ttl = uuid4().hex, 4.0
-    store.open_barrier(barrier, b"", ttl)
-    store.expect(part(barrier, SIZE_PLACE, "size"), 2, ttl)
+    store.barrier(barrier, ttl).open(b"")
+    store.barrier(barrier, ttl).expect(part(SIZE_PLACE, "size"), 2)
     time.sleep(ttl * 0.2)
     arrived = time.monotonic()
-    assert store.arrive(part(barrier, 0), b"first", ttl).outcome is Outcome.WAITING
+    assert store.barrier(barrier, ttl).arrive(part(0), b"first").outcome is Outcome.WAITING
     time.sleep(max(0, ttl * 0.9 - (time.monotonic() - arrived)))
-    last = store.arrive(part(barrier, 1), b"second", ttl)
+    last = store.barrier(barrier, ttl).arrive(part(1), b"second")
     assert time.monotonic() - arrived > ttl or last.outcome is Outcome.CLAIMED

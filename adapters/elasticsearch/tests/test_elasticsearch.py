@@ -26,13 +26,13 @@ def offer(key, rank=Rank.SUCCEEDED, **facets):
     return Offer(key, b"%d" % rank, rank, TTL, facets)
 
 
-def part(barrier, place, delivery="d"):
-    return Part(barrier, place, f"task-{place}", f"{delivery}-{place}")
+def part(place, delivery="d"):
+    return Part(place, f"task-{place}", f"{delivery}-{place}")
 
 
 def begin(store, barrier, size):
-    store.open_barrier(barrier, b"about", TTL)
-    return store.expect(Part(barrier, SIZE_PLACE, "size", "size"), size, TTL)
+    store.barrier(barrier, TTL).open(b"about")
+    return store.barrier(barrier, TTL).expect(Part(SIZE_PLACE, "size", "size"), size)
 
 
 def sender(store):
@@ -112,8 +112,8 @@ def test_celerys_own_backend_and_this_one_read_each_other(index_url, open_one, a
     assert theirs.get_result("ours") == {"a": 1}
     assert sorted(ours.scan("celery-task")) == ["celery-task-meta-ours", "celery-task-meta-theirs"]
     assert begin(ours, "barrier", 1).outcome is WAITING
-    assert ours.arrive(part("barrier", 0), RECORD, TTL).outcome is CLAIMED
-    assert [value for _, _, value in ours.parts("barrier")] == [RECORD]
+    assert ours.barrier("barrier", TTL).arrive(part(0), RECORD).outcome is CLAIMED
+    assert [value for _, _, value in ours.barrier("barrier").parts()] == [RECORD]
     ours.close()
     theirs._server.close()
 
@@ -204,20 +204,25 @@ def test_reads_are_one_request(store, requests):
 
 def test_a_chord_is_few_requests_and_each_part_two(store, requests, open_one, index_url):
     assert requests.of(begin, store, "chord", 3) == ["POST _bulk"] * 2
-    finish = lambda place, by=store: by.finish(  # noqa: E731
-        offer(f"r{place}"), part("chord", place), rank_of, TTL
-    )
+
+    def finish(place, by=store):
+        return by.barrier("chord", TTL).finish(part(place), offer(f"r{place}"), rank_of)
+
     assert requests.of(finish, 0) == ["POST _bulk", "PUT _create"]
     other = open_one(index_url)
     other.set("made", b"")
     assert requests.of(finish, 1, other) == ["GET _doc", "POST _bulk", "PUT _create"]
     claim = ["POST _bulk", "POST _refresh", "POST _search", "POST _bulk"]
     assert requests.of(finish, 2) == claim
-    assert requests.of(lambda: list(store.parts("chord"))) == ["GET _doc", "POST _mget"]
-    assert requests.of(store.renew, part("chord", 2)) == ["GET _doc"]
-    end = (part("chord", 2), TTL, offer("r2"), rank_of)
-    assert requests.of(store.close_barrier, *end) == ["POST _bulk", "PUT _create", "POST _bulk"]
-    assert requests.of(store.arrive, part("chord", 1), b"v", TTL) == ["GET _doc"]
+    assert requests.of(lambda: list(store.barrier("chord").parts())) == ["GET _doc", "POST _mget"]
+    assert requests.of(store.barrier("chord").renew, part(2)) == ["GET _doc"]
+    end = (part(2), offer("r2"), rank_of)
+    assert requests.of(store.barrier("chord", TTL).close, *end) == [
+        "POST _bulk",
+        "PUT _create",
+        "POST _bulk",
+    ]
+    assert requests.of(store.barrier("chord", TTL).arrive, part(1), b"v") == ["GET _doc"]
 
 
 def test_polling_many_absent_keys_is_one_request(store, requests):
@@ -261,43 +266,43 @@ def left(store):
 def test_a_worker_that_knows_an_earlier_run_finds_the_new_one(store, open_one, index_url):
     worker = open_one(index_url)
     begin(store, "chord", 2)
-    assert worker.arrive(part("chord", 0), b"old", TTL).outcome is WAITING
+    assert worker.barrier("chord", TTL).arrive(part(0), b"old").outcome is WAITING
     begin(store, "chord", 2)
-    assert worker.arrive(part("chord", 1), b"new", TTL).outcome is WAITING
-    assert worker.arrive(part("chord", 0), b"new", TTL).outcome is CLAIMED
-    assert {value for _, _, value in worker.parts("chord")} == {b"new"}
+    assert worker.barrier("chord", TTL).arrive(part(1), b"new").outcome is WAITING
+    assert worker.barrier("chord", TTL).arrive(part(0), b"new").outcome is CLAIMED
+    assert {value for _, _, value in worker.barrier("chord").parts()} == {b"new"}
 
 
 def test_a_worker_that_knows_an_open_run_finds_it_closed(store, open_one, index_url, left):
     worker = open_one(index_url)
     begin(store, "chord", 2)
-    worker.arrive(part("chord", 0), b"v", TTL)
-    assert store.arrive(part("chord", 1), b"v", TTL).outcome is CLAIMED
-    assert len(list(store.parts("chord"))) == 2
-    store.close_barrier(part("chord", 1), TTL, None, rank_of)
-    assert worker.arrive(part("chord", 0, "again"), b"v", TTL).outcome is CLOSED
+    worker.barrier("chord", TTL).arrive(part(0), b"v")
+    assert store.barrier("chord", TTL).arrive(part(1), b"v").outcome is CLAIMED
+    assert len(list(store.barrier("chord").parts())) == 2
+    store.barrier("chord", TTL).close(part(1), None, rank_of)
+    assert worker.barrier("chord", TTL).arrive(part(0, "again"), b"v").outcome is CLOSED
     assert left() == 2  # the tombstone, and what the fixture stored
 
 
 def test_a_part_between_claim_and_close_leaves_nothing(store, left):
     begin(store, "chord", 1)
-    assert store.arrive(part("chord", 0), b"v", TTL).outcome is CLAIMED
-    assert store.arrive(part("chord", 7), b"stray", TTL).outcome is HELD
-    store.close_barrier(part("chord", 0), TTL, None, rank_of)
+    assert store.barrier("chord", TTL).arrive(part(0), b"v").outcome is CLAIMED
+    assert store.barrier("chord", TTL).arrive(part(7), b"stray").outcome is HELD
+    store.barrier("chord", TTL).close(part(0), None, rank_of)
     assert left() == 2
 
 
 def test_an_arrival_that_is_repeated_claims_nothing_early(store):
     begin(store, "chord", 3)
     for _ in range(5):
-        assert store.arrive(part("chord", 0), b"v", TTL).outcome is WAITING
-    assert store.arrive(part("chord", 1), b"v", TTL).outcome is WAITING
-    assert store.arrive(part("chord", 2), b"v", TTL).outcome is CLAIMED
+        assert store.barrier("chord", TTL).arrive(part(0), b"v").outcome is WAITING
+    assert store.barrier("chord", TTL).arrive(part(1), b"v").outcome is WAITING
+    assert store.barrier("chord", TTL).arrive(part(2), b"v").outcome is CLAIMED
 
 
 def test_what_expired_of_a_barrier_is_swept(store, left):
-    store.open_barrier("chord", b"", 0.05)
-    store.arrive(part("chord", 0), b"v", 0.05)
+    store.barrier("chord", 0.05).open(b"")
+    store.barrier("chord", 0.05).arrive(part(0), b"v")
     time.sleep(0.1)
     assert store.sweep() == 2  # the record and the value; the rest is kept for thirty days
     assert left() == 3
@@ -307,24 +312,28 @@ def test_a_chord_on_an_index_of_several_shards(index_url, open_one):
     stores = [open_one(f"{index_url}?number_of_shards=3") for _ in range(3)]
     for name in ("a", "b", "c", "d"):
         begin(stores[0], name, 30)
-        told = [stores[i % 3].arrive(part(name, i), b"%d" % i, TTL).outcome for i in range(30)]
+        told = [
+            stores[i % 3].barrier(name, TTL).arrive(part(i), b"%d" % i).outcome for i in range(30)
+        ]
         assert told == [WAITING] * 29 + [CLAIMED]
-        assert len(list(stores[1].parts(name))) == 30
+        assert len(list(stores[1].barrier(name).parts())) == 30
 
 
 def test_of_parts_that_arrive_at_once_one_claims(index_url, open_one):
     size = 40
     stores = [open_one(index_url) for _ in range(4)]
-    stores[0].open_barrier("chord", b"", TTL)
+    stores[0].barrier("chord", TTL).open(b"")
     told = []
 
     def some(first):
         store = stores[first]
         told.extend(
-            store.arrive(part("chord", i), b"v", TTL).outcome for i in range(first, size, 4)
+            store.barrier("chord", TTL).arrive(part(i), b"v").outcome for i in range(first, size, 4)
         )
         if first == 2:
-            told.append(stores[2].expect(Part("chord", SIZE_PLACE, "s", "s"), size, TTL).outcome)
+            told.append(
+                stores[2].barrier("chord", TTL).expect(Part(SIZE_PLACE, "s", "s"), size).outcome
+            )
 
     threads = [threading.Thread(target=some, args=(i,)) for i in range(4)]
     for each in threads:

@@ -11,8 +11,8 @@ from kvbackends.contract import SIZE_PLACE, Outcome, Part, Rank
 from kvbackends.layers.layer import innermost
 
 
-def part(barrier, place, member=None):
-    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+def part(place, member=None):
+    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
 @pytest.fixture
@@ -22,33 +22,33 @@ def store(mongodb_url):
     opened.close()
 
 
-def test_a_stray_between_look_and_list(store, monkeypatch):
+def test_a_stray_between_snapshot_and_list(store, monkeypatch):
     """A second run of an adder adds a part and it arrives, after the claim and before the list."""
-    barrier, look = uuid4().hex, MongoDBBarrier.look
-    store.open_barrier(barrier, b"", 60)
-    store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
-    assert store.arrive(part(barrier, 0), b"value", 60).outcome is Outcome.CLAIMED
+    barrier, read = uuid4().hex, MongoDBBarrier.snapshot
+    store.barrier(barrier, 60).open(b"")
+    store.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)
+    assert store.barrier(barrier, 60).arrive(part(0), b"value").outcome is Outcome.CLAIMED
 
     def then_a_stray(self):
         monkeypatch.undo()
-        seen = look(self)
-        store.expect_more(part(barrier, 0), 0, "late", 60)
-        assert store.arrive(part(barrier, 0, "late"), b"late", 60).outcome is Outcome.HELD
+        seen = read(self)
+        store.barrier(barrier, 60).expect_more(part(0), 0, "late")
+        assert store.barrier(barrier, 60).arrive(part(0, "late"), b"late").outcome is Outcome.HELD
         return seen
 
-    monkeypatch.setattr(MongoDBBarrier, "look", then_a_stray)
-    assert [value for _, _, value in store.parts(barrier)] == [b"value"]
+    monkeypatch.setattr(MongoDBBarrier, "snapshot", then_a_stray)
+    assert [value for _, _, value in store.barrier(barrier).parts()] == [b"value"]
 
 
 def test_a_tombstone_outlives_late_parts(store):
     """Else a later run has its number, and finds what a late part whose process died has left."""
     barrier = uuid4().hex
-    store.open_barrier(barrier, b"", 60)
-    store.expect(part(barrier, SIZE_PLACE, "size"), 1, 60)
-    last = part(barrier, 0)
-    assert store.arrive(last, b"value", 60).outcome is Outcome.CLAIMED
-    store.close_barrier(last, 60, None, lambda _: Rank.SUCCEEDED)
-    assert store.arrive(part(barrier, 0), b"late", 6000).outcome is Outcome.CLOSED
+    store.barrier(barrier, 60).open(b"")
+    store.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)
+    last = part(0)
+    assert store.barrier(barrier, 60).arrive(last, b"value").outcome is Outcome.CLAIMED
+    store.barrier(barrier, 60).close(last, None, lambda _: Rank.SUCCEEDED)
+    assert store.barrier(barrier, 6000).arrive(part(0), b"late").outcome is Outcome.CLOSED
     chords = innermost(store)._client().chords.collection
     expires = chords.find_one({"_id": {"b": barrier}})["expires"].replace(tzinfo=dt.UTC)
     assert expires > dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5000)

@@ -29,8 +29,8 @@ def offer(key, rank=Rank.SUCCEEDED, size=10, **facets):
     return Offer(key, b"%d" % rank + b"x" * size, rank, 60, facets)
 
 
-def part(barrier, place, member=None):
-    return Part(barrier, place, member or f"task-{place}", uuid4().hex)
+def part(place, member=None):
+    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
 class Commands(CommandListener):
@@ -138,28 +138,28 @@ class TestRoundTrips:
     def test_chord(self, store, commands, key):
         """Two to start; two for a result and its part, the first and the hundredth alike."""
         store.ping()
-        publisher = Part(key, SIZE_PLACE, "size", "d")
-        assert commands.of(store.open_barrier, key, b"about", 60) == ["update"]
-        assert commands.of(store.expect, publisher, 101, 60) == ["findAndModify"]
+        publisher = Part(SIZE_PLACE, "size", "d")
+        assert commands.of(store.barrier(key, 60).open, b"about") == ["update"]
+        assert commands.of(store.barrier(key, 60).expect, publisher, 101) == ["findAndModify"]
         for place in range(100):
             result = offer(f"{key}-{place}")
-            sent = commands.of(store.finish, result, part(key, place), rank_of, 60)
+            sent = commands.of(store.barrier(key, 60).finish, part(place), result, rank_of)
             assert sent == ["update", "update"]
-        last = part(key, 100)
-        sent = commands.of(store.finish, offer(f"{key}-100"), last, rank_of, 60)
+        last = part(100)
+        sent = commands.of(store.barrier(key, 60).finish, last, offer(f"{key}-100"), rank_of)
         assert sent == ["update", "find", "find", "update"]  # arrive, look, list, claim
-        assert commands.of(lambda: list(store.parts(key))) == ["find", "find"]
-        assert commands.of(store.renew, last) == ["find"]
-        sent = commands.of(store.close_barrier, last, 60, offer(f"{key}-100"), rank_of)
+        assert commands.of(lambda: list(store.barrier(key).parts())) == ["find", "find"]
+        assert commands.of(store.barrier(key).renew, last) == ["find"]
+        sent = commands.of(store.barrier(key, 60).close, last, offer(f"{key}-100"), rank_of)
         assert sent == ["findAndModify", "update", "delete"]
 
     def test_a_chord_that_is_applied_again(self, store, commands, key):
         """Its first part in a process learns the run; the next ones cost what they did before."""
         for _ in range(2):
-            store.open_barrier(key, b"about", 60)
-        store.expect(Part(key, SIZE_PLACE, "size", "d"), 4, 60)
-        assert store.arrive(part(key, 0), b"v", 60).outcome is Outcome.WAITING
-        assert commands.of(store.arrive, part(key, 1), b"v", 60) == ["update"]
+            store.barrier(key, 60).open(b"about")
+        store.barrier(key, 60).expect(Part(SIZE_PLACE, "size", "d"), 4)
+        assert store.barrier(key, 60).arrive(part(0), b"v").outcome is Outcome.WAITING
+        assert commands.of(store.barrier(key, 60).arrive, part(1), b"v") == ["update"]
 
 
 class TestDocuments:
@@ -178,18 +178,18 @@ class TestDocuments:
         name = f"$value{key}"
         store.offer(offer(name, task="$rank"), rank_of)
         assert list(store.find({"task": "$rank"})) == [name]
-        store.open_barrier(name, b"", 60)
-        store.expect_more(part(name, 0, "$run"), 0, "$$ROOT", 60)
-        store.arrive(part(name, 0, "$run"), b"v", 60)
-        store.arrive(part(name, 0, "$$ROOT"), b"v", 60)
-        answer = store.expect(Part(name, SIZE_PLACE, "$size", "$d"), 1, 60)
+        store.barrier(name, 60).open(b"")
+        store.barrier(name, 60).expect_more(part(0, "$run"), 0, "$$ROOT")
+        store.barrier(name, 60).arrive(part(0, "$run"), b"v")
+        store.barrier(name, 60).arrive(part(0, "$$ROOT"), b"v")
+        answer = store.barrier(name, 60).expect(Part(SIZE_PLACE, "$size", "$d"), 1)
         assert (answer.outcome, answer.parts) == (Outcome.CLAIMED, 2)
-        assert store.renew(Part(name, SIZE_PLACE, "$size", "$d"))
+        assert store.barrier(name).renew(Part(SIZE_PLACE, "$size", "$d"))
         store.delete(name)
 
     def test_the_server_removes_expired_documents(self, store, database, key):
         store.set(key, b"v", 0.01)
-        store.arrive(part(key, 0), b"v", 0.01)
+        store.barrier(key, 0.01).arrive(part(0), b"v")
         until = time.monotonic() + 20
         entries, chords = database["celery_taskmeta_kv"], database["celery_taskmeta_kv_chords"]
         while entries.find_one({"_id": key}) or chords.find_one({"_id.b": key}):
@@ -199,12 +199,12 @@ class TestDocuments:
     def test_a_closed_chord_leaves_its_tombstone(self, store, database, key):
         """No part and no body is left, of this run or an earlier one, a late part included."""
         for _ in range(2):
-            store.open_barrier(key, b"about", 60)
-            store.arrive(part(key, 0), b"v", 60)
-        last = Part(key, SIZE_PLACE, "size", "d")
-        assert store.expect(last, 1, 60).outcome is Outcome.CLAIMED
-        store.close_barrier(last, 60, None, rank_of)
-        store.arrive(part(key, 0), b"late", 60)
+            store.barrier(key, 60).open(b"about")
+            store.barrier(key, 60).arrive(part(0), b"v")
+        last = Part(SIZE_PLACE, "size", "d")
+        assert store.barrier(key, 60).expect(last, 1).outcome is Outcome.CLAIMED
+        store.barrier(key, 60).close(last, None, rank_of)
+        store.barrier(key, 60).arrive(part(0), b"late")
         left = list(database["celery_taskmeta_kv_chords"].find({"_id.b": key, "_id.a": None}))
         assert [each["_id"] for each in left] == [{"b": key}]
 
@@ -229,7 +229,7 @@ class TestDocuments:
             b"3" + b"x" * (store.limits.value_bytes - 1),
         )
         assert store.offer(Offer(longest, largest, Rank.SUCCEEDED, 60), rank_of)
-        assert store.arrive(part(longest, 0), largest, 60).outcome is Outcome.WAITING
+        assert store.barrier(longest, 60).arrive(part(0), largest).outcome is Outcome.WAITING
         store.delete(longest)
 
     def test_simultaneous_stores_create_each_index_once(self, mongodb_url, open_one, database):

@@ -17,8 +17,8 @@ def barrier() -> str:
     return uuid.uuid4().hex
 
 
-def part(barrier, place, member=None):
-    return Part(barrier, place, member or f"task-{place}", uuid.uuid4().hex)
+def part(place, member=None):
+    return Part(place, member or f"task-{place}", uuid.uuid4().hex)
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def lives(store, barrier):
 
 def test_parts_never_outlive_what_counts_them(store, barrier, lives):
     """A part that comes when the others are some seconds old prolongs all of them."""
-    store.open_barrier(barrier, b"", TTL)
-    store.expect_more(part(barrier, 0), 0, "more", TTL)
+    store.barrier(barrier, TTL).open(b"")
+    store.barrier(barrier, TTL).expect_more(part(0), 0, "more")
     for key in keys_of(barrier):
         store.client.pexpire(key, TTL * 1000 + 500)  # as if 7 seconds had passed
-    store.arrive(part(barrier, 0), b"value", TTL)
+    store.barrier(barrier, TTL).arrive(part(0), b"value")
     control, parts, extra = lives()
     assert control >= parts - 5 >= TTL * 1000 - 5
     assert extra >= parts - 5
@@ -41,25 +41,25 @@ def test_parts_never_outlive_what_counts_them(store, barrier, lives):
 
 def test_what_is_added_expires_too(store, barrier, lives):
     """Also where the other keys need no new time to live."""
-    store.open_barrier(barrier, b"", TTL)
-    store.arrive(part(barrier, 0), b"value", TTL)
-    store.expect_more(part(barrier, 1), 0, "more", TTL)
+    store.barrier(barrier, TTL).open(b"")
+    store.barrier(barrier, TTL).arrive(part(0), b"value")
+    store.barrier(barrier, TTL).expect_more(part(1), 0, "more")
     assert min(lives()) >= TTL * 1000 - 5
 
 
 def test_what_comes_while_the_values_are_read_is_not_among_them(store, barrier):
     """A second run of an adder adds a part and it arrives, between two pages of the values."""
     size = 3000
-    store.open_barrier(barrier, b"", TTL)
-    store.expect(part(barrier, SIZE_PLACE, "size"), size, TTL)
+    store.barrier(barrier, TTL).open(b"")
+    store.barrier(barrier, TTL).expect(part(SIZE_PLACE, "size"), size)
     for place in range(size):
-        arrival = store.arrive(part(barrier, place), b"value", TTL)
+        arrival = store.barrier(barrier, TTL).arrive(part(place), b"value")
     assert arrival.outcome is Outcome.CLAIMED
-    values = store.parts(barrier)
+    values = store.barrier(barrier).parts()
     found = [next(values)]
     for number in range(100):
-        store.expect_more(part(barrier, 0), number, f"late-{number}", TTL)
-        late = store.arrive(part(barrier, 0, f"late-{number}"), b"late", TTL)
+        store.barrier(barrier, TTL).expect_more(part(0), number, f"late-{number}")
+        late = store.barrier(barrier, TTL).arrive(part(0, f"late-{number}"), b"late")
         assert late.outcome is Outcome.HELD
     found += values
     assert len(found) == size
@@ -68,36 +68,36 @@ def test_what_comes_while_the_values_are_read_is_not_among_them(store, barrier):
 
 def test_a_part_that_comes_again_is_recorded_if_its_value_was_lost(store, barrier):
     """The server has evicted the values, and not what counts them."""
-    store.open_barrier(barrier, b"", TTL)
-    store.expect(part(barrier, SIZE_PLACE, "size"), 2, TTL)
-    first, second = part(barrier, 0), part(barrier, 1)
-    store.arrive(first, b"value", TTL)
+    store.barrier(barrier, TTL).open(b"")
+    store.barrier(barrier, TTL).expect(part(SIZE_PLACE, "size"), 2)
+    first, second = part(0), part(1)
+    store.barrier(barrier, TTL).arrive(first, b"value")
     store.client.delete(keys_of(barrier)[1])
-    assert store.arrive(second, b"value", TTL).outcome is Outcome.WAITING
+    assert store.barrier(barrier, TTL).arrive(second, b"value").outcome is Outcome.WAITING
     store.client.delete(keys_of(barrier)[1])
-    assert store.arrive(first, b"value", TTL).outcome is Outcome.WAITING
-    assert len(list(store.parts(barrier))) == 1
+    assert store.barrier(barrier, TTL).arrive(first, b"value").outcome is Outcome.WAITING
+    assert len(list(store.barrier(barrier).parts())) == 1
 
 
 def test_what_counts_may_be_lost_and_no_part_is_there_twice(store, barrier):
     """Then a part may be missing: the claim says more than can be read."""
-    store.open_barrier(barrier, b"", TTL)
-    first = part(barrier, 0)
-    store.arrive(first, b"value", TTL)
+    store.barrier(barrier, TTL).open(b"")
+    first = part(0)
+    store.barrier(barrier, TTL).arrive(first, b"value")
     store.client.delete(keys_of(barrier)[0])
-    store.arrive(first, b"value", TTL)
-    arrival = store.expect(part(barrier, SIZE_PLACE, "size"), 2, TTL)
-    found = list(store.parts(barrier))
+    store.barrier(barrier, TTL).arrive(first, b"value")
+    arrival = store.barrier(barrier, TTL).expect(part(SIZE_PLACE, "size"), 2)
+    found = list(store.barrier(barrier).parts())
     assert [member for _, member, _ in found] == ["task-0"]
     assert arrival.outcome is Outcome.WAITING or arrival.parts > len(found)
 
 
 def test_values_that_are_removed_while_they_are_read_are_worth_another_look(store, barrier):
     """Another delivery has closed the barrier, or another server has it now."""
-    store.open_barrier(barrier, b"", TTL)
+    store.barrier(barrier, TTL).open(b"")
     for place in range(1500):
-        store.arrive(part(barrier, place), b"value", TTL)
-    values = store.parts(barrier)
+        store.barrier(barrier, TTL).arrive(part(place), b"value")
+    values = store.barrier(barrier).parts()
     next(values)
     store.client.delete(keys_of(barrier)[1])
     with pytest.raises(Unavailable):
@@ -110,8 +110,8 @@ def test_a_part_and_its_result_end_alike_on_the_short_way_and_the_long_one(
     store, barrier, already, size
 ):
     """The short one is for parts whose result is the first record of its key."""
-    store.open_barrier(barrier, b"", TTL)
-    store.expect(part(barrier, SIZE_PLACE, "size"), 5, TTL)
+    store.barrier(barrier, TTL).open(b"")
+    store.barrier(barrier, TTL).expect(part(SIZE_PLACE, "size"), 5)
     for place in range(3):  # the first has to set times to live; the last comes again
         key = f"{barrier}-{place}"
         if already:
@@ -119,11 +119,11 @@ def test_a_part_and_its_result_end_alike_on_the_short_way_and_the_long_one(
             store.set(key, old, TTL)
         value = b'{"status": "SUCCESS", "result": "%b"}' % (b"x" * size)
         offer = Offer(key, value, Rank.SUCCEEDED, TTL)
-        one = part(barrier, place)
+        one = part(place)
         for _ in range(2):
-            arrival = store.finish(offer, one, lambda _: Rank.UNREADY, TTL)
+            arrival = store.barrier(barrier, TTL).finish(one, offer, lambda _: Rank.UNREADY)
             assert arrival.outcome is Outcome.WAITING
         assert store.get(key).value == (old if already == states.SUCCESS else value)
         assert TTL - 5 < store.client.ttl(key) <= TTL
-    assert sorted(place for place, _, _ in store.parts(barrier)) == [0, 1, 2]
+    assert sorted(place for place, _, _ in store.barrier(barrier).parts()) == [0, 1, 2]
     assert store.client.llen(keys_of(barrier)[1]) == 6

@@ -175,7 +175,8 @@ def moving(cluster: RedisCluster) -> Iterator[Moving]:
 
 def test_each_operation_goes_to_its_node(store, sends):
     key, group = new_key(), str(uuid.uuid4())
-    part = Part(f"celery-taskset-meta-{group}", 0, "m", "d")
+    barrier = store.barrier(f"celery-taskset-meta-{group}", 60)
+    part = Part(0, "m", "d")
     with sends.counted(1, 1):
         store.offer(offer(key), unready)
     with sends.counted(1, 1):
@@ -187,21 +188,21 @@ def test_each_operation_goes_to_its_node(store, sends):
     with sends.counted(1, 1):
         store.increment(new_key(), 1, 60)
     with sends.counted(1, 1):
-        store.open_barrier(part.barrier, b"about", 60)
+        barrier.open(b"about")
     with sends.counted(1, 1):
-        store.expect(part._replace(place=-1, member="size"), 2, 60)
-    waiting = Offer(key_beside(part.barrier), b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)
+        barrier.expect(part._replace(place=-1, member="size"), 2)
+    waiting = Offer(key_beside(barrier.name), b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)
     with sends.counted(2, 2):  # the part, then the result
-        assert store.finish(waiting, part, unready, 60).outcome is Outcome.WAITING
+        assert barrier.finish(part, waiting, unready).outcome is Outcome.WAITING
     last = part._replace(place=1, member="n")
     with sends.counted(1, 1):  # the result of the last comes with the end
-        assert store.finish(waiting, last, unready, 60).outcome is Outcome.CLAIMED
+        assert barrier.finish(last, waiting, unready).outcome is Outcome.CLAIMED
     with sends.counted(1, 1):
-        assert len(list(store.parts(part.barrier))) == 2
+        assert len(list(barrier.parts())) == 2
     with sends.counted(1, 1):
-        assert store.renew(last)
+        assert barrier.renew(last)
     with sends.counted(2, 2):
-        store.close_barrier(last, 60, waiting, unready)
+        barrier.close(last, waiting, unready)
 
 
 def key_beside(barrier: str) -> str:
@@ -266,12 +267,12 @@ def test_keys_of_a_moving_slot_are_found_at_both_nodes(store, moving):
 
 def test_a_chord_waits_until_its_slot_has_moved(cluster, store, moving):
     """Its three keys are in two places meanwhile; the retries last longer."""
-    part = Part(f"celery-taskset-meta-{uuid.uuid4()}", 0, "m", "d")
-    store.open_barrier(part.barrier, b"about", 60)
-    slot = slot_of(keys_of(part.barrier)[0])
+    name, part = f"celery-taskset-meta-{uuid.uuid4()}", Part(0, "m", "d")
+    store.barrier(name, 60).open(b"about")
+    slot = slot_of(keys_of(name)[0])
     source, target = moving.begin(slot)
     with pytest.raises(Unavailable):
-        store.arrive(part, b"v", 60)
+        store.barrier(name, 60).arrive(part, b"v")
 
     def finish_moving() -> None:
         time.sleep(0.5)
@@ -281,23 +282,23 @@ def test_a_chord_waits_until_its_slot_has_moved(cluster, store, moving):
     thread = threading.Thread(target=finish_moving)
     thread.start()
     retrying = open_store(cluster.url)
-    assert retrying.arrive(part, b"v", 60).outcome is Outcome.WAITING
+    assert retrying.barrier(name, 60).arrive(part, b"v").outcome is Outcome.WAITING
     thread.join()
-    assert [value for _, _, value in retrying.parts(part.barrier)] == [b"v"]
+    assert [value for _, _, value in retrying.barrier(name).parts()] == [b"v"]
     retrying.close()
 
 
 def test_parts_that_move_while_they_are_read_are_all_read(cluster, store, moving):
     """What another server has of them is in the same order."""
     barrier = f"celery-taskset-meta-{uuid.uuid4()}"
-    store.open_barrier(barrier, b"about", 600)
+    store.barrier(barrier, 600).open(b"about")
     for place in range(3000):
-        store.arrive(Part(barrier, place, f"m{place}", "d"), b"v", 600)
+        store.barrier(barrier, 600).arrive(Part(place, f"m{place}", "d"), b"v")
     slot = slot_of(keys_of(barrier)[0])
     read = 0
     for _ in range(6):
         with suppress(Unavailable):  # while the nodes do not agree
-            reading = store.parts(barrier)
+            reading = store.barrier(barrier).parts()
             first = next(reading)
             moving.whole(slot)
             assert sorted(place for place, _, _ in [first, *reading]) == list(range(3000))
@@ -368,16 +369,16 @@ def others(store) -> None:
 def chord(store) -> int:
     """Three parts; how many of them were told to go on."""
     barrier = f"celery-taskset-meta-{uuid.uuid4()}"
-    store.open_barrier(barrier, b"about", 60)
-    store.expect(Part(barrier, -1, "size", "s"), 3, 60)
+    store.barrier(barrier, 60).open(b"about")
+    store.barrier(barrier, 60).expect(Part(-1, "size", "s"), 3)
     claims = 0
     for place in range(3):
-        part = Part(barrier, place, f"m{place}", f"d{place}")
+        part = Part(place, f"m{place}", f"d{place}")
         result = offer(new_key())
-        if store.finish(result, part, unready, 60).outcome is Outcome.CLAIMED:
+        if store.barrier(barrier, 60).finish(part, result, unready).outcome is Outcome.CLAIMED:
             claims += 1
-            assert len(list(store.parts(barrier))) == 3
-            store.close_barrier(part, 60, result, unready)
+            assert len(list(store.barrier(barrier).parts())) == 3
+            store.barrier(barrier, 60).close(part, result, unready)
     return claims
 
 
@@ -546,11 +547,14 @@ def test_the_permissions_of_the_readme_are_enough(cluster, open_cluster, moving)
     moving.whole(slot_of(keys[0]))
     assert len(store.get_batch(keys)) == 30
     barrier = f"chord-unlock-{uuid.uuid4()}"
-    part = Part(barrier, 0, "m", "d")
-    store.open_barrier(barrier, b"about", 60)
-    store.expect(part._replace(place=-1, member="size"), 1, 60)
-    assert store.finish(offer(new_key()), part, unready, 60).outcome is Outcome.CLAIMED
-    store.close_barrier(part, 60, None, unready)
+    part = Part(0, "m", "d")
+    store.barrier(barrier, 60).open(b"about")
+    store.barrier(barrier, 60).expect(part._replace(place=-1, member="size"), 1)
+    assert (
+        store.barrier(barrier, 60).finish(part, offer(new_key()), unready).outcome
+        is Outcome.CLAIMED
+    )
+    store.barrier(barrier, 60).close(part, None, unready)
     tag = uuid.uuid4()
     here = f"celery-{{{tag}}}"
     ends = moving.begin(slot_of(here))

@@ -204,7 +204,7 @@ def test_wrong_credentials_and_missing_permissions_are_reported(spoiled, open_re
     for key, more in (("celery-1", 0), ("celery-2", 100_000)):  # also what is used besides the key
         offer = PLAIN._replace(key=key, value=PLAIN.value + b" " * more)
         assert store.offer(offer, lambda _: Rank.UNREADY)
-    store.open_barrier("celery-taskset-meta-1", b"", 60)
+    store.barrier("celery-taskset-meta-1", 60).open(b"")
     with pytest.raises(Refused, match="key"):
         store.set("other", b"v")
     store.client.lpush("celery-list", "x")

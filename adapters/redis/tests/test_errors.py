@@ -229,8 +229,8 @@ def test_flushed_scripts_are_sent_again_under_load(open_redis):
     with redis_server() as server:
         store, done = open_redis(server.url), threading.Event()
         size = THREADS * ROUNDS
-        store.open_barrier("barrier", b"about", 60)
-        store.expect(Part("barrier", SIZE_PLACE, "size", "size"), size, 60)
+        store.barrier("barrier", 60).open(b"about")
+        store.barrier("barrier", 60).expect(Part(SIZE_PLACE, "size", "size"), size)
         store.client.config_resetstat()
 
         def forget() -> None:
@@ -250,7 +250,9 @@ def test_flushed_scripts_are_sent_again_under_load(open_redis):
         keys = [f"{thread}-{step}" for thread in range(THREADS) for step in range(ROUNDS)]
         assert arrivals.count(Outcome.CLAIMED) == 1
         assert arrivals.count(Outcome.WAITING) == size - 1
-        assert sorted(value for _, _, value in store.parts("barrier")) == sorted(map(record, keys))
+        assert sorted(value for _, _, value in store.barrier("barrier").parts()) == sorted(
+            map(record, keys)
+        )
         large = store.get_batch([f"large-{key}" for key in keys])
         assert {len(value) for value in large.values()} == {LARGE}
         assert len(large) == size
@@ -271,8 +273,12 @@ def finish(store: RedisStore, thread: int, step: int) -> Iterator[Outcome]:
     """A part of the barrier with its result, and a large result beside it."""
     key = f"{thread}-{step}"
     assert store.offer(Offer(f"large-{key}", record(key).ljust(LARGE), Rank.SUCCEEDED, 60), refuse)
-    part = Part("barrier", thread * ROUNDS + step, key, f"delivery-{key}")
-    yield store.finish(Offer(key, record(key), Rank.SUCCEEDED, 60), part, refuse, 60).outcome
+    part = Part(thread * ROUNDS + step, key, f"delivery-{key}")
+    yield (
+        store.barrier("barrier", 60)
+        .finish(part, Offer(key, record(key), Rank.SUCCEEDED, 60), refuse)
+        .outcome
+    )
 
 
 LIMIT = 512 * 1024 * 1024
@@ -287,7 +293,7 @@ def test_more_than_512_mb_is_refused_before_anything_is_sent(make_app):
             lambda: store.set("key", large),
             lambda: store.offer(OFFER._replace(value=large), refuse),
             lambda: store.compare_and_set("key", large, None),
-            lambda: store.arrive(Part("barrier", 0, "task", "delivery"), large, 60),
+            lambda: store.barrier("barrier", 60).arrive(Part(0, "task", "delivery"), large),
         ):
             with pytest.raises(ValueTooLarge, match=f"{LIMIT + 1} bytes is above .* {LIMIT};"):
                 refused()

@@ -197,18 +197,20 @@ def test_a_barrier_costs_what_the_table_says(store, wire, key):
     """Open and size: one each; a part with its result: one; close: one; a thousand values: one."""
     barrier, size = f"{key}-b", 1000
     with wire.trips(2):
-        store.open_barrier(barrier, b"about", 60)
-        store.expect(Part(barrier, SIZE_PLACE, "size", "d"), size, 60)
+        store.barrier(barrier, 60).open(b"about")
+        store.barrier(barrier, 60).expect(Part(SIZE_PLACE, "size", "d"), size)
     with wire.trips(size):
         for i in range(size):
-            part = Part(barrier, i, f"task-{i}", f"delivery-{i}")
-            arrival = store.finish(offer(f"{key}-{i}", states.SUCCESS), part, refuse, 60)
+            part = Part(i, f"task-{i}", f"delivery-{i}")
+            arrival = store.barrier(barrier, 60).finish(
+                part, offer(f"{key}-{i}", states.SUCCESS), refuse
+            )
     assert arrival.outcome is Outcome.CLAIMED
     with wire.trips(1):
-        assert len(list(store.parts(barrier))) == size
+        assert len(list(store.barrier(barrier).parts())) == size
     with wire.trips(2):
-        assert store.renew(part)
-        store.close_barrier(part, 60, offer(f"{key}-{i}", states.SUCCESS), refuse)
+        assert store.barrier(barrier).renew(part)
+        store.barrier(barrier, 60).close(part, offer(f"{key}-{i}", states.SUCCESS), refuse)
     assert store.client.exists(*[f"{key}-{i}" for i in range(size)]) == size
     assert len(store.client.keys(f"*{key[-20:]}-b*")) == 1, "a tombstone is left, nothing else"
 

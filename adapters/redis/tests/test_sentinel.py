@@ -202,12 +202,12 @@ class Writers:
         barrier = f"celery-taskset-meta-{uuid.uuid4()}"
         confirmed = self.parts.setdefault(barrier, set())
         try:
-            self.store.open_barrier(barrier, b"about", 600)
+            self.store.barrier(barrier, 600).open(b"about")
             while not self._stop.is_set():
                 key = f"celery-task-meta-{uuid.uuid4()}"
                 offer = Offer(key, b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 600)
                 place = len(confirmed)
-                self.store.finish(offer, Part(barrier, place, "m", "d"), unready, 600)
+                self.store.barrier(barrier, 600).finish(Part(place, "m", "d"), offer, unready)
                 self.stored.append(key)
                 confirmed.add(place)
         except BaseException as error:
@@ -224,7 +224,7 @@ class Writers:
             lost -= set(self.store.get_batch(self.stored[start : start + 1000]))
         missing = 0
         for barrier, confirmed in self.parts.items():
-            found = {place for place, _, _ in self.store.parts(barrier)}
+            found = {place for place, _, _ in self.store.barrier(barrier).parts()}
             missing += len(confirmed - found)
         return lost, missing
 
