@@ -4,8 +4,8 @@ import json
 
 from kvbackends.contract import Store
 from kvbackends.layers.layer import innermost
-from kvbackends.testing.registry import Area, thorough
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area, thorough
+from kvbackends.testing.delayed import Waits as Ripening
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,

@@ -1,8 +1,8 @@
 """Claims and tombstones."""
 
 from kvbackends.contract import Arrival, Rank, Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits as Ripening
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,

@@ -1,8 +1,8 @@
 """Counters."""
 
 from kvbackends.contract import Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits as Ripening
 from kvbackends.testing.tools import SHORT, value_at
 
 

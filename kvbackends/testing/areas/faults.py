@@ -11,8 +11,8 @@ import pytest
 from kvbackends.contract import Rank, Store
 from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.retry import Retry
+from kvbackends.testing.check import Area
 from kvbackends.testing.layers import Broken, Faults
-from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
     TTL,
     arrive,

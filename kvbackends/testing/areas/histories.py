@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from kvbackends.contract import Feature, Part, Rank, Store
-from kvbackends.testing import linear
-from kvbackends.testing.linear import Operation
-from kvbackends.testing.registry import Area
+from kvbackends.testing import linearizability as linear
+from kvbackends.testing.check import Area
+from kvbackends.testing.linearizability import Operation
 from kvbackends.testing.tools import delivery, offer, publisher, race, race_in_children, rank_of
 
 WORKERS = 4

@@ -4,8 +4,8 @@ import pytest
 
 from kvbackends import NotSupported
 from kvbackends.contract import Feature, Rank, Store
-from kvbackends.testing.registry import Area, lacking, requires
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area, lacking, requires
+from kvbackends.testing.delayed import Waits as Ripening
 from kvbackends.testing.tools import SHORT, offer, rank_of
 
 

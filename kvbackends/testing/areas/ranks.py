@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from kvbackends.contract import Rank, Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits as Ripening
 from kvbackends.testing.tools import SHORT, TTL, Opener, offer, rank_of, value_at, within
 
 RANKS = list(Rank)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from kvbackends.contract import Feature, Outcome, Rank, Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits as Ripening
 from kvbackends.testing.tools import (
     SHORT,
     TTL,
