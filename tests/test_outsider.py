@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 OUTSIDER = ROOT / "examples" / "thirdparty-store"
 PINS = ROOT / "requirements" / "dev.txt"
 
+PYTEST = ("-m", "pytest", "-q", "-W", "error", "-p", "kvbackends.testing.plugin")
+
 pytestmark = pytest.mark.timeout(300)  # the first time, packages are fetched
 
 
@@ -151,15 +153,15 @@ def test_an_unknown_store_says_what_is_installed(alone, tmp_path):
 
 def test_the_adapters_own_tests_pass(outside, tmp_path):
     shutil.copytree(OUTSIDER / "tests", tmp_path / "tests")
-    said = outside("-m", "pytest", "-q", "--store-quick", "-W", "error", cwd=tmp_path)
+    said = outside(*PYTEST, "--store-quick", cwd=tmp_path)
     assert_proven(said, at_least=200)
 
 
 def test_the_suite_runs_without_a_test_file(outside, tmp_path):
     url = f"dir://{tmp_path}/results?fsync=1"
-    suite = ("-m", "pytest", "-q", "-W", "error", "--pyargs", "kvbackends.testing")
     some = [f"--store-check={area}" for area in ("methods", "versions", "threads", "parts")]
-    assert_proven(outside(*suite, "--store-url", url, "--store-quick", *some, cwd=tmp_path))
+    suite = (*PYTEST, "--pyargs", "kvbackends.testing", "--store-url", url, "--store-quick")
+    assert_proven(outside(*suite, *some, cwd=tmp_path))
     assert any((tmp_path / "results").iterdir())
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from kvbackends.backend.compat import ResultTimeout
-from kvbackends.backend.members import leaf_results
+from kvbackends.backend.pending import leaf_results
 
 
 async def aget(result: Any, timeout: float | None = None, propagate: bool = True) -> Any:
@@ -43,7 +43,7 @@ async def _ready(loop: Any, backend: Any, pending: list[Any], timeout: float | N
             loop.call_soon_threadsafe(news.set)
 
     keys = {backend.key_of(each): each for each in left}
-    with backend.hub().wait_for(keys, tell) as wait:
+    with backend.waiters().wait_for(keys, tell) as wait:
         try:
             async with asyncio.timeout(timeout):
                 while keys:

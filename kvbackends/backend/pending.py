@@ -1,9 +1,11 @@
-"""Results that want to know: they learn of their records when this process reads them."""
+"""Result objects: of which tasks they consist, and which of them are to learn of a record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from weakref import ref
+
+from celery.result import ResultSet
 
 from kvbackends.backend.results import Results
 
@@ -11,7 +13,7 @@ Meta = dict[str, Any]
 
 
 class Pending(Results):
-    """Who asks for which id, weakly, and telling them."""
+    """Weak references to the results that are pending, by their ids."""
 
     def _prepare_pending(self) -> None:
         # Celery 5.6 keeps `weak` in a dictionary that would not hold what we put there.
@@ -20,7 +22,7 @@ class Pending(Results):
     def add_pending_result(
         self, result: Any, weak: bool = False, start_drainer: bool = True
     ) -> Any:
-        """Remember, weakly, who asks for this id.  No I/O and no thread."""
+        """Remember, weakly, that `result` is pending.  No I/O and no thread."""
         by_id = self._pending_results.weak
         # A `WeakValueDictionary` for each result costs as much as decoding it.
         forget = partial(_forget, by_id, result.id, id(result))
@@ -32,7 +34,7 @@ class Pending(Results):
         return [self.add_pending_result(result, weak) for result in results]
 
     def remove_pending_result(self, result: Any) -> Any:
-        """Forget who asked.  Called by finalisers: no I/O, no lock."""
+        """Forget `result`.  Called by finalisers: no I/O, no lock."""
         _forget(self._pending_results.weak, result.id, id(result))
         return result
 
@@ -59,3 +61,36 @@ def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any
         asking.pop(number, None)
         if not asking:
             by_id.pop(task_id, None)
+
+
+def is_set(result: Any) -> bool:
+    """True for a group's result."""
+    return isinstance(result, ResultSet)
+
+
+def leaf_results(result: Any) -> list[Any]:
+    """The results of single tasks that a result consists of."""
+    if not isinstance(result, ResultSet):
+        return [result]
+    leaves = []
+    for child in result.results:
+        if isinstance(child, ResultSet):
+            leaves += leaf_results(child)
+        else:
+            leaves.append(child)
+    return leaves
+
+
+def leaf_ids(result: Any) -> list[str]:
+    """The ids of `leaf_results`, each once."""
+    if not isinstance(result, ResultSet):
+        return [result.id]
+    return list(dict.fromkeys([leaf.id for leaf in leaf_results(result)]))
+
+
+def parents(result: Any) -> Iterator[Any]:
+    """The results that led to this one, nearest first."""
+    node = result.parent
+    while node is not None:
+        yield node
+        node = node.parent

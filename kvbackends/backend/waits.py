@@ -9,16 +9,14 @@ from typing import Any
 from celery import states
 
 from kvbackends.backend.compat import NoCache, ResultTimeout
-from kvbackends.backend.members import is_set, leaf_ids, leaf_results, parents
-from kvbackends.backend.pending import Meta, Pending
+from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.ranks import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched, text
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.process import PerProcess
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.retry import at_most
-from kvbackends.protocol.wait import Wait
-from kvbackends.protocol.waiting import Hub
+from kvbackends.protocol.waiting import Wait, Waiters
 
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
@@ -32,10 +30,10 @@ class Waits(Pending):
     """Waiting and joining."""
 
     def _prepare_waits(self) -> None:
-        self.hub = PerProcess(
-            lambda: Hub(self.store, self.ranks.is_final, is_settled),
-            close=Hub.close,
-            abandon=Hub.abandon,
+        self.waiters = PerProcess(
+            lambda: Waiters(self.store, self.ranks.is_final, is_settled),
+            close=Waiters.close,
+            abandon=Waiters.abandon,
         )
         self._prepare_pending()
 
@@ -194,7 +192,7 @@ class Waits(Pending):
             return
         if timeout is not None and timeout <= 0:
             raise ResultTimeout("The operation timed out.")
-        wait = self.hub().wait_for(keys)
+        wait = self.waiters().wait_for(keys)
         # Not `with`, and not `close` alone: when a method begins a signal's exception may come.
         try:
             yield from self._await(wait, keys, deadline, interval, on_interval)

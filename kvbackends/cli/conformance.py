@@ -19,7 +19,7 @@ from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
 from kvbackends.cli.subjects import CannotRun, Subject, chosen, load_plugins, subjects
 from kvbackends.cli.terminal import show, show_checks, show_verdicts
-from kvbackends.testing.registry import Check, checks
+from kvbackends.testing.check import Check, checks
 from kvbackends.testing.running import Report, run
 
 STOPPED = 130

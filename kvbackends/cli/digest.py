@@ -10,7 +10,7 @@ from functools import cached_property
 from kvbackends.cli.subjects import Subject
 from kvbackends.cli.traces import Frame, where
 from kvbackends.contract import Feature
-from kvbackends.testing.registry import Check
+from kvbackends.testing.check import Check
 from kvbackends.testing.running import Result
 
 MODES = ("native", "derived")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from kvbackends import ConfigurationError, open_store, register
 from kvbackends.contract import Feature, Store, StoreURL
 from kvbackends.plugins.registry import adapter_for
+from kvbackends.testing.check import Check
 from kvbackends.testing.redaction import Redactor
-from kvbackends.testing.registry import Check
 
 # About three seconds: enough for a server that is starting, and no wait for one that is not there.
 _PATIENCE = {"result_backend_max_retries": 8}

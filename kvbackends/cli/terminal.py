@@ -12,8 +12,8 @@ from rich.text import Text
 
 from kvbackends.cli.console import Signs, counted, counts, signs
 from kvbackends.cli.digest import MODES, Digest, Failure, Row
+from kvbackends.testing.check import Check
 from kvbackends.testing.redaction import MASK
-from kvbackends.testing.registry import Check
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _LOCATION = re.compile(r"(\S+\.py:\d+): ?(in )?")
 _SUITE = "kvbackends/testing/"
-_HELPERS = ("tools.py", "linear.py", "layers.py", "ripening.py")
+_HELPERS = ("tools.py", "linearizability.py", "layers.py", "delayed.py")
 
 
 class Frame(NamedTuple):

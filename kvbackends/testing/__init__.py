@@ -1,45 +1,43 @@
-"""The conformance suite: proves a store in three lines, or without a file.
+"""The conformance suite: three lines, or one command, prove that a store keeps the contract.
 
-Subclass `StoreSuite`; or ``pytest --pyargs kvbackends.testing --store-url URL``; or `run`.
+Subclass `StoreSuite`; or run ``kvbackends conformance URL``; or call `run`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import sys as _sys
+import typing as _typing
 
-if TYPE_CHECKING:
-    from kvbackends.testing.layers import Broken, Counting, Faults, Latency, Recording
-    from kvbackends.testing.registry import Check, checks, lacking, requires
-    from kvbackends.testing.running import Report, Result, run
-    from kvbackends.testing.suite import Deviation, StoreSuite, suite_for
+from kvbackends.testing.check import Check as Check
+from kvbackends.testing.check import checks as checks
+from kvbackends.testing.check import lacking as lacking
+from kvbackends.testing.check import requires as requires
+from kvbackends.testing.deviations import Deviation as Deviation
+from kvbackends.testing.layers import Broken as Broken
+from kvbackends.testing.layers import Counting as Counting
+from kvbackends.testing.layers import Faults as Faults
+from kvbackends.testing.layers import Latency as Latency
+from kvbackends.testing.layers import Recording as Recording
+from kvbackends.testing.running import Report as Report
+from kvbackends.testing.running import Result as Result
+from kvbackends.testing.running import run as run
 
-__all__ = [
-    "Broken",
-    "Check",
-    "Counting",
-    "Deviation",
-    "Faults",
-    "Latency",
-    "Recording",
-    "Report",
-    "Result",
-    "StoreSuite",
-    "checks",
-    "lacking",
-    "requires",
-    "run",
-    "suite_for",
-]
+if _typing.TYPE_CHECKING:
+    from kvbackends.testing.suite import StoreSuite as StoreSuite
+    from kvbackends.testing.suite import suite_for as suite_for
 
-_HOMES = {
-    **dict.fromkeys(("Check", "checks", "lacking", "requires"), "registry"),
-    **dict.fromkeys(("Broken", "Counting", "Faults", "Latency", "Recording"), "layers"),
-    **dict.fromkeys(("Report", "Result", "run"), "running"),
-    **dict.fromkeys(("Deviation", "StoreSuite", "suite_for"), "suite"),
-}
+_OF_THE_SUITE = ("StoreSuite", "suite_for")
+
+if "pytest" in _sys.modules:
+    # Here, because pytest rewrites the assertions of modules only while they are imported.
+    _sys.modules["pytest"].register_assert_rewrite(f"{__name__}.areas", f"{__name__}.tools")
 
 
-def __getattr__(name: str) -> Any:
-    # Late: pytest loads the plugin beside this module wherever the package is installed.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+def __dir__() -> list[str]:
+    return [*globals(), *_OF_THE_SUITE]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    # The suite imports pytest and Hypothesis, which the command and Celery's workers do without.
+    if name in _OF_THE_SUITE:
+        return getattr(_importlib.import_module(f"{__name__}.suite"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,18 +9,18 @@ from kvbackends import open_store
 from kvbackends.contract import Store
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import at_most
-from kvbackends.testing.registry import Check
-from kvbackends.testing.ripening import Orchard
+from kvbackends.testing.check import Check
+from kvbackends.testing.delayed import Delayed
 
 PATIENCE = 8
-"""Attempts, some three seconds, to reach a store that may just be starting."""
+"""Attempts, about three seconds, to reach a store that may just be starting."""
 
 
 class Connections:
-    """Connections to one store, kept until a check fails or another store is asked for.
+    """Connections to one store, shared until a check fails or another store is asked for.
 
-    Connecting takes some drivers longer than most checks do.  A store that cannot be opened, or
-    not be reached, is an error of the first check; the others do not wait for it again.
+    With some drivers connecting takes longer than most checks. A store that cannot be opened or
+    reached is an error of the first check; the other checks are skipped without waiting again.
     """
 
     def __init__(self, settings: dict[str, object]) -> None:
@@ -28,43 +28,43 @@ class Connections:
         self._url = ""
         self._kept: dict[tuple[str, bool], Store] = {}
         self._refused: set[str] = set()
-        self._orchards: dict[tuple[str, int], Orchard] = {}
+        self._delayed: dict[tuple[str, int], Delayed] = {}
 
     def opened(self, url: str, derived: bool) -> Store:
-        """A new one; whoever asks for it closes it."""
+        """A new connection, which the caller closes."""
         store = open_store(url, self._settings)
         return OnlyFive(store) if derived and store.native else store
 
     def first(self, url: str, derived: bool) -> Store:
-        """The one that checks use, which is known to reach its store."""
+        """The shared connection that checks use; its store has answered a ping."""
         if url in self._refused:
             pytest.skip("the store cannot be opened or reached: see the first error")
-        return self._keep("first", url, derived, self._reached)
+        return self._shared("first", url, derived, self._reached)
 
     def second(self, url: str, derived: bool) -> Store:
-        """Another one."""
-        return self._keep("second", url, derived, self.opened)
+        """Another shared connection."""
+        return self._shared("second", url, derived, self.opened)
 
-    def orchard(self, url: str, store: Store, waiting: Callable[[], list[Check]]) -> Orchard:
-        """The checks that wait have begun, on the first URL; on others each begins alone."""
-        if (url, id(store)) not in self._orchards:
-            others = any(url != known for known, _ in self._orchards)
-            checks = (
-                []
-                if others
-                else [each for each in waiting() if not each.is_lacking(store.features)]
-            )
-            self._orchards[url, id(store)] = Orchard(store, checks)
-        return self._orchards[url, id(store)]
+    def delayed(self, url: str, store: Store, waiting: Callable[[], list[Check]]) -> Delayed:
+        """The delayed checks on this connection.
+
+        On the suite's first URL all of `waiting` have started; on others each starts on its own.
+        """
+        if (url, id(store)) not in self._delayed:
+            is_first = all(url == known for known, _ in self._delayed)
+            checks = waiting() if is_first else []
+            applying = [each for each in checks if not each.is_lacking(store.features)]
+            self._delayed[url, id(store)] = Delayed(store, applying)
+        return self._delayed[url, id(store)]
 
     def close(self) -> None:
-        """Close all; the next that is asked for is a new one."""
+        """Close all shared connections; later calls open new ones."""
         kept, self._kept = list(self._kept.values()), {}
         for store in kept:
-            with suppress(Exception):  # whatever a broken store says to it
+            with suppress(Exception):  # a broken store may raise anything
                 store.close()
 
-    def _keep(
+    def _shared(
         self, name: str, url: str, derived: bool, make: Callable[[str, bool], Store]
     ) -> Store:
         if url != self._url:

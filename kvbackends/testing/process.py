@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from kvbackends.testing.plugin import URLS
-
+URLS = "KVBACKENDS_STORE_URLS"
+"""The environment variable that hands URLs over, as JSON: they may hold passwords."""
 INI = """[pytest]
 addopts = --import-mode=importlib -p no:cacheprovider
 python_classes = Test*
@@ -72,7 +72,13 @@ class Process:
         return subprocess.Popen(  # noqa: S603 - our own interpreter
             [
                 *(sys.executable, "-m", "pytest", "-q", *options),
-                *("--pyargs", "kvbackends.testing", *self._words),
+                *(
+                    "-p",
+                    "kvbackends.testing.plugin",
+                    "--pyargs",
+                    "kvbackends.testing",
+                    *self._words,
+                ),
             ],
             stdout=output,
             stderr=output,

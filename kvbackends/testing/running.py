@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kvbackends.contract.url import StoreURL
+from kvbackends.testing.check import Check, checks, unknown
 from kvbackends.testing.process import Finished, Process
 from kvbackends.testing.redaction import Redactor
-from kvbackends.testing.registry import Check, checks, unknown
 
 LONGEST = 600.0
 """Seconds that the checks of one store may take, all together."""

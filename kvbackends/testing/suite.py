@@ -1,75 +1,73 @@
-"""`StoreSuite`: three lines for who writes an adapter."""
+"""`StoreSuite`: the suite as a class of tests, subclassed in three lines by an adapter's tests."""
 
 import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from kvbackends.contract import Barrier, Feature, Store, StoreURL, Subscription
 from kvbackends.contract.store import ACCELERABLE
+from kvbackends.testing import hooks
+from kvbackends.testing.check import Check, checks, checks_by_method
 from kvbackends.testing.connections import Connections
+from kvbackends.testing.delayed import Delayed, is_delayed
+from kvbackends.testing.deviations import Deviation, refuse_unfit
+from kvbackends.testing.tools import TTL, Opener
 
 if TYPE_CHECKING:
     from kvbackends.testing.workers import Job
 
-from kvbackends.testing.plugin import longest
-from kvbackends.testing.registry import Check, checks
-from kvbackends.testing.ripening import Orchard, ripens
-from kvbackends.testing.tools import TTL, Opener
-
 NATIVE, DERIVED = "native", "derived"
 LACKING = "lacking: "
-"""How the reason of a skip begins where a check is not meant for the store."""
+"""Prefix of the reason for which a check that does not apply to the store is skipped."""
 
 LONGEST = 60.0
-"""Seconds that no check takes."""
+"""Seconds; no check needs as long."""
 AGAIN = 10.0
-"""Seconds after which a check that did not end, because it waits for its threads, is told again."""
-
-
-class Deviation(NamedTuple):
-    """A check that this store fails, why, and how: a strict expected failure.
-
-    `check` is the check's name; with ``[native]`` or ``[derived]`` behind it, of that run only;
-    with all that pytest shows in brackets, ``[native-blank]``, of that case only.
-    """
-
-    check: str
-    raises: type[Exception]
-    reason: str
+"""Seconds between further interruptions of a check that ignored the first one."""
 
 
 class StoreSuite:
-    """Proves a store.  Checked when the class is made: unknown checks and overrides are refused."""
+    """Tests that a store keeps the contract.
+
+    A subclass names the store with `url`, or overrides the fixture `store_url`. Raises `TypeError`
+    when the subclass is defined if it overrides a check or declares an unfit deviation.
+    """
 
     url: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, object]] = {}
     deviations: ClassVar[Sequence[Deviation]] = ()
     quick: ClassVar[bool] = False
-    """Leave out the checks that take their time, unless ``--store-full`` is given."""
+    """Leave out the checks that take long, unless ``--store-full`` is given."""
     longest: ClassVar[float] = LONGEST
-    """Seconds after which a check that does not end fails; ``--store-longest`` is stronger."""
+    """Seconds after which a running check fails; ``--store-longest`` takes precedence."""
     store_index: ClassVar[int] = 0
-    """Its place among the URLs of a run without a file."""
+    """The position of its URL among those of ``--store-url``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        overridden = sorted(vars(cls).keys() & BY_METHOD.keys())
+        overridden = sorted(vars(cls).keys() & checks_by_method().keys())
         if overridden:
             raise TypeError(
                 f"{cls.__name__} overrides the checks {', '.join(overridden)}: a check is never "
                 "changed; declare a Deviation"
             )
         for deviation in cls.deviations:
-            _refuse_unfit(cls.__name__, deviation)
+            refuse_unfit(cls.__name__, deviation)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Registers the hooks of the suite: no plugin and no conftest.py is needed for them."""
+        manager = metafunc.config.pluginmanager
+        if not manager.is_registered(hooks):
+            manager.register(hooks)
 
     @pytest.fixture
     def store_url(self) -> str:
-        """Where the store is; override it, with any scope, where a fixture starts the store."""
+        """The URL of the store; override it, with any scope, where a fixture starts a server."""
         if not self.url:
             raise TypeError(
                 f"{type(self).__name__} has no store: give it a `url`, or override `store_url`"
@@ -78,7 +76,7 @@ class StoreSuite:
 
     @pytest.fixture(params=[NATIVE, DERIVED])
     def mode(self, request: pytest.FixtureRequest) -> str:
-        """Native: as the store is.  Derived: with its overrides taken away."""
+        """Native: the store as it is. Derived: without its overrides of derived operations."""
         return str(request.param)
 
     @pytest.fixture(scope="class")
@@ -90,7 +88,7 @@ class StoreSuite:
 
     @pytest.fixture
     def opener(self, _kept: Connections, store_url: str, mode: str) -> Iterator[Opener]:
-        """Opens the same store once more, as another process would; closed afterwards."""
+        """Opens another connection to the store, as another process would; closed afterwards."""
         opened: list[Store] = []
 
         def opener() -> Store:
@@ -103,33 +101,34 @@ class StoreSuite:
 
     @pytest.fixture
     def store(self, _kept: Connections, store_url: str, mode: str) -> Store:
-        """The store that is proven: one connection for all checks, until one fails."""
+        """The store under test: one connection for all checks, until one fails."""
         store = _kept.first(store_url, mode == DERIVED)
         if mode == NATIVE and not store.native & set(ACCELERABLE):
             pytest.skip("the store overrides nothing: derived is all there is")
         return store
 
     @pytest.fixture
-    def orchard(
+    def delayed(
         self,
         request: pytest.FixtureRequest,
         _kept: Connections,
         store: Store,
         store_url: str,
         mode: str,
-    ) -> Orchard:
-        """The checks that wait for something to expire have begun: all that are still to be run."""
-        return _kept.orchard(store_url, store, lambda: _waiting(request.session, type(self), mode))
+    ) -> Delayed:
+        """The delayed checks, all of them started."""
+        items = request.session.items
+        return _kept.delayed(store_url, store, lambda: _delayed_of(items, type(self), mode))
 
     @pytest.fixture
     def second(self, _kept: Connections, store: Store, store_url: str, mode: str) -> Store:
-        """Another connection that is kept, for checks that are too many to open one for each."""
+        """Another shared connection, for checks with too many cases to open one for each."""
         return _kept.second(store_url, mode == DERIVED)
 
     @pytest.fixture(autouse=True)
     def _ends(self, request: pytest.FixtureRequest) -> Iterator[None]:
         """A check that hangs fails."""
-        seconds = longest(request.node)
+        seconds = hooks.longest(request.node)
 
         def too_long(*_: object) -> None:
             raise TimeoutError(f"the check took more than {seconds:g} seconds")
@@ -142,18 +141,18 @@ class StoreSuite:
 
     @pytest.fixture(autouse=True)
     def _applies(self, request: pytest.FixtureRequest, store: Store) -> None:
-        check = BY_METHOD.get(getattr(request.node, "originalname", ""))
+        check = hooks.check_of(request.node)
         if check is not None and check.is_lacking(store.features):
             pytest.skip(f"{LACKING}{_condition(check)}")
 
     @pytest.fixture
     def other(self, store: Store, opener: Opener) -> Store:
-        """Independent eyes: a connection of its own to the same store."""
+        """A second, independent connection to the same store."""
         return opener()
 
     @pytest.fixture
     def embedded(self, store: Store, store_url: str) -> bool:
-        """Whether the store is in this process or in a file: no network between."""
+        """True if the store is in this process or in a file, without a network between."""
         return not store.features & Feature.SHARED or not StoreURL.parse(store_url).hosts
 
     @pytest.fixture
@@ -163,14 +162,14 @@ class StoreSuite:
 
     @pytest.fixture
     def subscription(self, store: Store) -> Iterator[Subscription]:
-        """A subscription of the store's, closed afterwards."""
+        """A subscription of the store, closed afterwards."""
         opened = store.subscribe()
         yield opened
         opened.close()
 
     @pytest.fixture
     def job(self, store: Store, store_url: str, mode: str, tmp_path: Path) -> Iterator["Job"]:
-        """A Celery application on the same store, and a worker of its own; ended afterwards."""
+        """A Celery application on the store with a worker of its own; ended afterwards."""
         from kvbackends.testing.workers import working
 
         folder = tmp_path / "kvt-worker"
@@ -180,7 +179,7 @@ class StoreSuite:
 
     @pytest.fixture
     def app(self, store: Store, store_url: str, mode: str, tmp_path: Path) -> Iterator[Any]:
-        """A Celery application on the same store, without a worker; closed afterwards."""
+        """A Celery application on the store without a worker; closed afterwards."""
         from kvbackends.testing.workers import application
 
         with application(store_url, mode == DERIVED, dict(self.settings), tmp_path) as app:
@@ -188,36 +187,33 @@ class StoreSuite:
 
     @pytest.fixture
     def barrier(self, store: Store) -> Barrier:
-        """A barrier that no other test uses."""
+        """A barrier of the store that no other test uses."""
         return store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
 
 
-BY_METHOD = {check.method: check for check in checks()}
-BY_NAME = {check.name: check for check in checks()}
-
-
 def _test(check: Check) -> Callable[..., None]:
-    """The check as a method."""
-    if not ripens(check):
+    """The check as a method of `StoreSuite`."""
+    if not is_delayed(check):
         return check.function
 
-    def test(_self: StoreSuite, orchard: Orchard) -> None:
-        orchard.finish(check)
+    def test(_self: StoreSuite, delayed: Delayed) -> None:
+        delayed.finish(check)
 
     test.__name__, test.__doc__ = check.method, check.function.__doc__
     return test
 
 
-def _waiting(session: pytest.Session, suite: type[StoreSuite], mode: str) -> list[Check]:
-    """The checks of this run that wait, and that the store is asked for."""
-    found = [
-        BY_METHOD.get(getattr(item, "originalname", ""))
-        for item in session.items
+def _delayed_of(items: Sequence[pytest.Item], suite: type[StoreSuite], mode: str) -> list[Check]:
+    """The delayed checks among the tests that run on this suite in this mode."""
+    return [
+        check
+        for item in items
         if isinstance(item, pytest.Function)
         and item.cls is suite
+        and (check := hooks.check_of(item)) is not None
+        and is_delayed(check)
         and item.callspec.params.get("mode") == mode
     ]
-    return [check for check in found if check is not None and ripens(check)]
 
 
 for _check in checks():
@@ -225,30 +221,11 @@ for _check in checks():
 
 
 def suite_for(url: str, name: str = "", **attributes: object) -> type[StoreSuite]:
-    """A suite for the store at `url`, without a file."""
+    """A subclass of `StoreSuite` for the store at `url`."""
     scheme = re.sub(r"\W", "", StoreURL.parse(url).scheme.title())
     return type(name or f"Test{scheme}", (StoreSuite,), {"url": url, **attributes})
-
-
-def deviation_for(suite: type[StoreSuite], check: Check, mode: str, case: str) -> Deviation | None:
-    """The deviation that was declared for this run of the check."""
-    names = {check.name, f"{check.name}[{mode}]", f"{check.name}[{case}]"}
-    return next((each for each in suite.deviations if each.check in names), None)
 
 
 def _condition(check: Check) -> str:
     needs = [f"without {flag.name}" for flag in check.requires]
     return ", ".join([*needs, *(f"with {flag.name}" for flag in check.lacking)])
-
-
-def _refuse_unfit(suite: str, deviation: Deviation) -> None:
-    if re.sub(r"\[(native|derived)(-.*)?\]$", "", deviation.check) not in BY_NAME:
-        raise TypeError(f"{suite} deviates from {deviation.check!r}, which is no check")
-    raises: object = deviation.raises
-    if not (isinstance(raises, type) and issubclass(raises, Exception)) or raises is Exception:
-        raise TypeError(
-            f"{suite}: the deviation from {deviation.check} names the exception that is raised, "
-            f"not {raises!r}"
-        )
-    if not deviation.reason.strip():
-        raise TypeError(f"{suite}: the deviation from {deviation.check} has no reason")

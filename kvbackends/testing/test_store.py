@@ -1,4 +1,4 @@
-"""What ``pytest --pyargs kvbackends.testing --store-url URL`` collects: a suite for each URL."""
+"""A suite for each ``--store-url``: what ``pytest --pyargs kvbackends.testing`` collects."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def suites() -> dict[str, type[StoreSuite]]:
     """A class for each URL, named after its scheme."""
     made: dict[str, type[StoreSuite]] = {}
     for index, url in enumerate(urls()):
-        open_store(url).close()  # a URL that is wrong is one error, not one of each check
+        open_store(url).close()  # so that a wrong URL is one error, not one of each check
         suite = suite_for(url, store_index=index)
         name = suite.__name__ if suite.__name__ not in made else f"{suite.__name__}{index + 1}"
         suite.__name__ = suite.__qualname__ = name
@@ -23,4 +23,4 @@ def suites() -> dict[str, type[StoreSuite]]:
 globals().update(suites())
 
 if not urls():
-    pytest.fail("which store?  Give --store-url URL, once or more often", pytrace=False)
+    pytest.fail("no store: give -p kvbackends.testing.plugin --store-url URL", pytrace=False)

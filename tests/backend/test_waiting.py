@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import threading
 import time
 
@@ -12,7 +13,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import ResultSet
 
 from kvbackends import aget
-from kvbackends.protocol import owner
+from kvbackends.protocol import waiting
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
 from tests.support.striker import Striker
@@ -446,7 +447,7 @@ class TestRegistry:
         assert threading.active_count() <= before
         assert not app.backend._pending_results.weak
 
-    def test_the_owner_thread_ends(self, memory_app):
+    def test_the_background_thread_ends(self, memory_app):
         with pytest.raises(ResultTimeout):
             memory_app.AsyncResult("never").get(timeout=0.01)
         deadline = time.monotonic() + 10
@@ -549,27 +550,29 @@ class TestBrokenOff:
 
     def test_by_a_signal_at_any_moment(self, memory_app, monkeypatch):
         """Nothing is left open, for which the thread would stay and others would not listen."""
-        monkeypatch.setattr(owner, "LINGER", 0.01)
-        backend, hubs = memory_app.backend, []
+        monkeypatch.setattr(waiting, "LINGER", 0.01)
+        backend, every = memory_app.backend, []
         backend.mark_as_done("done", 1)
 
         def next_one(answers):
-            with hubs[-1].wait_for([backend.key_of("done")]) as wait:
+            with every[-1].wait_for([backend.key_of("done")]) as wait:
                 answers.extend(wait.take(10))
 
-        files = ("waiting.py", "wait.py", "waits.py", "owner.py", "process.py", "threading.py")
-        for at in range(1, 120):
+        files = ("waiting.py", "leader.py", "waits.py", "process.py", "threading.py")
+        for at in itertools.count(1):
             backend._prepare_waits()
-            hubs.append(backend.hub())
+            every.append(backend.waiters())
             striker = Striker(at, files)
             with striker.striking(), pytest.raises(ResultTimeout):
                 backend.wait_for("never", timeout=0.02)
+            if not striker.where:
+                break
             answers = []
             thread = threading.Thread(target=next_one, args=[answers], daemon=True)
             thread.start()
             thread.join(15)
             assert answers, striker.where
         until = time.monotonic() + 10
-        while left := [number for number, hub in enumerate(hubs, 1) if hub._owner]:
+        while left := [number for number, each in enumerate(every, 1) if each._standby]:
             assert time.monotonic() < until, left
             time.sleep(0.01)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kvbackends.contract import StoreURL
-from kvbackends.testing.registry import checks
+from kvbackends.testing.check import checks
 from tests.broken_stores import BROKEN
 
 _METHODS = {check.method: check.name for check in checks()}

@@ -179,7 +179,7 @@ class Site:
             with suppress(ProcessLookupError):
                 worker.signal(signal.SIGCONT)
             worker.stop()
-        self.app.backend.hub.close()
+        self.app.backend.waiters.close()
         self.app.backend.store.close()
         self.app.close()
 

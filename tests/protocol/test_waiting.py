@@ -1,13 +1,13 @@
-"""The thread that serves the waits of a process, and who listens instead of it."""
+"""Leader and followers: which thread listens for the waits of a process, and what harms none."""
 
 import logging
+import math
 import os
 import random
 import signal
 import threading
 import time
 from contextlib import contextmanager
-from unittest import mock
 
 import pytest
 
@@ -16,10 +16,9 @@ from kvbackends.contract import Offer, PerProcess, Rank
 from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.retry import Retry
-from kvbackends.protocol import wait, waiting
-from kvbackends.protocol.owner import AFTER_ERROR, Owner
-from kvbackends.protocol.wait import Pace
-from kvbackends.protocol.waiting import Hub
+from kvbackends.protocol import waiting
+from kvbackends.protocol.leader import AFTER_ERROR, Lead, Pace
+from kvbackends.protocol.waiting import Waiters
 
 SOON = 5.0
 """Seconds; less than any read that is due while `no_reads` is used."""
@@ -61,9 +60,15 @@ class Telling:
     def __init__(self, inner, read):
         self.inner, self.read = inner, read
         self.watch, self.unwatch = inner.watch, inner.unwatch
-        self.wake, self.close = inner.wake, inner.close
+        self.wake = inner.wake
         self.listeners = []
         self.inside = 0
+        self.closed = 0
+
+    def close(self):
+        assert not self.inside, "closed while it is used"
+        self.closed += 1
+        self.inner.close()
 
     def wait(self, timeout):
         self.inside += 1
@@ -100,8 +105,9 @@ def told(store, monkeypatch):
 
 @pytest.fixture
 def reads(store, monkeypatch):
-    """The keys that were read one by one."""
-    asked, get = [], store.get
+    """The keys that were read."""
+    asked, get, get_batch = [], store.get, store.get_batch
+    monkeypatch.setattr(store, "get_batch", lambda keys: asked.extend(keys) or get_batch(keys))
     monkeypatch.setattr(store, "get", lambda key: asked.append(key) or get(key))
     return asked
 
@@ -113,8 +119,8 @@ def no_reads(monkeypatch):
 
 
 @pytest.fixture
-def hub(store):
-    made = Hub(store, lambda value: value[:1] in b"23", lambda value: value[:1] == b"3")
+def waiters(store):
+    made = Waiters(store, lambda value: value[:1] in b"23", lambda value: value[:1] == b"3")
     yield made
     made.close()
 
@@ -130,21 +136,22 @@ def soon(condition):
         time.sleep(0.001)
 
 
-def is_lent(hub):
-    """Whether who waits listens itself, and nobody else does anything."""
-    soon(lambda: hub._owner and hub._owner.borrower and hub._owner.borrower.loan)
+def leader_of(waiters):
+    """The wait that listens now, or None."""
+    lead = waiters._lead
+    return lead.leader.get(0) if lead.back_by < math.inf else None
+
+
+def listens(waiters):
+    """Whether some waiter listens; then nothing is read any more without a notification."""
+    soon(lambda: leader_of(waiters))
     time.sleep(0.05)
     return True
 
 
-def when_lent(hub, key, do, *args):
-    """Do something when who waits for `key` is about to listen itself."""
-
-    def is_lent():
-        borrower = hub._owner and hub._owner.borrower
-        return borrower and borrower.loan and key in borrower.keys
-
-    soon(is_lent)
+def when_listening(waiters, key, do, *args):
+    """Do something when the wait for `key` listens itself."""
+    soon(lambda: (leader := leader_of(waiters)) and key in leader.keys)
     do(*args)
 
 
@@ -159,10 +166,10 @@ def running(work, *args):
     assert not thread.is_alive()
 
 
-def waited(hub, key, timeout=10):
+def waited(waiters, key, timeout=10):
     """How long it took, and what there was."""
     began = time.monotonic()
-    with hub.wait_for([key]) as wait:
+    with waiters.wait_for([key]) as wait:
         found = wait.take(timeout)
     return time.monotonic() - began, found
 
@@ -171,35 +178,36 @@ def test_an_outage_is_logged_once_and_the_wait_goes_on(store, caplog, monkeypatc
     """One warning with its traceback for each outage, however often the store is asked in it."""
     refusing = Refusing(store)
     monkeypatch.setattr(store, "get_batch", refusing)
-    hub = Hub(store, lambda _: True)
+    waiters = Waiters(store, lambda _: True)
     with caplog.at_level(logging.WARNING):
         for outage in (1, 2):
             refusing.refuses, asked = True, refusing.asked
             # Of one key alone no batch is read.
-            with hub.wait_for([f"key-{outage}", "never"]) as wait:
+            keys = [f"key-{outage}", "never"]
+            with waiters.wait_for(keys) as wait, running(wait.take, 10) as answers:
                 while refusing.asked < asked + 3:
                     time.sleep(AFTER_ERROR / 5)
-                assert not wait.take(0)
+                assert not answers
                 store.set(f"key-{outage}", b"value")
                 refusing.refuses = False
-                assert wait.take(10) == [(f"key-{outage}", b"value")]
+            assert answers == [[(f"key-{outage}", b"value")]]
             warnings = [each for each in caplog.records if "trying again" in each.message]
             assert len(warnings) == outage
             assert all(each.exc_info for each in warnings)
-    hub.close()
+    waiters.close()
 
 
 class TestTold:
-    def test_a_success_is_not_read(self, store, told, reads, no_reads, hub):
-        with running(waited, hub, "key") as answers:
-            assert is_lent(hub)
+    def test_a_success_is_not_read(self, store, told, reads, no_reads, waiters):
+        with running(waited, waiters, "key") as answers:
+            assert listens(waiters)
             before = list(reads)
             put(store, "key")
         assert answers[0][1] == [("key", b"3 success")]
         assert reads == before == ["key"]
 
-    def test_a_success_is_not_read_for_several_who_wait(self, store, told, reads, no_reads, hub):
-        with running(waited, hub, "a") as a, running(waited, hub, "b") as b:
+    def test_a_success_is_not_read_for_several_waiters(self, store, told, reads, no_reads, waiters):
+        with running(waited, waiters, "a") as a, running(waited, waiters, "b") as b:
             soon(lambda: {"a", "b"} <= set(reads))
             before = list(reads)
             put(store, "a")
@@ -207,32 +215,32 @@ class TestTold:
         assert (a[0][1], b[0][1]) == ([("a", b"3 success")], [("b", b"3 success")])
         assert reads == before
 
-    def test_a_failure_is_read(self, store, told, reads, no_reads, hub):
+    def test_a_failure_is_read(self, store, told, reads, no_reads, waiters):
         """A retry may have replaced it by now."""
-        with running(waited, hub, "key") as answers:
-            assert is_lent(hub)
+        with running(waited, waiters, "key") as answers:
+            assert listens(waiters)
             put(store, "key", b"1 started")
             put(store, "key", b"2 failure")
         assert answers[0][1] == [("key", b"2 failure")]
         assert len(reads) >= 2
 
 
-class TestWhoListens:
-    def test_who_waits_alone_listens_itself(self, store, told, no_reads, hub):
+class TestLeader:
+    def test_a_sole_waiter_listens_itself(self, store, told, no_reads, waiters):
         for number in range(20):
             key = f"key-{number}"
-            with running(when_lent, hub, key, put, store, key):
-                took, found = waited(hub, key)
+            with running(when_listening, waiters, key, put, store, key):
+                took, found = waited(waiters, key)
             assert found
             assert took < SOON
         assert len(told) == 1
         assert told[0].listeners.count(threading.get_ident()) >= 20
 
-    def test_a_second_wait_is_served_beside_the_first(self, store, told, no_reads, hub):
-        """The owner takes the subscription back, and the first waits on."""
-        with running(waited, hub, "first") as first:
-            assert is_lent(hub)
-            with running(waited, hub, "second") as second:
+    def test_a_second_wait_is_served_beside_the_first(self, store, told, no_reads, waiters):
+        """The first leads on, and listens for both."""
+        with running(waited, waiters, "first") as first:
+            assert listens(waiters)
+            with running(waited, waiters, "second") as second:
                 time.sleep(0.05)
                 put(store, "second")
             put(store, "first")
@@ -241,51 +249,53 @@ class TestWhoListens:
         assert first[0][1]
         assert len(told) == 1
 
-    def test_who_called_back_is_awaited_beside_who_sleeps(self, store, told, no_reads, hub):
+    def test_a_wait_with_a_callback_is_served_beside_a_leader(self, store, told, no_reads, waiters):
         """A wait with `notify`, as asyncio's, does not listen, and is served at once."""
         news = threading.Event()
-        with running(waited, hub, "first") as first:
-            assert is_lent(hub)
-            with hub.wait_for(["second"], news.set) as second:
+        with running(waited, waiters, "first") as first:
+            assert listens(waiters)
+            with waiters.wait_for(["second"], news.set) as second:
                 put(store, "second")
                 assert news.wait(SOON)
                 assert second.take(0) == [("second", b"3 success")]
             put(store, "first")
         assert first[0][1]
 
-    def test_between_two_looks_nobody_is_starved(self, store, told, no_reads, hub):
-        """Who does something else for long does not keep the subscription."""
-        with hub.wait_for(["slow", "never"]) as slow:
+    def test_a_waiter_between_two_calls_does_not_lead(self, store, told, no_reads, waiters):
+        """A waiter that does something else for long does not keep the subscription."""
+        with waiters.wait_for(["slow", "never"]) as slow:
             put(store, "slow")
             assert slow.take(SOON)
-            with running(waited, hub, "quick") as quick:
+            with running(waited, waiters, "quick") as quick:
                 time.sleep(0.05)
                 put(store, "quick")
         assert quick[0][1]
         assert quick[0][0] < SOON
 
-    def test_a_timeout_is_kept(self, store, told, no_reads, hub):
+    def test_a_timeout_is_kept(self, store, told, no_reads, waiters):
         for timeout in (0.001, 0.01, 0.1, 0.3):
-            took, found = waited(hub, "never", timeout)
+            took, found = waited(waiters, "never", timeout)
             assert not found
             assert timeout <= took < timeout + SOON
 
     def test_a_timeout_is_kept_where_the_store_goes_away_after_a_hint(self, store):
-        """Who listens reads itself; the store's own retries, of 30 s, are not waited for."""
+        """The leader reads itself; the store's own retries, of 30 s, are not waited for."""
         away = Away(innermost(store))
-        hub = Hub(Retry(away, CoreOptions()), lambda value: value[:1] == b"3")
-        with running(waited, hub, "key", 1) as answers:
-            assert is_lent(hub)
+        waiters = Waiters(Retry(away, CoreOptions()), lambda value: value[:1] == b"3")
+        with running(waited, waiters, "key", 1) as answers:
+            assert listens(waiters)
             away.is_away = True
             put(store, "key")
         assert answers[0][1] == []
         assert answers[0][0] < SOON
         away.is_away = False
-        assert waited(hub, "key")[1]
-        hub.close()
+        assert waited(waiters, "key")[1]
+        waiters.close()
 
-    def test_the_next_wait_after_an_exception_is_served_at_once(self, store, told, no_reads, hub):
-        """A soft time limit strikes who listens; its subscription is not trusted any more."""
+    def test_the_next_wait_after_an_exception_is_served_at_once(
+        self, store, told, no_reads, waiters
+    ):
+        """A soft time limit interrupts the leader; its subscription is not trusted any more."""
 
         class Limit(Exception):
             pass
@@ -294,7 +304,6 @@ class TestWhoListens:
             raise Limit
 
         def a_little_later():
-            # Not before it listens: Python's own events do not survive it at any moment.
             time.sleep(random.uniform(0.001, 0.05))
             os.kill(os.getpid(), signal.SIGALRM)
 
@@ -302,9 +311,9 @@ class TestWhoListens:
         try:
             for number in range(10):
                 never = f"never-{number}"
-                with running(when_lent, hub, never, a_little_later), pytest.raises(Limit):
-                    waited(hub, never)
-                with running(waited, hub, f"key-{number}") as answers:
+                with running(when_listening, waiters, never, a_little_later), pytest.raises(Limit):
+                    waited(waiters, never)
+                with running(waited, waiters, f"key-{number}") as answers:
                     time.sleep(0.02)
                     put(store, f"key-{number}")
                 assert answers[0][1]
@@ -312,36 +321,38 @@ class TestWhoListens:
         finally:
             signal.signal(signal.SIGALRM, before)
 
-    def test_a_signal_handler_may_wait(self, store, told, no_reads, hub):
-        """The thread that listens cannot give the subscription back meanwhile."""
+    def test_a_signal_handler_may_wait(self, store, told, no_reads, waiters):
+        """The leader, in the same thread, cannot go on meanwhile."""
         inner = []
 
         def handle(*_):
             threading.Timer(0.1, put, [store, "inner"]).start()
-            inner.append(waited(hub, "inner"))
+            inner.append(waited(waiters, "inner"))
             threading.Timer(0.1, put, [store, "outer"]).start()
 
         before = signal.signal(signal.SIGALRM, handle)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.1)
-            took, found = waited(hub, "outer")
+            took, found = waited(waiters, "outer")
         finally:
             signal.signal(signal.SIGALRM, before)
         assert found
         assert inner[0][1]
         assert took < 9
 
-    def test_a_child_forked_while_somebody_listens_waits_itself(self, store, told, no_reads, hub):
-        hubs = PerProcess(lambda: hub, abandon=Hub.abandon)
-        with running(waited, hubs(), "parent") as answers:
-            assert is_lent(hub)
-            inherited = hub._owner.borrower
+    def test_a_child_forked_while_a_leader_listens_waits_itself(
+        self, store, told, no_reads, waiters
+    ):
+        per_process = PerProcess(lambda: waiters, abandon=Waiters.abandon)
+        with running(waited, per_process(), "parent") as answers:
+            assert listens(waiters)
+            inherited = leader_of(waiters)
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
                 began = time.monotonic()
                 right = inherited.take(0.1) == [] and time.monotonic() - began < 5
-                own = Hub(store, lambda _: True, lambda _: True)
+                own = Waiters(store, lambda _: True, lambda _: True)
                 threading.Timer(0.1, put, [store, "child"]).start()
                 right = right and bool(waited(own, "child")[1])
                 os._exit(0 if right else 1)
@@ -350,47 +361,74 @@ class TestWhoListens:
         assert answers[0][1]
         assert len(told) == 1
 
-    def test_who_is_late_by_a_moment_closes_what_it_listened_with(self, monkeypatch):
-        """It comes back just when nobody waits for that any more."""
-        monkeypatch.setattr(wait, "RETURN", 0.01)
-        listens, slow = threading.Event(), threading.Event()
-        subscription = mock.Mock(wait=lambda _: listens.set() or {"key": b"3"})
-        loan = wait.Loan(subscription, lambda *_: slow.wait() and (), (), lambda: None)
-        with running(loan.listen, ["key"], 10):
-            assert listens.wait(SOON)
-            lock = loan._in_use = mock.Mock(wraps=loan._in_use)
+    def test_a_leader_held_up_by_a_handler_is_replaced(self, store, told, no_reads, waiters):
+        """The others are served meanwhile, and its subscription is closed when it comes back."""
+        served = []
 
-            def late(*args, **options):
-                got = lock._mock_wraps.acquire(*args, **options)
-                if "timeout" in options:
-                    slow.set()
-                    soon(lambda: not lock._mock_wraps.locked())
-                    time.sleep(0.05)
-                return got
+        def handle(*_):
+            with running(waited, waiters, "other") as answers:
+                time.sleep(0.05)
+                put(store, "other")
+            served.extend(answers)
+            threading.Timer(0.1, put, [store, "own"]).start()
 
-            lock.acquire.side_effect = late
-            assert not loan.end()
-        subscription.close.assert_called_once_with()
+        before = signal.signal(signal.SIGALRM, handle)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            found = waited(waiters, "own")[1]
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert found
+        assert served[0][1]
+        assert served[0][0] < SOON
+        waiters.close()
+        assert len(told) == 2
+        soon(lambda: [each.closed for each in told] == [1, 1])
 
-    def test_who_comes_just_before_there_is_a_subscription_is_seen(
-        self, store, no_reads, hub, monkeypatch
+    def test_a_replaced_leader_closes_its_subscription(self, store, told, waiters):
+        with running(waited, waiters, "key") as answers:
+            assert listens(waiters)
+            waiters._replaced(waiters._lead)
+            soon(lambda: len(told) == 2)
+            put(store, "key")
+        assert answers[0][1]
+        assert [each.closed for each in told] == [1, 0]
+
+    def test_the_next_leader_closes_what_an_exception_left(self, store, told, waiters, monkeypatch):
+        class Limit(BaseException):
+            pass
+
+        def struck(*_):
+            raise Limit
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Telling, "wait", struck)
+            with pytest.raises(Limit):
+                waited(waiters, "never")
+        assert [each.closed for each in told] == [0]
+        put(store, "key")
+        assert waited(waiters, "key")[1]
+        assert [each.closed for each in told] == [1, 0]
+
+    def test_a_wait_that_begins_just_before_the_subscription_is_seen(
+        self, store, no_reads, waiters, monkeypatch
     ):
-        """It finds nothing to wake, and the owner has just looked who has come."""
+        """It finds nothing to wake, and the leader has just looked for new waits."""
         put(store, "second")
-        news, second, subscribe = threading.Event(), [], Owner._subscribe
+        news, second, subscribe = threading.Event(), [], Lead._subscribe
 
-        def late(owner):
+        def late(lead):
             if not second:
-                second.append(hub.wait_for(["second"], news.set))
-            subscribe(owner)
+                second.append(waiters.wait_for(["second"], news.set))
+            subscribe(lead)
 
-        monkeypatch.setattr(Owner, "_subscribe", late)
-        with hub.wait_for(["first"], lambda: None):
+        monkeypatch.setattr(Lead, "_subscribe", late)
+        with waiters.wait_for(["first"], lambda: None):
             assert news.wait(SOON)
         second[0].close()
 
 
-def test_nobody_misses_anything(store, told, hub):
+def test_nobody_misses_anything(store, told, waiters):
     """Many threads with short timeouts, on keys that are stored at any moment."""
     until, missed, served = time.monotonic() + 4, [], []
     keys = iter(range(10**9))
@@ -402,9 +440,9 @@ def test_nobody_misses_anything(store, told, hub):
             timer = threading.Timer(random.uniform(0, 0.02), put, [store, key])
             timer.start()
             if random.random() < 0.3:
-                waited(hub, key, random.uniform(0, 0.02))
+                waited(waiters, key, random.uniform(0, 0.02))
                 continue
-            took, found = waited(hub, key, 5)
+            took, found = waited(waiters, key, 5)
             served.append(took)
             if not found:
                 missed.append(key)

@@ -1,11 +1,20 @@
 """The suite as pytest runs it: deviations, what is lacking, wrong URLs and wrong names."""
 
+from functools import partial
+
 import pytest
 
 from kvbackends import ConfigurationError
 from kvbackends.testing import run
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def run_suite(pytester):
+    """Runs pytest with the suite's plugin."""
+    return partial(pytester.runpytest, "-p", "kvbackends.testing.plugin")
+
 
 DEVIATING = """
 import pytest
@@ -31,10 +40,10 @@ OUTCOMES = {
 
 
 @pytest.mark.parametrize(("scheme", "case", "error", "outcomes"), OUTCOMES.values(), ids=OUTCOMES)
-def test_deviation(pytester, scheme, case, error, outcomes):
+def test_deviation(pytester, run_suite, scheme, case, error, outcomes):
     """A check that was declared to fail has to fail, and in that way."""
     pytester.makepyfile(DEVIATING.format(url=f"{scheme}://deviating", case=case, error=error))
-    done = pytester.runpytest("--store-check=ranks.matrix", "-rf")
+    done = run_suite("--store-check=ranks.matrix", "-rf")
     counted = done.parseoutcomes()
     assert tuple(counted.get(word, 0) for word in ("passed", "xfailed", "failed")) == outcomes
     assert done.ret == 1
@@ -43,10 +52,10 @@ def test_deviation(pytester, scheme, case, error, outcomes):
 
 
 def test_deviation_alone(pytester):
-    """A store that fails as it said, and in nothing else, passes."""
+    """A store that fails as it was declared to, and in nothing else, passes; without the plugin."""
     text = DEVIATING.format(url="broken-empty-is-absent://x", case="", error="AssertionError")
     pytester.makepyfile(text.replace("ranks.matrix[]", "methods.empty_value"))
-    done = pytester.runpytest("--store-check=methods.empty_value")
+    done = pytester.runpytest("-k", "methods_empty_value")
     assert (done.ret, done.parseoutcomes()["xfailed"]) == (0, 2)
 
 
@@ -59,11 +68,11 @@ class TestLacking(StoreSuite):
 """
 
 
-def test_requires_and_lacking(pytester):
+def test_requires_and_lacking(pytester, run_suite):
     """What a store does not claim is not asked for; what is documented instead is."""
     pytester.makepyfile(LACKING)
     some = [f"--store-check={name}" for name in ("listing", "processes.processes_share")]
-    done = pytester.runpytest("-v", "-rs", *some)
+    done = run_suite("-v", "-rs", *some)
     assert done.ret == 0
     done.stdout.fnmatch_lines_random(
         [
@@ -78,6 +87,34 @@ def test_requires_and_lacking(pytester):
     )
 
 
+OWN_OPTIONS = """
+def pytest_addoption(parser):
+    for name in ("url", "quick", "full", "check", "longest"):
+        parser.addoption(f"--store-{name}", default="its own")
+"""
+OWN_TEST = """
+def test_own(request):
+    assert request.config.getoption("--store-url") == "shop"
+    assert request.config.getoption("--store-longest") == "its own"
+    assert not request.config.pluginmanager.has_plugin("kvbackends.testing.plugin")
+"""
+
+
+def test_options_of_a_project(pytester):
+    """A project may have options of the same names: the plugin is loaded only on request."""
+    pytester.makeconftest(OWN_OPTIONS)
+    pytester.makepyfile(LACKING + OWN_TEST)
+    done = pytester.runpytest("--store-url=shop", "-k", "test_own or methods_set_replaces")
+    assert (done.ret, done.parseoutcomes()["passed"]) == (0, 3)
+
+
+def test_run_without_the_plugin(pytester):
+    """It says what is missing, once."""
+    done = pytester.runpytest("--pyargs", "kvbackends.testing")
+    assert (done.ret, done.parseoutcomes()) == (2, {"errors": 1})
+    done.stdout.fnmatch_lines("*no store: give -p kvbackends.testing.plugin --store-url URL*")
+
+
 WRONG = """
 from kvbackends.testing import StoreSuite
 
@@ -88,10 +125,10 @@ class TestWrong(StoreSuite):
 
 
 @pytest.mark.parametrize("url", ["nosuch://x", "memory://?nosuch=1", "sqlite:///no/such/dir/r.db"])
-def test_wrong_url_of_a_suite(pytester, url):
+def test_wrong_url_of_a_suite(pytester, run_suite, url):
     """One error, and all other checks say where it is."""
     pytester.makepyfile(WRONG.format(url=url))
-    done = pytester.runpytest("--store-check=versions", "-rs")
+    done = run_suite("--store-check=versions", "-rs")
     assert done.ret == 1
     assert done.parseoutcomes()["errors"] == 1
     assert set(done.parseoutcomes()) == {"errors", "skipped", "deselected"}
@@ -99,10 +136,9 @@ def test_wrong_url_of_a_suite(pytester, url):
 
 
 @pytest.mark.parametrize("url", ["nosuch://x", "memory://?nosuch=1", "nothing"])
-def test_wrong_url_of_a_run(pytester, url):
+def test_wrong_url_of_a_run(run_suite, url):
     """One error, before any check: status 2."""
-    command = ("--pyargs", "kvbackends.testing", "--store-url", url)
-    done = pytester.runpytest(*command)
+    done = run_suite("--pyargs", "kvbackends.testing", "--store-url", url)
     assert done.ret == 2
     assert done.parseoutcomes() == {"errors": 1}
 
@@ -116,9 +152,9 @@ def test_wrong_url_of_a_report():
         run(["nothing"])
 
 
-def test_unknown_check(pytester):
+def test_unknown_check(run_suite):
     """A name that there is not is an error that names near ones, not an empty run."""
-    done = pytester.runpytest("--store-check=ranks.matrx")
+    done = run_suite("--store-check=ranks.matrx")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines("*no check and no area 'ranks.matrx'; did you mean ranks.matrix*")
     with pytest.raises(ValueError, match=r"did you mean ranks\.matrix"):

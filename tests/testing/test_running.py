@@ -61,6 +61,7 @@ def test_deviation_is_accepted():
     assert type("TestFine", (StoreSuite,), {"deviations": [deviation]}).deviations == [deviation]
 
 
+PLUGIN = ("-p", "kvbackends.testing.plugin")
 SUITES = """
 from kvbackends.testing import StoreSuite
 
@@ -78,15 +79,16 @@ class TestWhole(StoreSuite):
 @pytest.mark.parametrize(
     ("words", "collected"),
     [
-        ((), {"TestWhole"}),
-        (["--store-full"], {"TestQuick", "TestWhole"}),
-        (["--store-quick"], set()),
+        ([], {"TestWhole"}),
+        ([*PLUGIN], {"TestWhole"}),
+        ([*PLUGIN, "--store-full"], {"TestQuick", "TestWhole"}),
+        ([*PLUGIN, "--store-quick"], set()),
     ],
-    ids=["", "full", "quick"],
+    ids=["alone", "plugin", "full", "quick"],
 )
 def test_quick_suite(pytester, words, collected):
     """A suite may leave out the checks that take their time; an option of a run is stronger."""
     pytester.makepyfile(SUITES)
-    done = pytester.runpytest("--collect-only", "-q", "--store-check=model.agrees_always", *words)
+    done = pytester.runpytest("--collect-only", "-q", "-k", "model_agrees_always", *words)
     names = {line.split("::")[1] for line in done.outlines if "::" in line}
     assert names == collected

@@ -215,7 +215,7 @@ def make_app() -> Iterator[Callable[[str], Celery]]:
 
     yield make
     for app in made:
-        app.backend.hub.close()
+        app.backend.waiters.close()
         app.backend.store.close()
         app.close()
     _state._tls.current_app, _state.default_app = before

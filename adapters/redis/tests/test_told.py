@@ -1,5 +1,6 @@
 """A success is taken from the message that brings it; all else is read."""
 
+import math
 import threading
 import time
 import uuid
@@ -11,7 +12,7 @@ from celery import Celery
 from celery.exceptions import TimeoutError as ResultTimeout
 
 from kvbackends.protocol import waiting
-from kvbackends.protocol.wait import Pace
+from kvbackends.protocol.leader import Pace
 from tests.servers import redis_server
 
 
@@ -38,7 +39,7 @@ def opened(url: str, settings: dict[str, object]) -> Iterator[Celery]:
     app = Celery("app", broker="memory://", backend=f"kv+{url}", set_as_current=False)
     app.conf.update(settings)
     yield app
-    app.backend.hub.close()
+    app.backend.waiters.close()
     app.backend.store.close()
 
 
@@ -60,7 +61,7 @@ class Waiting(threading.Thread):
         self._result = app.AsyncResult(task_id)
         self.start()
         deadline = time.monotonic() + 10
-        while not (self._owner() and self._owner().borrower):
+        while not self._leader():
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -70,8 +71,9 @@ class Waiting(threading.Thread):
         except ResultTimeout:
             self.seen.append(None)
 
-    def _owner(self):
-        return self._result.backend.hub()._owner
+    def _leader(self):
+        lead = self._result.backend.waiters()._lead
+        return lead.leader.get(0) if lead.back_by < math.inf else None
 
     def value(self) -> object:
         self.join(20)

@@ -15,7 +15,7 @@ from celery.app.task import Context
 from celery.result import GroupResult
 
 from kvbackends.protocol import waiting
-from kvbackends.protocol.wait import Pace
+from kvbackends.protocol.leader import Pace
 from tests.backend.bench import Bench
 from tests.backend.tasks import add_tasks
 from tests.support.raw_redis import Raw
@@ -62,8 +62,8 @@ def pairs(redis_url) -> Iterator[Callable[..., Pair]]:
 
 def close(backend: Any) -> None:
     """Close either; results of Celery's that are collected later would connect again."""
-    if hasattr(backend, "hub"):
-        backend.hub.close()
+    if hasattr(backend, "waiters"):
+        backend.waiters.close()
         backend.store.close()
     else:
         backend.result_consumer.stop()

@@ -4,8 +4,8 @@ import json
 
 from kvbackends.contract import Barrier, Store
 from kvbackends.layers.layer import innermost
-from kvbackends.testing.registry import Area, thorough
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area, thorough
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,
@@ -169,7 +169,7 @@ class Members(Area):
         assert store.get(key) is None
         assert store.add_member(key, "again", TTL) == {"again"}
 
-    def expired_set_begins_anew(self, store: Store, key: str) -> Ripening:
+    def expired_set_begins_anew(self, store: Store, key: str) -> Waits:
         """A set that has expired is empty, whether or not the store has removed it yet."""
         store.add_member(key, "old", SHORT)
         yield SHORT

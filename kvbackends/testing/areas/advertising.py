@@ -10,7 +10,7 @@ from kvbackends.contract.options import fill
 from kvbackends.contract.store import ACCELERABLE
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
-from kvbackends.testing.registry import Area, thorough
+from kvbackends.testing.check import Area, thorough
 from kvbackends.testing.tools import offer, part, rank_of, value_at
 
 PASSWORD = "kvt-s3cr3t-passw0rd"  # noqa: S105 - what must not show up

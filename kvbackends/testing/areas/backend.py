@@ -9,7 +9,7 @@ import pytest
 from celery import chord, group
 
 from kvbackends.contract import Feature
-from kvbackends.testing.registry import Area, requires, thorough
+from kvbackends.testing.check import Area, requires, thorough
 from kvbackends.testing.workers import PATIENCE, Job
 
 

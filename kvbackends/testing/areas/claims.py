@@ -1,8 +1,8 @@
 """Claims and tombstones."""
 
 from kvbackends.contract import Arrival, Barrier, Rank, Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,
@@ -160,7 +160,7 @@ class Closing(Area):
         barrier.close(holder, offer(key, Rank.FAILED), rank_of)
         assert value_at(store, key) == done.value
 
-    def tombstone_expires(self, store: Store, barrier: Barrier) -> Ripening:
+    def tombstone_expires(self, store: Store, barrier: Barrier) -> Waits:
         """When the tombstone's time is over the barrier is as if it had never been."""
         holder = complete(barrier)
         store.barrier(barrier.name, SHORT).close(holder, None, rank_of)
@@ -170,7 +170,7 @@ class Closing(Area):
         begin(barrier, 1)
         assert arrive(barrier, part(0)).outcome is CLAIMED
 
-    def expired_parts_are_missed(self, store: Store, barrier: Barrier) -> Ripening:
+    def expired_parts_are_missed(self, store: Store, barrier: Barrier) -> Waits:
         """Parts that have expired are left out, and the claim said how many there were."""
         begin(barrier, 2)
         store.barrier(barrier.name, SHORT).arrive(part(0), b"short")

@@ -1,8 +1,8 @@
 """Counters."""
 
 from kvbackends.contract import Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import SHORT, value_at
 
 
@@ -27,7 +27,7 @@ class Counters(Area):
         assert store.increment(key, 2**60, None) == 2**60
         assert store.increment(key, 1, None) == 2**60 + 1
 
-    def ttl(self, store: Store, key: str) -> Ripening:
+    def ttl(self, store: Store, key: str) -> Waits:
         """A counter expires like any key, and then counts from nothing."""
         store.increment(key, 5, SHORT)
         yield SHORT

@@ -13,8 +13,8 @@ from kvbackends.contract import Barrier, Offer, Outcome, Rank, Store
 from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import Retry
+from kvbackends.testing.check import Area
 from kvbackends.testing.layers import Broken, Faults
-from kvbackends.testing.registry import Area
 from kvbackends.testing.tools import (
     TTL,
     arrive,

@@ -3,7 +3,7 @@
 import pytest
 
 from kvbackends.contract import Barrier, Rank, Store
-from kvbackends.testing.registry import Area
+from kvbackends.testing.check import Area
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from kvbackends.contract import Barrier, Feature, Part, Rank, Store
-from kvbackends.testing import linear
-from kvbackends.testing.linear import Operation
-from kvbackends.testing.registry import Area
+from kvbackends.testing import linearizability
+from kvbackends.testing.check import Area
+from kvbackends.testing.linearizability import Operation
 from kvbackends.testing.tools import (
     TTL,
     delivery,
@@ -37,19 +37,21 @@ class Histories(Area):
         """Reads and conditional writes of one key."""
         for i in range(ROUNDS):
             history = _recorded(store, partial(_swap, store, f"{key}-{i}"))
-            assert linear.explains(linear.register, None, history), _shown(history)
+            assert linearizability.explains(linearizability.register, None, history), _shown(
+                history
+            )
 
     def increment(self, store: Store, key: str) -> None:
         """Additions to one number."""
         for i in range(ROUNDS):
             history = _recorded(store, partial(_count, store, f"{key}-{i}"))
-            assert linear.explains(linear.counter, 0, history), _shown(history)
+            assert linearizability.explains(linearizability.counter, 0, history), _shown(history)
 
     def offer(self, store: Store, key: str) -> None:
         """Ranked writes and reads of one key."""
         for i in range(ROUNDS):
             history = _recorded(store, partial(_rank, store, f"{key}-{i}"))
-            assert linear.explains(linear.ranked, None, history), _shown(history)
+            assert linearizability.explains(linearizability.ranked, None, history), _shown(history)
 
     def arrive(self, store: Store, barrier: Barrier) -> None:
         """Parts of one barrier, some of them twice."""
@@ -58,8 +60,8 @@ class Histories(Area):
             run.open(b"")
             run.expect(publisher(), 2 * WORKERS)
             history = _in_two(_recorded(store, partial(_bring, store, run.name)))
-            model = linear.barrier(2 * WORKERS)
-            assert linear.explains(model, (frozenset(), None), history), _shown(history)
+            model = linearizability.barrier(2 * WORKERS)
+            assert linearizability.explains(model, (frozenset(), None), history), _shown(history)
 
 
 def _recorded(store: Store, work: Callable[[int], list[Operation]]) -> list[Operation]:
@@ -125,7 +127,7 @@ def _arrival(barrier: Barrier, part: Part) -> tuple[str, str]:
 def _in_two(arrivals: list[Operation]) -> list[Operation]:
     history: list[Operation] = []
     for each in arrivals:
-        history.append(each._replace(name="record", answer=linear.UNKNOWN))
+        history.append(each._replace(name="record", answer=linearizability.UNKNOWN))
         history.append(each._replace(name="look", after=len(history) - 1))
     return history
 

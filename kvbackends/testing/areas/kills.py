@@ -7,8 +7,8 @@ from functools import partial
 from typing import TypeVar
 
 from kvbackends.contract import Barrier, Feature, Rank, Store
+from kvbackends.testing.check import Area, requires, thorough
 from kvbackends.testing.layers import Counting, Wrapped
-from kvbackends.testing.registry import Area, requires, thorough
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvbackends.contract import Feature, Rank, Store
-from kvbackends.testing.registry import Area, requires, thorough
+from kvbackends.testing.check import Area, requires, thorough
 from kvbackends.testing.tools import (
     SOON,
     Opener,

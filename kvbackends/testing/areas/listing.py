@@ -4,8 +4,8 @@ import pytest
 
 from kvbackends import NotSupported
 from kvbackends.contract import Feature, Rank, Store
-from kvbackends.testing.registry import Area, lacking, requires
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area, lacking, requires
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import SHORT, offer, rank_of
 
 
@@ -16,7 +16,7 @@ class Listing(Area):
     rule = "listing"
 
     @requires(Feature.LISTING)
-    def lists_a_prefix(self, store: Store, key: str) -> Ripening:
+    def lists_a_prefix(self, store: Store, key: str) -> Waits:
         """A store that lists yields the live keys of a prefix, letter by letter."""
         wanted = {f"{key}-a%", f"{key}-a_", f"{key}-a*", f"{key}-a"}
         for each in (*wanted, f"{key}-b", f"{key}-A"):

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from kvbackends.contract import Store
-from kvbackends.testing.registry import Area, thorough
+from kvbackends.testing.check import Area, thorough
 from kvbackends.testing.stateful import machine
 from kvbackends.testing.tools import latency
 

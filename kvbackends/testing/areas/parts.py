@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from kvbackends.contract import Arrival, Barrier, Part, Store
-from kvbackends.testing.registry import Area
+from kvbackends.testing.check import Area
 from kvbackends.testing.tools import (
     CLAIMED,
     HELD,

@@ -7,7 +7,7 @@ from typing import Any
 from kvbackends.contract import Feature, Store, StoreURL
 from kvbackends.contract.options import fill
 from kvbackends.layers.layer import innermost
-from kvbackends.testing.registry import Area, requires
+from kvbackends.testing.check import Area, requires
 from kvbackends.testing.tools import SOON, in_child
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
-from kvbackends.testing.registry import Area, requires
+from kvbackends.testing.check import Area, requires
 from kvbackends.testing.tools import (
     TTL,
     child,

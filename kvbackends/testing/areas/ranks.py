@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 from kvbackends.contract import Rank, Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import SHORT, TTL, Opener, offer, rank_of, value_at, within
 
 RANKS = list(Rank)
@@ -45,7 +45,7 @@ class Ranks(Area):
             assert value_at(store, key) == offer(key, rank, f"again {turn}").value
             store.delete(key)
 
-    def any_rank_after_expiry(self, store: Store, key: str) -> Ripening:
+    def any_rank_after_expiry(self, store: Store, key: str) -> Waits:
         """After the ttl has passed an offer of any rank is stored."""
         again = [offer(f"{key}-{rank}", rank, "again") for rank in RANKS]
         for each in again:
@@ -79,7 +79,7 @@ class Ranks(Area):
         first.close()
         second.close()
 
-    def ttl_of_the_last_stored(self, store: Store, key: str) -> Ripening:
+    def ttl_of_the_last_stored(self, store: Store, key: str) -> Waits:
         """A stored offer brings its ttl; one that does not yield leaves what is there."""
 
         def refused(ttl: float) -> tuple[bool, bool]:

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from kvbackends.contract import Barrier, Rank, Store
+from kvbackends.testing.check import Area, thorough
 from kvbackends.testing.layers import Counting
-from kvbackends.testing.registry import Area, thorough
 from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,

@@ -8,7 +8,7 @@ from functools import partial
 
 from kvbackends.contract import Arrival, Barrier, Offer, Outcome, Rank, Store
 from kvbackends.contract.derived import update
-from kvbackends.testing.registry import Area
+from kvbackends.testing.check import Area
 from kvbackends.testing.tools import (
     TTL,
     Opener,

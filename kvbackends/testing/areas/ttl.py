@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
-from kvbackends.testing.registry import Area
-from kvbackends.testing.ripening import Ripening
+from kvbackends.testing.check import Area
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
     SHORT,
     TTL,
@@ -89,28 +89,28 @@ class TimeToLive(Area):
         assert not store.compare_and_set(key, b"x", version)
         assert store.compare_and_set(key, b"new", None)
 
-    def without_ttl_it_stays(self, store: Store, key: str) -> Ripening:
+    def without_ttl_it_stays(self, store: Store, key: str) -> Waits:
         """A write without a ttl takes away the one that was there."""
         store.set(key, b"v", SHORT)
         store.set(key, b"v")
         yield SHORT
         assert value_at(store, key) == b"v"
 
-    def last_write_counts(self, store: Store, key: str) -> Ripening:
+    def last_write_counts(self, store: Store, key: str) -> Waits:
         """The ttl is the last write's."""
         store.set(key, b"v", TTL)
         store.set(key, b"v", SHORT)
         yield SHORT
         assert store.get(key) is None
 
-    def compare_and_set_gives_its_own(self, store: Store, key: str) -> Ripening:
+    def compare_and_set_gives_its_own(self, store: Store, key: str) -> Waits:
         """A compare_and_set brings its ttl, also where it stores the same bytes."""
         store.set(key, b"v", TTL)
         assert store.compare_and_set(key, b"v", version_at(store, key), SHORT)
         yield SHORT
         assert store.get(key) is None
 
-    def touch(self, store: Store, key: str) -> Ripening:
+    def touch(self, store: Store, key: str) -> Waits:
         """`touch` prolongs, shortens and takes away, and keeps the value."""
         cases = {"longer": (True, TTL), "shorter": (False, SHORT), "for ever": (True, None)}
 

@@ -1,7 +1,7 @@
 """Versions."""
 
 from kvbackends.contract import Store
-from kvbackends.testing.registry import Area
+from kvbackends.testing.check import Area
 from kvbackends.testing.tools import value_at, version_at
 
 

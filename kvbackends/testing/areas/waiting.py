@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 
 from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store, Subscription
-from kvbackends.testing.registry import Area, requires
+from kvbackends.testing.check import Area, requires
 from kvbackends.testing.tools import SOON, hinted, offer, part, publisher, rank_of, told, value_at
 
 

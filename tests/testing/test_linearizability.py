@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from kvbackends.testing.linear import (
+from kvbackends.testing.linearizability import (
     UNKNOWN,
     Operation,
     barrier,

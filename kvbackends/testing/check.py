@@ -1,4 +1,4 @@
-"""The registry of checks: names, areas, and the rules that they prove."""
+"""The checks of the suite, with the rules that they prove: `checks` lists all of them."""
 
 import functools
 import pkgutil
@@ -17,30 +17,30 @@ class Check(NamedTuple):
     """One check of the suite."""
 
     name: str
-    """``area.check``: stable, what a `Deviation` names."""
+    """``area.check``. Names are stable: a `Deviation` refers to them."""
     area: str
     rule: str
-    """Where the rule stands that a failure breaks."""
+    """Link to the rule that a failing store breaks."""
     summary: str
-    """What the check establishes, in one sentence."""
+    """What the check proves, in one sentence."""
     quick: bool
-    """Whether a quick run has it."""
+    """False for a check that takes long: a quick run leaves it out."""
     requires: Feature
     lacking: Feature
     function: Callable[..., Any]
 
     @property
     def method(self) -> str:
-        """The name of the check among the methods of a `StoreSuite`."""
+        """The name of the check's method in `StoreSuite`."""
         return f"test_{self.name.replace('.', '_')}"
 
     @property
     def rule_text(self) -> str:
-        """The rule itself."""
+        """The text of the rule."""
         return text_of(self.rule)
 
     def is_lacking(self, features: Feature) -> bool:
-        """Whether a store with these features is not asked."""
+        """True if the check does not apply to a store with these features."""
         return bool(self.requires & ~features or self.lacking & features)
 
 
@@ -49,31 +49,31 @@ class Area:
 
     area: ClassVar[str]
     rule: ClassVar[str]
-    """The anchor of the section that holds the rules."""
+    """The anchor of the section of the contract that holds the rules."""
 
 
 def requires(flag: Feature) -> Callable[[F], F]:
-    """The check is for stores that claim `flag`."""
+    """Apply the check only to stores that claim `flag`."""
     return functools.partial(_marked, "requires", flag)
 
 
 def lacking(flag: Feature) -> Callable[[F], F]:
-    """The check is for stores that do not claim `flag`: what is documented instead."""
+    """Apply the check only to stores without `flag`: it proves the documented fallback."""
     return functools.partial(_marked, "lacking", flag)
 
 
 def thorough(function: F) -> F:
-    """The check takes its time: a quick run leaves it out."""
+    """Leave the check out of quick runs, because it takes long."""
     return _marked("quick", False, function)
 
 
 def rule(anchor: str) -> Callable[[F], F]:
-    """The check proves another section's rule than its area."""
+    """Link the check to another section of the contract than its area's."""
     return functools.partial(_marked, "rule", anchor)
 
 
 def _marked(name: str, value: object, function: F) -> F:
-    # An attribute, not a pytest mark: it is read by the command too.
+    # An attribute instead of a pytest mark: the command reads it without pytest.
     setattr(function, f"kvbackends_{name}", value)
     return function
 
@@ -84,8 +84,14 @@ def checks() -> tuple[Check, ...]:
     return tuple(check for area in _areas() for check in _checks_of(area))
 
 
+@functools.cache
+def checks_by_method() -> dict[str, Check]:
+    """Every check by the name of its method in `StoreSuite`."""
+    return {check.method: check for check in checks()}
+
+
 def unknown(names: Iterable[str]) -> str:
-    """What is wrong with the first of the names that is neither a check nor an area, if one is."""
+    """A message about the first name that is neither a check nor an area; empty if all are."""
     known = {each.name for each in checks()} | {each.area for each in checks()}
     wrong = next((name for name in names if name not in known), None)
     if wrong is None:

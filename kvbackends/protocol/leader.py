@@ -1,0 +1,300 @@
+"""What the leader of a process's waits does: listen on one subscription, and read for every wait.
+
+A notification is a hint, unless it brings a success.  While anything is pending, all pending keys
+are read again in batches, quickly at first, then less often; so a lost notification costs
+milliseconds and never a hang.
+"""
+
+import heapq
+import itertools
+import logging
+import math
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from kvbackends.contract.derived import get_many
+from kvbackends.contract.records import Feature, Subscription
+from kvbackends.contract.store import Store
+from kvbackends.errors import StoreError
+from kvbackends.layers.retry import at_most
+
+logger = logging.getLogger(__name__)
+
+AFTER_ERROR = 0.25
+"""Seconds before a subscription that failed is opened again."""
+
+
+class Pace(NamedTuple):
+    """How often pending keys are read again, in seconds."""
+
+    first: float
+    longest: float
+    growth: float
+
+
+class Signal:
+    """Wakes one thread; several calls of `set` before its `wait` count as one.
+
+    Not a `threading.Event`: an exception that a signal's handler raises inside one leaves its lock
+    held, and the next `set` hangs.  This is one lock, used by single calls in C.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """End the present `wait`, or the next one."""
+        if self._lock.locked():
+            with suppress(RuntimeError):  # another thread has just released it
+                self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is set, and reset it; after `seconds` at the latest."""
+        self._lock.acquire(timeout=seconds)
+
+    def is_set(self) -> bool:
+        """True between `set` and the end of the next `wait`."""
+        return not self._lock.locked()
+
+
+class Pending:
+    """The keys of one wait, and what the leader has found of them.
+
+    `notify` is called in the leader's thread whenever there is news.
+    """
+
+    def __init__(self, keys: Iterable[str], pace: Pace, notify: Callable[[], None] | None) -> None:
+        self.keys = frozenset(keys)
+        self.pending = set(self.keys)
+        self.closed = False
+        self.error: Exception | None = None
+        self.found: deque[tuple[str, bytes]] = deque()
+        self.signal = Signal()
+        self.notify = notify
+        self._pause, self._longest, self._growth = pace
+
+    def has_news(self) -> bool:
+        """True if something was found, or the wait has failed."""
+        return bool(self.found) or self.error is not None
+
+    def deliver(self, key: str, value: bytes) -> None:
+        """`key` is final."""
+        if key in self.pending:
+            self.found.append((key, value))
+            self.pending.discard(key)
+        self.wake()
+
+    def fail(self, error: Exception) -> None:
+        """End this wait with `error`."""
+        self.error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the waiter look for news."""
+        self.signal.set()
+        if self.notify is not None:
+            self.notify()
+
+    def next_pause(self) -> float:
+        """Seconds until the pending keys are read again; longer each time, with jitter."""
+        pause = self._pause
+        self._pause = min(pause * self._growth, self._longest)
+        return pause * random.uniform(0.9, 1.1)
+
+
+class Source:
+    """The store whose keys are waited for; `Waiters` describes the arguments."""
+
+    def __init__(
+        self, store: Store, is_final: Callable[[bytes], bool], is_settled: Callable[[bytes], bool]
+    ) -> None:
+        self.store = store
+        self.pushes = Feature.PUSH in store.features
+        self.outages: tuple[type[BaseException], ...] = (StoreError, *store.transient_errors)
+        self._is_final = is_final
+        self._is_settled = is_settled
+
+    def final(self, keys: Collection[str]) -> Iterable[tuple[str, bytes]]:
+        """Those of the keys that are final: read, unless `keys` brings a settled value."""
+        told = keys if isinstance(keys, dict) else {}
+        settled = [(key, value) for key, value in told.items() if value and self._is_settled(value)]
+        if len(settled) == len(keys):
+            return settled
+        known = dict(settled)
+        read = get_many(self.store, [key for key in keys if key not in known])
+        return settled + [(key, value) for key, value in read if self._is_final(value)]
+
+
+class Lead:
+    """The subscription and the keys of all open waits; one thread uses them, the leader.
+
+    `leader` holds the leader under the key 0: `dict.setdefault` elects one in a single step.
+    `waits` are all open waits, by `id`: a new `Lead` begins with them.
+    """
+
+    def __init__(self, source: Source, waits: Mapping[int, Pending]) -> None:
+        self.leader: dict[int, Any] = {}
+        self.is_sound = True
+        self.back_by = math.inf
+        """When the leader should be back from listening, in seconds of `time.monotonic`."""
+        self.opened: deque[Pending] = deque()
+        self.closed: deque[Pending] = deque()
+        self._source = source
+        self._waits = waits
+        self._known: set[Pending] | None = None
+        self._by_key: dict[str, set[Pending]] = {}
+        self._gone: set[str] = set()
+        self._due: list[tuple[float, int, Pending]] = []
+        self._count = itertools.count()
+        self._woken = Signal()
+        self._guard = threading.RLock()
+        self._subscription: Subscription | None = None
+        self._inherited: Subscription | None = None
+        self._warned: set[tuple[str, type[BaseException]]] = set()
+
+    def wake(self) -> None:
+        """Make the leader look for new waits; callable from any thread."""
+        self._woken.set()
+        self.back_by = min(self.back_by, time.monotonic())
+        with self._guard:
+            if self._subscription is not None:
+                self._subscription.wake()
+
+    def close(self) -> None:
+        """Close the subscription; the next turn opens another one."""
+        self._gone.clear()
+        with self._guard:
+            subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            subscription.close()
+
+    def abandon(self) -> None:
+        """In a forked child: keep the subscription, so that no finaliser closes it, unused."""
+        self._inherited, self._subscription = self._subscription, None
+
+    def turn(self, leader: Pending, until: float) -> None:
+        """Read what is due, then listen until there is news, a read is due, or `until`."""
+        try:
+            self._woken.wait(0)
+            self.back_by = math.inf
+            self._take_up()
+            self._read(self._due_keys(time.monotonic()), until)
+            if not leader.has_news():
+                self._read(self._listen(until), until)
+        except self._source.outages as error:
+            if self._waits:  # else nobody needs the subscription that has just failed
+                self._warn("cannot read what is waited for; trying again", error)
+            self.close()
+            self._woken.wait(max(min(AFTER_ERROR, until - time.monotonic()), 0.0))
+
+    def _take_up(self) -> None:
+        """Watch the keys of waits that were opened, and forget those of waits that were closed."""
+        while self.closed:
+            self._forget(self.closed.popleft())
+        if self._subscription is not None and self._gone:
+            self._subscription.unwatch(self._gone - self._by_key.keys())
+            self._gone.clear()
+        opened = self._adopted()
+        if self._subscription is not None:
+            if opened:
+                self._subscription.watch({key for wait in opened for key in wait.pending})
+        elif self._by_key and self._source.pushes:
+            self._subscribe()
+
+    def _adopted(self) -> list[Pending]:
+        if self._known is None:
+            self._known, opened = set(), list(self._waits.values())
+            for wait in opened:  # the leader before may have been interrupted while it told them
+                wait.wake()
+        else:
+            opened = [self.opened.popleft() for _ in range(len(self.opened))]
+        opened = [wait for wait in opened if not (wait.closed or wait in self._known)]
+        for wait in opened:
+            self._known.add(wait)
+            for key in wait.pending:
+                self._by_key.setdefault(key, set()).add(wait)
+            # Due at once: what was stored before the subscription began is read now.
+            heapq.heappush(self._due, (0.0, next(self._count), wait))
+        return opened
+
+    def _subscribe(self) -> None:
+        try:
+            subscription = self._source.store.subscribe()
+            with self._guard:
+                self._subscription = subscription
+            if self._woken.is_set():  # by a thread that saw no subscription to wake
+                subscription.wake()
+            subscription.watch(list(self._by_key))
+        except self._source.outages as error:
+            self._warn("cannot subscribe; reading until it works", error)
+            self.close()
+            return
+        # Notifications of before are lost: everything is read again.
+        self._due = [(0.0, number, wait) for _, number, wait in self._due]
+        heapq.heapify(self._due)
+
+    def _due_keys(self, now: float) -> set[str]:
+        keys: set[str] = set()
+        while self._due and self._due[0][0] <= now:
+            wait = heapq.heappop(self._due)[2]
+            if wait.pending and not wait.closed:
+                keys |= wait.pending
+                heapq.heappush(self._due, (now + wait.next_pause(), next(self._count), wait))
+        return keys
+
+    def _listen(self, until: float) -> Collection[str]:
+        """The pending keys that may have changed."""
+        now = time.monotonic()
+        if self._due:
+            until = min(until, self._due[0][0])
+        if self._source.pushes and self._subscription is None:
+            until = min(until, now + AFTER_ERROR)
+        self.back_by, timeout = until, max(until - now, 0.0)
+        if self._subscription is None:
+            self._woken.wait(timeout)
+            hints: Collection[str] | None = ()
+        else:
+            hints = self._subscription.wait(timeout)
+        self.back_by = math.inf
+        if hints is None:
+            return list(self._by_key)
+        if isinstance(hints, dict):
+            return {key: told for key, told in hints.items() if key in self._by_key}
+        return [key for key in hints if key in self._by_key]
+
+    def _read(self, keys: Collection[str], until: float) -> None:
+        """Deliver those of the keys that are final.
+
+        A store that is away is asked again until `until`: the leader's timeout has to be kept.
+        """
+        if not keys:
+            return
+        with at_most(seconds=max(until - time.monotonic(), 0.0)):
+            found = self._source.final(keys)
+        for key, value in found:
+            for wait in self._by_key.pop(key, ()):
+                wait.deliver(key, value)
+            self._gone.add(key)
+        if self._subscription is not None:
+            self._warned.clear()
+
+    def _forget(self, wait: Pending) -> None:
+        if self._known is not None:
+            self._known.discard(wait)
+        for key in wait.keys & self._by_key.keys():
+            self._by_key[key].discard(wait)
+            if not self._by_key[key]:
+                del self._by_key[key]
+                self._gone.add(key)
+
+    def _warn(self, message: str, error: BaseException) -> None:
+        """Log a warning once for each outage, then debug messages: there are four each second."""
+        known = (message, type(error)) in self._warned
+        self._warned.add((message, type(error)))
+        logger.log(logging.DEBUG if known else logging.WARNING, message, exc_info=not known)

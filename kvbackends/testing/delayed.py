@@ -1,0 +1,62 @@
+"""Checks that wait for something to expire: they start together, so that their waits overlap."""
+
+import inspect
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from kvbackends.contract import Store
+from kvbackends.testing.check import Check
+from kvbackends.testing.tools import TTL
+
+Waits = Iterator[float]
+"""The return type of such a check. It yields a ttl, and continues after that ttl has passed."""
+
+SPARE = 0.02
+"""Seconds added to each wait, because a sleep may end a little early."""
+
+
+class _Started(NamedTuple):
+    rest: Waits
+    resumes: float
+    error: Exception | None
+
+
+def is_delayed(check: Check) -> bool:
+    """True if the check yields times to wait for."""
+    return inspect.isgeneratorfunction(check.function)
+
+
+class Delayed:
+    """The delayed checks of one run: started at once, finished one by one."""
+
+    def __init__(self, store: Store, checks: Iterable[Check]) -> None:
+        self._store = store
+        self._started = {each.name: self._start(each) for each in checks}
+
+    def finish(self, check: Check) -> None:
+        """Run the rest of a check; a check that was not started yet is started first."""
+        started = self._started.pop(check.name, None) or self._start(check)
+        while started.error is None:
+            time.sleep(max(started.resumes - time.monotonic(), 0))
+            ttl = next(started.rest, None)
+            if ttl is None:
+                return
+            started = started._replace(resumes=self._when_expired(ttl))
+        raise started.error
+
+    def _start(self, check: Check) -> _Started:
+        names = inspect.signature(check.function).parameters
+        given: dict[str, object] = {name: f"kvt-{name}-{uuid.uuid4().hex}" for name in names}
+        given |= {"self": None, "store": self._store}
+        if "barrier" in names:
+            given["barrier"] = self._store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
+        rest = check.function(**{name: given[name] for name in names})
+        try:
+            return _Started(rest, self._when_expired(next(rest)), None)
+        except Exception as error:  # noqa: BLE001 - the check's failure, raised when it is finished
+            return _Started(rest, 0, error)
+
+    def _when_expired(self, ttl: float) -> float:
+        return time.monotonic() + ttl + self._store.limits.ttl_step + SPARE
