@@ -91,14 +91,18 @@ class Source:
         self._is_final = is_final
         self._is_settled = is_settled
 
-    def final(self, keys: Collection[str]) -> Iterable[Found]:
-        """Those of the keys that are final: read, unless `keys` brings a settled value."""
+    def final(self, keys: Collection[str], until: float) -> Iterable[Found]:
+        """Those of the keys that are final: read, unless `keys` brings a settled value.
+
+        A store that is away is asked again until `until`: the leader's timeout has to be kept.
+        """
         told = keys if isinstance(keys, dict) else {}
         settled = [(key, value) for key, value in told.items() if value and self._is_settled(value)]
         if len(settled) == len(keys):
             return settled
         known = dict(settled)
-        read = get_many(self.store, [key for key in keys if key not in known])
+        with at_most(seconds=max(until - time.monotonic(), 0.0)):
+            read = list(get_many(self.store, [key for key in keys if key not in known]))
         return settled + [(key, value) for key, value in read if self._is_final(value)]
 
 
@@ -241,29 +245,23 @@ class Lead:
         return [key for key in hints if key in self._by_key]
 
     def _read(self, keys: Collection[str], until: float) -> None:
-        """Deliver those of the keys that are final.
-
-        A store that is away is asked again until `until`: the leader's timeout has to be kept.
-        """
-        if not keys:
-            return
-        with at_most(seconds=max(until - time.monotonic(), 0.0)):
-            found = self._final(keys)
+        """Deliver those of the keys that are final."""
+        found = self._final(keys, until) if keys else ()
         for key, value in found:
             for wait in self._by_key.pop(key, ()):
                 wait.deliver(key, value)
             self._gone.add(key)
-        if self._subscription is not None:
+        if keys and self._subscription is not None:
             self._warned.clear()
 
-    def _final(self, keys: Collection[str]) -> Iterable[Found]:
+    def _final(self, keys: Collection[str], until: float) -> Iterable[Found]:
         """The keys that are final.  One that a layer refuses ends its own waits only."""
         try:
-            return self._source.final(keys)
+            return self._source.final(keys, until)
         except self._source.away:
             raise
         except Exception:
-            found, failed = self._one_by_one(keys)
+            found, failed = self._one_by_one(keys, until)
             if not failed:  # what does not come again is no record's fault
                 raise
             for key, reason in failed.items():
@@ -272,12 +270,14 @@ class Lead:
                 self._gone.add(key)
             return found
 
-    def _one_by_one(self, keys: Collection[str]) -> tuple[list[Found], dict[str, Exception]]:
+    def _one_by_one(
+        self, keys: Collection[str], until: float
+    ) -> tuple[list[Found], dict[str, Exception]]:
         found: list[Found] = []
         failed: dict[str, Exception] = {}
         for key in keys:
             try:
-                found += self._source.final([key])
+                found += self._source.final([key], until)
             except self._source.away:
                 raise
             except Exception as reason:  # noqa: BLE001 - whatever a layer raises
