@@ -248,6 +248,7 @@ class Waiters:
             return self._standby.setdefault(0, standby) is not standby
         lead = self._lead
         if lead.leader.setdefault(0, standby.wait) is standby.wait:
+            self._lead = Lead(self._source, self._open)  # the old one knows the keys of before
             lead.close()
             del lead.leader[0]
         self._pass_on()
