@@ -23,6 +23,8 @@ SHORTEST_INTERVAL = 0.01
 SHORTEST_RETRIES = 1.0
 """Seconds that a store which is away is asked again, also by who does not want to wait."""
 Callback = Callable[..., Any] | None
+IGNORED = {"status": states.SUCCESS, "result": None}
+"""The record of a task that stores none."""
 NOBODY: Mapping[str, list[Any]] = {}
 
 
@@ -57,7 +59,7 @@ class Waits(Pending):
         `interval` and once more before a failed record is returned.
         """
         self._ensure_not_eager()
-        look = self._parents_at_hand(result, on_interval)
+        look = self.parents_at_hand(result, on_interval)
         for _id, meta in self._collect(leaf_ids(result), timeout, interval, on_message, look):
             if meta["status"] in states.PROPAGATE_STATES and look is not None:
                 look()
@@ -112,6 +114,7 @@ class Waits(Pending):
         nested = {node.id: (node, set(leaf_ids(node))) for node in result.results if is_set(node)}
         single = {node.id for node in result.results if not is_set(node)}
         known = {leaf.id: leaf._cache for leaf in members if leaf._cache}
+        known.update({leaf.id: dict(IGNORED) for leaf in members if leaf.ignored})
         asked: dict[str, list[Any]] = {}
         for leaf in members:
             if leaf.id not in known:
@@ -223,7 +226,7 @@ class Waits(Pending):
                 on_interval()
                 next_interval = time.monotonic() + interval
 
-    def _parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
+    def parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
         """`on_interval`, with the unready parents read in one batch just before.
 
         Celery's own code asks for each parent; a chord's parents are its whole header.

@@ -43,29 +43,39 @@ class PerProcess(Generic[T]):
         self._lock = threading.Lock()
         self._locked_for_fork = False
         self._value: T | None = None
+        self._pid = os.getpid()
         _EVERY.add(self)
 
     def __call__(self) -> T:
         """Return the value of this process, made if needed; thread-safe."""
         value = self._value
-        return self._first() if value is None else value
+        # The process id, too: a fork in C runs none of the hooks below.
+        return self._first() if value is None or self._pid != os.getpid() else value
 
     def peek(self) -> T | None:
         """Return the value, or None if it is not made yet."""
-        return self._value
+        return self._value if self._pid == os.getpid() else None
 
     def close(self) -> None:
         """Close this process's value; the next call makes another one."""
+        self._notice_fork()
         with self._lock:
             value, self._value = self._value, None
             if value is not None:
                 self._close(value)
 
     def _first(self) -> T:
+        self._notice_fork()
         with self._lock:
             if self._value is None:
                 self._value = self._make()
             return self._value
+
+    def _notice_fork(self) -> None:
+        if self._pid != os.getpid():
+            with _NOTICING:
+                if self._pid != os.getpid():
+                    self._forked_child()
 
     def _prepare_fork(self) -> None:
         if self._before_fork is None:
@@ -86,11 +96,13 @@ class PerProcess(Generic[T]):
         self._lock = threading.Lock()
         self._locked_for_fork = False
         value, self._value = self._value, None
+        self._pid = os.getpid()
         if value is not None:
             _ABANDONED.append(value)
             self._abandon(value)
 
 
+_NOTICING = threading.Lock()
 _EVERY: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
 
 
@@ -114,6 +126,32 @@ class HasFileno(Protocol):
 
     def fileno(self) -> int:
         """Return the file descriptor."""
+
+
+class Signal:
+    """Wakes one thread; several calls of `set` before its `wait` count as one.
+
+    Not a `threading.Event`: an exception that a signal's handler raises inside one leaves its lock
+    held, and the next `set` hangs.  This is one lock, used by single calls in C.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """End the present `wait`, or the next one."""
+        if self._lock.locked():
+            with suppress(RuntimeError):  # another thread has just released it
+                self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is set, and reset it; after `seconds` at the latest."""
+        self._lock.acquire(timeout=seconds)
+
+    def is_set(self) -> bool:
+        """True between `set` and the end of the next `wait`."""
+        return not self._lock.locked()
 
 
 class Doorbell:

@@ -14,53 +14,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from kvbackends.contract.derived import get_many
+from kvbackends.contract.process import Signal
 from kvbackends.contract.records import Feature, Subscription
 from kvbackends.contract.store import Store
-from kvbackends.errors import StoreError
+from kvbackends.errors import StoreError, StoreUnavailable
 from kvbackends.layers.retry import at_most
 
 logger = logging.getLogger(__name__)
 
+Found = tuple[str, bytes]
+"""A key that is final, and its value."""
+Pace = tuple[float, float, float]
+"""How often pending keys are read again: seconds at first and at most, and the growth between."""
 AFTER_ERROR = 0.25
 """Seconds before a subscription that failed is opened again."""
-
-
-class Pace(NamedTuple):
-    """How often pending keys are read again, in seconds."""
-
-    first: float
-    longest: float
-    growth: float
-
-
-class Signal:
-    """Wakes one thread; several calls of `set` before its `wait` count as one.
-
-    Not a `threading.Event`: an exception that a signal's handler raises inside one leaves its lock
-    held, and the next `set` hangs.  This is one lock, used by single calls in C.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        """End the present `wait`, or the next one."""
-        if self._lock.locked():
-            with suppress(RuntimeError):  # another thread has just released it
-                self._lock.release()
-
-    def wait(self, seconds: float) -> None:
-        """Return when it is set, and reset it; after `seconds` at the latest."""
-        self._lock.acquire(timeout=seconds)
-
-    def is_set(self) -> bool:
-        """True between `set` and the end of the next `wait`."""
-        return not self._lock.locked()
 
 
 class Pending:
@@ -74,7 +44,7 @@ class Pending:
         self.pending = set(self.keys)
         self.closed = False
         self.error: Exception | None = None
-        self.found: deque[tuple[str, bytes]] = deque()
+        self.found: deque[Found] = deque()
         self.signal = Signal()
         self.notify = notify
         self._pause, self._longest, self._growth = pace
@@ -117,17 +87,22 @@ class Source:
         self.store = store
         self.pushes = Feature.PUSH in store.features
         self.outages: tuple[type[BaseException], ...] = (StoreError, *store.transient_errors)
+        self.away: tuple[type[BaseException], ...] = (StoreUnavailable, *store.transient_errors)
         self._is_final = is_final
         self._is_settled = is_settled
 
-    def final(self, keys: Collection[str]) -> Iterable[tuple[str, bytes]]:
-        """Those of the keys that are final: read, unless `keys` brings a settled value."""
+    def final(self, keys: Collection[str], until: float) -> Iterable[Found]:
+        """Those of the keys that are final: read, unless `keys` brings a settled value.
+
+        A store that is away is asked again until `until`: the leader's timeout has to be kept.
+        """
         told = keys if isinstance(keys, dict) else {}
         settled = [(key, value) for key, value in told.items() if value and self._is_settled(value)]
         if len(settled) == len(keys):
             return settled
         known = dict(settled)
-        read = get_many(self.store, [key for key in keys if key not in known])
+        with at_most(seconds=max(until - time.monotonic(), 0.0)):
+            read = list(get_many(self.store, [key for key in keys if key not in known]))
         return settled + [(key, value) for key, value in read if self._is_final(value)]
 
 
@@ -210,8 +185,9 @@ class Lead:
     def _adopted(self) -> list[Pending]:
         if self._known is None:
             self._known, opened = set(), list(self._waits.values())
-            for wait in opened:  # the leader before may have been interrupted while it told them
-                wait.wake()
+            for wait in opened:
+                if wait.has_news():  # and the leader before was interrupted while it told of it
+                    wait.wake()
         else:
             opened = [self.opened.popleft() for _ in range(len(self.opened))]
         opened = [wait for wait in opened if not (wait.closed or wait in self._known)]
@@ -269,20 +245,44 @@ class Lead:
         return [key for key in hints if key in self._by_key]
 
     def _read(self, keys: Collection[str], until: float) -> None:
-        """Deliver those of the keys that are final.
-
-        A store that is away is asked again until `until`: the leader's timeout has to be kept.
-        """
-        if not keys:
-            return
-        with at_most(seconds=max(until - time.monotonic(), 0.0)):
-            found = self._source.final(keys)
+        """Deliver those of the keys that are final."""
+        found = self._final(keys, until) if keys else ()
         for key, value in found:
             for wait in self._by_key.pop(key, ()):
                 wait.deliver(key, value)
             self._gone.add(key)
-        if self._subscription is not None:
+        if keys and self._subscription is not None:
             self._warned.clear()
+
+    def _final(self, keys: Collection[str], until: float) -> Iterable[Found]:
+        """The keys that are final.  One that a layer refuses ends its own waits only."""
+        try:
+            return self._source.final(keys, until)
+        except self._source.away:
+            raise
+        except Exception:
+            found, failed = self._one_by_one(keys, until)
+            if not failed:  # what does not come again is no record's fault
+                raise
+            for key, reason in failed.items():
+                for wait in self._by_key.pop(key, ()):
+                    wait.fail(reason)
+                self._gone.add(key)
+            return found
+
+    def _one_by_one(
+        self, keys: Collection[str], until: float
+    ) -> tuple[list[Found], dict[str, Exception]]:
+        found: list[Found] = []
+        failed: dict[str, Exception] = {}
+        for key in keys:
+            try:
+                found += self._source.final([key], until)
+            except self._source.away:
+                raise
+            except Exception as reason:  # noqa: BLE001 - whatever a layer raises
+                failed[key] = reason
+        return found, failed
 
     def _forget(self, wait: Pending) -> None:
         if self._known is not None:

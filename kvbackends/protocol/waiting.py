@@ -16,9 +16,9 @@ from typing import Self
 from kvbackends.contract.store import Store
 from kvbackends.protocol.leader import Lead, Pace, Pending, Source
 
-READING = Pace(first=0.001, longest=0.5, growth=1.25)
+READING: Pace = (0.001, 0.5, 1.25)
 """For stores that cannot push: the reads are the only news."""
-SAFETY = Pace(first=0.02, longest=2.0, growth=1.5)
+SAFETY: Pace = (0.02, 2.0, 1.5)
 """For stores that push."""
 LINGER = 1.0
 """Seconds that the background thread and the subscription outlive the last wait."""
@@ -248,6 +248,7 @@ class Waiters:
             return self._standby.setdefault(0, standby) is not standby
         lead = self._lead
         if lead.leader.setdefault(0, standby.wait) is standby.wait:
+            self._lead = Lead(self._source, self._open)  # the old one knows the keys of before
             lead.close()
             del lead.leader[0]
         self._pass_on()

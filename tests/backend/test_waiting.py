@@ -509,6 +509,29 @@ class TestAsyncio:
 
         asyncio.run(main())
 
+    def test_an_ignored_member_is_none(self, app, done):
+        done("a")
+        ignored = app.AsyncResult("ignored")
+        ignored.ignored = True
+        results = app.GroupResult("g", [app.AsyncResult("a"), ignored])
+
+        async def main():
+            return await asyncio.wait_for(aget(results, timeout=2), 10)
+
+        assert asyncio.run(main()) == ["a", None]
+        assert results.get(timeout=2) == ["a", None]
+
+    @pytest.mark.parametrize("seconds", [0, 0.1])
+    def test_a_parents_error_is_raised(self, app, backend, seconds):
+        later(seconds, backend.mark_as_failure, "p", Boom("parent"))
+        result = app.AsyncResult("t", parent=app.AsyncResult("p"))
+
+        async def main():
+            with pytest.raises(Boom, match="parent"):
+                await aget(result, timeout=10)
+
+        asyncio.run(main())
+
     def test_many_at_once(self, app, done):
         async def main():
             waits = [aget(app.AsyncResult(str(n)), timeout=10) for n in range(50)]

@@ -1,6 +1,7 @@
 """`PerProcess` and the doorbell."""
 
 import contextlib
+import ctypes
 import gc
 import os
 import resource
@@ -51,6 +52,18 @@ class TestPerProcess:
         assert in_child(child) == 0
         assert value() == parent
         assert abandoned == []
+
+    def test_a_child_forked_in_c_makes_its_own_value(self):
+        """No hook of Python's runs there."""
+        abandoned: list[int] = []
+        value = PerProcess(os.getpid, abandon=abandoned.append)
+        parent = value()
+        child = ctypes.PyDLL(None).fork()
+        if child == 0:
+            right = value.peek() is None and value() == os.getpid() and abandoned == [parent]
+            os._exit(0 if right and value() == value.peek() else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert value() == value.peek() == parent
 
     def test_a_fork_while_a_thread_makes_the_value(self):
         """The child can make its own value."""

@@ -17,7 +17,7 @@ from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.retry import Retry
 from kvbackends.protocol import waiting
-from kvbackends.protocol.leader import AFTER_ERROR, Lead, Pace
+from kvbackends.protocol.leader import AFTER_ERROR, Lead
 from kvbackends.protocol.waiting import Waiters
 
 SOON = 5.0
@@ -115,7 +115,7 @@ def reads(store, monkeypatch):
 @pytest.fixture
 def no_reads(monkeypatch):
     """After the first read of a wait nothing is read again by itself."""
-    monkeypatch.setattr(waiting, "SAFETY", Pace(60, 60, 1))
+    monkeypatch.setattr(waiting, "SAFETY", (60, 60, 1))
 
 
 @pytest.fixture
@@ -426,6 +426,49 @@ class TestLeader:
         with waiters.wait_for(["first"], lambda: None):
             assert news.wait(SOON)
         second[0].close()
+
+
+class Picky(Layer):
+    """Refuses one record, as a layer of another key would."""
+
+    def get(self, key):
+        entry = super().get(key)
+        if entry and entry.value.endswith(b"broken"):
+            raise self.refusal
+        return entry
+
+    def around_get_batch(self, operation, keys):
+        return {key: self.get(key).value for key in operation(keys)}
+
+
+@pytest.mark.parametrize("refusal", [StoreError("other key"), ValueError("flipped bit")])
+class TestBrokenRecords:
+    def test_a_record_that_a_layer_refuses_ends_its_own_wait_only(self, store, refusal):
+        picky = Picky(store)
+        picky.refusal = refusal
+        waiters = Waiters(picky, lambda _: True)
+        with waiters.wait_for(["a"]) as wait, running(wait.take, 10) as a:
+            with waiters.wait_for(["b"]) as broken:
+                put(store, "b", b"3 broken")
+                with pytest.raises(type(refusal), match=str(refusal)):
+                    broken.take(SOON)
+            assert not a
+            put(store, "a")
+        assert a == [[("a", b"3 success")]]
+        waiters.close()
+
+    def test_it_fails_a_wait_with_a_callback(self, store, refusal):
+        picky = Picky(store)
+        picky.refusal = refusal
+        waiters, news = Waiters(picky, lambda _: True), threading.Event()
+        with waiters.wait_for(["b"], news.set) as broken, waiters.wait_for(["a"]) as wait:
+            put(store, "b", b"3 broken")
+            assert news.wait(SOON)
+            with pytest.raises(type(refusal), match=str(refusal)):
+                broken.take(0)
+            put(store, "a")
+            assert wait.take(SOON) == [("a", b"3 success")]
+        waiters.close()
 
 
 def test_nobody_misses_anything(store, told, waiters):

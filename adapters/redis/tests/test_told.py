@@ -12,7 +12,6 @@ from celery import Celery
 from celery.exceptions import TimeoutError as ResultTimeout
 
 from kvbackends.protocol import waiting
-from kvbackends.protocol.leader import Pace
 from tests.servers import redis_server
 
 
@@ -31,7 +30,7 @@ def settings() -> dict[str, object]:
 @pytest.fixture
 def app(url, settings, monkeypatch) -> Iterator[Celery]:
     """After a wait's first read nothing is read without being told."""
-    monkeypatch.setattr(waiting, "SAFETY", Pace(60, 60, 1))
+    monkeypatch.setattr(waiting, "SAFETY", (60, 60, 1))
     yield from opened(url, settings)
 
 

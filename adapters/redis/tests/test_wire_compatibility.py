@@ -15,7 +15,6 @@ from celery.app.task import Context
 from celery.result import GroupResult
 
 from kvbackends.protocol import waiting
-from kvbackends.protocol.leader import Pace
 from tests.backend.bench import Bench
 from tests.backend.tasks import add_tasks
 from tests.support.raw_redis import Raw
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Ce
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 VALUE = {"a": [1, 2.5, None, True], "b": "ü€😀", "long": "x" * 300}
 LARGE = "ü" * 60_000
-NEVER = Pace(60, 60, 1)
+NEVER = (60, 60, 1)
 
 Pair = tuple[Celery, Celery]
 
