@@ -1,14 +1,13 @@
 """The requests of a chord's barrier: a part is one bulk request.
 
-A barrier's documents have one routing, so they are on one shard, which does the items of a request
-one after the other, on the primary.  Those of a run are: the **values**, each created once; the
-**counter**, which every arrival writes again, so that its ``_version`` counts them; and what the
-publisher kept.  The **control record** belongs to all runs, and no part writes it.
+A barrier's documents have one routing, so they are on one shard, whose primary executes the items
+of a request in order.  A run has **values**, each created once; a **counter**, which every arrival
+writes again, so that its ``_version`` counts them; and the payload.  The **control record** belongs
+to all runs, and no part writes it.
 
 An arrival creates its value, counts it, and reads the control record, in this order; the size is
-written first, and the counter read after it: so whoever is last sees all.  An arrival that is
-repeated counts twice.  So a count that is high enough only says that it is worth while to list the
-values, after a refresh; and the list decides.
+written before the counter is read: so the last arrival sees all.  A repeated arrival counts twice.
+So a sufficient count only makes it worth while to list the values; the list decides.
 """
 
 import time
@@ -36,8 +35,8 @@ from kvbackends_elasticsearch.index import PAGE
 
 DELETED_AT_ONCE = 1000
 LONGER = 4 / 3
-"""Control records live so many times the ttl: not each part has to renew them, and none ends before
-the ttl of a part that has just arrived."""
+"""Control records live this many times the ttl: so not every part has to renew them, and none ends
+before the ttl of a part that has just arrived."""
 
 
 class Stored(NamedTuple):
@@ -54,18 +53,18 @@ class Stored(NamedTuple):
 
 
 class Replaced(NamedTuple):
-    """A control record as it was written, and what was read right after it."""
+    """A control record as it was written, and the document that was read right after it."""
 
     snapshot: Snapshot
     read: Item
 
 
 class Memory:
-    """What a process remembers of the barriers of one index."""
+    """A process's hints about the barriers of one index."""
 
     def __init__(self) -> None:
         self.snapshots: Recent[Snapshot] = Recent()
-        """What was read or written last, if it may still be so: it tells the run."""
+        """The control records read or written last; a hint at the present run."""
         self.lists: Recent[tuple[int, list[Listed]]] = Recent(100)
         """By run and delivery of a claim made here: the count, and the parts listed then."""
 
@@ -155,9 +154,6 @@ class ElasticsearchBarrier(StepwiseBarrier):
 
     def forget(self, visit: Visit) -> None:
         """One request."""
-        self._forget_written()
-
-    def _forget_written(self) -> None:
         written, self._written = self._written, []
         if written:
             self._delete(written)
@@ -186,7 +182,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
             self._delete(ids[start : start + DELETED_AT_ONCE])
 
     def _last_seen(self) -> Snapshot:
-        """What was seen last, once; the record of now where that is not known, or did not do."""
+        """The remembered snapshot, once; then, or without one, a fresh snapshot."""
         last, self._last = self._last, None
         return last or self.snapshot()
 
@@ -229,7 +225,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
         items = self._recorded(visit, control, record) or self._do([counter, record])
         snapshot = self._found(items[-1].document())._replace(arrived=items[-2].count)
         if not snapshot.control.done and snapshot.control.run != control.run:
-            self._forget_written()
+            self.forget(visit)
             return None
         if snapshot.open and visit.arrives and snapshot.version.ends_within(self.ttl):
             renewed = self._replace(snapshot, snapshot.control)
@@ -249,12 +245,12 @@ class ElasticsearchBarrier(StepwiseBarrier):
         self._written = [value, count.id]
         items = self._do([Action("create", value, body), count, record])
         if not items[0].done and self._is_gone(value):
-            # Expired, or discarded while this came late: only what is read after it tells.
+            # Expired, or discarded before this late arrival: the next read decides.
             items = self._do([Action("index", value, body), reading(count.id), record])
         return items
 
     def _is_gone(self, value: str) -> bool:
-        """The part's first value stays, unless it is there no more."""
+        """True if the part's first value has expired or was removed."""
         document = self._client.get(value, self._routing)
         return document is None or not document.source.is_alive()
 
@@ -298,7 +294,7 @@ def _claim(control: Control) -> str:
 
 
 def _value(document: Document | None) -> bytes:
-    """What the publisher kept."""
+    """The payload in its document."""
     return document.source.value() if document and document.source.is_alive() else b""
 
 
