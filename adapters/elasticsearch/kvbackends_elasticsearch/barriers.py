@@ -40,7 +40,7 @@ before the ttl of a part that has just arrived."""
 
 
 class Stored(NamedTuple):
-    """A control record's version, and when it expires, in milliseconds since the epoch."""
+    """A control record's version, and its expiry in milliseconds since the epoch."""
 
     version: Version
     expires: float | None
@@ -66,7 +66,7 @@ class Memory:
         self.snapshots: Recent[Snapshot] = Recent()
         """The control records read or written last; a hint at the present run."""
         self.lists: Recent[tuple[int, list[Listed]]] = Recent(100)
-        """By run and delivery of a claim made here: the count, and the parts listed then."""
+        """By run and delivery of a claim: the count, and the parts listed then."""
 
 
 class ElasticsearchBarrier(StepwiseBarrier):
@@ -104,8 +104,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
 
     def record(self, visit: Visit) -> Snapshot | None:
         """One request; a second one before it where this process sees the barrier first."""
-        snapshot = self._last_seen()
-        control = snapshot.control
+        control = (snapshot := self._last_seen()).control
         if control.done or (snapshot.version is None and not visit.arrives):
             return snapshot
         if snapshot.version is None:
@@ -173,8 +172,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
 
     def discard(self, snapshot: Snapshot) -> None:
         """One request for each thousand; if nothing was counted since, the claim's list is all."""
-        control = snapshot.control
-        known = self._memory.lists.pop(_claim(control))
+        control, known = snapshot.control, self._memory.lists.pop(_claim(snapshot.control))
         listed = known[1] if known and known[0] == snapshot.arrived else self._search(control)
         ids = [self._value(control, *each) for each in listed]
         ids += [self._counter(control), self._payload_id(control)]
