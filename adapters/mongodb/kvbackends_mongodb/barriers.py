@@ -10,7 +10,7 @@ A part's document is named by the run, which the delivery does not know.  Nearly
 opened once, so its run is assumed to be 0; the count is made in that run only, and fails in others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bson import Binary, ObjectId
@@ -48,13 +48,13 @@ class MongoDBBarrier(StepwiseBarrier):
     def __init__(
         self,
         store: Store,
-        chords: Documents,
+        chords: Callable[[], Documents],
         runs: Recent[int],
         name: str,
         ttl: float | None = None,
     ) -> None:
         super().__init__(store, name, ttl)
-        self._chords = chords
+        self._open_chords = chords
         self._runs = runs
         """The runs of barriers that were opened more than once."""
         self._payloads: dict[ObjectId | None, bytes] = {None: b""}
@@ -208,6 +208,11 @@ class MongoDBBarrier(StepwiseBarrier):
         literal = {name: {"$literal": value} for name, value in fields.items()}
         same = {**self._control_id(), "version": snapshot.version.id, "$expr": LIVE}
         return self._chords.update({"q": same, "u": [changed(self.ttl, literal), QUIET]})[0] > 0
+
+    @property
+    def _chords(self) -> Documents:
+        """The collection, by this process's client; connects where there is none yet."""
+        return self._open_chords()
 
     # Documents as `_id` are compared field by field, in this order: a run's parts lie together.
 

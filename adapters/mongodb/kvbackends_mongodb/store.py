@@ -104,10 +104,9 @@ class MongoDBStore(Store):
         """The keys with these facets, from the index on them."""
         return entries.find(self._client().entries, facets)
 
-    @translated
     def barrier(self, name: str, ttl: float | None = None) -> MongoDBBarrier:
         """A part is one request while others are missing; four where it claims."""
-        return MongoDBBarrier(self, self._client().chords, self._runs, name, ttl)
+        return MongoDBBarrier(self, lambda: self._client().chords, self._runs, name, ttl)
 
     # -- connections --------------------------------------------------------------------------
 

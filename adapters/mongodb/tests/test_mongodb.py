@@ -265,6 +265,13 @@ class TestErrors:
             open_one(url).set("k", b"v")
         assert isinstance(info.value.__cause__, Unavailable)
 
+    def test_making_a_barrier_does_not_connect(self, open_one):
+        """The first operation connects, so its errors are translated and retried like others."""
+        store = open_one("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=200", NO_RETRY)
+        barrier = store.barrier("b", 60)
+        with pytest.raises(Unavailable):
+            barrier.open(b"payload")
+
     def test_a_write_without_an_answer_is_transient(self, failing_server, fail, open_one, key):
         """A write fails after `socketTimeoutMS`, before the server answers."""
         store = open_one(failing_server.url, NO_RETRY, socketTimeoutMS=1500, retryWrites=False)
