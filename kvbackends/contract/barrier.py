@@ -8,6 +8,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
@@ -97,8 +98,8 @@ class Barrier(ABC):
 
 
 def _through_call(name: str) -> Callable[..., Any]:
-    def operation(barrier: "CalledBarrier", *args: Any) -> Any:
-        return barrier.call(name, args)
+    def operation(barrier: "CalledBarrier", *args: Any, **kwargs: Any) -> Any:
+        return barrier.call(name, methodcaller(name, *args, **kwargs))
 
     return operation
 
@@ -107,8 +108,8 @@ class CalledBarrier(Barrier):
     """A barrier whose operations all go through `call`."""
 
     @abstractmethod
-    def call(self, name: str, args: tuple[Any, ...]) -> Any:
-        """Call the operation with that name."""
+    def call(self, name: str, operation: Callable[[Barrier], Any]) -> Any:
+        """Call the operation with that name, of whichever barrier it is given."""
 
     open = _through_call("open")
     expect = _through_call("expect")
@@ -129,9 +130,9 @@ class FreshBarrier(CalledBarrier):
         self.name, self.ttl = name, ttl
         self._make = make
 
-    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+    def call(self, name: str, operation: Callable[[Barrier], Any]) -> Any:
         """Call the operation of a new barrier."""
-        return getattr(self._make(self.name, self.ttl), name)(*args)
+        return operation(self._make(self.name, self.ttl))
 
 
 def finish_in_steps(

@@ -1,9 +1,10 @@
 """The barriers of the layers; each passes everything on to the barrier that it wraps."""
 
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
-from kvbackends.contract.barrier import Barrier, CalledBarrier, finish_in_steps, payload_ttl
+from kvbackends.contract.barrier import Barrier, finish_in_steps, payload_ttl
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.layers.manifest import Ranking, manifest_of
 
@@ -82,28 +83,39 @@ class WrappedBarrier(Barrier):
         return arrival._replace(payload=self._decode(payload)) if payload else arrival
 
 
-class RetriedBarrier(CalledBarrier):
+def _retried(name: str) -> Callable[..., Any]:
+    def operation(barrier: "RetriedBarrier", *args: Any, **kwargs: Any) -> Any:
+        request = methodcaller(name, *args, **kwargs)
+        try:
+            return request(barrier.make(barrier.name, barrier.ttl))
+        except barrier.retry.transient_errors as error:
+            attempt = lambda: request(barrier.make(barrier.name, barrier.ttl))  # noqa: E731
+            return barrier.retry.again(attempt, error, name)
+
+    return operation
+
+
+class RetriedBarrier(Barrier):
     """A barrier whose operations are retried; each attempt makes the inner barrier anew."""
 
     def __init__(
         self, retry: "Retry", make: Callable[..., Barrier], name: str, ttl: float | None = None
     ) -> None:
         self.name, self.ttl = name, ttl
-        self._retry = retry
-        self._make = make
+        self.retry, self.make = retry, make
 
-    def call(self, name: str, args: tuple[Any, ...]) -> Any:
-        """Call the operation until it is answered."""
-        retry = self._retry
-        try:
-            return self._attempt(name, args)
-        except retry.transient_errors as error:
-            return retry.again(lambda: self._attempt(name, args), error, name)
+    open = _retried("open")
+    expect = _retried("expect")
+    expect_more = _retried("expect_more")
+    arrive = _retried("arrive")
+    finish = _retried("finish")
+    renew = _retried("renew")
+    close = _retried("close")
 
-    def _attempt(self, name: str, args: tuple[Any, ...]) -> Any:
-        answer = getattr(self._make(self.name, self.ttl), name)(*args)
-        # Parts are all read here, where an error is retried.
-        return iter(list(answer)) if name == "parts" else answer
+    def parts(self) -> Iterator[tuple[int, str, bytes]]:
+        """All parts, read here, where an error in the middle is retried."""
+        read = self.retry.retried(lambda: list(self.make(self.name, self.ttl).parts()), "parts")
+        return iter(read())
 
 
 class ChunkedBarrier(Barrier):

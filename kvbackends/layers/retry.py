@@ -85,11 +85,11 @@ class Retry(Layer):
         """`operation`, which is called again after a transient error."""
         errors, again = self.transient_errors, self.again
 
-        def attempt(*args: Any) -> T:
+        def attempt(*args: Any, **kwargs: Any) -> T:
             try:
-                return operation(*args)
+                return operation(*args, **kwargs)
             except errors as error:
-                return again(lambda: operation(*args), error, name)
+                return again(lambda: operation(*args, **kwargs), error, name)
 
         return attempt
 

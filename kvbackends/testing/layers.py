@@ -65,9 +65,9 @@ class BarrierCalls(CalledBarrier):
         self._inner = inner
         self._through = through
 
-    def call(self, name: str, args: tuple[Any, ...]) -> Any:
+    def call(self, name: str, operation: Callable[[Barrier], Any]) -> Any:
         """Through the layer."""
-        return self._through(name, lambda: getattr(self._inner, name)(*args))
+        return self._through(name, lambda: operation(self._inner))
 
 
 class Counting(Wrapped):
