@@ -1,7 +1,7 @@
 """How many files a result and a chord's part pass on their way from the task's end to Redis."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from uuid import uuid4
@@ -17,10 +17,11 @@ MOST_FOR_A_PART = 10
 
 
 @pytest.fixture
-def backend(redis_url: str) -> BaseKeyValueStoreBackend:
+def backend(redis_url: str) -> Iterator[BaseKeyValueStoreBackend]:
     app = Celery(set_as_current=False)
     app.conf.update(result_backend=f"kv+{redis_url}")
-    return app.backend
+    yield app.backend
+    app.backend.store.close()
 
 
 def files_passed(call: Callable[[], object]) -> list[str]:
