@@ -1,4 +1,8 @@
-"""A store that takes small values only: SQLite with a limit."""
+"""A store that takes small values only: SQLite with a limit.
+
+Its scheme differs from that of the small store in `tests/backend`: both may be registered in one
+process.
+"""
 
 from kvbackends.contract import Adapter, Limits, hookimpl
 from kvbackends.stores.sqlite.store import SQLiteStore
@@ -10,5 +14,5 @@ class SmallStore(SQLiteStore):
 
 @hookimpl
 def kvbackends_adapters():
-    example = "small:///results.db"
-    return [Adapter(schemes=("small",), store=SmallStore, summary="small values", example=example)]
+    url = "limited:///results.db"
+    return [Adapter(schemes=("limited",), store=SmallStore, summary="small values", example=url)]

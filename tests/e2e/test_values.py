@@ -12,7 +12,7 @@ TOO_LARGE = 50_000
 @pytest.fixture(scope="module")
 def site(make_site) -> Site:
     """A store with a limit of 20,000 bytes, and one pool child."""
-    site = make_site("redis", scheme="small")
+    site = make_site("redis", scheme="limited")
     site.worker("-c", "1")
     return site
 
