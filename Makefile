@@ -4,8 +4,10 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# Tests that look at the clock do not share two cores with another run of themselves.
+# Only `test` runs things side by side: two suites at a time, in a make of its own.
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
+endif
 # Stamps that a pattern rule made are kept, too.
 .SECONDARY:
 
@@ -27,13 +29,21 @@ typed := kvbackends tests/servers $(wildcard adapters/*/kvbackends_* examples be
 # What every supported Celery and Python has to pass.
 backend_tests = $(wildcard tests/backend)
 portable_tests = $(wildcard tests/contract tests/backend)
+fast_tests = tests/core tests/backend tests/contract tests/test_workspace.py
 # What the lowest versions of redis-py and hiredis have to pass; `.venv` has the highest.
 redis_lowest = adapters/redis/tests/test_conformance.py::TestRedis \
     $(addprefix adapters/redis/tests/test_,connections.py listening.py options.py told.py) \
     adapters/redis/tests/test_public_driver.py --deselect adapters/redis/tests/test_public_driver.py::TestConformance
-pytest = -m pytest -m "not slow" $(PYTEST_ARGS)
+# FULL is set by `test-all`.
+pytest = -m pytest $(if $(FULL),--store-full,-m "not slow") $(PYTEST_ARGS)
 # The conformance suite is run in full on one version of each server.
-store_quick = --store-quick
+store_quick = $(if $(FULL),,--store-quick)
+# Real workers, servers and installations.
+system_tests = tests/e2e tests/servers tests/celery_suite \
+    $(addprefix tests/test_,demo.py guide.py outsider.py)
+# What `make test` consists of. The longest come first, so that two at a time end together.
+suites = test-adapters test-system test-core test-celery56 test-elasticsearch9 test-redis-lowest \
+    test-pythons
 url = $(if $(URL),--url '$(URL)')
 broker = $(if $(BROKER),--broker '$(BROKER)')
 project := pyproject.toml kvbackends/_version.py tools/make_env $(wildcard adapters/*/pyproject.toml)
@@ -92,34 +102,52 @@ bench: .venv/.ready  ## side by side with Celery's own backends  [ARGS=...]
 
 # ------------------------------------------------------------------------------------- to prove
 
+# Two suites at a time. The output of each comes in one piece when it ends; one that fails stops no other.
 .PHONY: test
-test: test-core test-celery56 test-elasticsearch9 test-redis-lowest test-pythons  ## all that proves the project; may install Debian packages, needs root for it
+test: .venv/.ready .venv-suite/.ready .venv-celery56/.ready .venv-elasticsearch9/.ready \
+    .venv-redis-lowest/.ready downloads  ## all that proves the project; may install Debian packages, needs root for it
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going SIDE_BY_SIDE=1 $(suites)
+
+.PHONY: test-fast
+test-fast: .venv/.ready  ## to run while working: no root, no servers, under two minutes
+	.venv/bin/python $(pytest) --store-quick --numprocesses=2 --dist=loadfile $(fast_tests)
 
 .PHONY: test-all
-test-all: pytest = -m pytest --store-full $(PYTEST_ARGS)
-test-all: store_quick =
-test-all: test celery-suite  ## `test`, the slow tests and the whole of Celery's own suite
+test-all:  ## `test`, the slow tests and the whole of Celery's own suite
+	@$(MAKE) --no-print-directory test FULL=1
+	@$(MAKE) --no-print-directory celery-suite
+
+.PHONY: downloads
+downloads: .venv/.ready debian-packages
+	@.venv/bin/python -m tests.servers --download
+
+.PHONY: test-adapters
+test-adapters: downloads
+	.venv/bin/python $(pytest) adapters
+
+.PHONY: test-system
+test-system: downloads .venv-suite/.ready
+	.venv/bin/python $(pytest) $(system_tests)
 
 .PHONY: test-core
-test-core: .venv/.ready .venv-suite/.ready debian-packages
-	.venv/bin/python -m tests.servers --download
-	.venv/bin/python $(pytest)
+test-core: downloads
+	.venv/bin/python $(pytest) tests $(addprefix --ignore=,$(system_tests))
 
 .PHONY: test-celery56
-test-celery56: .venv-celery56/.ready debian-packages
+test-celery56: .venv-celery56/.ready downloads
 	@$(if $(backend_tests),,echo "test: there is no tests/backend yet: nothing run with Celery 5.6")
 	$(if $(backend_tests),.venv-celery56/bin/python $(pytest) $(backend_tests))
 
 .PHONY: test-elasticsearch9
-test-elasticsearch9: .venv-elasticsearch9/.ready debian-packages
+test-elasticsearch9: .venv-elasticsearch9/.ready downloads
 	.venv-elasticsearch9/bin/python $(pytest) $(store_quick) adapters/elasticsearch/tests
 
 .PHONY: test-redis-lowest
-test-redis-lowest: .venv-redis-lowest/.ready debian-packages
+test-redis-lowest: .venv-redis-lowest/.ready downloads
 	.venv-redis-lowest/bin/python $(pytest) $(store_quick) $(redis_lowest)
 
 .PHONY: test-pythons
-test-pythons: debian-packages
+test-pythons: downloads
 	@for python in $(PYTHONS); do \
 	    if $$python -c pass 2>/dev/null; then $(MAKE) --no-print-directory test-$$python; \
 	    else echo "test: no $$python on PATH that runs: left out"; fi; \
