@@ -1,7 +1,7 @@
 """Decides whether a history of concurrent operations has an order that explains it.
 
-After Wing and Gong, with the memory of Lowe: a set of operations that were put in order and the
-state that they lead to are looked at once.
+The algorithm is that of Wing and Gong with the cache of Lowe: each set of operations already put in
+order, together with the state that they lead to, is examined once.
 """
 
 import math
@@ -53,7 +53,7 @@ def explains(model: Model, initial: Hashable, history: Sequence[Operation]) -> b
 def _next(
     model: Model, history: Sequence[Operation], done: int, state: Hashable
 ) -> list[tuple[int, Hashable]]:
-    """What may have happened next: whatever began before anything else that is left had ended."""
+    """Possible next steps: operations that began before any other remaining one had ended."""
     left = [(i, each) for i, each in enumerate(history) if not done >> i & 1]
     first_end = min((_end(each) for _, each in left), default=math.inf)
     found = []
@@ -103,8 +103,8 @@ def ranked(state: Any, operation: Operation) -> tuple[Hashable, Any]:
 def barrier(size: int) -> Model:
     """Arrivals at a barrier that expects `size` parts; the state is (parts, holder).
 
-    An arrival is two operations: `record`, and after it `look`.  That all parts are in is seen by
-    whoever looks first then, which need not be who recorded last.
+    An arrival is two operations: `record`, and after it `look`.  The first arrival that looks when
+    all parts are in sees it; that need not be the one that recorded last.
     """
 
     def model(state: Any, operation: Operation) -> tuple[Hashable, Any]:

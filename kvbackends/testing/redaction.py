@@ -1,4 +1,4 @@
-"""Takes secrets out of what is shown: a store under test may put its password anywhere."""
+"""Masks the secrets of URLs in output: a store under test may show its password anywhere."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,12 @@ class Redactor:
 
     def __init__(self, urls: Iterable[str]) -> None:
         secrets = {form for url in urls for secret in _secrets(url) for form in _forms(secret)}
-        # The longest first: one secret may hold another.
+        # The longest first: one secret may contain another.
         words = [_pattern(each) for each in sorted(secrets, key=len, reverse=True) if each]
         self._pattern = re.compile("|".join(words)) if words else None
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """The text with each secret replaced by `MASK`."""
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 

@@ -24,7 +24,7 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: Any) -> None:
-        """Who listens knows which check it was, should it never end."""
+        """Announces the check, so that the parent process can name one that never ends."""
         if check_of(item) is not None:
             self._tell("began", item, longest=longest(item), seconds=0.0)
 

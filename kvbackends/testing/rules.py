@@ -1,4 +1,4 @@
-"""The text of the rules that checks prove: a wheel has the page beside this module."""
+"""The text of the rules that checks prove. In a wheel the page lies beside this module."""
 
 import re
 from functools import cache

@@ -14,7 +14,7 @@ LONGEST = 600.0
 
 
 class Result(NamedTuple):
-    """What came of one run of one check."""
+    """The outcome of one run of one check."""
 
     url: str
     """The store's URL, with its secrets masked."""
@@ -33,7 +33,7 @@ class Result(NamedTuple):
 
 @dataclass
 class Report:
-    """What came of all."""
+    """The outcome of a whole run."""
 
     results: list[Result] = field(default_factory=list)
     total: int = 0
@@ -44,7 +44,7 @@ class Report:
 
     @property
     def failed(self) -> list[Result]:
-        """Those that failed."""
+        """The runs that failed."""
         return [each for each in self.results if each.outcome == "failed"]
 
     @property
