@@ -209,3 +209,20 @@ def test_scripts_are_executable():
     scripts = [path for path in tracked() if path.read_bytes().startswith(b"#!")]
     assert ROOT / ".ci/run" in scripts
     assert [relative(path) for path in scripts if not os.access(path, os.X_OK)] == []
+
+
+# --------------------------------------------------------------------------------------- pages
+
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
+PAGES = [path for path in tracked() if path.suffix == ".md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_every_relative_link_of_a_page_leads_to_a_file(page):
+    targets = LINK.findall(page.read_text())
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_relative_links_are_recognized():
+    text = "[a](docs/a.md) [b](../b.md#part) [c](#part) [d](https://example/d.md)"
+    assert LINK.findall(text) == ["docs/a.md", "../b.md"]
