@@ -1,30 +1,22 @@
-"""The store: maps each operation of the contract to one exchange with the server."""
+"""The store of one server: its connections, and what `operations` does with them."""
 
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
-from kvbackends.contract import (
-    Entry,
-    Feature,
-    Limits,
-    Offer,
-    PerProcess,
-    RankOf,
-    Store,
-    StoreURL,
-)
+from kvbackends.contract import Feature, Limits, PerProcess, Store, StoreURL
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.connecting.endpoints import Endpoint, of_sentinels, of_server, plain_client
 from kvbackends_redis.connecting.replicated import ReplicatedConnections
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.listening.listener import Listener
 from kvbackends_redis.listening.subscription import OneListener, PubSub
-from kvbackends_redis.operations import plain, ranked
-from kvbackends_redis.operations.barriers import RedisBarrier
+from kvbackends_redis.operations.barriers import Barriers
+from kvbackends_redis.operations.plain import PlainKeys
+from kvbackends_redis.operations.ranked import RankedKeys
 from kvbackends_redis.options import RedisOptions, SentinelOptions
 
 
-class RedisStore(Store):
+class RedisStore(PlainKeys, RankedKeys, Barriers, Store):
     """Stores results in one Redis or Valkey server."""
 
     options_type = RedisOptions
@@ -64,64 +56,6 @@ class RedisStore(Store):
     def client(self) -> Any:
         """A redis-py client to the same server, for what the contract does not offer."""
         return self._client()
-
-    # -- plain and ranked keys ----------------------------------------------------------------
-
-    def get(self, key: str) -> Entry | None:
-        """The stored value and its version, which is the value itself.  Cost: one command."""
-        value = self._connections().call("GET", key)
-        return None if value is None else Entry(value, value)
-
-    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """The values of the keys that exist.  Cost: one command."""
-        return plain.get_batch(self._connections(), keys)
-
-    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Store unconditionally.  Cost: one command."""
-        plain.put(self._connections(), key, value, ttl)
-
-    def delete(self, key: str) -> None:
-        """Remove the key if it exists.  Cost: one command."""
-        self._connections().call("UNLINK", key)
-
-    def delete_batch(self, keys: Collection[str]) -> None:
-        """Remove the keys that exist.  Cost: one command."""
-        if keys:
-            self._connections().call("UNLINK", *keys)
-
-    def compare_and_set(
-        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
-    ) -> bool:
-        """True if stored: `version` was the stored value.  Cost: one command or script."""
-        return plain.compare_and_set(self._connections(), key, value, version, ttl)
-
-    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
-        """True if stored.  Cost: one script; a second if only the client can rank what is there.
-
-        An advisory offer returns when it is sent; its answer is read with a later command's.
-        """
-        return ranked.offer(self._connections(), offer, rank_of)
-
-    def touch(self, key: str, ttl: float | None) -> bool:
-        """Set a new time to live; False if the key is absent.  Cost: one command."""
-        return plain.touch(self._connections(), key, ttl)
-
-    def increment(self, key: str, by: int, ttl: float | None) -> int:
-        """The new total.  Cost: one script; beyond 64 bits a compare-and-set loop."""
-        return plain.increment(self._connections(), key, by, ttl)
-
-    def scan(self, prefix: str) -> Iterator[str]:
-        """Yield the keys with this prefix; keys written meanwhile may be missing.
-
-        It does not block the server, but it reads the names of all keys of the database.
-        """
-        return plain.scan(self._connections(), prefix)
-
-    def barrier(self, name: str, ttl: float | None = None) -> RedisBarrier:
-        """Each operation is one script."""
-        return RedisBarrier(self._connections, name, ttl)
-
-    # -- the rest -----------------------------------------------------------------------------
 
     def subscribe(self) -> PubSub:
         """A subscription on a connection of its own, opened when the first key is watched."""

@@ -9,8 +9,8 @@ from kvbackends_redis.cluster.shards import NodeListeners
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.connecting.endpoints import of_cluster
 from kvbackends_redis.listening.subscription import PubSub
-from kvbackends_redis.operations import plain
-from kvbackends_redis.operations.barriers import ClusterBarrier, RedisBarrier
+from kvbackends_redis.operations.barriers import ClusterBarrier
+from kvbackends_redis.operations.plain import scanned
 from kvbackends_redis.options import ClusterOptions
 from kvbackends_redis.store import RedisStore
 
@@ -41,9 +41,9 @@ class ClusterStore(RedisStore):
     def scan(self, prefix: str) -> Iterator[str]:
         """Yield the keys node by node; keys that move meanwhile may be missing or appear twice."""
         for node in self._primaries():
-            yield from plain.scan(node, prefix)
+            yield from scanned(node, prefix)
 
-    def barrier(self, name: str, ttl: float | None = None) -> RedisBarrier:
+    def barrier(self, name: str, ttl: float | None = None) -> ClusterBarrier:
         """A barrier is in one slot; its results are not."""
         return ClusterBarrier(self, self._connections, name, ttl)
 

@@ -4,7 +4,18 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kvbackends.contract import Arrival, Barrier, Offer, Part, RankOf, Store, finish_in_steps
+from kvbackends.contract import (
+    CLOSED,
+    WAITING,
+    Arrival,
+    Barrier,
+    Offer,
+    Outcome,
+    Part,
+    RankOf,
+    Store,
+    finish_in_steps,
+)
 from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations import scripts
@@ -43,6 +54,16 @@ def _tagged(name: str) -> str:
     return f"{name[:split]}{{{name[split:]}}}"
 
 
+class Barriers:
+    """The barrier as an operation of the store."""
+
+    _connections: Callable[[], Any]
+
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
+        """Each operation of the barrier is one script."""
+        return RedisBarrier(self._connections, name, ttl)
+
+
 class RedisBarrier(Barrier):
     """Two hashes and a list; every operation but `parts` and `renew` is one script."""
 
@@ -56,7 +77,7 @@ class RedisBarrier(Barrier):
 
     def expect(self, part: Part, size: int) -> Arrival:
         """One script."""
-        return scripts.arrival(self._run(scripts.EXPECT, *part, milliseconds(self.ttl), size))
+        return _arrival(self._run(scripts.EXPECT, *part, milliseconds(self.ttl), size))
 
     def expect_more(self, part: Part, slot: int, member: str) -> None:
         """One script."""
@@ -69,7 +90,7 @@ class RedisBarrier(Barrier):
         who = str(part.place), part.member, part.delivery
         evicted = [evict] if evict else []
         answer = self._run(script, *who, milliseconds(self.ttl), *brought, *evicted)
-        return scripts.arrival(answer)
+        return _arrival(answer)
 
     def finish(
         self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
@@ -84,7 +105,7 @@ class RedisBarrier(Barrier):
         answer = connections.run(scripts.FINISH, keys, *first, *more)
         while type(answer) is bytes:
             answer = connections.run(scripts.FINISH, keys, *first, *result, *seen(answer, rank_of))
-        return scripts.arrival(answer)
+        return _arrival(answer)
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """A thousand in each round trip."""
@@ -136,6 +157,19 @@ class ClusterBarrier(RedisBarrier):
         super().close(part, None, rank_of)
         if offer is not None:
             self._store.offer(offer, rank_of)
+
+
+def _arrival(answer: object) -> Arrival:
+    """The arrival that a script has answered."""
+    match answer:
+        case [0]:
+            return WAITING
+        case [1, bytes(payload), int(parts)]:
+            return Arrival(Outcome.CLAIMED, parts=parts, payload=payload)
+        case [2, bytes(holder)]:
+            return Arrival(Outcome.HELD, holder=holder.decode())
+        case _:
+            return CLOSED
 
 
 def _is_wanted(pairs: list[bytes]) -> Callable[[bytes], bool]:

@@ -1,7 +1,9 @@
 """Operations on plain keys, which have no rank."""
 
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import Any
 
+from kvbackends.contract import Entry
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.operations import scripts
 from kvbackends_redis.operations.ranked import is_staged
@@ -14,50 +16,73 @@ STEP = 1000
 """Keys examined by one SCAN."""
 
 
-def get_batch(connections: Connections, keys: Collection[str]) -> dict[str, bytes]:
-    """The values of the keys that exist."""
-    if not keys:
-        return {}
-    found = zip(keys, connections.call("MGET", *keys), strict=True)
-    return {key: value for key, value in found if value is not None}
+class PlainKeys:
+    """The operations on plain keys.  The version of an entry is its value."""
+
+    _connections: Callable[[], Any]
+
+    def get(self, key: str) -> Entry | None:
+        """The stored value and its version, which is the value itself.  Cost: one command."""
+        value = self._connections().call("GET", key)
+        return None if value is None else Entry(value, value)
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """The values of the keys that exist.  Cost: one command."""
+        if not keys:
+            return {}
+        found = zip(keys, self._connections().call("MGET", *keys), strict=True)
+        return {key: value for key, value in found if value is not None}
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Store unconditionally.  Cost: one command."""
+        self._connections().call("SET", key, value, *_expiry(ttl))
+
+    def delete(self, key: str) -> None:
+        """Remove the key if it exists.  Cost: one command."""
+        self._connections().call("UNLINK", key)
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        """Remove the keys that exist.  Cost: one command."""
+        if keys:
+            self._connections().call("UNLINK", *keys)
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """True if stored: `version` was the stored value.  Cost: one command or script."""
+        connections = self._connections()
+        if version is None:
+            return connections.call("SET", key, value, "NX", *_expiry(ttl)) is not None
+        return bool(connections.run(scripts.SWAP, (key,), version, value, milliseconds(ttl)))
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        """Set a new time to live; False if the key is absent.  Cost: one command or script."""
+        if ttl is None:
+            return bool(self._connections().run(scripts.KEEP, (key,)))
+        return bool(self._connections().call("PEXPIRE", key, milliseconds(ttl)))
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        """The new total.  Cost: one script; beyond 64 bits a compare-and-set loop."""
+        if -BITS <= by < BITS:
+            answer = self._connections().run(scripts.ADD, (key,), int(by), milliseconds(ttl))
+            if answer is not None:
+                return int(answer)
+        while True:
+            old = self._connections().call("GET", key)
+            total = int(old or b"0") + by
+            if self.compare_and_set(key, b"%d" % total, old, ttl):
+                return total
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        """Yield the keys with this prefix; keys written meanwhile may be missing.
+
+        It does not block the server, but it reads the names of all keys of the database.
+        """
+        return scanned(self._connections(), prefix)
 
 
-def put(connections: Connections, key: str, value: bytes, ttl: float | None) -> None:
-    """Store unconditionally."""
-    connections.call("SET", key, value, *_expiry(ttl))
-
-
-def compare_and_set(
-    connections: Connections, key: str, value: bytes, old: Hashable | None, ttl: float | None
-) -> bool:
-    """True if stored: the key was absent (`old` is None), or its value was `old`."""
-    if old is None:
-        return connections.call("SET", key, value, "NX", *_expiry(ttl)) is not None
-    return bool(connections.run(scripts.SWAP, (key,), old, value, milliseconds(ttl)))
-
-
-def touch(connections: Connections, key: str, ttl: float | None) -> bool:
-    """Set a new time to live; False if the key is absent."""
-    if ttl is None:
-        return bool(connections.run(scripts.KEEP, (key,)))
-    return bool(connections.call("PEXPIRE", key, milliseconds(ttl)))
-
-
-def increment(connections: Connections, key: str, by: int, ttl: float | None) -> int:
-    """Add to a decimal number of any length; the new total."""
-    if -BITS <= by < BITS:
-        answer = connections.run(scripts.ADD, (key,), int(by), milliseconds(ttl))
-        if answer is not None:
-            return int(answer)
-    while True:
-        old = connections.call("GET", key)
-        total = int(old or b"0") + by
-        if compare_and_set(connections, key, b"%d" % total, old, ttl):
-            return total
-
-
-def scan(connections: Connections, prefix: str) -> Iterator[str]:
-    """Yield the keys with this prefix, each once, without those of barriers."""
+def scanned(connections: Connections, prefix: str) -> Iterator[str]:
+    """Yield one server's keys with this prefix, each once, without those of barriers."""
     seen: set[bytes] = set()
     cursor = b"0"
     while True:

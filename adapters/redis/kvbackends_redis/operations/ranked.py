@@ -7,6 +7,8 @@ The script reads the rank from the head of the stored record.  If the head does 
 import hashlib
 import re
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 from redis.exceptions import AskError, NoScriptError
 
@@ -45,16 +47,25 @@ def is_staged(key: bytes) -> bool:
     return _IS_STAGED.search(key) is not None
 
 
-def offer(connections: Connections, offer: Offer, rank_of: RankOf) -> bool:
-    """Store a ranked record and publish it; True if stored.  Cost: one round trip."""
-    is_small = len(offer.value) <= INLINE or not _can_be_beside(offer.key)
-    if offer.advisory and is_small:
-        return _advise(connections, offer, rank_of)
-    step = _store if is_small else _commit
-    answer = step(connections, offer, UNSEEN)
-    while type(answer) is bytes:
-        answer = step(connections, offer, seen(answer, rank_of))
-    return answer == 1
+class RankedKeys:
+    """The ranked write as an operation of the store."""
+
+    _connections: Callable[[], Any]
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        """True if stored.  Cost: one script; a second if only the client can rank what is there.
+
+        An advisory offer returns when it is sent; its answer is read with a later command's.
+        """
+        connections: Connections = self._connections()
+        is_small = len(offer.value) <= INLINE or not _can_be_beside(offer.key)
+        if offer.advisory and is_small:
+            return _advise(connections, offer, rank_of)
+        step = _store if is_small else _commit
+        answer = step(connections, offer, UNSEEN)
+        while type(answer) is bytes:
+            answer = step(connections, offer, seen(answer, rank_of))
+        return answer == 1
 
 
 def seen(record: bytes, rank_of: RankOf) -> Seen:

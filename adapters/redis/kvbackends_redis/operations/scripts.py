@@ -5,8 +5,6 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
-from kvbackends.contract import CLOSED, WAITING, Arrival, Outcome
-
 
 class Script(NamedTuple):
     """A Lua script and its SHA-1, by which the server knows it."""
@@ -52,16 +50,3 @@ _FOREVER = 10**15
 def milliseconds(ttl: float | None) -> str:
     """A ttl in milliseconds, rounded up so that no key expires early; '' for None."""
     return "" if ttl is None else str(min(-int(-ttl * 1000 // 1), _FOREVER))
-
-
-def arrival(answer: object) -> Arrival:
-    """The arrival that a script has answered."""
-    match answer:
-        case [0]:
-            return WAITING
-        case [1, bytes(payload), int(parts)]:
-            return Arrival(Outcome.CLAIMED, parts=parts, payload=payload)
-        case [2, bytes(holder)]:
-            return Arrival(Outcome.HELD, holder=holder.decode())
-        case _:
-            return CLOSED
