@@ -55,7 +55,7 @@ class Adding(Area):
         assert arrive(barrier, adder).outcome is CLAIMED
 
     def idempotent(self, barrier: Barrier) -> None:
-        """The same member of the same slot is expected once, however often that is said."""
+        """The same member of the same slot is expected once, however often it is added."""
         begin(barrier, 1)
         for _ in range(3):
             barrier.expect_more(part(0), 0, "added")
@@ -94,7 +94,7 @@ class Adding(Area):
         assert set(gathered(barrier)) == set(arrivals)
 
     def before_the_size(self, barrier: Barrier) -> None:
-        """What was added before the size is known is kept when it comes."""
+        """Parts that are added before the size is known still count when the size arrives."""
         barrier.open(b"")
         barrier.expect_more(part(0), 0, "added")
         arrive(barrier, part(0))
@@ -115,7 +115,7 @@ class Adding(Area):
         assert gathered(barrier) == before
 
     def too_late_to_add(self, barrier: Barrier) -> None:
-        """What is added after the claim is not expected, and does not count when it arrives."""
+        """A part that is added after the claim is not expected, and does not count."""
         holder = complete(barrier)
         before = gathered(barrier)
         barrier.expect_more(part(0), 0, "too late")
@@ -126,10 +126,10 @@ class Adding(Area):
 
     @thorough
     def while_parts_are_read(self, store: Store, barrier: Barrier) -> None:
-        """What is added, and arrives, while the claimer reads the parts does not get among them."""
+        """A part that is added while the claimer reads the parts is not yielded."""
         size = 1_100 if latency(store) < FAST else 60
         complete(barrier, size)
-        # Without the layer that repeats a read, and has it end before the first part is seen.
+        # Without the retry layer, which reads all parts before it yields the first one.
         bare = innermost(store) if "barrier" in store.native else store
         reading = bare.barrier(barrier.name, TTL).parts()
         listed = [next(reading)[1]]
@@ -159,7 +159,7 @@ class Members(Area):
         assert store.add_member(key, "a", TTL) == {"a", "b"}
 
     def reads_as_a_list(self, store: Store, key: str) -> None:
-        """What `add_member` keeps is read as a JSON list, alone and in batches, and removed."""
+        """A set of members can be read as a JSON list, alone and in batches, and deleted."""
         odd = ["", "a:b", 'ключ\n"$.x', "m" * 500]
         for member in odd:
             store.add_member(key, member, TTL)

@@ -1,4 +1,4 @@
-"""What a store says of itself, and what it keeps to itself."""
+"""Declared features, limits and secrets."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ SHOWN_BY = {
 
 
 class Features(Area):
-    """Features are promises both ways."""
+    """Declared features match what the store implements."""
 
     area = "features"
     rule = "features"
@@ -42,19 +42,19 @@ class Features(Area):
         assert store.native <= set(ACCELERABLE)
 
     def only_promises_are_declared(self, store: Store) -> None:
-        """`promises` holds what cannot be seen from the class; the other flags follow."""
+        """`promises` holds only flags that cannot be derived from the class's overrides."""
         declared = Feature.AUTOEXPIRE | Feature.DURABLE | Feature.SHARED
         assert not innermost(store).promises & ~declared
 
     def masked(self, store: Store) -> None:
-        """Masking takes away what is native and keeps what is promised."""
+        """`OnlyFive` hides the native operations and keeps the promises."""
         masked = OnlyFive(store)
         assert masked.native == frozenset()
         assert masked.features == masked.promises == store.promises
 
 
 class Limits(Area):
-    """Numbers that the core keeps for the store."""
+    """Limits that the core enforces for the store."""
 
     area = "limits"
     rule = "limits"
@@ -87,7 +87,7 @@ class Limits(Area):
 
     @thorough
     def large_value(self, store: Store, other: Store, key: str) -> None:
-        """Where the limit is far, eight megabytes are stored as they are."""
+        """Without a small size limit, a value of eight megabytes is stored unchanged."""
         if (store.limits.value_bytes or TESTABLE + 1) <= TESTABLE:
             pytest.skip("the limit itself is checked")
         large = bytes(range(256)) * (8 << 12)
@@ -96,7 +96,7 @@ class Limits(Area):
         store.delete(key)
 
     def largest_batch(self, store: Store, key: str) -> None:
-        """A batch may have as many keys as the store said."""
+        """A batch may have as many keys as `Limits.batch_keys` declares."""
         keys = [f"{key}-{i}" for i in range(min(store.limits.batch_keys, 2_000))]
         for each in (keys[0], keys[-1]):
             store.set(each, b"v")
@@ -104,13 +104,13 @@ class Limits(Area):
 
 
 class Secrets(Area):
-    """No password shows."""
+    """Passwords never appear in texts."""
 
     area = "secrets"
     rule = "secrets"
 
     def repr_shows_none(self, store: Store, store_url: str) -> None:
-        """Neither the store nor an error at its opening tells the password of its URL."""
+        """Neither the store's texts nor an error at its opening contain the password of its URL."""
         url = dataclasses.replace(
             StoreURL.parse(store_url),
             username="user",
@@ -126,7 +126,7 @@ class Secrets(Area):
         assert PASSWORD not in f"{shown[0]!r} {shown[0]!s} {shown[0]}"
 
     def own_url(self, store: Store, store_url: str) -> None:
-        """The password that this run was given shows in no text of the store."""
+        """The password of this run's URL appears in no text of the store."""
         password = StoreURL.parse(store_url).password
         if password is None:
             pytest.skip("this URL has no password")

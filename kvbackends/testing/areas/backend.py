@@ -14,14 +14,14 @@ from kvbackends.testing.workers import PATIENCE, Job
 
 
 class WholeBackend(Area):
-    """What Celery makes of the store, in a worker with two processes."""
+    """The backend on this store, used by a Celery worker with two pool processes."""
 
     area = "backend"
     rule = "in-celery"
 
     @requires(Feature.SHARED)
     def result(self, job: Job) -> None:
-        """Who waits for a task's result is given it, in bounded time."""
+        """A caller that waits for a task's result receives it in bounded time."""
         assert job.result(job.task("add").delay(1, 2)) == 3
 
     @requires(Feature.SHARED)
@@ -63,7 +63,7 @@ class WholeBackend(Area):
 
 
 def _busy(mark: Path, job: Job) -> int:
-    """The process that is in the middle of the task."""
+    """The id of the pool process that runs the task."""
     until = time.monotonic() + PATIENCE
     while not mark.exists():
         assert time.monotonic() < until, f"the task never began\n{job.log()}"

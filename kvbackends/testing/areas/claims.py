@@ -24,13 +24,13 @@ from kvbackends.testing.tools import (
 
 
 class Claims(Area):
-    """One delivery dispatches."""
+    """Exactly one delivery holds the claim."""
 
     area = "claims"
     rule = "claims"
 
     def others_are_held(self, barrier: Barrier) -> None:
-        """While one part's delivery holds the claim, another part's is told whose it is."""
+        """While one delivery holds the claim, another part's delivery learns its holder."""
         holder = complete(barrier)
         answer = arrive(barrier, part(0))
         assert (answer.outcome, answer.holder) == (HELD, holder.delivery)
@@ -44,7 +44,7 @@ class Claims(Area):
         assert barrier.renew(holder)
 
     def own_part_takes_over_at_once(self, barrier: Barrier) -> None:
-        """A redelivered message breaks the claim of its earlier delivery without waiting."""
+        """A redelivery evicts the claim of its part's earlier delivery at once."""
         holder = complete(barrier)
         again = part(holder.place)
         assert arrive(barrier, again).outcome is CLAIMED
@@ -52,7 +52,7 @@ class Claims(Area):
         assert barrier.renew(again)
 
     def evicting(self, barrier: Barrier) -> None:
-        """A claim of another part is broken only by who names its holder."""
+        """A claim is evicted by another part's delivery only if that names the present holder."""
         holder = complete(barrier)
         other = part(0)
         assert arrive(barrier, other, evict="somebody else").outcome is HELD
@@ -62,7 +62,7 @@ class Claims(Area):
         assert barrier.arrive(holder, None).holder == other.delivery
 
     def evicted_twice(self, barrier: Barrier) -> None:
-        """Naming a holder that was evicted already breaks nothing."""
+        """Naming a holder that was already evicted changes nothing."""
         holder = complete(barrier)
         first, second = part(0), publisher()
         assert barrier.arrive(first, None, holder.delivery).outcome is CLAIMED
@@ -70,9 +70,9 @@ class Claims(Area):
         assert (answer.outcome, answer.holder) == (HELD, first.delivery)
 
     def looking_breaks_nothing(self, barrier: Barrier) -> None:
-        """A delivery that lost its claim to another of its part looks without taking it back.
+        """An arrival without a value does not take the claim back from a redelivery of its part.
 
-        Else two that both live would take it from each other for ever.
+        Otherwise two live deliveries of one part would evict each other forever.
         """
         holder = complete(barrier)
         again = part(holder.place)
@@ -83,7 +83,7 @@ class Claims(Area):
         assert barrier.arrive(holder, None, again.delivery).outcome is CLAIMED
 
     def the_size_takes_over_too(self, barrier: Barrier) -> None:
-        """The publisher's message that comes again breaks the claim of its earlier delivery."""
+        """A redelivery of the publisher's size evicts the claim of its earlier delivery."""
         barrier.open(b"payload")
         arrive(barrier, part(0))
         first, again = publisher(), publisher()
@@ -92,7 +92,7 @@ class Claims(Area):
         assert not barrier.renew(first)
 
     def looking_may_claim(self, barrier: Barrier) -> None:
-        """A look at a complete barrier that nobody holds claims it."""
+        """An arrival without a value claims nothing in a new run without parts."""
         begin(barrier, 2)
         arrive(barrier, part(0))
         arrive(barrier, part(0, "added later"))
@@ -107,13 +107,13 @@ class Claims(Area):
 
 
 class Closing(Area):
-    """What a dispatch leaves behind."""
+    """Closing a dispatched barrier leaves a tombstone."""
 
     area = "closing"
     rule = "closing"
 
     def late_arrival(self, barrier: Barrier) -> None:
-        """After the tombstone every arrival is told so, and nothing it brings is kept."""
+        """After the tombstone every arrival answers CLOSED, and no value of it is kept."""
         holder = complete(barrier)
         close(barrier, holder)
         assert gathered(barrier) == {}
@@ -125,7 +125,7 @@ class Closing(Area):
         assert not barrier.renew(holder)
 
     def by_another_connection(self, other: Store, barrier: Barrier) -> None:
-        """What one connection has closed is closed to another that knew it open."""
+        """A barrier that one connection closed is closed for a connection that saw it open."""
         barrier.open(b"")
         assert arrive(barrier, part(0)).outcome is WAITING
         holder = publisher()
@@ -136,14 +136,14 @@ class Closing(Area):
         assert gathered(barrier) == {}
 
     def again(self, barrier: Barrier) -> None:
-        """Closing twice is fine: the first answer may have been lost."""
+        """Closing is idempotent: the first answer may have been lost."""
         holder = complete(barrier)
         close(barrier, holder)
         close(barrier, holder)
         assert arrive(barrier, holder).outcome is CLOSED
 
     def whoever_owns_it(self, barrier: Barrier) -> None:
-        """Who has published closes the barrier, whoever holds the claim by then."""
+        """The delivery that has published may close the barrier after it lost the claim."""
         holder = complete(barrier)
         other = part(0)
         assert barrier.arrive(other, None, holder.delivery).outcome is CLAIMED
@@ -161,7 +161,7 @@ class Closing(Area):
         assert value_at(store, key) == done.value
 
     def tombstone_expires(self, store: Store, barrier: Barrier) -> Waits:
-        """When the tombstone's time is over the barrier is as if it had never been."""
+        """After the tombstone has expired the barrier is as if it had never existed."""
         holder = complete(barrier)
         store.barrier(barrier.name, SHORT).close(holder, None, rank_of)
         yield SHORT
@@ -171,7 +171,7 @@ class Closing(Area):
         assert arrive(barrier, part(0)).outcome is CLAIMED
 
     def expired_parts_are_missed(self, store: Store, barrier: Barrier) -> Waits:
-        """Parts that have expired are left out, and the claim said how many there were."""
+        """Expired parts are not yielded; the claim's answer has the number that had arrived."""
         begin(barrier, 2)
         store.barrier(barrier.name, SHORT).arrive(part(0), b"short")
         answer = barrier.arrive(part(1), b"long")
@@ -201,7 +201,7 @@ class Reopening(Area):
         assert set(gathered(barrier)) == {(1, "task-1"), (2, "task-2")}
 
     def values_are_the_new_runs(self, barrier: Barrier) -> None:
-        """A part of the new run has the new value, though it is the same part."""
+        """The same part has a new value in a new run."""
         begin(barrier, 1)
         barrier.arrive(part(0), b"old")
         begin(barrier, 1)
@@ -214,7 +214,7 @@ class Reopening(Area):
             close(barrier, complete(barrier))
 
     def old_claim_is_void(self, barrier: Barrier) -> None:
-        """Who held the claim of an earlier run neither holds the new one nor closes it."""
+        """The holder of an earlier run's claim neither holds the new run's claim nor closes it."""
         holder = complete(barrier)
         begin(barrier, 2)
         assert not barrier.renew(holder)

@@ -7,13 +7,13 @@ from kvbackends.testing.tools import SHORT, value_at
 
 
 class Counters(Area):
-    """Decimal numbers that many add to."""
+    """Decimal numbers that several callers increment."""
 
     area = "counters"
     rule = "counters"
 
     def counts_from_nothing(self, store: Store, key: str) -> None:
-        """An absent number is 0, and the sum comes back."""
+        """An absent number counts as 0, and `increment` returns the sum."""
         assert [store.increment(key, by, None) for by in (1, 41, -2)] == [1, 42, 40]
 
     def is_a_decimal(self, store: Store, key: str) -> None:
@@ -23,12 +23,12 @@ class Counters(Area):
         assert value_at(store, key) == b"10"
 
     def large(self, store: Store, key: str) -> None:
-        """Numbers of 60 bits are numbers."""
+        """Sums above 60 bits are exact."""
         assert store.increment(key, 2**60, None) == 2**60
         assert store.increment(key, 1, None) == 2**60 + 1
 
     def ttl(self, store: Store, key: str) -> Waits:
-        """A counter expires like any key, and then counts from nothing."""
+        """A counter expires like any key, and then starts from 0."""
         store.increment(key, 5, SHORT)
         yield SHORT
         assert store.increment(key, 1, None) == 1

@@ -1,4 +1,4 @@
-"""Connections that break before, after and instead of an effect."""
+"""Connections that break before, after or instead of a call's effect."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,16 +43,16 @@ def _value(store: Store, key: str) -> object:
 
 
 MOST = 60
-"""Store calls that no operation of a small barrier takes."""
+"""An operation of a small barrier makes fewer store calls than this."""
 WORDS = ("before", "after", "instead")
 REPETITIONS = 4
-"""After a scripted error, and those that the driver meets by itself."""
+"""Attempts after a scripted error; the driver may raise errors of its own, too."""
 THREADS = 8
-"""Cases that are tried at once."""
+"""Cases that run at the same time."""
 
 
 class Scenario(NamedTuple):
-    """An operation, what it needs, and what shows its effect; nothing shown has the key in it."""
+    """An operation, its preparation, and a view of its effect, which must not contain the key."""
 
     act: Callable[[Store, str], object]
     prepare: Callable[[Store, str], object] = _nothing
@@ -60,12 +60,12 @@ class Scenario(NamedTuple):
 
 
 def _at(work: Callable[[Barrier], object]) -> Callable[[Store, str], object]:
-    """The work on the barrier of that name."""
+    """Apply `work` to the barrier that is named by the key."""
     return lambda store, key: work(store.barrier(key, TTL))
 
 
 def _barrier(store: Store, key: str) -> object:
-    """What is recorded, and what an arrival without a value finds."""
+    """The recorded parts and result, and the answer to an arrival without a value."""
     barrier = store.barrier(key, TTL)
     found = barrier.arrive(part(0, "task-0", "look"), None)
     return found.outcome, found.holder, gathered(barrier), _value(store, f"{key}-result")
@@ -169,7 +169,7 @@ class FaultTolerance(Area):
 
     @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
     def retried(self, store: Store, second: Store, key: str, scenario: Scenario) -> None:
-        """Whichever call breaks, before, after or instead of its effect: the end is the same."""
+        """Whichever call breaks, before, after or instead of its effect, the end is the same."""
         whole = Faults(store)
         expected = _outcome(scenario, whole, store, second, f"{key}-whole")
         assert len(whole.seen) < MOST, whole.seen
@@ -180,7 +180,7 @@ class FaultTolerance(Area):
             assert found == expected, f"call {place + 1} of {faults.seen} broke {word} its effect"
 
         cases = product(range(len(whole.seen)), WORDS)
-        with ThreadPoolExecutor(THREADS) as pool:  # for stores a network away
+        with ThreadPoolExecutor(THREADS) as pool:  # hides the latency of a network
             list(pool.map(broken, *zip(*cases, strict=True)))
 
     def one_object_serves_on(self, store: Store, key: str) -> None:
@@ -201,7 +201,7 @@ class FaultTolerance(Area):
             list(pool.map(broken, *zip(*cases, strict=True)))
 
     def increment_is_not_repeated(self, store: Store, key: str) -> None:
-        """Nobody knows whether a lost addition happened: the error reaches the caller."""
+        """An addition whose answer was lost may have happened: the error reaches the caller."""
         for word, most in (("before", 0), ("after", 1)):
             faults = Faults(store, ["ok"] * (store.native.isdisjoint({"increment"})) + [word])
             with pytest.raises(Broken):
@@ -260,7 +260,7 @@ def _repeated(errors: tuple[type[BaseException], ...], work: Callable[[], T]) ->
 
 
 def _replace(store: Store, key: str) -> None:
-    """What somebody else does, who has read what was there."""
+    """Replace the value as a concurrent writer would that has read it."""
     assert _value(store, key) == b"new"
     assert store.compare_and_set(key, b"somebody else's", version_at(store, key))
 

@@ -1,4 +1,4 @@
-"""The part and the result in one call."""
+"""A part's arrival and its result in one call."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from kvbackends.testing.tools import (
 
 
 class Finishing(Area):
-    """A result and its part."""
+    """`Barrier.finish` stores a result together with its part."""
 
     area = "finishing"
     rule = "finishing"
@@ -35,7 +35,7 @@ class Finishing(Area):
         assert value_at(store, key) == result.value
 
     def completing(self, store: Store, barrier: Barrier, key: str) -> None:
-        """The success that completes the barrier is a part and not yet a result."""
+        """The success that completes the barrier is recorded as a part, not yet as a result."""
         begin(barrier, 1)
         result = offer(key, Rank.SUCCEEDED, "result")
         answer = barrier.finish(part(0), result, rank_of)
@@ -44,7 +44,7 @@ class Finishing(Area):
         assert gathered(barrier) == {(0, "task-0"): result.value}
 
     def held(self, store: Store, barrier: Barrier, key: str) -> None:
-        """A success that finds the claim held is not stored; who is stored last tells Celery."""
+        """A success that finds the claim held is not stored: it is stored after the dispatch."""
         holder = complete(barrier)
         result = offer(key, Rank.SUCCEEDED)
         answer = barrier.finish(part(0), result, rank_of)
@@ -71,7 +71,7 @@ class Finishing(Area):
         assert gathered(barrier) == {(0, "task-0"): result.value}
 
     def rank_holds(self, store: Store, barrier: Barrier, key: str) -> None:
-        """The result is ranked as any offer: a stored success stays, and the part arrives."""
+        """The result is ranked like any offer: a stored success stays, and the part arrives."""
         begin(barrier, 2)
         success = offer(key, Rank.SUCCEEDED)
         store.offer(success, rank_of)

@@ -1,4 +1,4 @@
-"""Concurrency, recorded and explained."""
+"""Histories of concurrent operations, checked for linearizability."""
 
 import random
 import time
@@ -25,9 +25,9 @@ ROUNDS = 3
 
 
 class Histories(Area):
-    """What several processes were answered at once has an order that explains it.
+    """Concurrent operations of several processes have an order that explains their answers.
 
-    Threads instead of processes where SHARED is not promised.
+    Threads are used instead of processes where the store does not promise SHARED.
     """
 
     area = "histories"

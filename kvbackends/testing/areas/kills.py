@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 class Deadly(Wrapped):
-    """The process dies before a call: the one of this number, counted from 0."""
+    """Kills the process before the call with this number, counted from 0."""
 
     def __init__(self, inner: Store, number: int) -> None:
         self._left = number
         super().__init__(inner)
 
     def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
-        """The call, or the end."""
+        """Make the call, or kill the process."""
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         self._left -= 1
@@ -44,7 +44,7 @@ class Deadly(Wrapped):
 
 
 class Kills(Area):
-    """What was confirmed to a process that died at the next moment counts; the rest is repeated."""
+    """Confirmed steps survive the death of their process; another process repeats the others."""
 
     area = "kills"
     rule = "claims"
@@ -52,9 +52,9 @@ class Kills(Area):
     @requires(Feature.SHARED)
     @thorough
     def at_each_step(self, store: Store, second: Store, barrier: Barrier) -> None:
-        """Whichever call of a chord of two parts a process dies before, another ends the chord.
+        """Whichever call of a chord a process dies before, another process finishes the chord.
 
-        It is told of what was confirmed, as a broker is, and repeats what was not.
+        Like a broker it knows which steps were confirmed, and repeats the others.
         """
         counting = Counting(store)
         _chord(counting, f"{barrier.name}-whole", 0, lambda: None)
@@ -66,18 +66,18 @@ class Kills(Area):
 
 
 def _killed(deadly: Store, name: str) -> int:
-    """How many steps were confirmed to a process before it died."""
+    """The number of steps that were confirmed to a process before it died."""
     read, write = os.pipe()
     pid = child(partial(_chord, deadly, name, 0, lambda: os.write(write, b".")))
     os.close(write)
-    with os.fdopen(read, "rb") as told:
-        confirmed = len(told.read())
+    with os.fdopen(read, "rb") as pipe:
+        confirmed = len(pipe.read())
     os.waitpid(pid, 0)
     return confirmed
 
 
 def _chord(store: Store, name: str, skipped: int, confirm: Callable[[], object]) -> None:
-    """A chord from the first step that was not confirmed; each repeats what the first part did."""
+    """Run the steps of a chord from the first one that was not confirmed."""
     steps: list[Callable[[Store, str], None]] = [_begin, _first, _last]
     for step in steps[skipped:]:
         step(store, name)
@@ -97,7 +97,7 @@ def _first(store: Store, name: str) -> None:
 
 
 def _last(store: Store, name: str) -> None:
-    """Brings the last part, and dispatches unless that has been done."""
+    """Bring the last part, and dispatch unless the barrier is closed."""
     last, result = part(1), offer(f"{name}-1", Rank.SUCCEEDED)
     barrier = store.barrier(name, TTL)
     answer = arrive(barrier, last)

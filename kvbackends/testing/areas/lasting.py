@@ -1,4 +1,4 @@
-"""What waiting, opening and closing leave behind."""
+"""Resources that are released, and writes that last."""
 
 import os
 import threading
@@ -22,17 +22,17 @@ from kvbackends.testing.tools import (
 
 DESCRIPTORS = Path("/proc/self/fd")
 LONG = 10.0
-"""Seconds that the longest loop here may take."""
+"""Seconds after which the longest loop ends early."""
 
 
 class Lasting(Area):
-    """Nothing is left behind, and nothing is lost."""
+    """No threads and files are leaked, and no confirmed write is lost."""
 
     area = "lasting"
     rule = "ping-and-close"
 
     def close_frees(self, opener: Opener, key: str) -> None:
-        """Stores that were opened, used and closed leave neither threads nor files."""
+        """Stores that were opened, used and closed leak neither threads nor files."""
         opened = [opener() for _ in range(12)]
         for each in opened[:2]:
             _use(each, key)
@@ -44,7 +44,7 @@ class Lasting(Area):
         assert _settles(before), f"from {before} to {_held()} threads and files"
 
     def waits_leave_nothing(self, store: Store, key: str) -> None:
-        """Many waits, of one subscription and of many, leave neither threads nor files."""
+        """Many waits, each with a subscription, leak neither threads nor files."""
         _subscribe(store, key)
         before = _held()
         for _ in range(60):
@@ -53,9 +53,9 @@ class Lasting(Area):
 
     @thorough
     def ten_thousand_waits(self, store: Store, key: str) -> None:
-        """Ten thousand keys, watched and given up one after the other, leave nothing.
+        """Ten thousand keys, watched and unwatched one after the other, leak nothing.
 
-        On a store that is slow to be told, as many as there is time for.
+        On a slow store fewer keys are tried, at least a thousand.
         """
         store.get(key)
         subscription = store.subscribe()
@@ -74,7 +74,7 @@ class Lasting(Area):
         subscription.close()
 
     def confirmed_is_there(self, store: Store, opener: Opener, key: str) -> None:
-        """What was confirmed is there when all is closed and opened again."""
+        """Confirmed writes can be read after the store was closed and opened again."""
         keeper = opener()
         keeper.ping()
         store.set(key, b"v", 60)
@@ -86,7 +86,7 @@ class Lasting(Area):
 
     @requires(Feature.DURABLE | Feature.SHARED)
     def killed_writer(self, store: Store, other: Store, key: str) -> None:
-        """What a process was told is stored survives its death at the next moment."""
+        """A confirmed write survives the death of its process right after the confirmation."""
 
         def write_and_die() -> None:
             store.set(key, b"v")
@@ -101,7 +101,7 @@ class Lasting(Area):
 
     @requires(Feature.PUSH)
     def wakes_soon(self, store: Store, other: Store, key: str) -> None:
-        """Who waits is woken by an offer within a second, and the value is there to be read."""
+        """An offer wakes a waiter within a second, and the waiter can read the value."""
         subscription, late = store.subscribe(), 0
         for i in range(5):
             each = offer(f"{key}-{i}", Rank.SUCCEEDED)
@@ -109,10 +109,10 @@ class Lasting(Area):
             began = time.monotonic()
             threading.Timer(0.02, other.offer, [each, rank_of]).start()
             while each.key not in (subscription.wait(SOON) or [each.key]):
-                assert time.monotonic() - began < SOON, "the offer was never told"
+                assert time.monotonic() - began < SOON, "no notification of the offer came"
             assert value_at(store, each.key) == each.value
             late += time.monotonic() - began >= 1 + 20 * latency(store)
-            assert late < 2, "it was told too late"  # once may be a machine that stalls
+            assert late < 2, "notifications came too late"  # one may: the machine may stall
         subscription.close()
 
 
@@ -135,7 +135,7 @@ def _held() -> tuple[int, int]:
 
 
 def _settles(before: tuple[int, int]) -> bool:
-    """Whether no more is held than `before`, soon: threads end by and by."""
+    """True once no more threads and files are open than `before`: threads take time to end."""
     until = time.monotonic() + SOON
     while time.monotonic() < until:
         if all(now <= then + 2 for now, then in zip(_held(), before, strict=True)):

@@ -10,14 +10,14 @@ from kvbackends.testing.tools import SHORT, offer, rank_of
 
 
 class Listing(Area):
-    """Finding keys by their beginning."""
+    """Listing keys by prefix, and finding them by facets."""
 
     area = "listing"
     rule = "listing"
 
     @requires(Feature.LISTING)
     def lists_a_prefix(self, store: Store, key: str) -> Waits:
-        """A store that lists yields the live keys of a prefix, letter by letter."""
+        """`scan` yields exactly the live keys with a prefix, which is compared literally."""
         wanted = {f"{key}-a%", f"{key}-a_", f"{key}-a*", f"{key}-a"}
         for each in (*wanted, f"{key}-b", f"{key}-A"):
             store.set(each, b"v")
@@ -29,7 +29,7 @@ class Listing(Area):
 
     @requires(Feature.LISTING)
     def wildcards_are_letters(self, store: Store, key: str) -> None:
-        """A prefix is text: what other languages take for a pattern stands for itself."""
+        """Pattern characters in a prefix stand for themselves."""
         wildcards = ("%", "_", "*", "?", "[y]", ".", "\\y")
         for each in wildcards:
             store.set(f"{key}{each}x", b"v")
@@ -45,7 +45,7 @@ class Listing(Area):
 
     @requires(Feature.FACETS)
     def finds_by_facets(self, store: Store, key: str) -> None:
-        """What was offered with all the facets that are asked for is found, and nothing else."""
+        """`find` yields exactly the keys that were offered with all the requested facets."""
         here, there = {"worker": key, "state": "a"}, {"worker": key, "state": "b"}
         for i, facets in enumerate((here, there)):
             store.offer(offer(f"{key}-{i}", Rank.UNREADY)._replace(facets=facets), rank_of)
@@ -55,11 +55,11 @@ class Listing(Area):
 
     @lacking(Feature.FACETS)
     def nothing_is_found_where_it_is_lacking(self, store: Store) -> None:
-        """A store that finds nothing says so with None, and the caller lists and decodes."""
+        """A store without FACETS returns None from `find`, so that the caller lists and decodes."""
         assert store.find({"state": "a"}) is None
 
     @lacking(Feature.LISTING)
     def refused_where_it_is_lacking(self, store: Store, key: str) -> None:
-        """A store that does not list says so, and never yields a part of its keys."""
+        """A store without LISTING raises `NotSupported`, and never yields some of its keys."""
         with pytest.raises(NotSupported, match="cannot list"):
             list(store.scan(key))

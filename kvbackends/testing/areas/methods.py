@@ -21,7 +21,7 @@ ODD_KEYS = {
     "exactly ten thousand characters": "t" * (10_000 - len(f"kvt-key-{'0' * 32}")),
 }
 BARE_KEYS = ("", ".", "..", "/")
-"""Odd as a whole: these are used as they are, and removed."""
+"""Keys that are odd without a prefix; the check removes them."""
 
 
 class Methods(Area):
@@ -35,7 +35,7 @@ class Methods(Area):
         assert store.get(key) is None
 
     def set_then_get(self, store: Store, key: str) -> None:
-        """What was set is read."""
+        """`get` returns the value that `set` stored."""
         store.set(key, b"value")
         assert value_at(store, key) == b"value"
 
@@ -46,14 +46,14 @@ class Methods(Area):
         assert value_at(store, key) == b"new"
 
     def delete(self, store: Store, key: str) -> None:
-        """A deleted key is absent, and deleting an absent one is fine."""
+        """A deleted key is absent, and deleting an absent key does nothing."""
         store.set(key, b"value")
         store.delete(key)
         store.delete(key)
         assert store.get(key) is None
 
     def all_bytes(self, store: Store, key: str) -> None:
-        """Values are bytes: every byte, in every position, and none are changed."""
+        """Values may hold any bytes, and come back unchanged."""
         for value in (bytes(range(256)), bytes(range(255, -1, -1)), b"\xff\x00" * 999):
             store.set(key, value)
             read = value_at(store, key)
@@ -68,14 +68,14 @@ class Methods(Area):
         assert not store.compare_and_set(key, b"x", None)
 
     def large_value(self, store: Store, key: str) -> None:
-        """A megabyte, or as much as the store says that it takes, comes back as it was."""
+        """A value of a megabyte, or of the declared limit, comes back unchanged."""
         value = (bytes(range(256)) * 4096)[: store.limits.value_bytes]
         store.set(key, value)
         assert value_at(store, key) == value
 
     @pytest.mark.parametrize("odd", ODD_KEYS.values(), ids=ODD_KEYS)
     def odd_keys(self, store: Store, key: str, odd: str) -> None:
-        """Any text is a key, at any length, for reading alone, in batches and ranked."""
+        """A key may be any text of any length, for single reads, batches and ranked writes."""
         odd = f"{key}{odd}"
         store.set(odd, b"value")
         assert value_at(store, odd) == b"value"
@@ -87,7 +87,7 @@ class Methods(Area):
         assert value_at(store, odd) == b"2"
 
     def bare_keys(self, store: Store) -> None:
-        """The empty key and those that mean something in a path are keys like any other."""
+        """The empty key, and keys with a meaning in paths, are keys like any other."""
         for bare in BARE_KEYS:
             store.set(bare, b"value", TTL)
             assert value_at(store, bare) == b"value"
@@ -101,18 +101,18 @@ class Methods(Area):
         assert store.get(key.upper()) is None
 
     def batch(self, store: Store, key: str) -> None:
-        """A batch has the keys that exist, under their names, and leaves out the others."""
+        """A batch returns the values of the keys that exist, and omits the others."""
         keys = [f"{key}-{i}" for i in range(50)]
         for i, each in enumerate(keys[::2]):
             store.set(each, b"%d" % i)
         assert store.get_batch(keys) == {each: b"%d" % i for i, each in enumerate(keys[::2])}
 
     def empty_batch(self, store: Store) -> None:
-        """A batch of nothing is nothing."""
+        """An empty batch returns an empty mapping."""
         assert store.get_batch([]) == {}
 
     def delete_batch(self, store: Store, key: str) -> None:
-        """A batch removes the keys that exist, and absent ones are fine; the others stay."""
+        """A batch deletes its keys, whether or not they exist, and no others."""
         keys = [f"{key}-{i}" for i in range(30)]
         for each in keys[::2]:
             store.set(each, b"v")
@@ -121,7 +121,7 @@ class Methods(Area):
         assert set(store.get_batch(keys)) == set(keys[20::2])
 
     def second_connection_sees_it(self, opener: Opener, key: str) -> None:
-        """What one connection has written another reads, and closing the first changes nothing."""
+        """A connection reads what another one wrote, also after the other was closed."""
         first, second = opener(), opener()
         first.set(key, b"value")
         assert value_at(second, key) == b"value"
@@ -139,5 +139,5 @@ class Methods(Area):
         assert value_at(store, key) == b"value"
 
     def ping(self, store: Store) -> None:
-        """A store that can be reached answers."""
+        """`ping` succeeds on a store that can be reached."""
         store.ping()

@@ -9,19 +9,19 @@ from kvbackends.testing.stateful import machine
 from kvbackends.testing.tools import latency
 
 SECONDS = 5.0
-"""What the many programs may take on a slow store."""
+"""Seconds that the programs may take on a slow store."""
 CALLS = 2
-"""Store calls of a step of a program, about."""
+"""Store calls in a step of a program, about."""
 
 
 class Model(Area):
-    """What a sequence of operations answers is what a dictionary would."""
+    """A sequence of operations answers as a dictionary would."""
 
     area = "model"
     rule = "the-five-methods"
 
     def agrees(self, store: Store, other: Store, key: str) -> None:
-        """A few short programs, by turns through two connections."""
+        """A few short programs, alternating between two connections."""
         _check(store, other, key, examples=10, steps=15)
 
     @thorough

@@ -1,4 +1,4 @@
-"""Parts of a chord arrive."""
+"""Arrivals of a chord's parts."""
 
 import random
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Parts(Area):
 
     @pytest.mark.parametrize("first", [0, 1, 2, 3])
     def size_at_any_time(self, barrier: Barrier, first: int) -> None:
-        """The size may come before, between or after the parts; whatever comes last claims."""
+        """The size may arrive before, between or after the parts; the last to arrive claims."""
         barrier.open(b"")
         steps: list[Callable[[], Arrival]] = [
             partial(arrive, barrier, part(place)) for place in range(3)
@@ -52,7 +52,7 @@ class Parts(Area):
         assert outcomes == [WAITING, WAITING, WAITING, CLAIMED]
 
     def without_opening(self, barrier: Barrier) -> None:
-        """A barrier that an older client did not open works, and tells nothing about itself."""
+        """A barrier that an older client did not open works; its payload is empty."""
         arrive(barrier, part(0))
         answer = barrier.expect(publisher(), 1)
         assert (answer.outcome, answer.parts, answer.payload) == (CLAIMED, 1, b"")
@@ -111,7 +111,7 @@ class Parts(Area):
         assert gathered(odd)
 
     def barriers_do_not_mix(self, store: Store, barrier: Barrier) -> None:
-        """Two barriers with the same members are two, also where one name begins another."""
+        """Barriers with the same members are separate, also if one name is a prefix of another."""
         begin(barrier, 2)
         longer = store.barrier(f"{barrier.name}0", TTL)
         begin(longer, 2)
@@ -131,14 +131,14 @@ class Parts(Area):
         assert len(gathered(barrier)) == 60
 
     def looking_records_nothing(self, barrier: Barrier) -> None:
-        """Without a value a part is not recorded, and a barrier that nobody began is not begun."""
+        """An arrival without a value records no part and begins no barrier."""
         assert barrier.arrive(part(0), None).outcome is WAITING
         begin(barrier, 1)
         assert barrier.arrive(part(0), None).outcome is WAITING
         assert arrive(barrier, part(0)).outcome is CLAIMED
 
     def size_may_be_told_again(self, barrier: Barrier) -> None:
-        """The publisher's message may come twice, and its own claim does not stand in its way."""
+        """A size that arrives twice is recorded once."""
         barrier.open(b"payload")
         arrive(barrier, part(0))
         assert barrier.expect(publisher(), 2).outcome is WAITING

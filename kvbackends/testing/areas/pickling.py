@@ -1,4 +1,4 @@
-"""What Celery pickles: backends, results and groups go to other processes."""
+"""Pickling of backends, results and groups, which Celery sends to other processes."""
 
 import pickle
 import uuid
@@ -18,7 +18,7 @@ class Pickling(Area):
     rule = "in-celery"
 
     def options(self, store: Store, store_url: str) -> None:
-        """The store's options, with their secrets, and its URL are the same in another process."""
+        """A pickled copy of the store's options and URL, with their secrets, is equal."""
         url = StoreURL.parse(store_url)
         kind = innermost(store).options_type
         given = {name: text for name, text in url.query.items() if name in kind.__struct_fields__}
@@ -26,7 +26,7 @@ class Pickling(Area):
             assert _copy(original) == original
 
     def backend(self, app: Any) -> None:
-        """A backend's copy reads what the original has stored, and the other way round."""
+        """A copy of a backend reads what the original stored, and the other way round."""
         task, other = str(uuid.uuid4()), str(uuid.uuid4())
         app.backend.store_result(task, "from the original", "SUCCESS")
         copy = _copy(app.backend)
@@ -47,7 +47,7 @@ class Pickling(Area):
 
     @requires(Feature.SHARED)
     def other_process(self, app: Any) -> None:
-        """What another process stored through its pickled backend is there."""
+        """A result that another process stored through a pickled backend can be read."""
         task, data = str(uuid.uuid4()), pickle.dumps(app.backend)
 
         def store() -> None:

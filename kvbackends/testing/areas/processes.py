@@ -55,9 +55,9 @@ class Processes(Area):
 
     @requires(Feature.SHARED)
     def fork_in_mid_call(self, store: Store, key: str) -> None:
-        """A child that is forked in the middle of threads' calls, and lives on, takes nothing.
+        """A child that is forked in the middle of threads' calls disturbs none of them.
 
-        Every number that was added, here and there, is in the sum.
+        The sum has every number that parent and children added.
         """
         stop = threading.Event()
         with ThreadPoolExecutor(THREADS) as pool:
@@ -78,7 +78,7 @@ class Processes(Area):
 
     @requires(Feature.SHARED)
     def processes_share(self, store: Store, other: Store, key: str, barrier: Barrier) -> None:
-        """What children wrote is there, and exactly one of them claims."""
+        """The parent reads what its children wrote, and exactly one child claims."""
         barrier.open(b"")
         barrier.expect(publisher(), 40)
         claims = f"{key}-claims"

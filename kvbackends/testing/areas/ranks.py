@@ -14,14 +14,14 @@ RANKS = list(Rank)
 
 
 class Ranks(Area):
-    """Which record stays."""
+    """The record with the higher rank stays."""
 
     area = "ranks"
     rule = "ranks"
 
     @pytest.mark.parametrize(("old", "new"), list(product(RANKS, RANKS)), ids=str)
     def matrix(self, store: Store, key: str, old: Rank, new: Rank) -> None:
-        """A record yields to one of at least its rank, and a success to nothing."""
+        """A record is replaced by one of at least its rank; a success is never replaced."""
         stored = old <= new and old is not Rank.SUCCEEDED
         assert store.offer(offer(key, old, "old"), rank_of)
         assert store.offer(offer(key, new, "new"), rank_of) is stored
@@ -56,7 +56,7 @@ class Ranks(Area):
             assert value_at(store, each.key) == each.value
 
     def advisory(self, opener: Opener, key: str) -> None:
-        """An offer that nobody waits for is received before `close` returns; a success stays."""
+        """An advisory offer is stored by the time `close` returns; it never replaces a success."""
         store, other = opener(), opener()
         advised = offer(key, Rank.UNREADY, "advised")._replace(advisory=True)
         assert store.offer(advised, rank_of)
@@ -64,7 +64,7 @@ class Ranks(Area):
         assert value_at(other, key) == advised.value
         done = offer(key, Rank.SUCCEEDED, "done")
         assert store.offer(done, rank_of)
-        store.offer(advised, rank_of)  # whether it is stored need not be known when this returns
+        store.offer(advised, rank_of)  # the answer need not be known yet
         assert store.get(f"{key}-absent") is None
         store.close()
         assert value_at(other, key) == done.value
@@ -80,7 +80,7 @@ class Ranks(Area):
         second.close()
 
     def ttl_of_the_last_stored(self, store: Store, key: str) -> Waits:
-        """A stored offer brings its ttl; one that does not yield leaves what is there."""
+        """A stored offer sets its ttl; a refused offer leaves the ttl unchanged."""
 
         def refused(ttl: float) -> tuple[bool, bool]:
             store.delete(key)
@@ -97,7 +97,7 @@ class Ranks(Area):
         assert store.get(key) is None
 
     def any_rank_of(self, store: Store, key: str) -> None:
-        """A record that another program wrote is ranked by its bytes."""
+        """A record that `set` wrote, as an older worker does, is ranked by its bytes."""
         store.set(key, b"3 written by an older worker")
         assert not store.offer(offer(key, Rank.FAILED), rank_of)
         store.set(key, b"1 written by an older worker")

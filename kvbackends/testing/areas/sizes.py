@@ -1,4 +1,4 @@
-"""Chords of many sizes, and what a part costs."""
+"""Chords of many sizes, and the cost of a part."""
 
 import random
 
@@ -23,35 +23,35 @@ from kvbackends.testing.tools import (
 )
 
 PART = 6
-"""Store calls of a part and its result, at most, with the five methods only."""
+"""The most store calls that a part and its result take with the five methods only."""
 FAST = 0.001
-"""Seconds: a call to a store that ten thousand parts are tried on takes no longer."""
+"""Seconds: with slower calls a store is not tried with thousands of parts."""
 
 
 class Sizes(Area):
-    """A chord of any size is whole, and each part costs the same."""
+    """A chord of any size is complete, and each part costs the same."""
 
     area = "sizes"
     rule = "sizes"
 
     @pytest.mark.parametrize("size", [1, 2, 30])
     def whole(self, store: Store, other: Store, barrier: Barrier, size: int) -> None:
-        """Every part is handed over, once, with its value; nothing is left afterwards."""
+        """Every part is yielded once with its value; nothing is left after closing."""
         _whole(other, barrier, size)
 
     @thorough
     def hundreds(self, store: Store, other: Store, barrier: Barrier) -> None:
-        """Three hundred parts are whole on any store."""
+        """Three hundred parts are complete on any store."""
         _whole(other, barrier, 300)
 
     def above_a_page(self, store: Store, other: Store, barrier: Barrier, embedded: bool) -> None:
-        """More parts than many a store answers at once."""
+        """A chord with more parts than a page of most stores."""
         _skip_slow(store, embedded)
         _whole(other, barrier, 1_001)
 
     @thorough
     def many(self, store: Store, other: Store, barrier: Barrier, embedded: bool) -> None:
-        """Ten thousand parts."""
+        """A chord of ten thousand parts."""
         _skip_slow(store, embedded)
         _whole(other, barrier, 10_000)
 

@@ -1,4 +1,4 @@
-"""Many threads."""
+"""Concurrent threads."""
 
 import random
 import threading
@@ -24,7 +24,7 @@ from kvbackends.testing.tools import (
 THREADS = 8
 ROUNDS = 10
 RANK_ROUNDS = 30
-"""A store that gives up after one lost insert loses a success in one race of ten only."""
+"""Many, because a store that gives up after one lost insert fails in one race of ten only."""
 
 
 class Threads(Area):
@@ -34,7 +34,7 @@ class Threads(Area):
     rule = "threads"
 
     def one_creates(self, store: Store, key: str) -> None:
-        """Of eight who create a key at once exactly one succeeds."""
+        """Of eight threads that create a key at once exactly one succeeds."""
         for i in range(ROUNDS):
             won = race(THREADS, partial(_create, store, f"{key}-{i}"))
             assert won.count(True) == 1
@@ -71,7 +71,7 @@ class Threads(Area):
             assert value_at(store, f"{key}-{i}") == b"3%d" % stored.index(True)
 
     def success_is_never_seen_to_go(self, store: Store, other: Store, key: str) -> None:
-        """While others offer what is worse, who reads sees the success that was confirmed."""
+        """A confirmed success can be read while other threads offer lower ranks."""
         worse = [offer(key, Rank.UNREADY, str(n)) for n in range(THREADS)]
         best = offer(key, Rank.SUCCEEDED)
 
@@ -99,7 +99,7 @@ class Threads(Area):
         assert len(list(barrier.parts())) == 40
 
     def claimer_sees_all(self, store: Store, barrier: Barrier) -> None:
-        """Who claims reads every value at once, also those that arrive at the same moment."""
+        """The delivery that claims reads every value, also of parts that arrive meanwhile."""
 
         def bring(run: Barrier, n: int) -> int | None:
             answer = run.arrive(part(n), b"v")
@@ -114,7 +114,7 @@ class Threads(Area):
             assert [each for each in seen if each is not None] == [THREADS]
 
     def the_size_races_too(self, store: Store, barrier: Barrier) -> None:
-        """The size and the last parts at once: exactly one claims, whoever it is."""
+        """Of the size and the last parts, arriving at once, exactly one claims."""
         for i in range(ROUNDS):
             run = store.barrier(f"{barrier.name}-{i}", TTL)
             run.open(b"")
@@ -122,7 +122,7 @@ class Threads(Area):
             assert outcomes.count(Outcome.CLAIMED) == 1
 
     def one_evicts(self, store: Store, barrier: Barrier) -> None:
-        """Of eight who give up on the same holder exactly one takes its place."""
+        """Of eight deliveries that evict the same holder exactly one gets the claim."""
         barrier.open(b"")
         barrier.expect(publisher(), THREADS + 1)
         _bring(barrier, range(THREADS))
@@ -133,7 +133,7 @@ class Threads(Area):
         assert {each.outcome for each in answers} == {Outcome.CLAIMED, Outcome.HELD}
 
     def closing_disturbs_nobody(self, opener: Opener, key: str) -> None:
-        """A connection that is closed, again and again, while another one is in use."""
+        """Closing one connection repeatedly does not disturb another one that is in use."""
         first, second = opener(), opener()
         stop = threading.Event()
 
@@ -154,7 +154,7 @@ class Threads(Area):
         assert value_at(first, key) == b"last"
 
     def members_are_not_lost(self, store: Store, key: str) -> None:
-        """Eight who add to one set at once lose nothing."""
+        """Eight threads that add to one set at once lose no member."""
         race(THREADS, lambda n: store.add_member(key, str(n), 60))
         assert store.add_member(key, "0", 60) == {str(n) for n in range(THREADS)}
 

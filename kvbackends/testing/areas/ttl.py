@@ -23,13 +23,13 @@ from kvbackends.testing.tools import (
 )
 
 EXPIRED = 8
-"""Keys that are there to be swept."""
+"""Number of expired keys to sweep."""
 ROUNDS = 20_000
-"""Sweeps of five keys each that a server needs, whatever other runs have left there."""
+"""The most sweeps of five keys each: other runs may have left expired keys on the server."""
 
 
 class TimeToLive(Area):
-    """What expires, and when."""
+    """Keys expire after their ttl, and not before."""
 
     area = "ttl"
     rule = "time-to-live"
@@ -53,7 +53,7 @@ class TimeToLive(Area):
         assert store.get(key) is None
 
     def part_keeps_its_barrier(self, store: Store, barrier: Barrier) -> None:
-        """What was told of a barrier lives as long as the part that has just arrived."""
+        """An arriving part extends the life of its barrier's payload and size to its own ttl."""
 
         def late(ttl: float) -> Outcome:
             opener = store.barrier(barrier.name, ttl / 2)
@@ -131,7 +131,7 @@ class TimeToLive(Area):
         assert store.get(key) is None
 
     def months(self, store: Store, key: str) -> None:
-        """A ttl above 30 days, where some stores take it for a date, is one."""
+        """A ttl above 30 days, which some stores take for a date, is a ttl."""
         store.set(key, b"v", 90 * 86400)
         assert value_at(store, key) == b"v"
 
@@ -143,7 +143,7 @@ class Sweeping(Area):
     rule = "sweeping"
 
     def bounded(self, store: Store, key: str) -> None:
-        """Sweeping removes at most so many expired keys at a time, and leaves live ones."""
+        """`sweep` removes at most the given number of expired keys, and no live ones."""
         store.set(f"{key}-live", b"v", TTL)
         _expire(store, key)
         assert 0 <= store.sweep(3) <= 3
@@ -151,7 +151,7 @@ class Sweeping(Area):
         assert value_at(store, f"{key}-live") == b"v"
 
     def frees(self, store: Store, key: str) -> None:
-        """What has expired is removed, told of, and not found again; unless it went by itself."""
+        """`sweep` removes and counts expired keys, unless the server expires them itself."""
         _expire(store, key)
         swept = [store.sweep(5)]
         while swept[-1]:
@@ -173,7 +173,7 @@ class Sweeping(Area):
 
 
 def _expire(store: Store, key: str) -> None:
-    """Some keys, expired where somebody may sweep them."""
+    """Write some keys, and let them expire if the store sweeps."""
     for i in range(EXPIRED):
         store.set(f"{key}-{i}", b"v", SHORT)
     if "sweep" in store.native:

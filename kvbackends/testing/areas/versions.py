@@ -12,13 +12,13 @@ class Versions(Area):
     rule = "versions"
 
     def only_if_absent(self, store: Store, key: str) -> None:
-        """Version None stores only where nothing is."""
+        """Version None stores only if the key is absent."""
         assert store.compare_and_set(key, b"first", None)
         assert not store.compare_and_set(key, b"second", None)
         assert value_at(store, key) == b"first"
 
     def with_the_version_read(self, store: Store, key: str) -> None:
-        """The version that was read is the one to compare with."""
+        """A write with the version that was read succeeds."""
         store.set(key, b"one")
         assert store.compare_and_set(key, b"two", version_at(store, key))
         assert value_at(store, key) == b"two"
@@ -51,7 +51,7 @@ class Versions(Area):
         assert not any(store.compare_and_set(key, b"bad", version) for version in versions)
 
     def same_bytes(self, store: Store, key: str) -> None:
-        """Storing the bytes that are there is a success."""
+        """Storing the bytes that are already stored succeeds."""
         store.set(key, b"same")
         assert store.compare_and_set(key, b"same", version_at(store, key))
 

@@ -1,4 +1,4 @@
-"""Waking those who wait."""
+"""Notifications to waiters."""
 
 import threading
 import time
@@ -16,13 +16,13 @@ class Waiting(Area):
     rule = "waiting"
 
     def an_offer_ends_a_wait(self, store: Store, subscription: Subscription, key: str) -> None:
-        """After `watch` has returned, a later offer is told, or that anything may have changed."""
+        """After `watch` has returned, a later offer ends a wait."""
         subscription.watch([key])
         store.offer(offer(key, Rank.SUCCEEDED), rank_of)
         assert hinted(subscription, key)
 
     def finish_ends_a_wait(self, subscription: Subscription, key: str, barrier: Barrier) -> None:
-        """A result that is stored together with its part is told too."""
+        """A result that is stored together with its part sends a notification too."""
         barrier.open(b"")
         barrier.expect(publisher(), 2)
         subscription.watch([key])
@@ -33,7 +33,7 @@ class Waiting(Area):
     def closing_tells_of_the_result(
         self, subscription: Subscription, key: str, barrier: Barrier
     ) -> None:
-        """The result that closing a barrier stores is told."""
+        """Closing a barrier sends a notification of the result that it stores."""
         barrier.open(b"")
         last = part(0)
         barrier.arrive(last, b"v")
@@ -42,7 +42,7 @@ class Waiting(Area):
         assert hinted(subscription, key)
 
     def several_keys_by_turns(self, store: Store, subscription: Subscription, key: str) -> None:
-        """Keys may be added while others are watched, and each is told, the earlier ones too."""
+        """Keys may be watched one after the other; notifications of earlier keys still come."""
         for i in range(5):
             subscription.watch([f"{key}-{i}"])
             for each in (f"{key}-{i}", f"{key}-0"):
@@ -52,20 +52,20 @@ class Waiting(Area):
     def another_connection_is_heard(
         self, other: Store, subscription: Subscription, key: str
     ) -> None:
-        """An offer by another connection of the same store is told."""
+        """An offer through another connection of the same store sends a notification."""
         subscription.watch([key])
         other.offer(offer(key, Rank.SUCCEEDED), rank_of)
         assert hinted(subscription, key)
 
     def odd_keys(self, store: Store, subscription: Subscription, key: str) -> None:
-        """A key is told as it was asked for, however the store holds it."""
+        """A notification names the key as it was watched, however the store encodes it."""
         odd = f"{key} ключ\n{'long' * 500}"
         subscription.watch([odd])
         store.offer(offer(odd, Rank.SUCCEEDED), rank_of)
         assert hinted(subscription, odd)
 
     def wake(self, subscription: Subscription) -> None:
-        """`wake` ends a wait from any thread, at once, and the answer is that nothing changed."""
+        """`wake` ends a wait at once, from any thread; the wait reports no change."""
         began = time.monotonic()
         threading.Timer(0.05, subscription.wake).start()
         while (keys := subscription.wait(2 * SOON)) is None:
@@ -88,7 +88,7 @@ class Waiting(Area):
         assert time.monotonic() - began >= 0.04
 
     def zero_looks_once(self, subscription: Subscription) -> None:
-        """A wait of no time returns at once."""
+        """A wait with a timeout of 0 returns at once."""
         took = []
         for _ in range(3):  # the quickest counts: the machine may stall
             began = time.monotonic()
@@ -98,7 +98,7 @@ class Waiting(Area):
 
     @requires(Feature.PUSH)
     def other_keys_are_not_told(self, store: Store, subscription: Subscription, key: str) -> None:
-        """Where a store can tell, it names what was watched and offered, and nothing else."""
+        """A store that pushes names only keys that were watched and offered."""
         subscription.watch([key])
         store.offer(offer(f"{key}-other", Rank.SUCCEEDED), rank_of)
         store.set(f"{key}-plain", b"v")
@@ -109,7 +109,7 @@ class Waiting(Area):
         assert set(told) <= {key}
 
     def unwatched(self, store: Store, subscription: Subscription, key: str) -> None:
-        """A key that is no longer watched is not told, and unwatching it again is fine."""
+        """No notification names an unwatched key; unwatching it again does nothing."""
         subscription.watch([key, f"{key}-2"])
         subscription.unwatch([key])
         subscription.unwatch([key])
@@ -122,7 +122,7 @@ class Waiting(Area):
         assert key not in seen
 
     def no_lost_wake_up(self, store: Store, subscription: Subscription, key: str) -> None:
-        """Watch, read, wait: an offer between any two of these is either read or told."""
+        """With watch, read, wait in this order, an offer at any moment is read or notified."""
         keys = [f"{key}-{i}" for i in range(40)]
         writer = threading.Thread(
             target=lambda: [store.offer(offer(k, Rank.SUCCEEDED), rank_of) for k in keys]
@@ -139,7 +139,7 @@ class Waiting(Area):
 
     @requires(Feature.PUSH)
     def told_values_are_stored(self, store: Store, subscription: Subscription, key: str) -> None:
-        """A value that is told together with its key is the one that a read finds."""
+        """A value that comes with a notification equals the stored value."""
         subscription.watch([key])
         store.offer(offer(key, Rank.SUCCEEDED, "all of it"), rank_of)
         hints: Collection[str] | None = ()
@@ -149,7 +149,7 @@ class Waiting(Area):
 
     @requires(Feature.PUSH)
     def nothing_old_is_told(self, store: Store, subscription: Subscription, key: str) -> None:
-        """A value from before the latest `watch` of its key is not told: it may be gone."""
+        """A notification brings no value from before the latest `watch` of its key."""
         subscription.watch([key])
         store.offer(offer(key, Rank.SUCCEEDED), rank_of)
         store.delete(key)
