@@ -1,4 +1,4 @@
-"""Waiting for results under asyncio, on every store, without a driver of its own."""
+"""Waiting for results under asyncio, on every store, without an asynchronous driver."""
 
 import math
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from kvbackends.backend.compat import ResultTimeout
 from kvbackends.backend.pending import is_set, leaf_results
 
 INTERVAL = 0.5
-"""Seconds between two looks at the parents, as with `AsyncResult.get`."""
+"""Seconds between two reads of the parents, as with `AsyncResult.get`."""
 
 
 async def aget(result: Any, timeout: float | None = None, propagate: bool = True) -> Any:
-    """The value of an `AsyncResult`, or the values of a `GroupResult` in order.
+    """Return the value of an `AsyncResult`, or the values of a `GroupResult` in order.
 
     Waits at most `timeout` seconds, then `celery.exceptions.TimeoutError`; 0 looks once.  Raises
     the task's exception, or a failed parent's, unless `propagate` is false, which returns it.  An
@@ -29,7 +29,7 @@ async def aget(result: Any, timeout: float | None = None, propagate: bool = True
 
 
 def _look_at_parents(result: Any, propagate: bool) -> Callable[[], Any] | None:
-    """What raises the error of a failed parent; None if there is none to look at."""
+    """Return a function that raises a failed parent's error; None if there is no parent."""
     if is_set(result) or not propagate or result.parent is None:
         return None
     look: Callable[[], Any] = result.backend.parents_at_hand(

@@ -1,4 +1,4 @@
-"""Result objects: of which tasks they consist, and which of them are to learn of a record."""
+"""Result objects: their tasks, and the pending ones that receive a record."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -16,7 +16,7 @@ class Pending(Results):
     """Weak references to the results that are pending, by their ids."""
 
     def _prepare_pending(self) -> None:
-        # Celery 5.6 keeps `weak` in a dictionary that would not hold what we put there.
+        # Celery 5.6 has a weak dictionary here, which would drop our values.
         self._pending_results = self._pending_results._replace(weak={})
 
     def add_pending_result(
@@ -30,7 +30,7 @@ class Pending(Results):
         return result
 
     def add_pending_results(self, results: Iterable[Any], weak: bool = False) -> Any:
-        """Remember several."""
+        """Remember several results, as `add_pending_result` does."""
         return [self.add_pending_result(result, weak) for result in results]
 
     def remove_pending_result(self, result: Any) -> Any:
@@ -39,7 +39,7 @@ class Pending(Results):
         return result
 
     def on_result_fulfilled(self, result: Any) -> None:
-        """Nothing is held for a result."""
+        """Do nothing: no resource is kept for a result."""
 
     def _deliver(self, task_id: str, meta: Meta) -> None:
         self._cache[task_id] = meta
@@ -49,7 +49,7 @@ class Pending(Results):
                 result._maybe_set_cache(meta)
 
     def _deliver_all(self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]) -> None:
-        """Deliver those of `keys` that are found; they are asked for no longer."""
+        """Deliver those of `keys` that were found, and remove them from `keys`."""
         for key, value in found:
             if key in keys:
                 self._deliver(keys.pop(key), self.decode_result(value))
@@ -69,7 +69,7 @@ def is_set(result: Any) -> bool:
 
 
 def leaf_results(result: Any) -> list[Any]:
-    """The results of single tasks that a result consists of."""
+    """Return the results of the single tasks of a result."""
     if not isinstance(result, ResultSet):
         return [result]
     leaves = []
@@ -82,14 +82,14 @@ def leaf_results(result: Any) -> list[Any]:
 
 
 def leaf_ids(result: Any) -> list[str]:
-    """The ids of `leaf_results`, each once."""
+    """Return the ids of `leaf_results`, each once."""
     if not isinstance(result, ResultSet):
         return [result.id]
     return list(dict.fromkeys([leaf.id for leaf in leaf_results(result)]))
 
 
 def parents(result: Any) -> Iterator[Any]:
-    """The results that led to this one, nearest first."""
+    """Yield the results of the tasks before this one in its chain, nearest first."""
     node = result.parent
     while node is not None:
         yield node

@@ -21,11 +21,11 @@ from kvbackends.protocol.waiting import Wait, Waiters
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
 SHORTEST_RETRIES = 1.0
-"""Seconds that a store which is away is asked again, also by who does not want to wait."""
+"""Seconds that an unreachable store is asked again, even with a timeout of 0."""
 Callback = Callable[..., Any] | None
 IGNORED = {"status": states.SUCCESS, "result": None}
 """The record of a task that stores none."""
-NOBODY: Mapping[str, list[Any]] = {}
+NO_RESULTS: Mapping[str, list[Any]] = {}
 
 
 class Waits(Pending):
@@ -75,7 +75,7 @@ class Waits(Pending):
         no_ack: bool = True,
         on_interval: Callback = None,
     ) -> Meta:
-        """The record of a task, as soon as it is final."""
+        """Wait for the final record of a task, and return it."""
         self._ensure_not_eager()
         return next(self._collect([task_id], timeout, interval, None, on_interval))[1]
 
@@ -90,7 +90,7 @@ class Waits(Pending):
         max_iterations: int | None = None,
         READY_STATES: Collection[str] = states.READY_STATES,  # noqa: N803 - Celery's name
     ) -> Iterator[tuple[str, Meta]]:
-        """Records as they become final; with ``max_iterations=1`` those that are, without sleep."""
+        """Yield records as they become final; with ``max_iterations=1`` those that are, at once."""
         ids = [each if type(each) is str else text(each) for each in task_ids]
         interval = interval or 0.5
         if max_iterations is None:
@@ -108,7 +108,7 @@ class Waits(Pending):
         on_interval: Callback = None,
         **_: Any,
     ) -> Iterator[tuple[str, Any]]:
-        """The records of a set's members; a nested set once all of its leaves are there."""
+        """Yield the records of a set's members, and each nested set once its leaves are final."""
         self._ensure_not_eager()
         members = leaf_results(result)
         nested = {node.id: (node, set(leaf_ids(node))) for node in result.results if is_set(node)}
@@ -120,7 +120,7 @@ class Waits(Pending):
             if leaf.id not in known:
                 asked.setdefault(leaf.id, []).append(leaf)
         collected = self._collect(asked, timeout, interval, on_message, on_interval, asked)
-        # Nobody's id comes first, so that empty sets are yielded before anything is waited for.
+        # An id of no task comes first, so that empty sets are yielded before any wait.
         for task_id, meta in itertools.chain([("", {})], known.items(), collected):
             if task_id in single:
                 yield task_id, meta
@@ -129,7 +129,7 @@ class Waits(Pending):
                 if not leaves:
                     yield node.id, nested.pop(node.id)[0].results
 
-    # -- how it is done -------------------------------------------------------------------------
+    # -- collecting -----------------------------------------------------------------------------
 
     def _collect(
         self,
@@ -138,21 +138,21 @@ class Waits(Pending):
         interval: float,
         on_message: Callback,
         on_interval: Callback,
-        owners: Mapping[str, list[Any]] = NOBODY,
+        owners: Mapping[str, list[Any]] = NO_RESULTS,
     ) -> Iterator[tuple[str, Meta]]:
         """Yield each id with its final record.  Reads first; subscribes only if some are missing.
 
-        `celery.exceptions.TimeoutError` after `timeout` seconds; 0 looks once.  `owners` are told
-        too, though they have not registered.
+        Raises `celery.exceptions.TimeoutError` after `timeout` seconds; 0 reads once.  `owners` are
+        result objects by id that receive the records, too, without being registered.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         keys = self.keys_of(ids)
-        first = self._first_look(keys, timeout)
+        first = self._read_first(keys, timeout)
         registered = self._pending_results.weak
         caches = not isinstance(self._cache, NoCache)
         # One generator for all: each further one costs a call for each record.
         for found in itertools.chain(
-            (first,), self._later_looks(keys, timeout, deadline, interval, on_interval)
+            (first,), self._read_later(keys, timeout, deadline, interval, on_interval)
         ):
             metas = self.decoded([value for _, value in found])
             for (key, _), meta in zip(found, metas, strict=True):
@@ -168,8 +168,8 @@ class Waits(Pending):
                     on_message(meta)
                 yield task_id, meta
 
-    def _first_look(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
-        """What is final already; a store that is away is asked again no longer than the wait is."""
+    def _read_first(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
+        """Return the keys that are already final; retries an unreachable store within `timeout`."""
         if timeout is None:
             return self._final(keys)
         try:
@@ -182,7 +182,7 @@ class Waits(Pending):
         found, is_final = get_many(self.store, keys), self.ranks.is_final
         return [each for each in found if each[1].startswith(FINAL_JSON) or is_final(each[1])]
 
-    def _later_looks(
+    def _read_later(
         self,
         keys: dict[str, str],
         timeout: float | None,
@@ -190,13 +190,13 @@ class Waits(Pending):
         interval: float,
         on_interval: Callback,
     ) -> Iterator[list[tuple[str, bytes]]]:
-        """What becomes final until nothing is left in `keys`; whoever takes it removes it there."""
+        """Yield keys as they become final until `keys` is empty; the caller removes them there."""
         if not keys:
             return
         if timeout is not None and timeout <= 0:
             raise ResultTimeout("The operation timed out.")
         wait = self.waiters().wait_for(keys)
-        # Not `with`, and not `close` alone: when a method begins a signal's exception may come.
+        # Not `with`, and not `close` alone: a signal's exception may come when a method begins.
         try:
             yield from self._await(wait, keys, deadline, interval, on_interval)
         finally:
@@ -227,7 +227,7 @@ class Waits(Pending):
                 next_interval = time.monotonic() + interval
 
     def parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
-        """`on_interval`, with the unready parents read in one batch just before.
+        """Return `on_interval`, preceded by a batch read of the unready parents.
 
         Celery's own code asks for each parent; a chord's parents are its whole header.
         """

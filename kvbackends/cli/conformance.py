@@ -1,4 +1,4 @@
-"""``kvbackends conformance URL...``: proves stores, with no knowledge of pytest."""
+"""``kvbackends conformance URL...``: runs the suite and shows its results."""
 
 import json
 import re
@@ -34,7 +34,7 @@ _REASON = re.compile(
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """The arguments of the command line."""
 
     urls: tuple[str, ...]
     checks: tuple[str, ...]
@@ -46,7 +46,7 @@ class Request:
 
 
 def _writable(_context: click.Context, _option: click.Parameter, file: str | None) -> str | None:
-    # Now, rather than after a minute of checks.
+    # Checked now rather than after a minute of checks.
     if file and file != "-" and (not Path(file).parent.is_dir() or Path(file).is_dir()):
         raise click.BadParameter(f"{file} cannot be written: no such directory")
     return file
@@ -159,7 +159,7 @@ def _digest(subject: Subject, wanted: Sequence[Check], report: Report) -> Digest
 
 
 def _reason(problem: str) -> str:
-    # The line that names an error: what stands around it is how pytest came there.
+    # The line that names an error; the lines around it are pytest's own traceback.
     named = _REASON.findall(problem)
     return "".join(named[-1]) if named else " ".join(problem.split())
 

@@ -1,4 +1,4 @@
-"""The terminal: its width, what letters it has, and the progress of a run."""
+"""The terminal: its width, the characters that it can show, and the progress of a run."""
 
 import io
 import re
@@ -40,7 +40,7 @@ _ASCII = Signs("ok", "FAIL", "-", "...")
 
 
 class _Trimmed(io.TextIOBase):
-    """A log or a file: without the blanks that fill lines up."""
+    """Writes to a log or a file, without blanks at the ends of lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -57,7 +57,7 @@ class _Trimmed(io.TextIOBase):
 
 
 def console(*, on_stderr: bool) -> Console:
-    """Where a person reads."""
+    """Return the console for people, on stdout or stderr."""
     stream: TextIO = sys.stderr if on_stderr else sys.stdout
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
@@ -78,7 +78,7 @@ def counted(number: int, what: str) -> str:
 
 
 def counts(cell: Cell, marks: Signs) -> Text:
-    """How many passed, or how many of how many failed."""
+    """Return the number of passed runs, or of failed runs and all."""
     if cell.failed:
         return Text(f"{marks.bad} {cell.failed} of {cell.ran}", "bold red")
     return Text(f"{marks.good} {cell.passed}", "green") if cell.ran else Text(marks.none, "dim")
@@ -119,12 +119,12 @@ class Live:
         self._progress.stop()
 
     def on_total(self, total: int) -> None:
-        """Every store has the same checks."""
+        """Set the length of each store's bar: every store has the same checks."""
         for task in self._tasks.values():
             self._progress.update(task, total=total // len(self._shown))
 
     def on_result(self, result: Result) -> None:
-        """One run more."""
+        """Advance the bar of the store, and name a check that failed for the first time."""
         task = self._tasks[result.url]
         self._progress.start_task(task)
         self._progress.update(task, advance=1, doing=f"{result.check.partition('.')[0]:<10.10}")

@@ -1,4 +1,4 @@
-"""What came of a run, store by store: the numbers and failures that every output shows."""
+"""The results of a run by store: the numbers and failures that every output shows."""
 
 import re
 import shlex
@@ -16,12 +16,12 @@ from kvbackends.testing.running import Result
 MODES = ("native", "derived")
 
 _PROMISES = Feature.AUTOEXPIRE | Feature.DURABLE | Feature.SHARED
-# As older and newer versions of Hypothesis say it.
+# The wording of older and of newer versions of Hypothesis.
 _EXAMPLE = re.compile(r"^(?:Falsifying example|Failing test case): ?", re.MULTILINE)
-# What stands before each line of an error, and of one in a group of errors.
+# The prefix of each line of an error, also of one in a group of errors.
 _FRAMING = re.compile(r"^(?:E   +)?(?: *\|)* {0,4}", re.MULTILINE)
 _NOISE = re.compile(r"\n(?:assert |\s*\+ +(?:where|and) |\s*Use -v|\s*Omitting).*")
-"""What pytest adds about each part of an expression; the line itself is shown instead."""
+"""pytest's details of the parts of an expression; the failed statement is shown instead."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def ran(self) -> int:
-        """How many ran."""
+        """The number of runs."""
         return self.passed + self.failed
 
 
@@ -44,7 +44,7 @@ class Row:
     area: str
     cells: dict[str, Cell]
     lacking: tuple[str, ...]
-    """Features that the store lacks, for which checks of this area were not asked."""
+    """Features that the store lacks, so that checks of this area were not run."""
     lacking_checks: int
     failing: tuple[str, ...]
 
@@ -56,22 +56,22 @@ class Failure:
     check: Check
     url: str
     runs: tuple[Result, ...]
-    """Those that failed; the first one tells of it."""
+    """The runs that failed; the first one is shown."""
     tried: int
 
     @property
     def modes(self) -> list[str]:
-        """In which modes it failed."""
+        """The modes in which it failed."""
         return [mode for mode in MODES if any(run.mode == mode for run in self.runs)]
 
     @property
     def teller(self) -> Result:
-        """The run that is told of: one with a single error, if there is one."""
+        """The run that is shown: one with a single error, if there is one."""
         return next((run for run in self.runs if "ExceptionGroup" not in run.message), self.runs[0])
 
     @property
     def message(self) -> str:
-        """What went wrong, without noise and without Hypothesis's example."""
+        """The error's message, without pytest's details and Hypothesis's example."""
         text = _EXAMPLE.split(self.teller.message)[0]
         return _NOISE.sub("", text).strip() or self.teller.message
 
@@ -97,7 +97,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Digest:
-    """What came of one store."""
+    """The results of one store."""
 
     subject: Subject
     checks: Sequence[Check]
@@ -105,17 +105,17 @@ class Digest:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many runs had each outcome."""
+        """The number of runs by outcome."""
         return Counter(each.outcome for each in self.results)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """True if no run failed."""
         return not self.counts["failed"]
 
     @property
     def tried(self) -> int:
-        """How many checks found something to check."""
+        """The number of checks that were not skipped."""
         ran = {"passed", "failed", "deviates"}
         return sum(any(run.outcome in ran for run in runs) for runs in self.by_check.values())
 
@@ -140,7 +140,7 @@ class Digest:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The matrix, area by area."""
+        """The rows of the matrix, one for each area."""
         return [self._row(area) for area in dict.fromkeys(each.area for each in self.checks)]
 
     def _row(self, area: str) -> Row:
@@ -154,7 +154,7 @@ class Digest:
         )
 
     def cell(self, mode: str, area: str = "") -> Cell:
-        """The numbers of one area, or of all."""
+        """Return the numbers of one area, or of all areas."""
         counts = Counter(
             each.outcome
             for each in self.results
@@ -163,12 +163,12 @@ class Digest:
         return Cell(counts["passed"] + counts["deviates"], counts["failed"])
 
     def lacked_by(self, check: Check) -> list[str]:
-        """The features of which the store lacks one, so that it is not asked for the check."""
+        """Return the features that the check requires and the store lacks; empty if it applies."""
         return names(check.requires & ~self.subject.features)
 
     @property
     def not_tried(self) -> dict[str, str]:
-        """Checks that found nothing to check in this store, and why."""
+        """The checks that were skipped for this store, with the reasons."""
         found = {}
         for name, runs in self.by_check.items():
             if runs and all(run.outcome == "skipped" for run in runs):
@@ -177,7 +177,7 @@ class Digest:
 
     @property
     def features(self) -> dict[str, list[str]]:
-        """What the store does by itself, what is derived for it, and what it goes without."""
+        """The features that are native, derived and lacking."""
         have, lack = self.subject.features, ~self.subject.features
         without = _PROMISES | Feature.LISTING
         if not have & Feature.LISTING:

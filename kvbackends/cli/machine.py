@@ -1,4 +1,4 @@
-"""What machines read: JSON and JUnit XML."""
+"""Output for programs: JSON and JUnit XML."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def as_json(
     digests: Sequence[Digest], plugins: Sequence[str], status: int, problem: str
 ) -> dict[str, Any]:
-    """The whole run."""
+    """Return the whole run as JSON objects."""
     return {
         "version": 1,
         "kvbackends": __version__,
@@ -77,7 +77,7 @@ def _run(result: Result) -> dict[str, Any]:
 
 
 def as_junit(digests: Sequence[Digest], plugins: Sequence[str], problem: str) -> bytes:
-    """A suite for each store; when nothing could run, one with the reason as its error."""
+    """Return a suite for each store; if nothing could run, one with the reason as its error."""
     root = ET.Element("testsuites", name="kvbackends conformance")
     for digest in digests:
         _suite(root, digest, plugins)
@@ -126,5 +126,5 @@ def _case(
 
 
 def _text(text: str) -> str:
-    # XML has no way to write most control characters.
+    # XML cannot represent most control characters.
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,4 +1,4 @@
-"""Opens each store before the suite runs: what cannot be proven at all is said at once."""
+"""Opens each store before the suite runs, so that one that cannot be reached fails at once."""
 
 import sys
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ _PATIENCE = {"result_backend_max_retries": 8}
 
 
 class CannotRun(Exception):
-    """Nothing can be proven; the message says why."""
+    """The suite cannot run; the message has the reason."""
 
 
 class Subject(NamedTuple):
-    """A store that is to be proven."""
+    """A store that the suite tests."""
 
     url: str
-    """As it was given; never shown."""
+    """The URL with its secrets; never shown."""
     shown: str
     summary: str
     features: Feature
@@ -52,7 +52,7 @@ def _load(name: str) -> None:
 
 
 def subjects(urls: Sequence[str]) -> list[Subject]:
-    """What is to be proven.  `CannotRun` when one of them cannot be opened or reached."""
+    """Return the stores at `urls`; raises `CannotRun` if one cannot be opened or reached."""
     parsed = [_parsed(url, number) for number, url in enumerate(urls, 1)]
     shown = [str(each) for each in parsed]
     for each in shown:
@@ -66,7 +66,7 @@ def _parsed(url: str, number: int) -> StoreURL:
     try:
         return StoreURL.parse(url)
     except ConfigurationError as error:
-        # It is not shown: what does not parse cannot be redacted.
+        # The URL is not shown: secrets in a URL that does not parse cannot be masked.
         raise CannotRun(f"URL {number}: {error}") from error
 
 
@@ -99,7 +99,7 @@ def _said(error: BaseException) -> str:
 def chosen(
     every: Sequence[Check], names: Sequence[str], areas: Sequence[str], *, quick: bool
 ) -> list[Check]:
-    """The checks that were asked for.  `CannotRun` for a name that there is not, or for none."""
+    """Return the selected checks; raises `CannotRun` for an unknown name, or if none is left."""
     _refuse_unknown("check", names, [check.name for check in every])
     _refuse_unknown("area", areas, list(dict.fromkeys(check.area for check in every)))
     asked = [each for each in every if not (names or areas) or _is_asked(each, names, areas)]

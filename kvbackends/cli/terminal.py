@@ -1,4 +1,4 @@
-"""What a person reads: a matrix for each store, then each failure and how to see it again."""
+"""Output for people: a matrix for each store, then each failure and how to reproduce it."""
 
 import re
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from kvbackends.testing.redaction import MASK
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 LONGEST_MESSAGE = 12
-"""Lines of a message that are shown; the files for machines have all."""
+"""The most lines of a message that are shown; JSON and JUnit have all of them."""
 LEGEND = "native: as it is; derived: its own operations taken away; lacking: not asked"
 DETAILED = 10
-"""Failures of one store that are told in full."""
+"""The most failures of one store that are shown in full."""
 NAMED_FAILURES = 4
-"""Failing checks that the matrix names in one area."""
+"""The most failing checks that the matrix names in one area."""
 
 
 def show(console: Console, digest: Digest, plugins: Sequence[str], seconds: float) -> None:
-    """All about one store."""
+    """Print the results of one store."""
     marks = signs(console)
     console.print()
     console.print(_title(digest))
@@ -38,7 +38,7 @@ def show(console: Console, digest: Digest, plugins: Sequence[str], seconds: floa
         console.print(Padding(_not_tried(digest), (0, 2, 1, 2), expand=False))
     for failure in digest.failures[:DETAILED]:
         console.print(_failure(failure, marks))
-        # Alone, and never wrapped: it is there to be copied.
+        # On a line of its own and never wrapped, to be copied.
         console.print(Text(f"  $ {failure.reproduce(plugins)}\n", "bold"), soft_wrap=True)
     if digest.failures[DETAILED:]:
         console.print(_more(digest.failures[DETAILED:], marks))
@@ -148,7 +148,7 @@ def _verdict(digest: Digest, marks: Signs, seconds: float) -> Text:
 
 
 def show_verdicts(console: Console, digests: Sequence[Digest]) -> None:
-    """A line for each store."""
+    """Print a line for each store."""
     marks = signs(console)
     console.print(Rule(style="dim"))
     for digest in digests:
@@ -159,7 +159,7 @@ def show_verdicts(console: Console, digests: Sequence[Digest]) -> None:
 
 
 def show_checks(console: Console, checks: Sequence[Check]) -> None:
-    """The checks, one line each where the line is long enough."""
+    """Print the checks, one line each if the terminal is wide enough."""
     longest = max(len(check.name) for check in checks)
     if not console.is_terminal:
         for check in checks:

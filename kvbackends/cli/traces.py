@@ -1,4 +1,4 @@
-"""Reads where a check failed out of pytest's text about it."""
+"""Finds the place where a check failed in pytest's text of the failure."""
 
 import re
 from collections.abc import Iterator
@@ -12,25 +12,25 @@ _HELPERS = ("tools.py", "linearizability.py", "layers.py", "delayed.py")
 
 
 class Frame(NamedTuple):
-    """A statement, and where it stands."""
+    """A statement and its location."""
 
     location: str
     statement: str
 
     @property
     def is_a_checks(self) -> bool:
-        """Whether it stands in a check, rather than in what checks are written with."""
+        """True if the statement is in a check, rather than in a helper of checks."""
         path = self.location.rpartition(":")[0]
         return _SUITE in path and not path.endswith(_HELPERS)
 
     @property
     def is_the_stores(self) -> bool:
-        """Whether it stands outside the suite."""
+        """True if the statement is outside the suite."""
         return _SUITE not in self.location
 
 
 def frames(details: str) -> list[Frame]:
-    """From the check inwards."""
+    """Return the frames from the check inwards."""
     return list(_frames(details.splitlines()))
 
 
@@ -54,7 +54,7 @@ def _statement(lines: list[str]) -> str:
 
 
 def where(details: str) -> list[Frame]:
-    """The check's own statement that failed, and, where it raised, the store's."""
+    """Return the check's statement that failed and, if the store raised, the store's."""
     every = frames(details)
     return [
         *_last(f for f in every if f.is_a_checks),

@@ -1,7 +1,7 @@
-"""The way of one delivery from its part's arrival to the end of the chord.
+"""Takes one delivery from its part's arrival to the end of the chord.
 
-`Barrier.arrive` never waits.  Here is the rest: waiting while another part's delivery holds the
-claim, measuring the lease, publishing, and closing.  `docs/protocol.md` has the rules.
+`Barrier.arrive` never waits.  This module waits while another part's delivery holds the claim,
+measures the lease, publishes and closes.  `docs/protocol.md` has the rules.
 """
 
 import time
@@ -31,11 +31,11 @@ class Gathered(NamedTuple):
     """The input of a dispatch."""
 
     payload: bytes
-    """What `Barrier.open` kept; empty if it has expired or was never written."""
+    """The payload that `Barrier.open` stored; empty if it has expired or was never written."""
     parts: list[tuple[int, str, bytes]]
     """Place, member and value of each."""
     missing: int
-    """How many claimed parts have expired: above 0 the values are incomplete."""
+    """The number of claimed parts that have expired: above 0 the values are incomplete."""
 
 
 class Chord:
@@ -71,7 +71,7 @@ class Chord:
         self._published = False
 
     def settle(self, arrival: Arrival) -> Arrival:
-        """Do what the arrival asks for; returns the last answer.
+        """Dispatch, wait or store the result, as the outcome demands; return the last answer.
 
         HELD is returned only if this delivery may not wait: another one has to arrive later.
         """
@@ -109,7 +109,7 @@ class Chord:
             self.store.offer(self.offer, self._rank_of)
 
     def _wait_for_claim(self, arrival: Arrival) -> Arrival:
-        """Wait until the claim changes, or was seen unchanged for a lease; the next arrival.
+        """Wait until the claim changes, or was unchanged for a lease; return the next arrival.
 
         The lease is measured on this process's monotonic clock: no two clocks are compared.
         """

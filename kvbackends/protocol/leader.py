@@ -1,8 +1,8 @@
-"""What the leader of a process's waits does: listen on one subscription, and read for every wait.
+"""The leader's work: it listens on one subscription and reads for every wait of its process.
 
-A notification is a hint, unless it brings a success.  While anything is pending, all pending keys
-are read again in batches, quickly at first, then less often; so a lost notification costs
-milliseconds and never a hang.
+A notification is a hint, unless it brings a success.  While keys are pending, all of them are read
+again in batches, quickly at first, then less often; so a lost notification costs milliseconds and
+never a hang.
 """
 
 import heapq
@@ -54,7 +54,7 @@ class Pending:
         return bool(self.found) or self.error is not None
 
     def deliver(self, key: str, value: bytes) -> None:
-        """`key` is final."""
+        """Add the final value of `key` to what was found, and wake the waiter."""
         if key in self.pending:
             self.found.append((key, value))
             self.pending.discard(key)
@@ -96,8 +96,8 @@ class Source:
 
         A store that is away is asked again until `until`: the leader's timeout has to be kept.
         """
-        told = keys if isinstance(keys, dict) else {}
-        settled = [(key, value) for key, value in told.items() if value and self._is_settled(value)]
+        brought = keys if isinstance(keys, dict) else {}
+        settled = [(key, each) for key, each in brought.items() if each and self._is_settled(each)]
         if len(settled) == len(keys):
             return settled
         known = dict(settled)
@@ -163,7 +163,7 @@ class Lead:
             if not leader.has_news():
                 self._read(self._listen(until), until)
         except self._source.outages as error:
-            if self._waits:  # else nobody needs the subscription that has just failed
+            if self._waits:  # otherwise no wait needs the subscription that has just failed
                 self._warn("cannot read what is waited for; trying again", error)
             self.close()
             self._woken.wait(max(min(AFTER_ERROR, until - time.monotonic()), 0.0))
@@ -186,7 +186,7 @@ class Lead:
         if self._known is None:
             self._known, opened = set(), list(self._waits.values())
             for wait in opened:
-                if wait.has_news():  # and the leader before was interrupted while it told of it
+                if wait.has_news():  # the leader before was interrupted before it woke the waiter
                     wait.wake()
         else:
             opened = [self.opened.popleft() for _ in range(len(self.opened))]
@@ -225,7 +225,7 @@ class Lead:
         return keys
 
     def _listen(self, until: float) -> Collection[str]:
-        """The pending keys that may have changed."""
+        """Return the pending keys that may have changed."""
         now = time.monotonic()
         if self._due:
             until = min(until, self._due[0][0])
@@ -241,7 +241,7 @@ class Lead:
         if hints is None:
             return list(self._by_key)
         if isinstance(hints, dict):
-            return {key: told for key, told in hints.items() if key in self._by_key}
+            return {key: value for key, value in hints.items() if key in self._by_key}
         return [key for key in hints if key in self._by_key]
 
     def _read(self, keys: Collection[str], until: float) -> None:
@@ -255,14 +255,14 @@ class Lead:
             self._warned.clear()
 
     def _final(self, keys: Collection[str], until: float) -> Iterable[Found]:
-        """The keys that are final.  One that a layer refuses ends its own waits only."""
+        """Return the final keys.  A record that cannot be read fails its own waits only."""
         try:
             return self._source.final(keys, until)
         except self._source.away:
             raise
         except Exception:
             found, failed = self._one_by_one(keys, until)
-            if not failed:  # what does not come again is no record's fault
+            if not failed:  # an error that does not recur is not a record's fault
                 raise
             for key, reason in failed.items():
                 for wait in self._by_key.pop(key, ()):

@@ -23,7 +23,7 @@ SAFETY: Pace = (0.02, 2.0, 1.5)
 LINGER = 1.0
 """Seconds that the background thread and the subscription outlive the last wait."""
 RETURN = 1.0
-"""Seconds after which a leader that should be back is replaced: a signal's handler holds it up."""
+"""Seconds after which an overdue leader is replaced: a signal's handler may hold it up."""
 
 
 class Wait(Pending):
@@ -42,9 +42,9 @@ class Wait(Pending):
         self._waiters = waiters
 
     def take(self, timeout: float) -> list[tuple[str, bytes]]:
-        """Return what was found since the last call; empty after `timeout` seconds without any.
+        """Return the values found since the last call; empty after `timeout` seconds without any.
 
-        Raises what makes reading impossible; an outage of the store does not.
+        Raises the error that makes reading impossible; an outage of the store is waited out.
         """
         if timeout > 0 and not self.has_news():
             self._waiters.sleep(self, timeout)
@@ -93,7 +93,7 @@ class Waiters:
         self._closed = False
 
     def wait_for(self, keys: Iterable[str], notify: Callable[[], None] | None = None) -> Wait:
-        """Begin to wait; values that are final already are found too.
+        """Begin to wait; values that are already final are found, too.
 
         Without `notify`, the waiter calls `Wait.take`, and may lead there.  With it, `notify` is
         called from any thread when `Wait.take` has something to return.
@@ -117,7 +117,7 @@ class Waiters:
         return wait
 
     def forget(self, wait: Wait) -> None:
-        """Nothing is found for `wait` any more.  Takes no lock and does no I/O."""
+        """Remove `wait`, which then receives nothing more.  Takes no lock and does no I/O."""
         self._open.pop(id(wait), None)
         self._callbacks.pop(id(wait), None)
         self._lead.closed.append(wait)
@@ -130,7 +130,7 @@ class Waiters:
             standby.wait.signal.set()
 
     def abandon(self) -> None:
-        """In a forked child: nothing here uses what the parent listens on."""
+        """In a forked child: leave the parent's subscription alone."""
         self._closed = True
         self._lead.abandon()
 
@@ -140,7 +140,7 @@ class Waiters:
         wait.thread = threading.get_ident()
         try:
             while not wait.has_news() and (left := until - time.monotonic()) > 0:
-                if not wait.is_background:  # before it looks for a leader, who passes the lead on
+                if not wait.is_background:  # before looking for a leader, which passes the lead on
                     self._asleep[number] = wait
                 if not self._led(wait, until):
                     wait.signal.wait(left)
@@ -150,22 +150,22 @@ class Waiters:
             self._pass_on()
 
     def stand_by(self, standby: "Standby") -> bool:
-        """Do what is left to the background thread, for about a second; False when it may end."""
+        """Do the background thread's work for about a second; False when the thread may end."""
         try:
             if self._callbacks:
                 self.sleep(standby.wait, LINGER)
             else:
                 standby.wait.signal.wait(LINGER)
-        except Exception as error:  # noqa: BLE001 - every wait with a callback is told
+        except Exception as error:  # noqa: BLE001 - every wait with a callback fails with it
             for wait in list(self._callbacks.values()):
                 wait.close()
                 wait.fail(error)
         for wait in list(self._open.values()):
-            if wait.closed:  # and interrupted before it was forgotten
+            if wait.closed:  # its `close` was interrupted before `forget`
                 self.forget(wait)
         if time.monotonic() > self._lead.back_by + RETURN:
             self._replaced(self._lead)
-        if not self._lead.leader:  # the waiter that it was passed to may be held up, too
+        if not self._lead.leader:  # the waiter that should lead may be held up, too
             for wait in list(self._asleep.values()):
                 wait.signal.set()
         return not self._retires(standby)
@@ -230,7 +230,7 @@ class Waiters:
         try:
             if self._standby.setdefault(0, standby) is standby:
                 standby.start()
-        except BaseException:  # no thread is to be had, or a signal's: the next wait tries again
+        except BaseException:  # no thread available, or a signal's exception: the next wait retries
             if self._standby.get(0) is standby:
                 del self._standby[0]
             raise

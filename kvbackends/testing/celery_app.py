@@ -1,6 +1,6 @@
-"""The Celery application of the area `backend`: the check's process and its worker make the same.
+"""The Celery application of the area `backend`, made alike in the check's process and its worker.
 
-Messages are files in the check's folder.  The worker finds what to make in the environment.
+Messages are files in the check's folder.  The worker reads its configuration from the environment.
 """
 
 import json
@@ -20,16 +20,16 @@ from kvbackends.backend import BaseKeyValueStoreBackend
 from kvbackends.layers.only_five import OnlyFive
 
 CONFIGURATION = "KVBACKENDS_TESTING_WORKER"
-"""The environment variable that hands the arguments of `make` over, as JSON."""
+"""The environment variable with the arguments of `make`, as JSON."""
 
 POLL = 0.02
-"""Seconds between two looks into an empty folder."""
+"""Seconds between two reads of an empty folder."""
 EXPIRES = 120
 """Seconds that a result is kept."""
 
 
 class Channel(filesystem.Channel):
-    """A reader never sees a message that is not yet written, as it does with kombu's own."""
+    """Writes each message atomically; with kombu's own channel a reader may see half of one."""
 
     def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]
         name = f"{time.monotonic_ns()}_{uuid.uuid4()}.{queue}"
@@ -39,7 +39,7 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """kombu's, with this channel."""
+    """kombu's transport with this channel."""
 
     Channel = Channel
 
@@ -48,7 +48,7 @@ transport.TRANSPORT_ALIASES["kvtfiles"] = f"{__name__}:Transport"
 
 
 class Derived(BaseKeyValueStoreBackend):
-    """The backend on a store whose overrides are taken away."""
+    """The backend on a store without its overrides of derived operations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,11 +57,11 @@ class Derived(BaseKeyValueStoreBackend):
 
 
 class Boom(Exception):
-    """What the failing task raises."""
+    """Raised by the failing task."""
 
 
 def make(url: str, derived: bool, settings: dict[str, Any], folder: str, module: str) -> Any:
-    """The application; `module` holds the store, and is imported first, to register it."""
+    """Return the application. `module` is imported first: it registers the store's adapter."""
     import_module(module)
     app = Celery("kvbackends-testing", set_as_current=False)
     app.conf.update(settings)
@@ -111,7 +111,7 @@ def _add_tasks(app: Any) -> None:
 
     @app.task(name="kvt.die_once", shared=False)
     def die_once(mark: str, value: int) -> int:
-        """Tells its process id at `mark` and waits for its end; run again it returns `value`."""
+        """Write the process id to `mark` and wait to be killed; return `value` when run again."""
         path = Path(mark)
         if path.exists():
             return value

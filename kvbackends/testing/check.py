@@ -22,7 +22,7 @@ class Check(NamedTuple):
     rule: str
     """Link to the rule that a failing store breaks."""
     summary: str
-    """What the check proves, in one sentence."""
+    """The property that the check proves, in one sentence."""
     quick: bool
     """False for a check that takes long: a quick run leaves it out."""
     requires: Feature

@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class Broken(Exception):
-    """What the faulty store's driver raises when the connection breaks."""
+    """The driver's error of a broken connection, raised by `Faults`."""
 
 
 class Wrapped(Layer):
-    """Every call to the inner store, the five and the native ones, passes `call`."""
+    """Passes every call to the inner store through `call`."""
 
     def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
         """Makes the call; a subclass does something before, after or instead."""
@@ -58,7 +58,7 @@ class Wrapped(Layer):
 
 
 class BarrierCalls(CalledBarrier):
-    """A barrier whose operations pass a layer's `call`; making it does not: it is no request."""
+    """Passes a barrier's operations through a layer's `call`; creating it makes no call."""
 
     def __init__(self, inner: Barrier, through: Callable[..., Any]) -> None:
         self.name, self.ttl = inner.name, inner.ttl
@@ -78,24 +78,24 @@ class Counting(Wrapped):
         super().__init__(inner)
 
     def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
-        """Counted."""
+        """Count the call, then make it."""
         self.calls[name] += 1
         return operation()
 
     def spent(self, work: Callable[[], object]) -> int:
-        """How many calls `work` makes."""
+        """Return how many calls `work` makes."""
         before = self.calls.total()
         work()
         return self.calls.total() - before
 
 
 class Faults(Wrapped):
-    """Fails as told: each call takes one word of the script.
+    """Breaks calls by a script: each call takes one word of it.
 
-    ``before``: the call never leaves, then `Broken`.  ``instead``: the store is reached and does
-    not do it, then `Broken`.  ``after``: it happens, then `Broken`.  A callable: it happens, then
-    the callable does what somebody else does meanwhile, then `Broken`.  ``ok``, or the script is at
-    its end: it works.
+    ``before``: the call is not made, then `Broken`.  ``instead``: the store is reached but does
+    nothing, then `Broken`.  ``after``: the call is made, then `Broken`.  A callable: the call is
+    made, then the callable, which plays a concurrent client, then `Broken`.  ``ok``, or the end of
+    the script: the call succeeds.
     """
 
     def __init__(self, inner: Store, script: Iterable[str | Callable[[], object]] = ()) -> None:
@@ -105,7 +105,7 @@ class Faults(Wrapped):
         self.transient_errors = (*inner.transient_errors, Broken)
 
     def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
-        """Broken, if it is its turn."""
+        """Make the call, or break it as the script says."""
         self.seen.append(name)
         word = self.script.pop(0) if self.script else "ok"
         if word == "instead":
@@ -121,9 +121,9 @@ class Faults(Wrapped):
 
 
 class Latency(Wrapped):
-    """A network between: each call takes `seconds`, half before and half after its effect.
+    """Delays each call by `seconds`, half before and half after its effect, as a network does.
 
-    With a `seed` the times vary between nothing and twice as long, the same in each run.
+    With a `seed` the delays vary between 0 and twice `seconds`, the same in each run.
     """
 
     def __init__(self, inner: Store, seconds: float, seed: int | None = None) -> None:
@@ -132,7 +132,7 @@ class Latency(Wrapped):
         super().__init__(inner)
 
     def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
-        """Late, and answered late."""
+        """Make the call, with a delay before and after it."""
         time.sleep(self._half())
         try:
             return operation()
@@ -145,7 +145,7 @@ class Latency(Wrapped):
 
 
 class Call(NamedTuple):
-    """A call that a `Recording` saw."""
+    """A call in the history of a `Recording`."""
 
     thread: int
     name: str
@@ -153,18 +153,18 @@ class Call(NamedTuple):
     began: float
     ended: float
     answer: object
-    """What it returned, or the exception that it raised."""
+    """The returned value, or the exception that was raised."""
 
 
 class Recording(Wrapped):
-    """Keeps what was called, by whom, when, and what came of it."""
+    """Records each call in `history`: its thread, times, and answer or exception."""
 
     def __init__(self, inner: Store) -> None:
         self.history: list[Call] = []
         super().__init__(inner)
 
     def call(self, name: str, operation: Callable[[], T], key: str = "") -> T:
-        """Recorded."""
+        """Make the call, and record it."""
         began, answer = time.monotonic(), None
         try:
             answer = operation()

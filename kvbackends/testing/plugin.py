@@ -24,7 +24,7 @@ def urls() -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the options, under names of their own: others may use ``--store-url``, too."""
+    """Adds the options. Their `dest` names are our own, in case another plugin uses the same."""
     group = parser.getgroup("kvbackends", "conformance of key-value stores")
     add = group.addoption
     add("--store-url", dest="kvbackends_urls", action="append", default=[], help="test this store")

@@ -1,4 +1,4 @@
-"""The process that the suite runs in when a program asks for it: started, listened to, ended."""
+"""Runs the suite in a process of its own, for `kvbackends.testing.run` and the command."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 URLS = "KVBACKENDS_STORE_URLS"
-"""The environment variable that hands URLs over, as JSON: they may hold passwords."""
+"""The environment variable with the URLs, as JSON: arguments would show their passwords."""
 INI = """[pytest]
 addopts = --import-mode=importlib -p no:cacheprovider
 python_classes = Test*
@@ -21,26 +21,26 @@ python_files = test_*.py
 xfail_strict = true
 """
 GRACE = 15.0
-"""Seconds that a check which ends too late has to say so itself."""
+"""Seconds that a check has after its time limit to report the failure itself."""
 PARTING = 5.0
-"""Seconds in which the process ends when it is asked to."""
-TOLD = 4000
-"""Letters of the process's own output that are told when it could not run."""
+"""Seconds that the process has to end after each signal."""
+SHOWN = 4000
+"""Characters of the process's output that are shown when it could not run."""
 
 
 class Finished(NamedTuple):
-    """How the process ended."""
+    """The end of the process."""
 
     status: int
-    """0: all passed; 1: some failed; else it could not run."""
+    """0: all passed; 1: some failed; other: it could not run."""
     problem: str
-    """Why it could not run, or did not end."""
+    """The reason why it could not run, or did not end."""
     amid: dict[str, Any] | None = None
-    """The check that it did not come out of."""
+    """The check that was running when it ended."""
 
 
 class _Late(Exception):
-    """The time is over."""
+    """A time limit has passed."""
 
 
 class Process:
@@ -55,7 +55,7 @@ class Process:
         self._until = 0.0
 
     def run(self, on_event: Callable[[dict[str, Any]], object]) -> Finished:
-        """Runs it, and tells of each event."""
+        """Run the process; calls `on_event` with each of its events."""
         with tempfile.TemporaryDirectory(prefix="kvbackends-") as folder:
             read, write = os.pipe()
             with open(f"{folder}/output", "w+b") as output:  # noqa: PTH123 - not a path
@@ -94,7 +94,7 @@ class Process:
         read: int,
         on_event: Callable[[dict[str, Any]], object],
     ) -> str:
-        """Until it has finished; why it was ended, if it was."""
+        """Listen until the process has finished; the reason if it was ended, else empty."""
         self._until = time.monotonic() + self._longest
         try:
             for line in self._lines(read):
@@ -141,16 +141,16 @@ class Process:
             name: value for name, value in self._amid.items() if name not in {"event", "longest"}
         }
         if self._status is not None:
-            said = output.strip()[-TOLD:] or f"pytest ended with status {self._status}"
+            said = output.strip()[-SHOWN:] or f"pytest ended with status {self._status}"
             return Finished(self._status, said)
         if amid is not None:
             ended = late or f"the process ended with status {process.returncode} in this check"
-            return Finished(1, ended, {**amid, "details": output.strip()[-TOLD:]})
-        return Finished(2, late or output.strip()[-TOLD:] or "the suite never began")
+            return Finished(1, ended, {**amid, "details": output.strip()[-SHOWN:]})
+        return Finished(2, late or output.strip()[-SHOWN:] or "the suite never began")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """With all that it started: asked first, so that what checks have begun is ended, too."""
+    """End the process group: SIGINT first, so that checks can clean up, then SIGKILL."""
     for number in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is None:
             with suppress(ProcessLookupError):

@@ -110,7 +110,7 @@ class _Reporting:
         self._report = Report()
 
     def on_event(self, event: dict[str, Any]) -> None:
-        """Something was collected, or a run of a check has ended."""
+        """Handle an event of the process: the collection, or the result of a check."""
         if event.pop("event") == "collected":
             self._report.total = event["total"]
             self._on_total(event["total"])

@@ -1,7 +1,7 @@
-"""A model of a store, for Hypothesis: finds a short program that a store answers wrongly.
+"""A model of a store for Hypothesis, which finds a short program that a store answers wrongly.
 
-Every example has keys of its own, so that it is the same program when it runs again, and shrinks,
-over a server that keeps what earlier examples wrote.
+Every example has keys of its own: earlier examples stay on the server and would change its answers,
+so that Hypothesis could not shrink it.
 """
 
 import itertools
@@ -22,7 +22,7 @@ SIZE = 3
 
 
 def machine(store: Store, other: Store, key: str) -> type[RuleBasedStateMachine]:
-    """A machine whose programs run on two connections of one store, below `key`."""
+    """Return a machine whose programs use both connections, and keys that begin with `key`."""
     runs = itertools.count()
 
     class OneStore(StoreMachine):
@@ -36,14 +36,14 @@ def machine(store: Store, other: Store, key: str) -> type[RuleBasedStateMachine]
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Plain keys, ranked keys, numbers, members and one barrier."""
+    """Compares plain keys, ranked keys, numbers, members and one barrier with a model."""
 
     stores: tuple[Store, Store]
     prefix: str
 
     @initialize()
     def begin(self) -> None:
-        """Nothing is stored yet."""
+        """Begin with an empty model."""
         self.plain: dict[str, bytes] = {}
         self.stale: dict[str, Any] = {}
         self.ranked: dict[str, tuple[Rank, bytes]] = {}
@@ -54,18 +54,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.is_closed = False
 
     def at(self, family: str, name: str) -> str:
-        """A key of this example."""
+        """Return a key of this example."""
         return f"{self.prefix}-{family}-{name}"
 
     @rule(s=STORES, name=NAMES, value=VALUES, ttl=TTLS)
     def set(self, s: int, name: str, value: bytes, ttl: float | None) -> None:
-        """Stores unconditionally."""
+        """`set` stores unconditionally."""
         self.stores[s].set(self.at("plain", name), value, ttl)
         self.plain[name] = value
 
     @rule(s=STORES, name=NAMES)
     def get(self, s: int, name: str) -> None:
-        """Reads what is there; versions of other bytes are kept to be tried."""
+        """`get` returns the stored value; its version is kept for `update_stale`."""
         entry = self.stores[s].get(self.at("plain", name))
         assert (entry and entry.value) == self.plain.get(name)
         if entry is not None:
@@ -73,20 +73,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(s=STORES, name=NAMES)
     def delete(self, s: int, name: str) -> None:
-        """Removes."""
+        """`delete` removes the value."""
         self.stores[s].delete(self.at("plain", name))
         self.plain.pop(name, None)
 
     @rule(s=STORES, name=NAMES, value=VALUES, ttl=TTLS)
     def create(self, s: int, name: str, value: bytes, ttl: float | None) -> None:
-        """Stores where nothing is."""
+        """`compare_and_set` with version None stores only if the key is absent."""
         stored = self.stores[s].compare_and_set(self.at("plain", name), value, None, ttl)
         assert stored is (name not in self.plain)
         self.plain.setdefault(name, value)
 
     @rule(s=STORES, name=NAMES, value=VALUES)
     def update(self, s: int, name: str, value: bytes) -> None:
-        """Stores over what was read just now."""
+        """`compare_and_set` with the version that was just read stores."""
         entry = self.stores[s].get(self.at("plain", name))
         if entry is not None:
             assert self.stores[1 - s].compare_and_set(self.at("plain", name), value, entry.version)
@@ -94,26 +94,26 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(s=STORES, name=NAMES, value=VALUES)
     def update_stale(self, s: int, name: str, value: bytes) -> None:
-        """A version of other bytes than the stored ones never fits."""
+        """`compare_and_set` with a version of other bytes than the stored ones stores nothing."""
         old = self.stale.get(name)
         if old is not None and old.value != self.plain.get(name):
             assert not self.stores[s].compare_and_set(self.at("plain", name), value, old.version)
 
     @rule(s=STORES, names=st.sets(NAMES))
     def get_batch(self, s: int, names: frozenset[str]) -> None:
-        """Those that exist."""
+        """`get_batch` returns the keys that exist."""
         found = self.stores[s].get_batch([self.at("plain", name) for name in names])
         expected = {self.at("plain", n): v for n, v in self.plain.items() if n in names}
         assert dict(found) == expected
 
     @rule(s=STORES, name=NAMES, ttl=TTLS)
     def touch(self, s: int, name: str, ttl: float | None) -> None:
-        """Prolongs what is there."""
+        """`touch` is True if the key exists."""
         assert self.stores[s].touch(self.at("plain", name), ttl) is (name in self.plain)
 
     @rule(s=STORES, name=NAMES, rank=st.sampled_from(Rank), text=st.text("xyz", max_size=2))
     def offer(self, s: int, name: str, rank: Rank, text: str) -> None:
-        """The better record stays."""
+        """`offer` keeps the record with the higher rank."""
         each, old = offer(self.at("ranked", name), rank, text), self.ranked.get(name)
         fits = old is None or old[0].yields_to(rank) or old[1] == each.value
         assert self.stores[s].offer(each, rank_of) is fits
@@ -125,26 +125,26 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(s=STORES, name=NAMES)
     def forget(self, s: int, name: str) -> None:
-        """After it any rank is stored."""
+        """After `delete` an offer of any rank is stored."""
         self.stores[s].delete(self.at("ranked", name))
         self.ranked.pop(name, None)
 
     @rule(s=STORES, name=NAMES, by=st.integers(-(2**40), 2**40))
     def increment(self, s: int, name: str, by: int) -> None:
-        """Adds."""
+        """`increment` adds, and returns the sum."""
         self.numbers[name] = self.numbers.get(name, 0) + by
         assert self.stores[s].increment(self.at("number", name), by, TTL) == self.numbers[name]
 
     @rule(s=STORES, name=NAMES, member=st.text(max_size=3))
     def add_member(self, s: int, name: str, member: str) -> None:
-        """Grows."""
+        """`add_member` adds, and returns all members."""
         self.members.setdefault(name, set()).add(member)
         found = self.stores[s].add_member(self.at("members", name), member, TTL)
         assert found == self.members[name]
 
     @rule(s=STORES)
     def open_barrier(self, s: int) -> None:
-        """A new run."""
+        """`open` begins a new run."""
         barrier = self.stores[s].barrier(self.at("barrier", "b"), TTL)
         barrier.open(b"payload")
         assert barrier.expect(publisher(), SIZE).outcome is Outcome.WAITING
@@ -152,7 +152,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(s=STORES, place=st.integers(0, SIZE - 1))
     def arrive(self, s: int, place: int) -> None:
-        """One part, perhaps again; whoever completes the barrier dispatches and closes it."""
+        """A part arrives, perhaps again; the one that completes the barrier also closes it."""
         if not self.is_open:
             return
         name = self.at("barrier", "b")

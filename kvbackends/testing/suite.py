@@ -1,4 +1,4 @@
-"""`StoreSuite`: the suite as a class of tests, subclassed in three lines by an adapter's tests."""
+"""`StoreSuite`: the suite as a test class, which an adapter's tests subclass in three lines."""
 
 import re
 import signal
@@ -26,7 +26,7 @@ LACKING = "lacking: "
 """Prefix of the reason for which a check that does not apply to the store is skipped."""
 
 LONGEST = 60.0
-"""Seconds; no check needs as long."""
+"""Seconds after which a check fails; no check needs as long."""
 AGAIN = 10.0
 """Seconds between further interruptions of a check that ignored the first one."""
 
@@ -101,7 +101,7 @@ class StoreSuite:
 
     @pytest.fixture
     def store(self, _kept: Connections, store_url: str, mode: str) -> Store:
-        """The store under test: one connection for all checks, until one fails."""
+        """The store under test. All checks share its connection until one of them fails."""
         store = _kept.first(store_url, mode == DERIVED)
         if mode == NATIVE and not store.native & set(ACCELERABLE):
             pytest.skip("the store overrides nothing: derived is all there is")
@@ -116,7 +116,7 @@ class StoreSuite:
         store_url: str,
         mode: str,
     ) -> Delayed:
-        """The delayed checks, all of them started."""
+        """The delayed checks, which have all started."""
         items = request.session.items
         return _kept.delayed(store_url, store, lambda: _delayed_of(items, type(self), mode))
 
@@ -127,7 +127,7 @@ class StoreSuite:
 
     @pytest.fixture(autouse=True)
     def _ends(self, request: pytest.FixtureRequest) -> Iterator[None]:
-        """A check that hangs fails."""
+        """Fails a check that exceeds its time limit."""
         seconds = hooks.longest(request.node)
 
         def too_long(*_: object) -> None:

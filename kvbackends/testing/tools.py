@@ -1,4 +1,4 @@
-"""What the checks are written with: parts, ranked values, sleeping, threads, children."""
+"""Helpers of the checks: parts, ranked values, sleeping, threads, child processes."""
 
 import itertools
 import os
@@ -34,7 +34,7 @@ SHORT = 0.08
 TTL = 1800.0
 """Seconds: a time to live that no run of the suite outlasts, however slow the store is."""
 SOON = 5.0
-"""Seconds that nothing here takes."""
+"""Seconds; every event that a check waits for comes earlier."""
 WAITING, CLAIMED, HELD, CLOSED = Outcome
 
 _deliveries = itertools.count(1)
@@ -45,21 +45,21 @@ _process = uuid.uuid4().hex[:8]
 
 
 def value_at(store: Store, key: str) -> bytes:
-    """The value at `key`, which has to be there."""
+    """Return the value at `key`; fails if the key is absent."""
     entry = store.get(key)
     assert entry is not None, "the key is absent"
     return entry.value
 
 
 def version_at(store: Store, key: str) -> Hashable:
-    """The version of the value at `key`, which has to be there."""
+    """Return the version of the value at `key`; fails if the key is absent."""
     entry = store.get(key)
     assert entry is not None, "the key is absent"
     return entry.version
 
 
 def latency(store: Store) -> float:
-    """Seconds that a call takes: of some, the quickest."""
+    """Return the seconds that the quickest of a few calls takes."""
     store.get("kvt-latency")  # connects
     return min(_seconds(lambda: store.get("kvt-latency")) for _ in range(3))
 
@@ -71,10 +71,10 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def within(store: Store, observe: Callable[[float], T], calls: int = 5) -> tuple[T, float]:
-    """What `observe` finds before the ttl that it is given is over, and that ttl.
+    """Return the result of `observe(ttl)`, obtained before that ttl passed, and the ttl.
 
-    It makes about so many calls.  Where the machine or the store took longer than the ttl, what was
-    found says nothing: it is observed once more, with a longer one.
+    `calls` is about the number of calls that `observe` makes.  It is repeated with a longer ttl if
+    it took longer than the ttl, because its result proves nothing then.
     """
     ttl = max(0.15, 4 * calls * latency(store))
     while True:
@@ -94,42 +94,42 @@ def outlive(store: Store, ttl: float = SHORT) -> None:
 
 
 def delivery() -> str:
-    """A fresh id of a delivery."""
+    """Return a new delivery id."""
     return f"d{_process}-{os.getpid()}-{next(_deliveries)}"
 
 
 def part(place: int, member: str = "", run: str = "") -> Part:
-    """The part at `place`, brought by a delivery of its own unless `run` names one."""
+    """Return the part at `place`, with a new delivery id unless `run` is one."""
     return Part(place, member or f"task-{place}", run or delivery())
 
 
 def publisher(run: str = "") -> Part:
-    """The part that brings the size."""
+    """Return the publisher's part, which brings the size."""
     return part(SIZE_PLACE, "size", run)
 
 
 def rank_of(value: bytes) -> Rank:
-    """Ranked values of the checks begin with the digit of their rank."""
+    """Return the rank of a value: in the checks its first byte is the digit of its rank."""
     return Rank(int(value[:1]))
 
 
 def offer(key: str, rank: Rank, text: str = "", ttl: float | None = None) -> Offer:
-    """A ranked write whose bytes `rank_of` understands."""
+    """Return a ranked write whose bytes `rank_of` understands."""
     return Offer(key, b"%d%s" % (rank, text.encode()), rank, ttl)
 
 
 def value_of(each: Part) -> bytes:
-    """The value that a part brings."""
+    """Return the value that the part brings."""
     return f"{each.place}:{each.member}".encode()
 
 
 def arrive(barrier: Barrier, each: Part, evict: str | None = None) -> Arrival:
-    """The part arrives with its value."""
+    """Let the part arrive with its value."""
     return barrier.arrive(each, value_of(each), evict)
 
 
 def gathered(barrier: Barrier) -> dict[tuple[int, str], bytes]:
-    """The values that `parts` yields, by place and member; each part once."""
+    """Return the values of the barrier's parts by place and member; fails if one is repeated."""
     listed = [((place, member), value) for place, member, value in barrier.parts()]
     assert len(dict(listed)) == len(listed), "a part is yielded twice"
     return dict(listed)
@@ -142,7 +142,7 @@ def begin(barrier: Barrier, size: int) -> None:
 
 
 def complete(barrier: Barrier, size: int = 2) -> Part:
-    """Open a barrier and bring every part; the part that holds the claim."""
+    """Open a barrier and bring every part; return the part that holds the claim."""
     begin(barrier, size)
     for place in range(size - 1):
         assert arrive(barrier, part(place)).outcome is WAITING
@@ -160,7 +160,7 @@ def close(barrier: Barrier, each: Part) -> None:
 
 
 def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
-    """True when some `wait` says that the key may have changed."""
+    """Return True as soon as a `wait` reports that the key may have changed."""
     until = time.monotonic() + timeout
     while (left := until - time.monotonic()) > 0:
         keys = subscription.wait(min(left, 0.02))
@@ -170,12 +170,12 @@ def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
 
 
 def told(hints: Collection[str] | None, key: str) -> bytes | None:
-    """The value of the key that the hints tell, if they tell values."""
+    """Return the value that the hints bring for the key, or None."""
     return hints.get(key) if isinstance(hints, dict) else None
 
 
 def together(works: Iterable[Callable[[], T]]) -> list[T]:
-    """Run each in a thread of its own, begun at the same moment; their answers in order."""
+    """Run each in its own thread, started at the same moment; return their answers in order."""
     all_works = list(works)
     start = threading.Barrier(len(all_works))
 
@@ -188,12 +188,12 @@ def together(works: Iterable[Callable[[], T]]) -> list[T]:
 
 
 def race(count: int, work: Callable[[int], T]) -> list[T]:
-    """`together`, for the numbers below `count`."""
+    """Run `work` with each number below `count`, like `together`."""
     return together(partial(work, n) for n in range(count))
 
 
 def child(work: Callable[[], object], seconds: int = 20) -> int:
-    """Begin `work` in a forked child; its process id.  It exits with 0 if `work` returned."""
+    """Start `work` in a forked child, which exits with 0 if it returned; return its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
         pid = os.fork()
@@ -210,7 +210,7 @@ def child(work: Callable[[], object], seconds: int = 20) -> int:
 
 
 def in_child(work: Callable[[], object], seconds: int = 20) -> int:
-    """Run `work` in a forked child; 0 if it returned, else how the child ended."""
+    """Run `work` in a forked child; return 0 if it returned, else the child's exit status."""
     return os.waitstatus_to_exitcode(os.waitpid(child(work, seconds), 0)[1])
 
 
@@ -221,7 +221,7 @@ def race_in_children(count: int, work: Callable[[int], T], seconds: int = 30) ->
     for _, write in pipes:
         os.close(write)
     for read, _ in pipes:
-        os.read(read, 1)  # it is ready
+        os.read(read, 1)  # the child is ready
     for end in start:
         os.close(end)
     answers = [_read(read) for read, _ in pipes]
@@ -233,7 +233,7 @@ def race_in_children(count: int, work: Callable[[int], T], seconds: int = 30) ->
 def _answer(work: Callable[[int], object], n: int, write: int, start: tuple[int, int]) -> None:
     os.close(start[1])
     os.write(write, b".")
-    os.read(start[0], 1)  # ends when nobody holds the other end
+    os.read(start[0], 1)  # returns when the parent closes the other end
     answer = pickle.dumps(work(n))
     with os.fdopen(write, "wb") as pipe:
         pipe.write(answer)

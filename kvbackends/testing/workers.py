@@ -1,4 +1,4 @@
-"""A real Celery worker beside a check: started, and ended with all its processes."""
+"""Starts a Celery worker for a check, and ends it with all its processes."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from kvbackends.plugins.registry import adapter_for
 from kvbackends.testing.celery_app import CONFIGURATION, make
 
 PATIENCE = 30.0
-"""Seconds in which a worker has started and done anything that a check asks for."""
+"""Seconds in which a worker starts, and runs any task of a check."""
 
 
 class Job(NamedTuple):
@@ -27,11 +27,11 @@ class Job(NamedTuple):
     folder: Path
 
     def task(self, name: str) -> Any:
-        """One of the tasks of `celery_app`."""
+        """Return a task of `celery_app` by its short name."""
         return self.app.tasks[f"kvt.{name}"]
 
     def result(self, pending: Any) -> Any:
-        """Its result, waited for in bounded time; an error is raised, with the worker's log."""
+        """Return the result, waiting at most `PATIENCE` seconds; errors carry the worker's log."""
         try:
             return pending.get(timeout=PATIENCE)
         except Exception as error:
@@ -39,13 +39,13 @@ class Job(NamedTuple):
             raise
 
     def log(self) -> str:
-        """The end of what the worker printed."""
+        """Return the end of the worker's output."""
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
 
 @contextlib.contextmanager
 def working(url: str, derived: bool, settings: dict[str, object], folder: Path) -> Iterator[Job]:
-    """A worker with two pool processes on the store at `url`; nothing of it is left afterwards."""
+    """Run a worker with two pool processes on the store at `url`; it is killed afterwards."""
     process = _start(json.dumps(_arguments(url, derived, settings, folder)), folder)
     try:
         with application(url, derived, settings, folder) as app:
@@ -58,7 +58,7 @@ def working(url: str, derived: bool, settings: dict[str, object], folder: Path) 
 def application(
     url: str, derived: bool, settings: dict[str, object], folder: Path
 ) -> Iterator[Any]:
-    """The application alone, while it is Celery's current one."""
+    """Make the application, and make it Celery's current one inside the `with` block."""
     with _current(make(**_arguments(url, derived, settings, folder))) as app:
         yield app
 
@@ -82,7 +82,7 @@ def _start(configuration: str, folder: Path) -> "subprocess.Popen[bytes]":
     with (folder / "log").open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - our own interpreter
             command,
-            # Stores that are registered by a module beside the tests are found there, too.
+            # The worker imports adapters from modules beside the tests, too.
             env={
                 **os.environ,
                 CONFIGURATION: configuration,
@@ -97,7 +97,7 @@ def _start(configuration: str, folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """At once, with all that it started: nothing that a check asked for is left to be done."""
+    """Kill the worker's process group: no task that is still running matters any more."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -105,7 +105,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def _current(app: Any) -> Iterator[Any]:
-    """The application is Celery's current one, for signatures that name none."""
+    """Make the application Celery's current one, for signatures that name none."""
     before = _state._tls.current_app, _state.default_app  # noqa: SLF001 - no other way back
     app.set_current()
     app.set_default()
