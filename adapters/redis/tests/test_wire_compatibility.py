@@ -135,7 +135,7 @@ def pair(request, pairs, monkeypatch) -> Pair:
     """Both, with settings that change what is stored, at one moment."""
     monkeypatch.setattr("celery.app.base.datetime", Clock)
     nanoseconds = int(NOW.timestamp()) * 10**9 + NOW.microsecond * 1000
-    monkeypatch.setattr("kvbackends.backend.times.time_ns", lambda: nanoseconds)
+    monkeypatch.setattr("kvbackends.backend.encoding.time_ns", lambda: nanoseconds)
     return pairs(**SETTINGS[request.param])
 
 
