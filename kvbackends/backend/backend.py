@@ -25,7 +25,7 @@ SWEEP_BATCH = 1000
 
 
 class BaseKeyValueStoreBackend(Ends, Waits):
-    """Celery's key-value backend over any `kvbackends.Store`, with every feature on every store."""
+    """Celery's key-value backend over any `Store`, with every feature on every store."""
 
     supports_native_join = True
     supports_result_compression = True
