@@ -20,7 +20,7 @@ class Feature(enum.Flag):
     NATIVE_RANK = enum.auto()
     """Decides by itself whether a result is replaced: `offer`."""
     NATIVE_CHORD = enum.auto()
-    """Records a chord's part in one atomic step: `arrive`."""
+    """Keeps chords in a form of its own: `barrier`."""
     PUSH = enum.auto()
     """Wakes waiters: `subscribe`."""
     INCREMENT = enum.auto()
@@ -80,9 +80,9 @@ class Offer(NamedTuple):
     facets: Mapping[str, str] = {}
     """Searchable properties (state, task, worker, time), for stores that can find by them."""
     advisory: bool = False
-    """Nobody waits for the answer: a store may send the write, and answer True at once.
+    """The caller needs no answer: a store may send the write, and answer True at once.
 
-    What it sends next has the answers before; it must not read them as its own.  A write that the
+    The answers come before those of later commands, and must not be read as theirs.  A write that the
     store refuses is logged, and one whose connection is lost is lost, without an error.
     """
 
@@ -99,7 +99,7 @@ class Part(NamedTuple):
 
 
 SIZE_PLACE = -1
-"""The place of arrivals that are no part of the header: the size, and a recovery's look."""
+"""The place of arrivals that are no part of the header: the size, and a recovery."""
 
 
 class Outcome(enum.Enum):
@@ -110,7 +110,7 @@ class Outcome(enum.Enum):
     CLAIMED = enum.auto()
     """Every expected part is in, and this delivery holds the claim: dispatch."""
     HELD = enum.auto()
-    """Every expected part is in, and another part's delivery holds the claim: look again."""
+    """Every expected part is in, and another part's delivery holds the claim: arrive again."""
     CLOSED = enum.auto()
     """Dispatched before; nothing is left of what was recorded."""
 
@@ -128,25 +128,25 @@ class Arrival(NamedTuple):
 
 
 class Subscription(Protocol):
-    """Tells which keys to look at again.
+    """Names the keys that have changed.
 
     Every method but `wake` is called by one thread at a time, not always the same.  After `watch`
     has returned, each later change of its keys ends some `wait`, or `wait` raises a transient error
-    and the owner opens a new subscription and reads everything again.
+    and the leader opens a new subscription and reads everything again.
     """
 
     def watch(self, keys: Collection[str]) -> None:
-        """Tell of later changes of these keys too."""
+        """Report later changes of these keys too."""
 
     def unwatch(self, keys: Collection[str]) -> None:
         """Forget these keys."""
 
     def wait(self, timeout: float) -> Collection[str] | None:
-        """Keys that may have changed; None = cannot tell, look at all; empty = none, or woken.
+        """Keys that may have changed; None = cannot tell, read all; empty = none, or woken.
 
-        `timeout` is in seconds.  A `dict` may tell the keys' values, too (None: not told); a final
-        success that is told is not read any more.  Told is what the store has held, byte for byte,
-        since the latest `watch` of the key was called.
+        `timeout` is in seconds.  A `dict` may give the keys' values, too (None: not given): what
+        the store has held, byte for byte, since the latest `watch` of the key was called.  A final
+        success that is given is not read any more.
         """
 
     def wake(self) -> None:
