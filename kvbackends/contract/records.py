@@ -82,8 +82,8 @@ class Offer(NamedTuple):
     advisory: bool = False
     """The caller needs no answer: a store may send the write, and answer True at once.
 
-    The answers come before those of later commands, and must not be read as theirs.  A write that the
-    store refuses is logged, and one whose connection is lost is lost, without an error.
+    The answers come before those of later commands, and must not be read as theirs.  A write that
+    the store refuses is logged, and one whose connection is lost is lost, without an error.
     """
 
 
