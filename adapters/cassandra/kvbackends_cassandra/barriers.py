@@ -1,8 +1,8 @@
-"""The chord's barrier in one partition: what is done about `rows`, in which order.
+"""A chord's barrier in one partition: the order of the requests in `rows`.
 
-An arrival inserts a row, a plain write that meets no other, and then counts; only the size, what is
-added, the claim and the tombstone are lightweight transactions.  The claim keeps which rows it
-found, so nothing that arrives or is added later changes what `parts` yields.
+An arrival inserts its rows by a plain write, which cannot conflict with another one, and then
+counts.  Only the size, added slots, the claim and the tombstone are lightweight transactions.  The
+claim stores which values it found, so nothing that arrives later changes what `parts` yields.
 """
 
 import secrets
@@ -16,22 +16,22 @@ _STAMP = 16
 
 
 class Memory:
-    """What a process remembers of barriers, to save looks; what it remembers is checked."""
+    """A process's memory of barriers, which saves reads.  The server checks every use of it."""
 
     def __init__(self) -> None:
         self.where: Recent[Where] = Recent(1000)
-        """Where rows were inserted last."""
+        """The run and bucket of the last insert, by barrier."""
         self.opened: Recent[Snapshot] = Recent(1000)
-        """The record that this process wrote when it opened the barrier; taken once."""
+        """The record that this process wrote when it opened the barrier; used once."""
 
     def forget(self, barrier: str) -> None:
-        """The barrier is closed."""
+        """Forget a closed barrier."""
         self.where.pop(barrier)
         self.opened.pop(barrier)
 
 
 class CassandraBarrier(StepwiseBarrier):
-    """Rows of one partition."""
+    """A barrier in the rows of one partition."""
 
     def __init__(
         self, store: Store, client: Client, memory: Memory, name: str, ttl: float | None = None
@@ -47,13 +47,13 @@ class CassandraBarrier(StepwiseBarrier):
         self._first: dict[Listed, bytes] = {}
 
     def open(self, payload: bytes) -> None:
-        """One request.  Another run has other rows for its parts."""
+        """Cost: one request.  Every run has rows of its own."""
         run = secrets.token_hex(6)
         self._memory.opened.put(self.name, self._rows.open(Control(run=run), payload))
         self._go(Where(run))
 
     def record(self, visit: Visit) -> Snapshot | None:
-        """Two requests, and one more for the first part that a process brings to a barrier."""
+        """Cost: two requests, and one more for a process's first part of a barrier."""
         if visit.size is not None and not self._write_size(visit.size):
             return None
         if self._where is None:
@@ -79,32 +79,32 @@ class CassandraBarrier(StepwiseBarrier):
         return tally.snapshot._replace(arrived=tally.sealed + tally.here)
 
     def snapshot(self) -> Snapshot:
-        """One request."""
+        """Cost: one request."""
         return self._rows.state()
 
     def swap(self, snapshot: Snapshot, control: Control) -> bool:
-        """One request."""
+        """Cost: one request."""
         if control.done:
             self._memory.forget(self.name)
             return self._rows.close(snapshot, control)
         if control.strays:
-            return True  # nothing to write: the claim keeps the stamps of what it chose
+            return True  # nothing to write: the claim stores the stamps of its values
         self._known = self._rows.swap(snapshot, control)
         return self._known is not None
 
     def listed(self, snapshot: Snapshot) -> Iterable[Listed]:
-        """One request a page; the first value of each part stays."""
+        """Cost: one request for each page.  Of each part the first value counts."""
         self._first = earliest(self._rows.listed(snapshot.control.run, self._tally))
         return self._first
 
     def payload(self, snapshot: Snapshot) -> bytes:
-        """One request."""
+        """Cost: one request."""
         return self._rows.kept().payload or b""
 
     def claim(self, snapshot: Snapshot, control: Control) -> bytes | None:
-        """Two requests: what is kept is read, and written again with the stamps of what was chosen.
+        """Cost: two requests.  Stores the stamps of the chosen values with the claim.
 
-        Who takes a claim over keeps its choice.
+        A delivery that takes over a claim keeps its stamps.
         """
         kept, self._known = self._rows.kept(), None
         if kept.snapshot.version != snapshot.version:
@@ -115,7 +115,7 @@ class CassandraBarrier(StepwiseBarrier):
         return (kept.payload or b"") if self._rows.swap_all(kept, control, stamps) else None
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
-        """One request, and one a page of values; one more a page while nothing is claimed."""
+        """Cost: one request, and one for each page of values, or two before the claim."""
         kept = self._rows.kept()
         control = kept.snapshot.control
         if control.done:
@@ -129,11 +129,11 @@ class CassandraBarrier(StepwiseBarrier):
                 yield place, member, value
 
     def forget(self, visit: Visit) -> None:
-        """One request."""
+        """Cost: one request."""
         self._forget_row()
 
     def discard(self, snapshot: Snapshot) -> None:
-        """One request."""
+        """Cost: one request."""
         self._rows.discard(snapshot.control.run)
 
     def _forget_row(self) -> None:
@@ -142,16 +142,16 @@ class CassandraBarrier(StepwiseBarrier):
             self._row = None
 
     def _record(self) -> Snapshot:
-        """The control record as this operation has read or written it."""
+        """The control record that this operation read or wrote last."""
         if self._known is None:
             self._known = self.snapshot()
         return self._known
 
     def _write_size(self, size: int) -> bool:
-        """Write the size, once; False: the record has changed meanwhile."""
+        """Write the size, once; False if the record has changed meanwhile."""
         if self._size_known:
             return True
-        # Remembered, not read: good for a transaction, which compares it, and for no answer.
+        # A remembered record may be old.  It serves only for a transaction, which compares it.
         self._known = self._known or self._memory.opened.pop(self.name)
         snapshot = self._record()
         if not snapshot.control.done and snapshot.control.size != size:
@@ -164,7 +164,7 @@ class CassandraBarrier(StepwiseBarrier):
 
     def _count(self, here: Where) -> Tally:
         tally = self._rows.tally(here)
-        if tally is None:  # no row is there to show the record
+        if tally is None:  # a partition without rows does not return its static columns
             return Tally(self._record())
         self._known = None
         return tally
@@ -174,11 +174,11 @@ class CassandraBarrier(StepwiseBarrier):
         self._memory.where.put(self.name, where)
 
     def _moves(self, here: Where, tally: Tally) -> bool:
-        """Keep the buckets: true if there is something new to look at.
+        """Seal and count buckets; true if the counts have to be read again.
 
-        After the seal can be seen each bucket is counted by whoever sees it uncounted, and again by
-        everybody whose row is in it and who had not seen the seal before.  So the last one to look
-        sees every row that was inserted before.
+        A process that sees a sealed bucket without a count, counts it.  A process that inserted a
+        row before it saw the seal counts the bucket again.  So the process that reads the counts
+        last sees every row inserted before.
         """
         if tally.counts < tally.seals:
             self._rows.count_sealed(here.run)
@@ -193,7 +193,7 @@ class CassandraBarrier(StepwiseBarrier):
         return True
 
     def _prolongs(self, tally: Tally) -> bool:
-        """Let the record live as long as this part; seldom needed."""
+        """Renew the record if it would expire before this part; true if it did."""
         if tally.left is None or (self.ttl is not None and tally.left >= self.ttl):
             return False
         kept = self._rows.kept()
@@ -203,7 +203,7 @@ class CassandraBarrier(StepwiseBarrier):
 
 
 def earliest(listed: Iterable[Key]) -> dict[Listed, bytes]:
-    """The first stamp of each part: its first value stays."""
+    """The first stamp of each part: that of the value that counts."""
     first: dict[Listed, bytes] = {}
     for place, member, stamp in listed:
         first[place, member] = min(stamp, first.get((place, member), stamp))

@@ -1,9 +1,9 @@
-"""A barrier's partition: the static control record, and a row for each recorded value.
+"""A barrier's partition: the control record in static columns, and rows for each recorded value.
 
-Rows are in buckets, so that counting them costs the same however many there are.  One bucket is
-open; a full one is sealed by a row in bucket -1, which later gets its count.  The values are in
-bucket -2.  Counts are written with themselves as timestamps, so that the greatest stays whoever
-writes last.
+Each value has two rows: one in a numbered bucket, which is counted, and one in bucket -2, which
+holds the bytes.  Only the open bucket is counted, so counting costs the same however many rows
+there are.  A full bucket is sealed by a row in bucket -1, to which its count is added later.  A
+count is written with itself as the timestamp, so the greatest count stays.
 """
 
 import os
@@ -17,32 +17,37 @@ from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.times import seconds
 
 FULL = 128
-"""Rows that fill a bucket.  Measured: counting so many takes as long as inserting one."""
+"""Rows that fill a bucket.  Measured: counting so many takes as long as inserting one row."""
 FIRST_PAGE, MOST_ROWS, PAGE_BYTES = 40, 1000, 4 << 20
-"""Rows of the first page of values, of a later one, and the size that pages aim at."""
+"""Rows of the first page of values, most rows of a later one, and the intended bytes of a page."""
 _SEALS = -1
 _ANY_CLOCK = 60_000_000
-"""Microseconds.  A run is discarded with a timestamp that no other host's clock is ahead of."""
+"""Microseconds that other hosts' clocks may be ahead: a run is deleted with a timestamp later than
+those of its rows.
+"""
 
 _STATE = "SELECT DISTINCT barrier, control, version FROM {barriers} WHERE barrier = ?"
-_KEPT = "SELECT DISTINCT barrier, control, version, about, chosen FROM {barriers} WHERE barrier = ?"
-_LOOK = (
+_KEPT = (
+    "SELECT DISTINCT barrier, control, version, payload, chosen FROM {barriers} WHERE barrier = ?"
+)
+_TALLY = (
     "SELECT bucket, count(*), count(amount), sum(amount), control, version, TTL(control), "
-    "TTL(about) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket IN (-1, ?) "
+    "TTL(payload) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket IN (-1, ?) "
     "GROUP BY barrier, run, bucket"
 )
 _OPEN = (
-    "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, about = ? "
+    "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, payload = ? "
     "WHERE barrier = ? IF version != ?"
 )
 _SWAP = (
     "UPDATE {barriers} USING TTL ? SET control = ?, version = ? WHERE barrier = ? IF version = ?"
 )
 _SWAP_ALL = (
-    "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, about = ?, chosen = ? "
+    "UPDATE {barriers} USING TTL ? SET control = ?, version = ?, payload = ?, chosen = ? "
     "WHERE barrier = ? IF version = ?"
 )
-# One partition, so one mutation.  The value is in a row of its own: who counts does not read it.
+# Both rows are in one partition, so the batch is atomic.  The value has a row of its own, so that
+# counting does not read it.
 _PUT = (
     "BEGIN UNLOGGED BATCH "
     "INSERT INTO {barriers} (barrier, run, bucket, place, member, stamp, amount) "
@@ -65,7 +70,7 @@ _COUNTED = (
 )
 _SEALED = "SELECT place, amount FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = -1"
 _COUNT = "SELECT count(*) FROM {barriers} WHERE barrier = ? AND run = ? AND bucket = ?"
-# It asks for the value too: what is listed has a value that every later read of a quorum finds.
+# Also reads the time of the value: so read repair makes later quorum reads find the value.
 _LIST = (
     "SELECT place, member, stamp, WRITETIME(value) FROM {barriers} "
     "WHERE barrier = ? AND run = ? AND bucket = -2"
@@ -78,27 +83,27 @@ _DISCARD = "DELETE FROM {barriers} USING TIMESTAMP ? WHERE barrier = ? AND run =
 
 
 Key = tuple[int, str, bytes]
-"""Place, member and stamp: the key of one recorded value of a part."""
+"""Place, member and stamp of one recorded value."""
 
 
 class Kept(NamedTuple):
-    """All that is kept for the barrier as a whole."""
+    """The static columns of a barrier."""
 
     snapshot: Snapshot
     payload: bytes | None
     chosen: bytes | None
-    """The stamps of the parts that the first claim found."""
+    """The stamps of the values that the first claim found."""
 
 
 class Where(NamedTuple):
-    """Where rows are inserted."""
+    """The run and the bucket that rows are inserted into."""
 
     run: str
     bucket: int = 0
 
 
 class Row(NamedTuple):
-    """One recorded value."""
+    """A recorded value's place in the table."""
 
     where: Where
     part: Part
@@ -106,31 +111,31 @@ class Row(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """The control record, and how many rows there are."""
+    """The control record, and the counts of the rows of its run."""
 
     snapshot: Snapshot
     left: float | None = None
-    """Seconds that the record will be there; None: for ever."""
+    """Seconds until the record expires; None: never."""
     seals: int = 0
-    """How many buckets are sealed: also the number of the open one."""
+    """Number of sealed buckets; also the number of the open one."""
     counts: int = 0
-    """How many of them have got their count."""
+    """Number of sealed buckets that have a count."""
     sealed: int = 0
-    """The sum of the counts."""
+    """Sum of these counts."""
     here: int = 0
-    """Rows of the bucket that was asked for."""
+    """Number of rows in the requested bucket."""
     kilobytes: int = 0
-    """Of their values together."""
+    """Size of their values together."""
 
 
 class Rows:
-    """The requests about one barrier."""
+    """The requests for one barrier.  Each method is one request unless it says otherwise."""
 
     def __init__(self, client: Client, barrier: str, ttl: float | None) -> None:
         self._client = client
         self._barrier = barrier
         self._ttl = seconds(ttl)
-        # Longer than any part, so that the record is prolonged by a few arrivals, not by all.
+        # Twice the ttl of a part, so that only a few arrivals have to renew the record.
         self._long = seconds(None if ttl is None else 2 * ttl)
 
     # -- the control record -------------------------------------------------------------------
@@ -141,7 +146,7 @@ class Rows:
         return Snapshot(Control.decode(rows[0][1]), rows[0][2]) if rows else NO_RECORD
 
     def kept(self) -> Kept:
-        """The control record, and what is with it."""
+        """All static columns."""
         rows = self._client.rows(_KEPT, (self._barrier,))
         if not rows:
             return Kept(NO_RECORD, None, None)
@@ -149,28 +154,28 @@ class Rows:
         return Kept(Snapshot(Control.decode(control), version), payload, chosen)
 
     def open(self, control: Control, payload: bytes) -> Snapshot:
-        """Write the record whatever is there."""
+        """Replace the record unconditionally."""
         mine = versions.first()
         values = (self._long, control.encode(), mine, payload, self._barrier, mine)
         self._client.decide(_OPEN, values, mine)
         return Snapshot(control, mine)
 
     def swap(self, snapshot: Snapshot, control: Control) -> Snapshot | None:
-        """Replace the record if it is still what was looked at."""
+        """Replace the record if it is unchanged; None if it has changed."""
         mine = versions.after(snapshot.version)
         values = (self._long, control.encode(), mine, self._barrier, snapshot.version)
         applied = self._client.decide(_SWAP, values, mine).applied
         return Snapshot(control, mine) if applied else None
 
     def swap_all(self, kept: Kept, control: Control, chosen: bytes | None) -> bool:
-        """Replace the record if it is still the one in `kept`; what is with it lives as long."""
+        """Replace all static columns if the record is unchanged; they get the same ttl."""
         mine = versions.after(kept.snapshot.version)
         values = (self._long, control.encode(), mine, kept.payload, chosen)
         condition = (self._barrier, kept.snapshot.version)
         return self._client.decide(_SWAP_ALL, values + condition, mine).applied
 
     def close(self, snapshot: Snapshot, control: Control) -> bool:
-        """Write the tombstone if the record is still what was looked at."""
+        """Write the tombstone if the record is unchanged."""
         mine = versions.after(snapshot.version)
         values = (self._ttl, control.encode(), mine, None, None, self._barrier, snapshot.version)
         return self._client.decide(_SWAP_ALL, values, mine).applied
@@ -178,7 +183,7 @@ class Rows:
     # -- parts --------------------------------------------------------------------------------
 
     def put(self, where: Where, part: Part, value: bytes) -> Row:
-        """Record a value; every call makes a row of its own, later ones behind earlier ones."""
+        """Record a value.  Every call inserts its own rows; the stamps order them by time."""
         stamp = time.time_ns().to_bytes(8, "big") + os.urandom(8)
         key = (part.place, part.member, stamp)
         row = (self._barrier, *where, *key, len(value) >> 10, self._ttl)
@@ -186,13 +191,13 @@ class Rows:
         return Row(where, part, stamp)
 
     def forget(self, row: Row) -> None:
-        """Remove a row."""
+        """Remove a recorded value."""
         key = (self._barrier, *row.where, row.part.place, row.part.member, row.stamp)
         self._client.rows(_FORGET, key)
 
     def tally(self, where: Where) -> Tally | None:
-        """Count in one request; None if there is nothing to count."""
-        rows = self._client.rows(_LOOK, (self._barrier, *where))
+        """The record and the counts; None if the partition has no rows to count."""
+        rows = self._client.rows(_TALLY, (self._barrier, *where))
         if not rows:
             return None
         lives = [left for left in rows[0][6:8] if left is not None]
@@ -205,23 +210,23 @@ class Rows:
         return found
 
     def seal(self, where: Where) -> None:
-        """Let nobody insert here who does not know yet; it is counted afterwards."""
+        """Seal a bucket: processes that see the seal insert into the next one."""
         self._client.rows(_SEAL, (self._barrier, where.run, where.bucket, self._long))
 
     def count_sealed(self, run: str) -> None:
-        """Count the buckets that were sealed and not counted."""
+        """Count the sealed buckets without a count.  Cost: one request, and two for each."""
         for bucket, counted in self._client.rows(_SEALED, (self._barrier, run)):
             if counted is None:
                 ((count,),) = self._client.rows(_COUNT, (self._barrier, run, bucket))
                 self.counted(Where(run, bucket), count)
 
     def counted(self, where: Where, count: int) -> None:
-        """Write the count of a sealed bucket; the greatest stays."""
+        """Write the count of a sealed bucket; of several counts the greatest stays."""
         values = (self._long, max(count, 1), count, self._barrier, where.run, where.bucket)
         self._client.rows(_COUNTED, values)
 
     def listed(self, run: str, tally: Tally | None = None) -> Iterator[Key]:
-        """The keys of all values."""
+        """The keys of all values.  Cost: one request for each page."""
         page = FIRST_PAGE
         if tally is not None and tally.here:
             page = _page(tally.kilobytes * 1024 // tally.here)
@@ -229,19 +234,20 @@ class Rows:
             yield from (row[:3] for row in rows)
 
     def values(self, run: str) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """All values, in pages of a few megabytes if they are alike."""
+        """All values.  Cost: one request for each page of about 4 MB."""
         for rows in self._client.stream(_VALUES, (self._barrier, run), FIRST_PAGE, _next_page):
             yield from rows
 
     def discard(self, run: str) -> None:
         """Remove all rows of a run."""
-        # Nobody names a run twice but the empty one, of barriers that nobody opened.
+        # Run names never repeat, except the empty one, of a barrier that was never opened: rows
+        # that are inserted later must stay.
         ahead = _ANY_CLOCK if run else 0
         self._client.rows(_DISCARD, (time.time_ns() // 1000 + ahead, self._barrier, run))
 
 
 def _page(mean: int) -> int:
-    """How many values of this size, in bytes, make a page."""
+    """The number of values of this mean size, in bytes, that make a page."""
     return max(1, min(MOST_ROWS, PAGE_BYTES // (mean + 100)))
 
 

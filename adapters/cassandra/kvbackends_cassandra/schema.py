@@ -20,7 +20,7 @@ BARRIERS = """
 CREATE TABLE IF NOT EXISTS {barriers} (
     barrier text, run text, bucket int, place int, member text, stamp blob,
     value blob, amount int,
-    control blob static, version blob static, about blob static, chosen blob static,
+    control blob static, version blob static, payload blob static, chosen blob static,
     PRIMARY KEY (barrier, run, bucket, place, member, stamp)
 ) WITH comment = 'kvbackends: chords'
 """

@@ -1,4 +1,4 @@
-"""What a process remembers of a barrier must not answer for what others have made of it."""
+"""A process's memory of a barrier must not hide changes by other processes."""
 
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ def part(place, member=None):
 
 @pytest.fixture
 def processes(cassandra_url):
-    """Two stores that remember nothing of each other."""
+    """Two stores with separate memories, as in two processes."""
     settings = {"result_backend_transport_options": {"retry": False}}
     both = [open_store(cassandra_url, settings) for _ in range(2)]
     yield both
@@ -22,7 +22,7 @@ def processes(cassandra_url):
         each.close()
 
 
-def test_who_opened_sees_that_others_closed(processes):
+def test_the_opener_sees_that_another_process_closed(processes):
     opener, worker = processes
     barrier = uuid4().hex
     opener.barrier(barrier, 60).open(b"")

@@ -103,8 +103,8 @@ class TestRequests:
         assert requests(store.get_batch, keys) == 1 + 5
         store.delete_batch(keys)
 
-    def test_a_chord(self, store, requests, key):
-        assert requests(store.barrier(key, 60).open, b"about") == 1
+    def test_a_part_with_its_result_is_three_requests(self, store, requests, key):
+        assert requests(store.barrier(key, 60).open, b"payload") == 1
         assert requests(store.barrier(key, 60).expect, publisher(), 4) == 2
         result = offer(f"{key}-r")
         for place in range(3):
@@ -117,8 +117,10 @@ class TestRequests:
         assert requests(store.barrier(key).renew, last) == 1
         assert requests(store.barrier(key, 60).close, last, result, rank_of) == 4
 
-    def test_a_process_looks_once(self, store, requests, key, cassandra_url):
-        """The first part in a process that did not begin the chord takes one request more."""
+    def test_the_first_part_in_a_process_takes_one_request_more(
+        self, store, requests, key, cassandra_url
+    ):
+        """Unless the process opened the barrier, it has to read the run once."""
         opener = open_store(cassandra_url, NO_RETRY)
         opener.barrier(key, 60).open(b"")
         opener.barrier(key, 60).expect(publisher(), 4)
@@ -126,16 +128,16 @@ class TestRequests:
         costs = [requests(store.barrier(key, 60).arrive, part(place), b"v") for place in range(3)]
         assert costs == [3, 2, 2]
 
-    def test_a_part_that_comes_late(self, store, requests, key):
-        """Where the end of a chord is known or read, nothing is written."""
+    def test_a_late_part_is_one_request(self, store, requests, key):
+        """A process that knows or reads the tombstone writes nothing."""
         store.barrier(key, 60).open(b"")
         store.barrier(key, 60).expect(publisher(), 1)
         store.barrier(key, 60).arrive(last := part(0), b"v")
         store.barrier(key, 60).close(last, None, rank_of)
         assert requests(store.barrier(key, 60).arrive, part(0), b"v") == 1
 
-    def test_a_part_is_flat(self, store, requests, key, monkeypatch):
-        """Bounded requests for each, and few above two, whatever came before."""
+    def test_the_cost_of_a_part_does_not_grow(self, store, requests, key, monkeypatch):
+        """Sealing and counting buckets add requests to few parts, whatever their number."""
         monkeypatch.setattr(barriers, "FULL", 10)
         store.barrier(key, 60).open(b"")
         store.barrier(key, 60).expect(publisher(), 1000)
@@ -229,27 +231,27 @@ class TestUncertainOutcomes:
 
 
 class Crash(BaseException):
-    """A process dies; its message is delivered again."""
+    """Simulates the death of a process, whose message is then redelivered."""
 
 
 class TestBuckets:
-    """Nobody is missed while buckets are sealed and counted."""
+    """No part is missed while buckets are sealed and counted."""
 
     @pytest.mark.parametrize("risk", [0, 0.05])
-    def test_every_part_counts(self, store, key, monkeypatch, risk):
-        """One claims, whoever dies between any two requests, and all parts are there."""
+    def test_one_delivery_claims_all_parts(self, store, key, monkeypatch, risk):
+        """Exactly one delivery claims, and finds all parts, wherever processes die."""
         monkeypatch.setattr(barriers, "FULL", 3)
         chance = random.Random(5)
         for turn in range(4):
             barrier = f"{key}-{turn}"
-            store.barrier(barrier, 60).open(b"about")
+            store.barrier(barrier, 60).open(b"payload")
             store.barrier(barrier, 60).expect(publisher(), 25)
             with monkeypatch.context() as patched, ThreadPoolExecutor(6) as pool:
                 for name in ("put", "tally", "seal", "count_sealed", "counted", "swap_all", "kept"):
                     patched.setattr(Rows, name, self._dying(getattr(Rows, name), chance, risk))
                 outcomes = list(pool.map(lambda n, b=barrier: self._bring(store, b, n), range(25)))
             claims = outcomes.count(Outcome.CLAIMED)
-            assert claims == 1 or (risk and claims), "a claim may die, and is taken by its part"
+            assert claims == 1 or (risk and claims), "a redelivery claims again"
             assert len(list(store.barrier(barrier).parts())) == 25
 
     @staticmethod
@@ -295,8 +297,7 @@ class TestTables:
         assert 990 < left <= 1001
         store.close()
 
-    def test_nothing_is_left(self, store, client, key):
-        """A closed barrier leaves a tombstone, and no rows."""
+    def test_a_closed_barrier_leaves_only_a_tombstone(self, store, client, key):
         store.barrier(key, 60).open(b"")
         store.barrier(key, 60).expect(publisher(), 1)
         last = part(0)

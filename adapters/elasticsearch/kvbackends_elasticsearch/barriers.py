@@ -46,7 +46,7 @@ class Stored(NamedTuple):
     expires: float | None
 
     def ends_within(self, ttl: float | None) -> bool:
-        """True if it will expire, and before the end of this ttl."""
+        """True if it expires before this ttl ends."""
         if self.expires is None:
             return False
         return ttl is None or self.expires < (time.time() + ttl) * 1000
@@ -70,7 +70,7 @@ class Memory:
 
 
 class ElasticsearchBarrier(StepwiseBarrier):
-    """Documents of one index."""
+    """A barrier in the documents of one index."""
 
     def __init__(
         self,
@@ -89,13 +89,13 @@ class ElasticsearchBarrier(StepwiseBarrier):
         self._routing = f"{zlib.crc32(name.encode()):x}"
         self._record = self._id("c")
         self._over = CREATE
-        """The version of a record that has expired."""
+        """The version of the expired control record, or `CREATE`."""
         self._last = memory.snapshots.get(name)
         self._written: list[str] = []
         self._list: list[Listed] = []
 
     def open(self, payload: bytes) -> None:
-        """One request where no record is; another run has other ids for its documents."""
+        """Cost: one request if there is no record.  Every run has documents of its own."""
         control = Control(run=_new_run())
         body = encode(payload, payload_ttl(self.ttl), run=control.run, as_text=self._as_text)
         snapshot, before = NO_RECORD, [Action("index", self._payload_id(control), body)]
@@ -103,7 +103,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
             snapshot, before = self.snapshot(), []
 
     def record(self, visit: Visit) -> Snapshot | None:
-        """One request; a second one before it where this process sees the barrier first."""
+        """Cost: one request, and one before it if this process does not know the barrier."""
         control = (snapshot := self._last_seen()).control
         if control.done or (snapshot.version is None and not visit.arrives):
             return snapshot
@@ -116,32 +116,32 @@ class ElasticsearchBarrier(StepwiseBarrier):
         return sized and sized.snapshot._replace(arrived=sized.read.count)
 
     def snapshot(self) -> Snapshot:
-        """One request."""
+        """Cost: one request."""
         return self._found(self._client.get(self._record, self._routing))
 
     def swap(self, snapshot: Snapshot, control: Control) -> bool:
-        """One request."""
+        """Cost: one request."""
         return self._replace(snapshot, control) is not None
 
     def listed(self, snapshot: Snapshot) -> list[Listed]:
-        """A refresh and a search, which see every confirmed write; none for a claim made here."""
+        """Cost: a refresh and a search, to find every confirmed write; none after its own claim."""
         known = self._memory.lists.get(_claim(snapshot.control))
         self._list = self._search(snapshot.control) if known is None else known[1]
         return self._list
 
     def payload(self, snapshot: Snapshot) -> bytes:
-        """One request."""
+        """Cost: one request."""
         return _value(self._client.get(self._payload_id(snapshot.control), self._routing))
 
     def claim(self, snapshot: Snapshot, control: Control) -> bytes | None:
-        """One request."""
+        """Cost: one request."""
         if snapshot.control.claim is None:
             self._memory.lists.put(_claim(control), (snapshot.arrived, self._list))
         replaced = self._replace(snapshot, control, reading(self._payload_id(control)))
         return None if replaced is None else _value(replaced.read.document())
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
-        """Two requests, where this process holds the claim and the values are small."""
+        """Cost: two requests if this process holds the claim and the values are small."""
         snapshot = self.snapshot()
         if not snapshot.open:
             return
@@ -152,13 +152,13 @@ class ElasticsearchBarrier(StepwiseBarrier):
                 yield *ids[name], source.value()
 
     def forget(self, visit: Visit) -> None:
-        """One request."""
+        """Cost: one request."""
         written, self._written = self._written, []
         if written:
             self._delete(written)
 
     def end(self) -> Snapshot | None:
-        """One request, which reads the counter too, where this process has seen the claim."""
+        """Cost: one request, which also reads the counter, if this process has seen the claim."""
         if self._last is not None and self._last.control.claim is None:
             self._last = None
         while True:
@@ -171,7 +171,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
                 return snapshot._replace(arrived=closed.read.count)
 
     def discard(self, snapshot: Snapshot) -> None:
-        """One request for each thousand; if nothing was counted since, the claim's list is all."""
+        """Cost: one request for 1,000 documents; and a search, if the claim's list is outdated."""
         control, known = snapshot.control, self._memory.lists.pop(_claim(snapshot.control))
         listed = known[1] if known and known[0] == snapshot.arrived else self._search(control)
         ids = [self._value(control, *each) for each in listed]
@@ -218,7 +218,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
         return Replaced(self._last, items[-1])
 
     def _arrive(self, visit: Visit, control: Control) -> Snapshot | None:
-        """Record, count and look in a run, which was seen before and may be over."""
+        """Record and count in a remembered run, which may be over; None if it is."""
         counter, record = reading(self._counter(control)), reading(self._record)
         items = self._recorded(visit, control, record) or self._do([counter, record])
         snapshot = self._found(items[-1].document())._replace(arrived=items[-2].count)
@@ -231,7 +231,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
         return snapshot
 
     def _recorded(self, visit: Visit, control: Control, record: Action) -> list[Item]:
-        """Create the value, count it, look; nothing where that was done before."""
+        """Create the value, count it and read the record; empty if that was done before."""
         value = self._value(control, visit.part.place, visit.part.member)
         if visit.value is None or value in self._written:
             return []
@@ -243,7 +243,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
         self._written = [value, count.id]
         items = self._do([Action("create", value, body), count, record])
         if not items[0].done and self._is_gone(value):
-            # Expired, or discarded before this late arrival: the next read decides.
+            # The value has expired, or was removed: read the record again, after the value.
             items = self._do([Action("index", value, body), reading(count.id), record])
         return items
 
@@ -253,7 +253,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
         return document is None or not document.source.is_alive()
 
     def _search(self, control: Control) -> list[Listed]:
-        """All parts that were confirmed before this call."""
+        """All parts that were confirmed before this call, by a refresh and a search."""
         index = self._client.index
         index.refresh()
         parts = [{"term": {"run": control.run}}, {"exists": {"field": "part"}}]

@@ -1,4 +1,4 @@
-"""What arrives while the values of a claimed barrier are read, and how long its record lives."""
+"""Parts that arrive after the claim, and the lifetime of the control record."""
 
 import time
 from uuid import uuid4
@@ -13,26 +13,26 @@ def part(place, member=None):
 
 
 def test_a_stray_between_snapshot_and_list(open_one, store, index_url, monkeypatch):
-    """A second run of an adder adds a part and it arrives, after the claim and before the list."""
+    """A redelivered adder adds a part, which arrives after the claim and before the list."""
     barrier, read = uuid4().hex, ElasticsearchBarrier.snapshot
     store.barrier(barrier, 60).open(b"")
     store.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)
     assert store.barrier(barrier, 60).arrive(part(0), b"value").outcome is Outcome.CLAIMED
 
-    def then_a_stray(self):
+    def with_a_late_part(self):
         monkeypatch.undo()
         seen = read(self)
         store.barrier(barrier, 60).expect_more(part(0), 0, "late")
         assert store.barrier(barrier, 60).arrive(part(0, "late"), b"late").outcome is Outcome.HELD
         return seen
 
-    breaker = open_one(index_url)  # which knows no list of its own
-    monkeypatch.setattr(ElasticsearchBarrier, "snapshot", then_a_stray)
-    assert [value for _, _, value in breaker.barrier(barrier).parts()] == [b"value"]
+    other = open_one(index_url)  # a process that remembers no list
+    monkeypatch.setattr(ElasticsearchBarrier, "snapshot", with_a_late_part)
+    assert [value for _, _, value in other.barrier(barrier).parts()] == [b"value"]
 
 
 def test_the_record_outlives_each_part(store):
-    """A part that arrives when the record is older counts until its own ttl has passed."""
+    """A part that arrives later than the record was written counts for its whole ttl."""
     barrier, ttl = uuid4().hex, 4.0
     store.barrier(barrier, ttl).open(b"")
     store.barrier(barrier, ttl).expect(part(SIZE_PLACE, "size"), 2)

@@ -202,7 +202,7 @@ def test_reads_are_one_request(store, requests):
     assert requests.of(store.delete_batch, keys) == ["POST _bulk"]
 
 
-def test_a_chord_is_few_requests_and_each_part_two(store, requests, open_one, index_url):
+def test_a_part_with_its_result_is_two_requests(store, requests, open_one, index_url):
     assert requests.of(begin, store, "chord", 3) == ["POST _bulk"] * 2
 
     def finish(place, by=store):
@@ -252,8 +252,8 @@ def test_large_values_are_read_in_small_batches():
 
 
 @pytest.fixture
-def left(store):
-    """How many documents a store has, whoever they belong to."""
+def documents_left(store):
+    """A function that returns the number of documents in the index."""
 
     def count():
         index = store_path(store)
@@ -263,7 +263,7 @@ def left(store):
     return count
 
 
-def test_a_worker_that_knows_an_earlier_run_finds_the_new_one(store, open_one, index_url):
+def test_a_worker_that_remembers_an_earlier_run_finds_the_new_one(store, open_one, index_url):
     worker = open_one(index_url)
     begin(store, "chord", 2)
     assert worker.barrier("chord", TTL).arrive(part(0), b"old").outcome is WAITING
@@ -273,7 +273,9 @@ def test_a_worker_that_knows_an_earlier_run_finds_the_new_one(store, open_one, i
     assert {value for _, _, value in worker.barrier("chord").parts()} == {b"new"}
 
 
-def test_a_worker_that_knows_an_open_run_finds_it_closed(store, open_one, index_url, left):
+def test_a_worker_that_remembers_an_open_run_finds_it_closed(
+    store, open_one, index_url, documents_left
+):
     worker = open_one(index_url)
     begin(store, "chord", 2)
     worker.barrier("chord", TTL).arrive(part(0), b"v")
@@ -281,18 +283,18 @@ def test_a_worker_that_knows_an_open_run_finds_it_closed(store, open_one, index_
     assert len(list(store.barrier("chord").parts())) == 2
     store.barrier("chord", TTL).close(part(1), None, rank_of)
     assert worker.barrier("chord", TTL).arrive(part(0, "again"), b"v").outcome is CLOSED
-    assert left() == 2  # the tombstone, and what the fixture stored
+    assert documents_left() == 2  # the tombstone, and what the fixture stored
 
 
-def test_a_part_between_claim_and_close_leaves_nothing(store, left):
+def test_a_part_between_claim_and_close_leaves_nothing(store, documents_left):
     begin(store, "chord", 1)
     assert store.barrier("chord", TTL).arrive(part(0), b"v").outcome is CLAIMED
     assert store.barrier("chord", TTL).arrive(part(7), b"stray").outcome is HELD
     store.barrier("chord", TTL).close(part(0), None, rank_of)
-    assert left() == 2
+    assert documents_left() == 2
 
 
-def test_an_arrival_that_is_repeated_claims_nothing_early(store):
+def test_a_redelivered_part_does_not_complete_a_barrier(store):
     begin(store, "chord", 3)
     for _ in range(5):
         assert store.barrier("chord", TTL).arrive(part(0), b"v").outcome is WAITING
@@ -300,48 +302,48 @@ def test_an_arrival_that_is_repeated_claims_nothing_early(store):
     assert store.barrier("chord", TTL).arrive(part(2), b"v").outcome is CLAIMED
 
 
-def test_what_expired_of_a_barrier_is_swept(store, left):
+def test_expired_documents_of_a_barrier_are_swept(store, documents_left):
     store.barrier("chord", 0.05).open(b"")
     store.barrier("chord", 0.05).arrive(part(0), b"v")
     time.sleep(0.1)
-    assert store.sweep() == 2  # the record and the value; the rest is kept for thirty days
-    assert left() == 3
+    assert store.sweep() == 2  # the rest is kept for thirty days
+    assert documents_left() == 3
 
 
 def test_a_chord_on_an_index_of_several_shards(index_url, open_one):
     stores = [open_one(f"{index_url}?number_of_shards=3") for _ in range(3)]
     for name in ("a", "b", "c", "d"):
         begin(stores[0], name, 30)
-        told = [
+        outcomes = [
             stores[i % 3].barrier(name, TTL).arrive(part(i), b"%d" % i).outcome for i in range(30)
         ]
-        assert told == [WAITING] * 29 + [CLAIMED]
+        assert outcomes == [WAITING] * 29 + [CLAIMED]
         assert len(list(stores[1].barrier(name).parts())) == 30
 
 
-def test_of_parts_that_arrive_at_once_one_claims(index_url, open_one):
+def test_one_of_simultaneous_arrivals_claims(index_url, open_one):
     size = 40
     stores = [open_one(index_url) for _ in range(4)]
     stores[0].barrier("chord", TTL).open(b"")
-    told = []
+    outcomes = []
 
-    def some(first):
+    def arrive_some(first):
         store = stores[first]
-        told.extend(
+        outcomes.extend(
             store.barrier("chord", TTL).arrive(part(i), b"v").outcome for i in range(first, size, 4)
         )
         if first == 2:
-            told.append(
+            outcomes.append(
                 stores[2].barrier("chord", TTL).expect(Part(SIZE_PLACE, "s", "s"), size).outcome
             )
 
-    threads = [threading.Thread(target=some, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(target=arrive_some, args=(i,)) for i in range(4)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
-    assert len(told) == size + 1
-    assert told.count(CLAIMED) == 1
+    assert len(outcomes) == size + 1
+    assert outcomes.count(CLAIMED) == 1
 
 
 # -- ranks ----------------------------------------------------------------------------------------
@@ -355,7 +357,7 @@ def _racer(url, rank, count, barrier):
         store.offer(offer(f"race-{i}", rank), rank_of)
 
 
-def test_a_success_is_never_lost_to_a_retry_of_another_process(index_url, store):
+def test_no_retry_of_another_process_replaces_a_success(index_url, store):
     count, context = 50, get_context("spawn")
     barrier = context.Barrier(2)
     racers = [

@@ -43,7 +43,7 @@ from kvbackends_mongodb.entries import ALIVE, expiry
 
 
 class MongoDBBarrier(StepwiseBarrier):
-    """Documents of one collection."""
+    """A barrier in the documents of one collection."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated
     def open(self, payload: bytes) -> None:
-        """One request.  A new run has another number, so nothing of an earlier one counts."""
+        """Cost: one request.  A new run has a new number, so nothing of an earlier one counts."""
         kept = ObjectId()
         document = {
             "_id": "$_id",
@@ -76,7 +76,7 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated
     def record(self, visit: Visit) -> Snapshot | None:
-        """One request while parts are missing; a second one for a snapshot if they may not be."""
+        """Cost: one request while parts are missing, then two."""
         if visit.size is not None and visit.recorded is None:
             visit.recorded = visit.size
             size = {"size": {"$literal": visit.size}}
@@ -91,7 +91,7 @@ class MongoDBBarrier(StepwiseBarrier):
                 return NO_RECORD
         snapshot = self.snapshot()
         if snapshot.version is None:
-            visit.recorded = None  # it has expired since: begin again
+            visit.recorded = None  # the barrier has expired since: record the part again
             return None
         if not snapshot.control.done and snapshot.control.run != str(run):
             self._runs.put(self.name, int(snapshot.control.run))
@@ -100,13 +100,13 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated
     def snapshot(self) -> Snapshot:
-        """One request."""
+        """Cost: one request."""
         found = self._chords.first({**self._control_id(), "$expr": LIVE})
         return NO_RECORD if found is None else snapshot_of(found)
 
     @translated
     def swap(self, snapshot: Snapshot, control: Control) -> bool:
-        """One request; a run is begun first if there is none."""
+        """Cost: one request.  If there is no run, one is begun instead."""
         if snapshot.version is None:
             self._changed(live_or_begun(self.ttl))
             return False
@@ -114,7 +114,7 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated
     def listed(self, snapshot: Snapshot) -> list[Listed]:
-        """One request, which also reads the payload.
+        """Cost: one request, which also reads the payload.
 
         A part that was counted before the snapshot is listed, or has expired: where too few are
         listed, the count is corrected.
@@ -137,7 +137,7 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated
     def payload(self, snapshot: Snapshot) -> bytes:
-        """One request, if `listed` has not read it."""
+        """Cost: one request, unless `listed` has read the payload."""
         kept = snapshot.version.payload
         if kept not in self._payloads:
             found = self._chords.first(self._payload_id(kept))
@@ -146,7 +146,7 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated_each
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
-        """Two requests, and more for each 1,000 parts or 16 MB."""
+        """Cost: two requests, and one for each further 1,000 parts or 16 MB."""
         snapshot = self.snapshot()
         if not snapshot.open:
             return
@@ -158,19 +158,19 @@ class MongoDBBarrier(StepwiseBarrier):
 
     @translated
     def forget(self, visit: Visit) -> None:
-        """One request."""
+        """Cost: one request."""
         if visit.value is not None and visit.recorded is not None:
             self._chords.collection.delete_one({"_id": visit.recorded})
 
     @translated
     def end(self) -> Snapshot | None:
-        """One request."""
+        """Cost: one request."""
         snapshot = self._changed(*closed(self.ttl))
         return snapshot if snapshot.control.done else None
 
     @translated
     def discard(self, snapshot: Snapshot) -> None:
-        """One request, for the parts of this run and of earlier ones."""
+        """Cost: one request, which removes the documents of this run and of earlier ones."""
         earlier = {
             "$gt": {"b": self.name},
             "$lt": {"b": self.name, "r": int(snapshot.control.run) + 1},
@@ -181,7 +181,7 @@ class MongoDBBarrier(StepwiseBarrier):
         self._chords.collection.bulk_write(removed)
 
     def _record(self, part: Document, run: int, value: bytes) -> bool:
-        """Record and count a part; True if parts are certainly missing."""
+        """Record and count a part; true if parts are certainly missing."""
         ttl, barrier = self.ttl, self._control_id()
         document = {"_id": "$_id", "value": Binary(value), "expires": expiry(ttl)}
         record = [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", document]}}]
@@ -214,7 +214,7 @@ class MongoDBBarrier(StepwiseBarrier):
         """The collection, by this process's client; connects where there is none yet."""
         return self._open_chords()
 
-    # Documents as `_id` are compared field by field, in this order: a run's parts lie together.
+    # The server compares an `_id` field by field in this order, so a run's parts are adjacent.
 
     def _control_id(self) -> Document:
         return {"_id": {"b": self.name}}

@@ -1,4 +1,4 @@
-"""The control document of a barrier: what is expected, counted and claimed."""
+"""The control document of a barrier: its size, its count and its claim, as server expressions."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ LIVE = {"$gt": ["$until", "$$NOW"]}
 any part may be, so that the number of a run is not used again."""
 
 _UNKNOWN_SIZE = 1 << 53
-"""A size that no chord has."""
+"""A size that no chord reaches; stands for a size that is not set yet."""
 
 QUIET = {
     "$set": {
@@ -67,7 +67,7 @@ def snapshot_of(document: Document) -> Snapshot:
 
 
 def fields_of(control: Control) -> Document:
-    """The fields that an addition or a claim changes."""
+    """The fields that an added slot or a claim changes."""
     claim = {} if control.claim is None else {"claim": [*control.claim]}
     return {"slots": [*control.extra.items()], "strays": control.strays, **claim}
 

@@ -1,4 +1,4 @@
-"""What arrives while the values of a claimed barrier are read."""
+"""Parts that arrive after the claim, and tombstones."""
 
 import datetime as dt
 from uuid import uuid4
@@ -23,25 +23,25 @@ def store(mongodb_url):
 
 
 def test_a_stray_between_snapshot_and_list(store, monkeypatch):
-    """A second run of an adder adds a part and it arrives, after the claim and before the list."""
+    """A redelivered adder adds a part, which arrives after the claim and before the list."""
     barrier, read = uuid4().hex, MongoDBBarrier.snapshot
     store.barrier(barrier, 60).open(b"")
     store.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)
     assert store.barrier(barrier, 60).arrive(part(0), b"value").outcome is Outcome.CLAIMED
 
-    def then_a_stray(self):
+    def with_a_late_part(self):
         monkeypatch.undo()
         seen = read(self)
         store.barrier(barrier, 60).expect_more(part(0), 0, "late")
         assert store.barrier(barrier, 60).arrive(part(0, "late"), b"late").outcome is Outcome.HELD
         return seen
 
-    monkeypatch.setattr(MongoDBBarrier, "snapshot", then_a_stray)
+    monkeypatch.setattr(MongoDBBarrier, "snapshot", with_a_late_part)
     assert [value for _, _, value in store.barrier(barrier).parts()] == [b"value"]
 
 
 def test_a_tombstone_outlives_late_parts(store):
-    """Else a later run has its number, and finds what a late part whose process died has left."""
+    """Otherwise a later run would get the same number, and would find the late part."""
     barrier = uuid4().hex
     store.barrier(barrier, 60).open(b"")
     store.barrier(barrier, 60).expect(part(SIZE_PLACE, "size"), 1)

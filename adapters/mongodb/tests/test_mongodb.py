@@ -135,8 +135,8 @@ class TestRoundTrips:
         assert commands.of(store.offer, succeeded, rank_of) == ["update"]
         assert commands.of(store.offer, started, rank_of) == ["update", "find"]
 
-    def test_chord(self, store, commands, key):
-        """Two to start; two for a result and its part, the first and the hundredth alike."""
+    def test_a_part_with_its_result_is_two_requests(self, store, commands, key):
+        """The first part and the hundredth cost the same."""
         store.ping()
         publisher = Part(SIZE_PLACE, "size", "d")
         assert commands.of(store.barrier(key, 60).open, b"about") == ["update"]
@@ -147,14 +147,14 @@ class TestRoundTrips:
             assert sent == ["update", "update"]
         last = part(100)
         sent = commands.of(store.barrier(key, 60).finish, last, offer(f"{key}-100"), rank_of)
-        assert sent == ["update", "find", "find", "update"]  # arrive, look, list, claim
+        assert sent == ["update", "find", "find", "update"]  # arrive, read, list, claim
         assert commands.of(lambda: list(store.barrier(key).parts())) == ["find", "find"]
         assert commands.of(store.barrier(key).renew, last) == ["find"]
         sent = commands.of(store.barrier(key, 60).close, last, offer(f"{key}-100"), rank_of)
         assert sent == ["findAndModify", "update", "delete"]
 
-    def test_a_chord_that_is_applied_again(self, store, commands, key):
-        """Its first part in a process learns the run; the next ones cost what they did before."""
+    def test_a_reopened_barrier_costs_one_read_more(self, store, commands, key):
+        """A process's first part reads the run; later ones cost as much as in the first run."""
         for _ in range(2):
             store.barrier(key, 60).open(b"about")
         store.barrier(key, 60).expect(Part(SIZE_PLACE, "size", "d"), 4)
@@ -173,8 +173,8 @@ class TestDocuments:
         assert (found["value"], found["rank"]) == (b"3xxxxxxxxxx", 3)
         assert found["facets"] == {"state": "SUCCESS", "worker": "w@h"}
 
-    def test_dollars_are_letters(self, store, key):
-        """What a pipeline would take for a field is text, in keys, facets and members."""
+    def test_dollar_signs_are_text(self, store, key):
+        """A text that a pipeline would read as a field is allowed in keys, facets and members."""
         name = f"$value{key}"
         store.offer(offer(name, task="$rank"), rank_of)
         assert list(store.find({"task": "$rank"})) == [name]
@@ -196,8 +196,8 @@ class TestDocuments:
             assert time.monotonic() < until
             time.sleep(0.1)
 
-    def test_a_closed_chord_leaves_its_tombstone(self, store, database, key):
-        """No part and no body is left, of this run or an earlier one, a late part included."""
+    def test_a_closed_barrier_leaves_only_a_tombstone(self, store, database, key):
+        """No part and no payload stays, of this run or an earlier one, nor of a late part."""
         for _ in range(2):
             store.barrier(key, 60).open(b"about")
             store.barrier(key, 60).arrive(part(0), b"v")
@@ -222,8 +222,8 @@ class TestDocuments:
         assert store.increment(key, 10**30, None) == 10**30 + 8
         assert store.increment(key, -(10**30), 60) == 8
 
-    def test_the_largest_with_its_key(self, store):
-        """The largest value fits beside the longest key, and as a part of the longest barrier."""
+    def test_the_largest_value_fits_with_the_longest_key(self, store):
+        """Also as a part of the barrier with the longest name."""
         longest, largest = (
             "k" * store.limits.key_bytes,
             b"3" + b"x" * (store.limits.value_bytes - 1),

@@ -92,7 +92,7 @@ def test_what_counts_may_be_lost_and_no_part_is_there_twice(store, barrier):
     assert arrival.outcome is Outcome.WAITING or arrival.parts > len(found)
 
 
-def test_values_that_are_removed_while_they_are_read_are_worth_another_look(store, barrier):
+def test_reading_values_that_are_removed_meanwhile_is_retried(store, barrier):
     """Another delivery has closed the barrier, or another server has it now."""
     store.barrier(barrier, TTL).open(b"")
     for place in range(1500):

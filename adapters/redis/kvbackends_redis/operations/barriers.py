@@ -86,10 +86,10 @@ class RedisBarrier(Barrier):
 
     def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
         """One script."""
-        script, brought = (scripts.LOOK, ()) if value is None else (scripts.ARRIVE, (value,))
-        who = str(part.place), part.member, part.delivery
+        script, brought = (scripts.CLAIM, ()) if value is None else (scripts.ARRIVE, (value,))
+        sender = str(part.place), part.member, part.delivery
         evicted = [evict] if evict else []
-        answer = self._run(script, *who, milliseconds(self.ttl), *brought, *evicted)
+        answer = self._run(script, *sender, milliseconds(self.ttl), *brought, *evicted)
         return _arrival(answer)
 
     def finish(
@@ -108,7 +108,7 @@ class RedisBarrier(Barrier):
         return _arrival(answer)
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
-        """A thousand in each round trip."""
+        """Cost: one round trip for 1,000 parts."""
         return _parts(self._connections(), self.name)
 
     def renew(self, part: Part) -> bool:
@@ -151,7 +151,7 @@ class ClusterBarrier(RedisBarrier):
     def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
         """One script for the tombstone and the removal, then one for the result.
 
-        A process that is lost in between has its message delivered again: that delivery is told
+        If the process dies in between, its message is redelivered: that delivery finds the barrier
         CLOSED, and offers the result itself.
         """
         super().close(part, None, rank_of)
@@ -160,7 +160,7 @@ class ClusterBarrier(RedisBarrier):
 
 
 def _arrival(answer: object) -> Arrival:
-    """The arrival that a script has answered."""
+    """The arrival that a script's answer stands for."""
     match answer:
         case [0]:
             return WAITING
@@ -181,7 +181,7 @@ def _is_wanted(pairs: list[bytes]) -> Callable[[bytes], bool]:
 
 
 def _parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, bytes]]:
-    """A thousand in each round trip; the first one reads the barrier's counts too."""
+    """Cost: one round trip for 1,000 parts; the first also reads the barrier's counts."""
     control, values, extra = keys_of(barrier)
     counts, slots, length, page = checked(
         connections.send(
@@ -195,7 +195,7 @@ def _parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, b
     count = length / 2 - int(others or 0)
     full = size is not None and int(unfilled or 0) <= 0 and count >= int(size)
     wanted = _is_wanted(slots) if full and slots else None
-    seen: set[bytes] = set()  # what counted them may have been evicted, and have let one in twice
+    seen: set[bytes] = set()  # control may have been evicted, and a part recorded twice
     for start in range(0, length, PAGE):
         if start:
             page = connections.call("LRANGE", values, start, start + PAGE - 1)

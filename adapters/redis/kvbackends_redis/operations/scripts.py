@@ -39,7 +39,7 @@ OPEN = _script("barrier", "open")
 EXPECT = _script("barrier", "expect")
 EXPECT_MORE = _script("barrier", "expect_more")
 ARRIVE = _script("part", "barrier", "arrive")
-LOOK = _script("barrier", "look")
+CLAIM = _script("barrier", "claim")
 FINISH = _script("part", "ranked", "barrier", "finish")
 CLOSE = _script("ranked", "barrier", "close")
 

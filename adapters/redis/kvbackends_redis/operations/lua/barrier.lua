@@ -1,15 +1,15 @@
 -- One barrier: two hashes and a list of one slot.
---   control  d done, n size, o and op the delivery that holds the claim and its part, a about,
+--   control  d done, n size, o and op the delivery that holds the claim and its part, a payload,
 --            s slots, u unfilled slots, x arrived parts that are not of the header, k kept for ever,
 --            and p:<member> -> the places at which it arrived
---   parts    <place>:<member>, its value, the next one …: a list, which is read in pages without a search
+--   parts    <place>:<member>, its value, the next one …: a list, so that pages are read by index
 --   extra    m:<member> -> the slots that it may fill; s:<slot> -> the part that fills it, or ''
 local control, parts, extra = KEYS[1], KEYS[2], KEYS[3]
 
 local WAITING, CLAIMED, HELD, CLOSED = 0, 1, 2, 3
-local STRAY = '' -- the slot of what was added after the claim: it counts for nothing
+local STRAY = '' -- the slot of members added after the claim: they do not count
 
-local function look()
+local function snapshot()
   local f = redis.call('HMGET', control, 'd', 'n', 'o', 'op', 's', 'u', 'x', 'k')
   return {
     done = f[1], size = tonumber(f[2]), delivery = f[3], owner = f[4],
@@ -18,8 +18,8 @@ local function look()
   }
 end
 
--- No part dies before `ttl` milliseconds from now, and none outlives the other two.  An eighth more is
--- given, so that not every part has to write it.
+-- Parts live for at least `ttl` milliseconds from now; control and extra live at least as long.  They
+-- get an eighth more, so that not every part has to renew them.
 local function renew(b, ttl)
   if b.kept then return end
   if ttl == '' then
@@ -58,7 +58,7 @@ local function record(b, place, member, value)
   if redis.call('HSETNX', control, 'p:' .. member, place) == 0 then
     local places = redis.call('HGET', control, 'p:' .. member)
     if string.find(',' .. places .. ',', ',' .. place .. ',', 1, true) then
-      if redis.call('EXISTS', parts) == 1 then return end -- else it has expired, or was evicted
+      if redis.call('EXISTS', parts) == 1 then return end -- else the list has expired, or was evicted
     else
       redis.call('HSET', control, 'p:' .. member, places .. ',' .. place)
     end
@@ -71,14 +71,14 @@ local function record(b, place, member, value)
   for _, slot in ipairs(slots) do fill(b, slot, part) end
 end
 
--- How many parts of the header there are, if nothing is missing.
+-- The number of parts of the header, or nil if any are missing.
 local function complete(b)
   if not b.size or b.unfilled > 0 then return nil end
   local header = redis.call('LLEN', parts) / 2 - b.others
   return header >= b.size and header or nil
 end
 
--- `brings`: a visit that brings a part, or the size, breaks a claim of its own part.
+-- `brings`: a call that brings a part, or the size, takes over a claim of its own part.
 local function claim(b, place, member, delivery, evict, brings, ttl)
   local header = complete(b)
   if not header then return {WAITING} end
@@ -93,12 +93,12 @@ local function claim(b, place, member, delivery, evict, brings, ttl)
   return {CLAIMED, redis.call('HGET', control, 'a') or '', header + b.slots}
 end
 
--- `value` is nil for who only looks.
+-- With the value nil nothing is recorded.
 local function arrive(place, member, delivery, evict, ttl, value)
-  local b = look()
+  local b = snapshot()
   if b.done then return {CLOSED} end
   if value then
-    -- Who holds the claim reads the parts in steps: what comes too late must not get among them.
+    -- The holder of a claim reads the parts page by page: late parts must not be added to the list.
     if not (b.delivery and complete(b)) then record(b, place, member, value) end
     renew(b, ttl)
   end

@@ -15,5 +15,5 @@ if ttl == '' then
 else
   redis.call('PEXPIRE', key, ttl)
 end
-if listened(key) then tell(key, redis.call('GET', key)) end -- a copy into Lua, for who wants it
+if listened(key) then publish(key, redis.call('GET', key)) end -- GET copies the value into Lua
 return 1

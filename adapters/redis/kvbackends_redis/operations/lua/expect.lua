@@ -1,5 +1,5 @@
 -- ARGV: place, member, delivery, ttl, size.
-local b = look()
+local b = snapshot()
 if b.done then return {CLOSED} end
 redis.call('HSET', control, 'n', ARGV[5])
 b.size = tonumber(ARGV[5])

@@ -1,5 +1,5 @@
 -- ARGV: the adder's place and member, number, the member to expect, ttl.
-local b = look()
+local b = snapshot()
 if b.done then return 0 end
 local slot, member = ARGV[1] .. ':' .. ARGV[2] .. ':' .. ARGV[3], ARGV[4]
 local known = slots_of(member)

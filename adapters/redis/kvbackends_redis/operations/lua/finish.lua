@@ -7,6 +7,6 @@ local arrival = arrive(ARGV[1], ARGV[2], ARGV[3], ARGV[8] or '', ARGV[4], value)
 -- A success that completes the barrier is stored last, by closing it.
 if better == 1 and (rank ~= '3' or arrival[1] == WAITING) then
   put(key, value, ARGV[7] or ARGV[4])
-  tell(key, value)
+  publish(key, value)
 end
 return arrival

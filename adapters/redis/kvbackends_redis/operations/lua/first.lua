@@ -1,5 +1,5 @@
--- The first record under its key, as most are: decided before anything else is even defined.
--- KEYS: the result.  ARGV: value, ttl; rank, unless it is 3; digest and rank of what the client has seen.
+-- Most records are the first under their key: they are stored before the other functions are defined.
+-- KEYS: the result.  ARGV: value, ttl; rank, unless it is 3; digest and rank of the stored record, if the client has ranked it.
 local first
 if ARGV[2] == '' then
   first = redis.call('SET', KEYS[1], ARGV[1], 'NX')

@@ -1,5 +1,5 @@
--- ARGV: ttl, about.
+-- ARGV: ttl, payload.
 redis.call('UNLINK', control, parts, extra)
 redis.call('HSET', control, 'a', ARGV[2])
-renew(look(), ARGV[1])
+renew(snapshot(), ARGV[1])
 return 1

@@ -1,5 +1,5 @@
--- Most parts are not the last, and nothing was added to their header: those end here, before anything
--- else is even defined.  For the others what is done here is done already when they go on.
+-- Most parts are not the last, and nothing was added to their header: for those the script ends here,
+-- before the other functions are defined.  For the others it goes on; what was done here is idempotent.
 -- KEYS: control, parts, extra, and the result if there is one.
 -- ARGV: place, member, delivery, ttl, value; rank and ttl of the result, as in finish.lua.
 local function early()
@@ -10,8 +10,8 @@ local function early()
   if redis.call('HSETNX', KEYS[1], 'p:' .. ARGV[2], ARGV[1]) == 0 then return end
   local length = redis.call('RPUSH', KEYS[2], ARGV[1] .. ':' .. ARGV[2], value)
   if f[4] and length / 2 >= tonumber(f[4]) then return end
-  -- Control outlives the parts, unless it was made by the HSETNX above: then it has no size.  Where all
-  -- is kept for ever, -1 is what is left.
+  -- Control outlives the parts, unless it was made by the HSETNX above: then it has no size.  For keys
+  -- without a ttl, PTTL returns -1.
   local left = redis.call('PTTL', KEYS[2])
   if left < ttl or not f[4] and redis.call('PTTL', KEYS[1]) < left then return end
   if not key then return {0} end

@@ -2,8 +2,8 @@
 
 local RANKS = {SUCCESS = 3, FAILURE = 2, REVOKED = 2}
 
--- The state that the first bytes of a Celery record tell: JSON, pickle (protocols 2 to 5) and
--- msgpack begin with it.  nil where they do not (compressed, YAML, another program's).
+-- The state in the first bytes of a Celery record: JSON, pickle (protocols 2 to 5) and
+-- msgpack begin with it.  nil if they do not (compressed, YAML, another program's).
 local function state_of(head)
   if string.byte(head) == 123 then
     return (string.match(head, '^{"status": ?"([^"\\]+)"'))
@@ -24,8 +24,8 @@ local function state_of(head)
 end
 
 -- Whether the record at `key` yields to one of `rank`: 1 yes, 0 no, or the record itself, which
--- only the client can rank.  It then calls again with the digest of what it has `seen`.
--- `value` is a function: it is needed only where a success meets a success.
+-- only the client can rank.  It then calls again with `seen`, the digest of that record.
+-- `value` is a function, called only if both records are successes.
 local function yields(key, value, rank, seen, seen_rank)
   local head = redis.call('GETRANGE', key, 0, 63)
   if head == '' and redis.call('EXISTS', key) == 0 then return 1 end
@@ -38,7 +38,7 @@ local function yields(key, value, rank, seen, seen_rank)
     stored = tonumber(seen_rank)
   end
   if stored < 3 then return stored <= tonumber(rank) and 1 or 0 end
-  -- A success yields to nothing; the same bytes may be an earlier attempt of this very write.
+  -- No record replaces a success; the same bytes may be an earlier attempt of this very write.
   return tonumber(rank) == 3 and redis.call('GET', key) == value() and 1 or 0
 end
 
@@ -51,15 +51,15 @@ local function put(key, value, ttl)
   end
 end
 
--- False where certainly nobody listens; a user who may not ask is told nothing for sure.
+-- False if the channel has no subscriber; true if the user may not ask the server.
 local function listened(key)
   local channels = redis.pcall('PUBSUB', 'NUMSUB', key)
   local patterns = redis.pcall('PUBSUB', 'NUMPAT')
   return channels.err or type(patterns) ~= 'number' or channels[2] > 0 or patterns > 0
 end
 
--- Celery's clients, in any language, read the result from the message.  To publish a small one costs
--- less than to ask who listens.
-local function tell(key, value)
+-- The message is the record, as Celery's clients in any language expect.  Publishing a small one costs
+-- less than asking for subscribers.
+local function publish(key, value)
   if #value <= 16384 or listened(key) then redis.call('PUBLISH', key, value) end
 end
