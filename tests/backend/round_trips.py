@@ -253,7 +253,7 @@ def table(counts: dict[str, dict[str, int]]) -> str:
 
 
 def committed() -> dict[str, dict[str, int]]:
-    """What the page says."""
+    """Return the calls that the page lists, by operation and store."""
     rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines()]
     return {
         cells[0]: dict(zip(STORES, map(int, cells[1:]), strict=True))

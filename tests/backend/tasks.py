@@ -4,7 +4,7 @@ from typing import Any
 
 
 class Boom(Exception):
-    """What failing tasks raise."""
+    """Raised by failing tasks."""
 
 
 def add_tasks(app: Any) -> None:  # noqa: C901 - a list of tiny tasks

@@ -428,7 +428,7 @@ class TestFailures:
 
 
 class TestLostWorkers:
-    """What happens between a crash and the end of the chord."""
+    """Chords whose last part crashed before the end of the chord."""
 
     @pytest.fixture
     def crashed(self, make_app, kind):
@@ -523,7 +523,7 @@ class TestLostWorkers:
             result.get(timeout=1, follow_parents=False)
 
     def test_the_client_that_tells_the_size_last_dispatches(self, app):
-        """All parts had returned before the publisher told how many there are."""
+        """All parts had returned before the publisher set the size."""
         sizes = []
         set_size = app.backend.set_chord_size
         app.backend.set_chord_size = lambda *args: sizes.append(args)
@@ -744,7 +744,7 @@ class TestArranged:
             (["a", "b"], {(0, "a"): 1, (0, "z"): 9, (0, "x"): 8, (1, "b"): 2}, [1, 8, 9, 2]),
             # The same frozen signature twice.
             (["a", "a"], {(0, "a"): 1, (1, "a"): 2}, [1, 2]),
-            # A header that does not fit: everybody orders alike.
+            # A header that does not fit: both sides order alike.
             (["a", "missing"], {(1, "b"): 2, (0, "a"): 1}, [1, 2]),
             (["a"], {(0, "a"): 1, (7, "late"): 2}, [1, 2]),
             ([], {}, []),

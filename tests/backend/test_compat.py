@@ -1,4 +1,4 @@
-"""What Celery does not document and the backend uses is there, in the Celery that runs."""
+"""The undocumented names that the backend uses exist in the Celery that is installed."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""What the body of a chord gets, however the values of the header are written."""
+"""The body's arguments, however the values of the header are written."""
 
 import contextlib
 import datetime as dt
@@ -13,7 +13,7 @@ from celery.exceptions import ChordError
 from tests.backend.tasks import Boom
 
 VALUES = [None, True, 1, 1.0, 2**70, "ü\n", [1, {"a": [2.5]}], {"result": 0, "status": "FAILURE"}]
-"""What JSON has, and every serializer takes."""
+"""Values that JSON has and every serializer takes."""
 MORE = 230
 """Parts are decoded a hundred at once."""
 ACCEPTED = ["json", "pickle", "yaml", "msgpack"]
@@ -27,7 +27,7 @@ def shuffled(app):
 
 
 def run(app, header):
-    """What the body is called with."""
+    """Return the body's argument."""
     result = chord(header, app=app)(app.tasks["echo"].s())
     shuffled(app)
     return result.get(timeout=2)

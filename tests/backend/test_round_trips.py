@@ -16,7 +16,7 @@ BOUNDS = {
     "start a chord": (4, 2, 4),
     "chord header task: result and part": (7, 1, 7),
 }
-"""What was promised before anything was built; the page may be better, never worse."""
+"""The most calls of each operation; the page may have fewer, never more."""
 
 
 @pytest.mark.parametrize("title", OPERATIONS)

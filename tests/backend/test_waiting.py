@@ -427,7 +427,7 @@ class TestRegistry:
         assert [each._cache is not None for each in results] == [True] * 3
 
     def test_a_finaliser_in_the_middle_is_borne(self, app, backend):
-        """`__del__` runs wherever the collector strikes, also for ids nobody knows."""
+        """The collector may run `__del__` anywhere, also for unknown ids."""
         result = app.AsyncResult("t")
         backend.remove_pending_result(result)
         backend.add_pending_result(result)
@@ -541,7 +541,7 @@ class TestAsyncio:
         assert asyncio.run(main()) == list(map(str, range(50)))
 
     def test_a_loop_that_was_closed_with_a_wait_in_it_harms_nobody(self, memory_app):
-        """The thread that serves all waits of the process is the one that tells it."""
+        """The thread that leads for all waits of the process calls it."""
         mark_as_done = memory_app.backend.mark_as_done
         loop = asyncio.new_event_loop()
         left = aget(memory_app.GroupResult("g", [memory_app.AsyncResult(each) for each in "ab"]))

@@ -94,7 +94,7 @@ class LastValueStays(ReferenceStore):
 
 @caught_by("parts.two_members_at_one_place")
 class PlaceIsIdentity(ReferenceStore):
-    """Parts are told apart by their place in the header, which `add_to_chord` repeats."""
+    """Parts are identified by their place in the header, which `add_to_chord` repeats."""
 
     @dataclass
     class state_type(State):  # noqa: N801
@@ -105,7 +105,7 @@ class PlaceIsIdentity(ReferenceStore):
 
 @caught_by("parts.one_member_at_two_places")
 class MemberIsIdentity(ReferenceStore):
-    """Parts are told apart by the task's id, which a frozen signature has twice in a header."""
+    """Parts are identified by the task's id, which a frozen signature has twice in a header."""
 
     @dataclass
     class state_type(State):  # noqa: N801
@@ -165,7 +165,7 @@ class PartsAreBuffered(FileStore):
 
 @caught_by("adding.before_the_size")
 class SizeResetsExtras(ReferenceStore):
-    """Telling the size writes the whole record, and what was added before is lost."""
+    """`expect` writes the whole record, and parts that were added before are lost."""
 
     class barrier_type(ReferenceBarrier):  # noqa: N801
         def expect(self, part: Part, size: int) -> Arrival:
@@ -198,7 +198,7 @@ class EveryMemberExpected(ReferenceStore):
 
 @caught_by("adding.too_late_to_add")
 class AddsAfterTheClaim(ReferenceStore):
-    """What is added while the dispatch is under way changes what it has counted."""
+    """A part that is added during the dispatch changes the number of parts that it counted."""
 
     @dataclass
     class state_type(State):  # noqa: N801

@@ -11,7 +11,7 @@ from tests.broken_stores.registry import caught_by
 
 @caught_by("methods.batch")
 class BatchDropsKeys(ReferenceStore):
-    """The server answers the first 20 keys of a batch, and nobody asks for the rest."""
+    """The server answers the first 20 keys of a batch, and the rest is not requested."""
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
         return super().get_batch(list(itertools.islice(keys, 20)))
@@ -46,7 +46,7 @@ class EmptyBatch(ReferenceStore):
 
 @caught_by("threads.no_increment_is_lost")
 class IncrementInTwoSteps(ReferenceStore):
-    """A counter is read and then written, and who adds in between is lost."""
+    """A counter is read and then written, and an addition in between is lost."""
 
     def increment(self, key: str, by: int, ttl: float | None) -> int:
         entry = self.get(key)
@@ -78,7 +78,7 @@ class IncrementBinary(ReferenceStore):
 
 @caught_by("methods.delete_batch")
 class DeletesTheFirst(ReferenceStore):
-    """A batch of deletes ends with the first page of ten, and nobody asks for the rest."""
+    """A batch of deletes ends with the first page of ten keys."""
 
     def delete_batch(self, keys: Collection[str]) -> None:
         super().delete_batch(list(itertools.islice(keys, 10)))

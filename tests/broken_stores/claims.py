@@ -20,7 +20,7 @@ class ClaimWithoutLease(ReferenceStore):
 
 @caught_by("claims.evicted_twice")
 class EvictsAnybody(ReferenceStore):
-    """Whoever is to be evicted, the present holder is: two who gave up on a third both publish."""
+    """`evict` ignores its holder's name: two deliveries that evict a third both publish."""
 
     @dataclass
     class state_type(State):  # noqa: N801
@@ -30,7 +30,7 @@ class EvictsAnybody(ReferenceStore):
 
 @caught_by("claims.same_delivery_asks_again")
 class OwnClaimIsUnknown(ReferenceStore):
-    """A claim whose answer was lost is lost to the delivery's own retry: it is told to wait."""
+    """A delivery that asks again after a lost answer does not recognise its claim, and waits."""
 
     @dataclass
     class state_type(State):  # noqa: N801
@@ -51,7 +51,7 @@ class RedeliveryWaits(ReferenceStore):
 
 @caught_by("claims.looking_breaks_nothing")
 class LookingTakesBack(ReferenceStore):
-    """Who only looks takes the claim back too: two that live take it from each other for ever."""
+    """An arrival without a value takes the claim back: two live deliveries evict each other."""
 
     @dataclass
     class state_type(State):  # noqa: N801
@@ -61,7 +61,7 @@ class LookingTakesBack(ReferenceStore):
 
 @caught_by("claims.others_are_held")
 class EverybodyClaims(ReferenceStore):
-    """Who finds the barrier complete dispatches, whether or not somebody does already."""
+    """Each delivery that finds the barrier complete dispatches, also while another one does."""
 
     @dataclass
     class state_type(State):  # noqa: N801

@@ -42,7 +42,7 @@ class TombstoneForEver(ReferenceStore):
 
 @caught_by("closing.whoever_owns_it")
 class OnlyTheOwnerCloses(ReferenceStore):
-    """Who lost the claim after publishing cannot close, and the chord is published again."""
+    """A delivery that lost its claim after publishing cannot close: another publishes again."""
 
     @dataclass
     class state_type(State):  # noqa: N801
@@ -84,7 +84,7 @@ class ClosingTwiceRaises(ReferenceStore):
 
 @caught_by("closing.by_another_connection")
 class AnswersFromMemory(ReferenceStore):
-    """Who waited when this connection looked last is told to wait on, whatever others did since."""
+    """A connection repeats the answer WAITING, whatever other connections did since."""
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

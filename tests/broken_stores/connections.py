@@ -14,8 +14,8 @@ from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
 
 
-class _Everybodys:
-    """Made once and used in every process, as `PerProcess` would not."""
+class _MadeOnce:
+    """A connection that is made once and used in every process, unlike `PerProcess`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class SharedOverFork(FileStore):
     """A connection that was made before a fork is used by parent and children: one lock for all."""
 
     def open(self, path: Path) -> Any:
-        return _Everybodys(path)
+        return _MadeOnce(path)
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -55,7 +55,7 @@ class NotShared(FileStore):
 
 @caught_by("methods.reopens_after_close")
 class ClosedForGood(ReferenceStore):
-    """A call after `close` fails: the pool is closed and nobody makes another."""
+    """A call after `close` fails: the pool is closed, and no other one is made."""
 
     is_closed = False
 
@@ -137,8 +137,8 @@ class OnePoolForAll(ReferenceStore):
         super().close()
 
 
-class _LeftWhenIdle(_Everybodys):
-    """A child makes its own only if nobody was using the one that it inherited."""
+class _LeftWhenIdle(_MadeOnce):
+    """A child makes its own connection only if the inherited one was not in use."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

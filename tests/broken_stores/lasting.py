@@ -1,4 +1,4 @@
-"""What is left behind, comes too late, or is read too early."""
+"""Stores that leak resources, notify late, or read stale values."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ from tests.broken_stores.world import World
 
 @caught_by("lasting.close_frees")
 class ClosedLeavesAFile(ReferenceStore):
-    """Closing gives up the pool and forgets the connection that was lent out."""
+    """Closing drops the pool and leaks the connection that is in use."""
 
     lent: int | None = None
 
@@ -38,7 +38,7 @@ class SubscriptionsStay(ReferenceStore):
 
 @caught_by("lasting.wakes_soon")
 class TellsLate(ReferenceStore):
-    """Waiters are told by a thread that looks every two seconds."""
+    """Notifications come from a thread that reads every two seconds."""
 
     def tell(self, key: str) -> None:
         threading.Timer(2, partial(super().tell, key)).start()

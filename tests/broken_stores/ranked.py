@@ -26,7 +26,7 @@ class OfferReadsThenWrites(ReferenceStore):
 
 @caught_by("ranks.advisory")
 class AdviceIsNotSent(ReferenceStore):
-    """What nobody waits for is never sent."""
+    """Advisory offers are never sent."""
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         return True if offer.advisory else super().offer(offer, rank_of)
@@ -71,7 +71,7 @@ class FirstOfEqualsStays(Ranking):
 
 @caught_by("ranks.equal_bytes")
 class OwnAttemptIsLost(ReferenceStore):
-    """An offer that is repeated after a lost answer is told that a better one is there."""
+    """An offer that is repeated after a lost answer is refused, as if a better one were there."""
 
     def ranked(self, world: World, offer: Offer, rank_of: RankOf) -> bool:
         row = world.row(offer.key)

@@ -50,7 +50,7 @@ def expiry(ttl: float | None) -> float:
 
 
 class Space:
-    """What all stores of one name in this process share."""
+    """The data that all stores of one name in this process share."""
 
     def __init__(self, world: World) -> None:
         self.lock = PerProcess(threading.RLock)
@@ -137,7 +137,7 @@ class ReferenceStore(Store):
 
     @contextmanager
     def world(self) -> Iterator[World]:
-        """All there is, for one who reads and changes it alone."""
+        """Yield all data under the lock, to read and change them."""
         with self.space.lock():
             yield self.space.world
 
@@ -345,7 +345,7 @@ class FileStore(ReferenceStore):
 
 
 class ConnectionLost(Exception):
-    """What this driver raises when the connection breaks."""
+    """The driver's error of a broken connection."""
 
 
 class WireStore(ReferenceStore):
@@ -353,7 +353,7 @@ class WireStore(ReferenceStore):
 
     On each connection the first writing call of a kind never arrives, and the second one's answer
     is lost; the core's retries make both good.  (All but a `compare_and_set` whose bytes another
-    writer has replaced by then: it is told False, as the contract says.)
+    writer has replaced by then: it answers False, as the contract says.)
     """
 
     transient_errors = (ConnectionLost,)

@@ -48,7 +48,7 @@ class LostOnCompareAndSet(ReferenceStore):
 
 @caught_by("ttl.gone_from_every_read")
 class TouchRevives(ReferenceStore):
-    """Touching an expired key that nobody has swept brings it back."""
+    """Touching an expired key that is not swept yet brings it back."""
 
     def touch(self, key: str, ttl: float | None) -> bool:
         with self.world() as world:
@@ -97,7 +97,7 @@ class MonthsAreADate(ReferenceStore):
 
 @caught_by("ttl.gone_from_every_read")
 class ExpiredStandsInTheWay(ReferenceStore):
-    """An expired key that nobody has swept makes the creation of a new one fail (a unique key)."""
+    """An expired key that is not swept yet makes the creation of a new one fail (a unique key)."""
 
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
@@ -138,7 +138,7 @@ class SweepsUnbounded(ReferenceStore):
 
 @caught_by("sweeping.frees")
 class SweepOnlyCounts(ReferenceStore):
-    """A sweep tells how much has expired, and removes nothing (the delete was never committed)."""
+    """A sweep counts the expired keys and removes none (the delete was never committed)."""
 
     def sweep(self, limit: int = 1000) -> int:
         with self.world() as world:

@@ -1,4 +1,4 @@
-"""Waiters that sleep on."""
+"""Notifications that are lost, early or wrong."""
 
 import itertools
 import time
@@ -14,7 +14,7 @@ from tests.broken_stores.world import World
 
 @caught_by("waiting.no_lost_wake_up")
 class ToldTooEarly(ReferenceStore):
-    """The notification leaves before the value is visible: who reads at once reads nothing."""
+    """The notification leaves before the value is visible: a waiter that reads finds nothing."""
 
     def offer(self, offer: Offer, rank_of: RankOf) -> bool:
         self.tell(offer.key)
@@ -50,7 +50,7 @@ class WatchReplaces(ReferenceStore):
 
 @caught_by("waiting.no_lost_wake_up")
 class TellsTheLast(ReferenceStore):
-    """Of the keys that changed between two waits only the last one is told."""
+    """Of the keys that changed between two waits only the last one is notified."""
 
     class subscription_type(MemorySubscription):  # noqa: N801
         def tell(self, key: str) -> None:
@@ -61,7 +61,7 @@ class TellsTheLast(ReferenceStore):
 
 @caught_by("waiting.unwatched")
 class UnwatchForgotten(ReferenceStore):
-    """A key that is no longer watched is told for ever."""
+    """A key that is no longer watched is notified for ever."""
 
     class subscription_type(MemorySubscription):  # noqa: N801
         def unwatch(self, keys: Collection[str]) -> None:
@@ -90,7 +90,7 @@ class OneClosesAll(ReferenceStore):
 
 @caught_by("waiting.closing_tells_of_the_result")
 class ClosingTellsNothing(ReferenceStore):
-    """The result that closing a barrier stores is written, and nobody is told."""
+    """Closing a barrier stores its result and sends no notification."""
 
     class barrier_type(ReferenceBarrier):  # noqa: N801
         def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
@@ -104,7 +104,7 @@ class ClosingTellsNothing(ReferenceStore):
 
 @caught_by("waiting.finish_ends_a_wait")
 class FinishTellsNothing(ReferenceStore):
-    """The result that is stored together with its part is written, and nobody is told."""
+    """`finish` stores its result and sends no notification."""
 
     class barrier_type(ReferenceBarrier):  # noqa: N801
         def finish(
@@ -120,7 +120,7 @@ class FinishTellsNothing(ReferenceStore):
 
 @caught_by("waiting.times_out")
 class WaitsInMilliseconds(ReferenceStore):
-    """The timeout is handed to a driver that takes milliseconds: the owner spins."""
+    """The timeout is handed to a driver that takes milliseconds: the leader spins."""
 
     class subscription_type(MemorySubscription):  # noqa: N801
         def wait(self, timeout: float) -> Collection[str] | None:
@@ -128,7 +128,7 @@ class WaitsInMilliseconds(ReferenceStore):
 
 
 class Telling(MemorySubscription):
-    """Notices bring values; they are told however long ago that was."""
+    """Notifications bring values, however old these are."""
 
     longest: int | None = None
 
@@ -147,14 +147,14 @@ class Telling(MemorySubscription):
 
 @caught_by("waiting.nothing_old_is_told")
 class TellsWhatIsGone(ReferenceStore):
-    """A value is told to who begins to watch its key after it was deleted."""
+    """A notification brings a value that was deleted before its key was watched."""
 
     subscription_type = Telling
 
 
 @caught_by("waiting.told_values_are_stored")
 class TellsTheBeginning(ReferenceStore):
-    """Notices are short, and what is told is cut off."""
+    """Notifications are short: they bring the beginning of a value."""
 
     class subscription_type(Telling):  # noqa: N801
         longest = 1

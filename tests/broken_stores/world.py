@@ -1,4 +1,4 @@
-"""What a reference store keeps, and the meaning of a barrier, in the plainest code there is."""
+"""The data of a reference store, and the meaning of a barrier in the plainest code."""
 
 import time
 import uuid
@@ -25,7 +25,7 @@ class State:
     payload: bytes = b""
     size: int | None = None
     parts: dict[Identity, bytes] = field(default_factory=dict)
-    """In the order of their arrival: who came first into a slot stays chosen."""
+    """The parts in the order of their arrival: the first member of a slot stays chosen."""
     slots: dict[str, list[str]] = field(default_factory=dict)
     strays: list[str] = field(default_factory=list)
     owner: Part | None = None
@@ -84,7 +84,7 @@ class State:
         return self.owner is not None and self.owner.delivery == part.delivery
 
     def may_be_closed_by(self, part: Part) -> bool:
-        """A run that nobody has claimed began after the one that was dispatched."""
+        """True if the run is claimed or closed: an unclaimed one began after the dispatched run."""
         return self.done or self.owner is not None
 
     def tombstone(self, expires: float) -> "State":

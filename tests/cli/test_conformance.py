@@ -67,7 +67,7 @@ def test_passing_store(tmp_path):
 
 
 def test_lacking_store():
-    """What memory lacks is named; JSON on stdout is all that is there."""
+    """The features that memory lacks are named; with --json - stdout has only JSON."""
     done = conformance("memory://cli", "--area=lasting", "--area=methods", "--quick", "--json=-")
     assert done.returncode == 0
     (store,) = json.loads(done.stdout)["stores"]
@@ -111,7 +111,7 @@ def kvbackends_adapters():
 
 
 def test_no_secret(tmp_path):
-    """A store that tells its password everywhere tells it in no output."""
+    """The password of a store that shows it everywhere is masked in every output."""
     (tmp_path / "leaky.py").write_text(LEAKY)
     words = ["--plugin=leaky", "--check=methods.set_then_get"]
     files = [f"--json={tmp_path}/r.json", f"--junit={tmp_path}/r.xml"]
@@ -185,7 +185,7 @@ def test_cannot_run(words, why):
     assert "hunter2" not in done.stderr
 
 
-def test_cannot_run_is_told_to_machines(tmp_path):
+def test_cannot_run_is_in_the_files(tmp_path):
     """The files that were asked for are written, and hold the problem."""
     done = conformance("nosuch://x", "--json=-", f"--junit={tmp_path}/r.xml")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""What is told of a failure: its message without noise, and Hypothesis's smallest example."""
+"""The shown parts of a failure: its message without noise, and Hypothesis's example."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_example_in_a_group():
 
 
 def test_noise_is_left_out():
-    """What pytest says about each part of an expression is noise beside the statement."""
+    """The message leaves out pytest's details of the parts of an expression."""
     message = "AssertionError: absent\nassert None is not None\n +  where None = get('a')"
     assert failure((message, "")).message == "AssertionError: absent"
 

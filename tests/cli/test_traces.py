@@ -34,13 +34,13 @@ kvbackends_redis/wire.py:64: OSError
 
 
 def test_in_a_helper():
-    """What a helper asserts is told by the check's own statement."""
+    """A helper's failed assertion is located at the check's own statement."""
     at = Frame("kvbackends/testing/areas/methods.py:56", "read = value_at(store, key)")
     assert where(IN_A_HELPER) == [at]
 
 
 def test_in_the_store():
-    """What a store raises is told by the check's statement, and by the store's."""
+    """An error of the store is located at the check's statement and the store's."""
     at = Frame("kvbackends/testing/stateful.py:63", "self.stores[s].set(\n    name, value)")
     assert where(IN_THE_STORE) == [at, Frame("kvbackends_redis/wire.py:64", 'raise OSError("x")')]
 

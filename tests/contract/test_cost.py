@@ -39,12 +39,12 @@ class TestFiveMethods:
         assert counting.spent(lambda: counting.offer(offer("k", Rank.SUCCEEDED), rank_of)) == 3
 
     def test_refused_result(self, counting: Counting):
-        """A result that does not yield costs an attempt and a look."""
+        """A refused result costs an attempt and a read."""
         counting.offer(offer("k", Rank.SUCCEEDED), rank_of)
         assert counting.spent(lambda: counting.offer(offer("k", Rank.FAILED), rank_of)) == 2
 
     def test_start_of_a_chord(self, counting: Counting):
-        """Beginning a chord and telling its size costs four calls."""
+        """Opening a barrier and setting its size costs four calls."""
         assert counting.spent(lambda: filled(counting, "b", 10, 0)) == 4
 
     @pytest.mark.parametrize("size", [10, 1_000, 10_000])
@@ -62,7 +62,7 @@ class TestFiveMethods:
         assert costs == [1 + 5, 1 + 5]
 
     def test_records_stay_small(self):
-        """What an arriving part rewrites in a header of 10,000 is a few kilobytes."""
+        """In a header of 10,000 an arriving part rewrites a few kilobytes."""
         store = DictStore()
         filled(store, "b", 10_000, 9_999)
         assert max(len(row.value) for row in store.rows.values()) < 5_000
@@ -92,14 +92,14 @@ class TestFiveMethods:
         assert counting.spent(dispatch) <= 15 + values + 4 * pages
 
     def test_late_part(self, counting: Counting):
-        """A part that comes after the tombstone costs one look."""
+        """A part that arrives after the tombstone costs one read."""
         filled(counting, "b", 1, 1)
         barrier = counting.barrier("b", TTL)
         barrier.close(part(0), None, rank_of)
         assert counting.spent(lambda: barrier.arrive(part(0), b"v")) == 1
 
     def test_looking(self, counting: Counting):
-        """Who waits for a held chord looks with one call."""
+        """A delivery that waits for a claimed barrier reads it with one call."""
         filled(counting, "b", 2, 2)
         look = Part(0, "somebody", "else")
         opened = counting.barrier("b", TTL)
@@ -107,7 +107,7 @@ class TestFiveMethods:
         assert counting.spent(lambda: opened.arrive(look, None)) == 1
 
     def test_added_part(self, counting: Counting):
-        """Adding a part to a running chord costs a look and a write."""
+        """Adding a part to a running chord costs a read and a write."""
         filled(counting, "b", 10, 0)
         assert (
             counting.spent(lambda: counting.barrier("b", TTL).expect_more(part(0), 0, "more")) == 2
@@ -126,7 +126,7 @@ class TestFiveMethods:
 
 
 class TestNative:
-    """What a store that overrides everything costs."""
+    """The calls to a store that overrides every operation."""
 
     @pytest.fixture
     def native(self, tmp_path) -> Counting:

@@ -1,4 +1,4 @@
-"""What a class of stores says of itself."""
+"""The features that follow from a store's class."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is particular to the store in this process's memory."""
+"""Properties of the memory store alone."""
 
 from kvbackends import open_store
 from kvbackends.contract import Feature
@@ -21,7 +21,7 @@ def test_a_fork_has_its_own():
 
 
 def test_it_does_not_grow():
-    """Writers remove what has expired: a store that nobody sweeps stays small."""
+    """Writes remove expired keys: a store that is never swept stays small."""
     memory = MemoryStore("does-not-grow")
     for i in range(3_000):
         memory.set(f"k{i}", b"v", 1e-6)

@@ -1,4 +1,4 @@
-"""What arrives while the values of a claimed barrier are read, over five methods."""
+"""Parts that arrive while the values of a claimed barrier are read, over five methods."""
 
 import pytest
 

@@ -35,7 +35,7 @@ class Gate:
     def passes(
         cls, error: Callable[[], Exception], do: Do, parts: int = 1, some: Any = None
     ) -> Any:
-        """Do it, or what the world decides; `some(n)` does the first n things of it."""
+        """Call `do`, or fail as the world decides; `some(n)` does the first n steps of it."""
         if cls.world is None:
             return do()
         verdict = cls.world.stop("request")
@@ -57,7 +57,7 @@ class Gate:
 
 
 class Watching(Wrapped):
-    """Sees who is told that it holds the claim."""
+    """Reports each delivery that receives CLAIMED."""
 
     def __init__(self, inner: Store, world: "NativeWorld", delivery: Delivery) -> None:
         self._world = world
@@ -100,7 +100,7 @@ class Server:
         raise NotImplementedError
 
     def left(self, barrier: str) -> dict[str, bool]:
-        """What is stored of a barrier beside the tombstone; True if it will expire."""
+        """Return the stored keys of a barrier without its tombstone; True for those that expire."""
         raise NotImplementedError
 
 
@@ -249,7 +249,7 @@ class Cassandra(Server):
 
 
 class NativeWorld(World):
-    """See the module."""
+    """A world whose deliveries use a real server."""
 
     failing = frozenset({"request"})
     failures = ("before", "after", "late", "half")
@@ -272,13 +272,13 @@ class NativeWorld(World):
         return self.pick(among) or 0
 
     def claimed(self, delivery: Delivery, evicts: str | None) -> None:
-        """Somebody is told that the claim is its own."""
+        """Note that `delivery` received CLAIMED; `Violated` if another one holds the claim."""
         before, self.holder = self.holder, delivery
         if before is None or before is delivery:
             return
         mark = "P" if before.message is delivery.message else "L"
         if mark == "L" and evicts is None:
-            raise Violated(f"{delivery.name} was told CLAIMED, and {before.name} was before")
+            raise Violated(f"{delivery.name} received CLAIMED while {before.name} held the claim")
         if before in self.live:
             self.excuses.add(mark)
 
@@ -298,7 +298,7 @@ class NativeWorld(World):
             self._current = delivery
 
     def _closed(self) -> bool:
-        visitor = Part(99, "nobody", uuid4().hex)
+        visitor = Part(99, "visitor", uuid4().hex)
         found = self.store.barrier(self.barrier, 1e6).arrive(visitor, None)
         return found.outcome is Outcome.CLOSED
 

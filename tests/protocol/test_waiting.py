@@ -25,7 +25,7 @@ SOON = 5.0
 
 
 class Refusing:
-    """Stands in for a store's `get_batch`: refuses as long as it is told to."""
+    """Stands in for a store's `get_batch`: refuses while it is set to."""
 
     def __init__(self, store):
         self.get_batch = store.get_batch

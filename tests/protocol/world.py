@@ -1,7 +1,7 @@
-"""A world in miniature: workers, a broker, a store and a clock, all moved by one hand.
+"""A simulation of workers, a broker, a store and a clock, all driven by one sequence of decisions.
 
 Every delivery of a message runs in a greenlet of its own and stops before each call to the store,
-before a publish and in each sleep.  `World.run` decides who moves next, who crashes, whose write
+before a publish and in each sleep.  `World.run` decides which one moves, which crashes, whose write
 fails and what comes twice; the same decisions give the same history.  What the world does to a
 delivery is what brokers, networks and operating systems do; what it never does is forget a message
 that was not acknowledged.
@@ -32,11 +32,11 @@ PATIENT = CoreOptions(retry_timeout=1e9)
 RARITY = 12
 """A disturbance comes once in so many moves, so that it meets every stage of a history."""
 STEPS = 3_000
-"""More than any history needs: who has not ended by then never will."""
+"""More than any history needs: a history that has not ended by then never will."""
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 class SoftLimit(Exception):
@@ -49,7 +49,7 @@ class Violated(AssertionError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What the world may do, at most."""
+    """The most that the world may do in one history."""
 
     parts: int = 2
     workers: int = 3
@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass
 class Message:
-    """What the broker holds."""
+    """A message of the broker."""
 
     name: str
     body: Callable[["Delivery", Store], None]
@@ -121,7 +121,7 @@ class Switching(Wrapped):
 
 
 class Watched(DictStore):
-    """Reports who loses the claim."""
+    """Reports the delivery that loses the claim."""
 
     lost: Callable[[str, str], None] = staticmethod(lambda *_: None)
 
@@ -199,7 +199,7 @@ class World:
     # -- the application ----------------------------------------------------------------------
 
     def begin(self) -> None:
-        """What the client does before any header task is sent."""
+        """Do what the client does before any header task is sent."""
         self.store.barrier(self.barrier, TERMS.ttl).open(b"payload")
         for place in range(self.plan.parts):
             self._send(f"task-{place}", partial(self._header, place))
@@ -444,7 +444,7 @@ class World:
             raise Violated(f"P5 garbage without any fault: {sorted(left)}")
 
     def _left(self) -> set[str]:
-        """What is stored, but for the tombstone."""
+        """Return the stored keys without the tombstone."""
         return self.store.rows.keys() - {CONTROL}
 
     def _disturbed(self) -> bool:

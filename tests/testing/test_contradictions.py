@@ -24,14 +24,14 @@ class NeverFits(DictStore):
 
 
 class SaysStored(DictStore):
-    """What `compare_and_set` says that it has stored is not there."""
+    """`compare_and_set` answers True and stores nothing."""
 
     def compare_and_set(self, key, value, version, ttl=None):
         return True
 
 
 class NeverRests(DictStore):
-    """Somebody else is always a little faster."""
+    """A concurrent writer is always a little faster."""
 
     def compare_and_set(self, key, value, version, ttl=None):
         self.set(key, b"1")
@@ -48,7 +48,7 @@ def test_contradiction_ends(operation):
 
 
 def test_swallowed_write_ends():
-    """So it does where the write is said to have been stored."""
+    """A loop over a write that is confirmed but not stored ends, too."""
     with pytest.raises(StoreError, match="contradicts itself"):
         SaysStored().barrier("b", 60).expect(publisher(), 0)
 

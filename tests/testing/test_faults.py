@@ -1,4 +1,4 @@
-"""What the area of broken connections tries."""
+"""The scenarios and scripts of the area `faults`."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_words(word, stored):
     faults.set("k", b"v")
 
 
-def test_somebody_else():
+def test_callable_is_a_concurrent_client():
     """A callable comes after the effect, and before the error."""
     inner = DictStore()
     faults = Faults(inner, [lambda: inner.set("k", inner.get("k").value + b", and more")])

@@ -104,7 +104,7 @@ EMPTY = (frozenset(), None)
 
 
 def test_barrier():
-    """Exactly one claims, not before all are in; a held one was told by whom."""
+    """Exactly one arrival claims, once all parts are in; HELD names the holder."""
     one = ("a", "d1", "WAITING", "", 0, 1)
     assert explains(barrier(2), EMPTY, arrivals(one, ("b", "d2", "CLAIMED", "", 2, 3)))
     held = ("a", "d1", "HELD", "d2", 0, 5)
@@ -113,8 +113,8 @@ def test_barrier():
     assert not explains(barrier(2), EMPTY, arrivals(("a", "d1", "CLAIMED", "", 0, 1)))
     both = [("a", "d1", "CLAIMED", "", 0, 5), ("b", "d2", "CLAIMED", "", 0, 5)]
     assert not explains(barrier(2), EMPTY, arrivals(*both))
-    nobody = [("a", "d1", "WAITING", "", 0, 1), ("b", "d2", "WAITING", "", 2, 3)]
-    assert not explains(barrier(2), EMPTY, arrivals(*nobody))
+    unclaimed = [("a", "d1", "WAITING", "", 0, 1), ("b", "d2", "WAITING", "", 2, 3)]
+    assert not explains(barrier(2), EMPTY, arrivals(*unclaimed))
     again = ("a", "d3", "CLAIMED", "", 4, 5)
     first = ("a", "d1", "CLAIMED", "", 2, 3)
     assert explains(barrier(1), EMPTY, arrivals(first, again))
@@ -122,7 +122,7 @@ def test_barrier():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_histories(seed):
-    """What a correct counter answers is always explained; one wrong answer never is."""
+    """The answers of a correct counter are always explained; one wrong answer never is."""
     rng = random.Random(seed)
     moments = sorted(rng.random() for _ in range(30))
     history = [

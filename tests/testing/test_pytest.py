@@ -69,7 +69,7 @@ class TestLacking(StoreSuite):
 
 
 def test_requires_and_lacking(pytester, run_suite):
-    """What a store does not claim is not asked for; what is documented instead is."""
+    """Checks of a feature that the store lacks are skipped; those of the fallback run."""
     pytester.makepyfile(LACKING)
     some = [f"--store-check={name}" for name in ("listing", "processes.processes_share")]
     done = run_suite("-v", "-rs", *some)
@@ -181,7 +181,7 @@ def kvbackends_adapters():
 
 
 def test_no_secret_in_a_report(tmp_path, monkeypatch):
-    """What a store tells of its password is masked in messages and details."""
+    """A password that a store shows is masked in messages and details."""
     (tmp_path / "leaky.py").write_text(LEAKY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     told = []

@@ -17,7 +17,7 @@ def test_every_rule_is_written_down():
 
 
 def test_every_rule_has_a_text():
-    """So it is told wherever the page is not at hand."""
+    """Reports show the text of the rule, because a reader may not have the page."""
     assert all(len(check.rule_text) > 30 for check in checks())
     rule = next(check.rule_text for check in checks() if check.name == "ranks.matrix")
     assert rule.startswith("`rank_of(stored bytes)` is given to `offer`")

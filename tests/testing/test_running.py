@@ -50,7 +50,7 @@ def test_names_are_unique():
     ],
 )
 def test_refused(body, why):
-    """What hides a failure is refused when the class is made."""
+    """A suite that would hide a failure is refused when its class is defined."""
     with pytest.raises(TypeError, match=why):
         type("TestHiding", (StoreSuite,), body)
 

@@ -96,7 +96,7 @@ def test_run_that_is_too_long(prove):
     assert "the run did not end in time" in report.problem
 
 
-def test_contradiction_is_told_soon(tmp_path):
+def test_contradiction_fails_soon(tmp_path):
     """Where no `compare_and_set` ever succeeds, whatever loops over it fails without delay."""
     report = run(
         [url("broken-no-version-fits", tmp_path)],

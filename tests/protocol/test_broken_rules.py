@@ -1,4 +1,4 @@
-"""Each rule of the chord is needed: with one of them broken the worlds show what goes wrong."""
+"""Each rule of the chord is needed: with any one broken, some history violates a property."""
 
 from collections.abc import Callable
 
@@ -39,12 +39,12 @@ def result_first(patch: Patch) -> None:
 
 
 def losers_acknowledge(patch: Patch) -> None:
-    """Who finds the claim held goes away."""
+    """A delivery that finds the claim held does not wait."""
     patch.setattr(Chord, "_wait_for_claim", lambda *_: Arrival(Outcome.WAITING))
 
 
 def no_lease(patch: Patch) -> None:
-    """Who finds the claim held waits for ever."""
+    """A delivery that finds the claim held waits for ever."""
     patch.setattr(Chord, "_arrive_again", lambda self, _: self._barrier.arrive(self.part, None))
 
 
@@ -100,12 +100,12 @@ def no_tombstone(patch: Patch) -> None:
 
 
 def late_arrivals_stay(patch: Patch) -> None:
-    """What comes after the tombstone is not removed."""
+    """Parts that arrive after the tombstone are not removed."""
     patch.setattr(PagedBarrier, "forget", lambda *_: None)
 
 
 def late_arrival_removes_its_page_only(patch: Patch) -> None:
-    """A page is removed by a late arrival before who closed the barrier has read it."""
+    """A late arrival removes a page before the closing delivery has read it."""
 
     def forget(self, visit):
         if visit.recorded is not None:
@@ -116,7 +116,7 @@ def late_arrival_removes_its_page_only(patch: Patch) -> None:
 
 
 def looks_take_over(patch: Patch) -> None:
-    """Who lost the claim to another delivery of its part takes it back at once."""
+    """A delivery that lost the claim to a redelivery of its part takes it back at once."""
     patch.setattr(
         Visit,
         "takes_over",
@@ -130,7 +130,7 @@ def choice_not_fixed(patch: Patch) -> None:
 
 
 def strays_count(patch: Patch) -> None:
-    """What is added after the claim passes for a header task."""
+    """A part that is added after the claim counts as a header task."""
 
     def added(self, slot, member):
         ids = self.extra.get(slot, [])
@@ -142,12 +142,12 @@ def strays_count(patch: Patch) -> None:
 
 
 def not_renewed(patch: Patch) -> None:
-    """The claim is not looked at between the read and the publish."""
+    """The claim is not renewed between the read and the publish."""
     patch.setattr(PagedBarrier, "renew", lambda *_: True)
 
 
 def failure_last(patch: Patch) -> None:
-    """A failure is stored only while the barrier waits, and by nobody afterwards."""
+    """A failure is stored only while the barrier waits, and never afterwards."""
 
     def finish(self, part, offer, rank_of, evict=None):
         arrival = self.arrive(part, offer.value, evict)

@@ -1,4 +1,4 @@
-"""The suite has teeth: every broken store fails, in the very check that its defect is for."""
+"""Every broken store fails the very check that has to catch its defect."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +18,7 @@ def outcomes(tmp_path_factory):
 
     In several processes at once: a waiter that is never woken sleeps for seconds.
     """
-    folder = tmp_path_factory.mktemp("teeth")
+    folder = tmp_path_factory.mktemp("broken")
     schemes = [*CORRECT, *SCHEMES]
     groups = [[url(scheme, folder) for scheme in schemes[i::PROCESSES]] for i in range(PROCESSES)]
     with ThreadPoolExecutor(PROCESSES) as pool:
@@ -63,7 +63,7 @@ def test_correct(tmp_path):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("broken", BROKEN, ids=SCHEMES)
 def test_whole_suite_fails(tmp_path, broken):
-    """A run that is not told where to look refuses each broken store; mostly a quick one does."""
+    """A whole run refuses each broken store, without naming the check; mostly a quick one does."""
     quick = next(check.quick for check in checks() if check.name == broken.check)
     report = run(
         [url(broken.scheme, tmp_path)],
