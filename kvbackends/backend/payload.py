@@ -1,4 +1,4 @@
-"""What is kept of a chord for whoever dispatches it: its body and the shape of its header."""
+"""The payload of a chord's barrier: its body and the shape of its header, for the dispatcher."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ Tree = list[Any]
 
 
 class Payload(NamedTuple):
-    """What `encode` kept."""
+    """The payload that `encode` stored."""
 
     body: Any = None
     header: Tree | None = None
-    """None: the header is lazy, and was not exhausted to look at it."""
+    """None: the header is lazy, and was not exhausted to read it."""
 
 
 class _Kept(msgspec.Struct):
@@ -32,7 +32,7 @@ class _Kept(msgspec.Struct):
 
 
 def encode(app: Any, body: Any, results: Any) -> bytes:
-    """As bytes.  The body is encoded as in a message; one that cannot be is left out."""
+    """Return the payload as bytes, with the body encoded as in a message if that is possible."""
     header = None if isinstance(results, LazyTasks) else [_node(result) for result in results]
     try:
         kind, encoding, data = serialization.dumps(dict(body), app.conf.task_serializer)
@@ -44,7 +44,7 @@ def encode(app: Any, body: Any, results: Any) -> bytes:
 
 
 def decode(app: Any, data: bytes) -> Payload:
-    """What `encode` kept; empty if it has expired or was never written."""
+    """Return the payload that `encode` stored; empty if it expired or was never written."""
     if not data:
         return Payload()
     kept = msgspec.msgpack.decode(data, type=_Kept)

@@ -1,7 +1,7 @@
 """Values above the store's limit, split into several keys: ``chunk=1`` in the URL.
 
 The chunks are written first, under keys of their own; then a *manifest* takes the value's place.
-Its random token is part of the chunks' keys, so a chunk never changes: whoever finds all of them
+Its random token is part of the chunks' keys, so a chunk never changes: a reader that finds them all
 has the value that the manifest stood for.  Small values stay as they are, for other readers too.
 """
 
@@ -24,7 +24,7 @@ of them after it."""
 
 
 class ManifestVersion(NamedTuple):
-    """The version of a large value: whoever replaces it knows what to remove."""
+    """The version of a large value; a writer that replaces it knows which chunks to remove."""
 
     version: Hashable
     manifest: bytes

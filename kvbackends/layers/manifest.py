@@ -1,4 +1,4 @@
-"""What stands for a value that was split into chunks (`kvbackends.layers.chunks`)."""
+"""The record of a value that was split into chunks (`kvbackends.layers.chunks`)."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ is_chunk = re.compile(r".*\.chunk-[0-9a-f]{16}-\d+", re.DOTALL).fullmatch
 
 
 class Manifest(msgspec.Struct, frozen=True, array_like=True):
-    """What is stored in place of a large value."""
+    """The record that is stored in place of a large value."""
 
     token: str
     count: int

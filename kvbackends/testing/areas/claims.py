@@ -55,7 +55,7 @@ class Claims(Area):
         """A claim is evicted by another part's delivery only if that names the present holder."""
         holder = complete(barrier)
         other = part(0)
-        assert arrive(barrier, other, evict="somebody else").outcome is HELD
+        assert arrive(barrier, other, evict="another delivery").outcome is HELD
         assert barrier.arrive(other, None, holder.delivery).outcome is CLAIMED
         assert not barrier.renew(holder)
         assert barrier.renew(other)
