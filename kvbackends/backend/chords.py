@@ -238,12 +238,12 @@ class Chords:
 
     def _barrier(self, group_id: str) -> Barrier:
         backend = self._backend
-        barrier: Barrier = backend.store.barrier(self._key(group_id), backend.times.chord.ttl)
+        is_plain = type(group_id) is str and group_id
+        key = backend.chord_prefix + group_id if is_plain else self._key(group_id)
+        barrier: Barrier = backend.store.barrier(key, backend.times.chord.ttl)
         return barrier
 
     def _key(self, group_id: str) -> str:
-        if type(group_id) is str and group_id:
-            return str(self._backend.chord_prefix) + group_id
         key = self._backend.get_key_for_chord(group_id)
         return key.decode() if isinstance(key, bytes) else str(key)
 

@@ -19,9 +19,9 @@ class WrappedBarrier(Barrier):
     Args:
         inner: The barrier that everything is passed on to.
         encode: The bytes to store for a part's value or a payload.
-        decode: The value for bytes that `encode` returned.
+        decode: The value for bytes that `encode` returned; None: `encode` does not change values.
         encode_offer: The offer to store for an offer.
-        rank_through: The `RankOf` of encoded bytes for the one of values.
+        rank_through: The `RankOf` of encoded bytes for the one of values; None: the same.
     """
 
     def __init__(
@@ -30,8 +30,8 @@ class WrappedBarrier(Barrier):
         *,
         encode: Callable[[bytes], bytes],
         encode_offer: Callable[[Offer], Offer],
-        decode: Callable[[bytes], bytes] = lambda stored: stored,
-        rank_through: Callable[[RankOf], RankOf] = lambda rank_of: rank_of,
+        decode: Callable[[bytes], bytes] | None = None,
+        rank_through: Callable[[RankOf], RankOf] | None = None,
     ) -> None:
         self.name, self.ttl = inner.name, inner.ttl
         self.inner = inner
@@ -61,13 +61,17 @@ class WrappedBarrier(Barrier):
         self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
     ) -> Arrival:
         """Record and store the same encoded bytes."""
-        encoded, ranking = self._encode_offer(offer), self._rank_through(rank_of)
-        return self._decoded(self.inner.finish(part, encoded, ranking, evict))
+        through = self._rank_through
+        ranking = rank_of if through is None else through(rank_of)
+        arrival = self.inner.finish(part, self._encode_offer(offer), ranking, evict)
+        return self._decoded(arrival) if arrival.payload else arrival
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """The parts with their decoded values."""
-        for place, member, stored in self.inner.parts():
-            yield place, member, self._decode(stored)
+        parts, decode = self.inner.parts(), self._decode
+        if decode is None:
+            return parts
+        return ((place, member, decode(stored)) for place, member, stored in parts)
 
     def renew(self, part: Part) -> bool:
         """Pass it on."""
@@ -75,12 +79,13 @@ class WrappedBarrier(Barrier):
 
     def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
         """Store the completing result encoded."""
-        encoded = None if offer is None else self._encode_offer(offer)
-        self.inner.close(part, encoded, self._rank_through(rank_of))
+        encoded, through = None if offer is None else self._encode_offer(offer), self._rank_through
+        self.inner.close(part, encoded, rank_of if through is None else through(rank_of))
 
     def _decoded(self, arrival: Arrival) -> Arrival:
-        payload = arrival.payload
-        return arrival._replace(payload=self._decode(payload)) if payload else arrival
+        if self._decode is None or not arrival.payload:
+            return arrival
+        return arrival._replace(payload=self._decode(arrival.payload))
 
 
 def _retried(name: str) -> Callable[..., Any]:

@@ -62,7 +62,8 @@ class Guard(Layer):
         self, operation: Callable[..., Barrier], name: str, ttl: float | None = None
     ) -> Barrier:
         """A barrier that checks its values and offers, and has its key as the store can hold it."""
-        inner = operation(self._key(name), valid_ttl(ttl))
+        key = name if self._key is _as_it_is else self._key(name)
+        inner = operation(key, valid_ttl(ttl))
         return WrappedBarrier(inner, encode=self._fits, encode_offer=self._offer)
 
     def around_add_member(
