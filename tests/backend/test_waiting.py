@@ -16,7 +16,7 @@ from kvbackends import aget
 from kvbackends.protocol import waiting
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
-from tests.support.striker import Striker
+from tests.support.interrupter import Interrupter
 
 
 def later(seconds, call, *args):
@@ -585,16 +585,16 @@ class TestBrokenOff:
         for at in itertools.count(1):
             backend._prepare_waits()
             every.append(backend.waiters())
-            striker = Striker(at, files)
-            with striker.striking(), pytest.raises(ResultTimeout):
+            interrupter = Interrupter(at, files)
+            with interrupter.striking(), pytest.raises(ResultTimeout):
                 backend.wait_for("never", timeout=0.02)
-            if not striker.where:
+            if not interrupter.where:
                 break
             answers = []
             thread = threading.Thread(target=next_one, args=[answers], daemon=True)
             thread.start()
             thread.join(15)
-            assert answers, striker.where
+            assert answers, interrupter.where
         until = time.monotonic() + 10
         while left := [number for number, each in enumerate(every, 1) if each._standby]:
             assert time.monotonic() < until, left

@@ -17,7 +17,7 @@ from kvbackends.stores.memory import MemoryStore
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore
 from tests.support.layers import Counting
-from tests.support.telling import TellingStore
+from tests.support.value_notifications import ValueNotifyingStore
 
 NARROW = Limits(key_bytes=40, value_bytes=100, key_pattern=r"[!-~]+")
 
@@ -87,7 +87,7 @@ class TestKeys:
 
     def test_notified_values_have_the_original_keys(self):
         """A value in a notification is reported under the key that was watched."""
-        memory = TellingStore("narrow-values")
+        memory = ValueNotifyingStore("narrow-values")
         memory.limits = NARROW
         guard = Guard(memory)
         subscription = guard.subscribe()

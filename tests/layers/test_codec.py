@@ -8,7 +8,7 @@ from kvbackends.layers.guard import Guard
 from tests.layers.stores import LIMIT, LimitedDict, LimitedMemory, Scrambled
 from tests.support.chords import offer, part, publisher, rank_of
 from tests.support.dict_store import DictStore
-from tests.support.telling import TellingStore
+from tests.support.value_notifications import ValueNotifyingStore
 
 PLAIN = b"readable"
 
@@ -46,7 +46,7 @@ class TestWhatIsStored:
 
     def test_notifications_have_no_values(self):
         """A notified value would be encoded, so the waiter reads the key instead."""
-        store = Scrambled(TellingStore("codec-values"))
+        store = Scrambled(ValueNotifyingStore("codec-values"))
         subscription = store.subscribe()
         subscription.watch(["k"])
         store.offer(offer("k", Rank.SUCCEEDED), rank_of)

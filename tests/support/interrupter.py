@@ -9,12 +9,12 @@ from types import FrameType
 from typing import Any
 
 
-class Struck(BaseException):
+class Interrupted(BaseException):
     """What is raised."""
 
 
-class Striker:
-    """Raises `Struck` at one place.
+class Interrupter:
+    """Raises `Interrupted` at one place.
 
     Python runs handlers when a function of its own begins, and when one of C has returned.
 
@@ -37,12 +37,12 @@ class Striker:
         sys.settrace(self)
         try:
             yield
-        except Struck:
+        except Interrupted:
             pass
         finally:
             sys.settrace(before)
 
-    def __call__(self, frame: FrameType, event: str, _: Any) -> "Striker | None":
+    def __call__(self, frame: FrameType, event: str, _: Any) -> "Interrupter | None":
         """For `sys.settrace`."""
         called, self._called = self._called, None
         if self.where:
@@ -63,7 +63,7 @@ class Striker:
         self._left -= 1
         if not self._left:
             self.where = f"{frame.f_code.co_name}, line {frame.f_lineno}"
-            raise Struck
+            raise Interrupted
 
 
 def _starts_a_thread(frame: FrameType | None) -> bool:
