@@ -41,7 +41,7 @@ def test_the_file_stays_small_without_sweep(store: SQLiteStore, path: Path):
 
 def test_sweep_removes_all_expired_rows(store: SQLiteStore):
     """Repeated calls until `sweep` returns 0 leave only the rows that have not expired."""
-    store._database()._until_chores = 10**9
+    store._database()._until_housekeeping = 10**9
     for i in range(300):
         store.set(f"short-{i}", b"v", 0.01)
         store.set(f"long-{i}", b"v", 60)
@@ -60,7 +60,7 @@ def test_sweep_removes_all_expired_rows(store: SQLiteStore):
 def test_sweep_continues_where_it_ended(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch):
     """Consecutive calls read each row once, and go round the table."""
     monkeypatch.setattr("kvbackends.stores.sqlite.sweeping.PAGE", 10)
-    store._database()._until_chores = 10**9
+    store._database()._until_housekeeping = 10**9
     for i in range(100):
         store.set(f"k{i}", b"v", 0.01 if i % 2 else None)
     time.sleep(0.05)
@@ -87,7 +87,7 @@ def test_closing_drops_the_parts(store: SQLiteStore):
 
 def test_crash_after_the_tombstone(store: SQLiteStore):
     """What a crash left of a closed barrier is deleted by whoever writes."""
-    store._database()._until_chores = 100  # where each process begins is random
+    store._database()._until_housekeeping = 100  # where each process begins is random
     barrier = store.barrier("b", 60)
     barrier.open(b"payload")
     for place in range(50):
