@@ -99,7 +99,8 @@ class StoreURL:
         secrets = [self.password.reveal()] if self.password else []
         secrets += [value for name, value in self.query.items() if _masked(name, value) == _MASK]
         for secret in filter(None, secrets):
-            text = text.replace(secret, _MASK)
+            # Drivers may quote the URL, where the secret is percent-encoded.
+            text = text.replace(secret, _MASK).replace(quote(secret, safe=""), _MASK)
         return text
 
     def __str__(self) -> str:

@@ -193,3 +193,10 @@ class TestSecrets:
         while error is not None:
             assert SECRET not in f"{error} {error!r}"
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_a_drivers_words_are_redacted():
+    """Neither the password nor a secret option is left, also percent-encoded."""
+    url = StoreURL.parse("redis://u:p%40ss%2Fw@h:1/0?token=a%2Fb")
+    words = "refused p@ss/w of redis://u:p%40ss%2Fw@h:1/0?token=a%2Fb and a/b"
+    assert url.redacted(words) == "refused ** of redis://u:**@h:1/0?token=** and **"
