@@ -13,7 +13,7 @@ from kvbackends.contract.barrier import (
 from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.options import Options, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
-from kvbackends.contract.process import Doorbell, PerProcess, Recent
+from kvbackends.contract.process import Doorbell, PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
     SIZE_PLACE,
     Arrival,
@@ -66,6 +66,7 @@ __all__ = [
     "StoreURL",
     "Subscription",
     "Visit",
+    "delays_forks",
     "finish_in_steps",
     "hookimpl",
     "option",

@@ -3,6 +3,7 @@
 import os
 import select
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 MAX_FORK_WAIT = 2.0
-"""Seconds for which a fork waits while a value is being made or closed."""
+"""Seconds for which a fork waits while a value is made or closed, or for `delays_forks`."""
 
 _ABANDONED: list[object] = []
 """Values that a forked child inherited.  Kept, so that no finaliser closes what the parent uses."""
@@ -118,6 +119,53 @@ os.register_at_fork(
     before=_for_every(PerProcess._prepare_fork),  # noqa: SLF001 - the class of this module
     after_in_parent=_for_every(PerProcess._forked_parent),  # noqa: SLF001
     after_in_child=_for_every(PerProcess._forked_child),  # noqa: SLF001
+)
+
+
+class _DelaysForks:
+    """While a thread is inside, a fork by another one waits, at most `MAX_FORK_WAIT` seconds.
+
+    For calls of a library in C that has locks of its own, such as a TLS handshake: a child that
+    inherits one of OpenSSL's locks held hangs at its first use of TLS.
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._entry = threading.Lock()
+        """Held during a fork."""
+        self._inside: set[int] = set()
+
+    def __enter__(self) -> None:
+        if self._pid != os.getpid():  # a fork in C, which runs no hooks
+            self._reset()
+        with self._entry:
+            self._inside.add(threading.get_ident())
+
+    def __exit__(self, *_: object) -> None:
+        self._inside.discard(threading.get_ident())
+
+    def prepare_fork(self) -> None:
+        until = time.monotonic() + MAX_FORK_WAIT
+        self._entry.acquire(timeout=MAX_FORK_WAIT)
+        while self._inside - {threading.get_ident()} and time.monotonic() < until:
+            time.sleep(0.001)
+
+    def forked_parent(self) -> None:
+        with suppress(RuntimeError):  # it was never acquired: a fork by a second thread
+            self._entry.release()
+
+    def forked_child(self) -> None:
+        self._reset()
+
+
+delays_forks = _DelaysForks()
+os.register_at_fork(
+    before=delays_forks.prepare_fork,
+    after_in_parent=delays_forks.forked_parent,
+    after_in_child=delays_forks.forked_child,
 )
 
 

@@ -1,4 +1,4 @@
-"""`PerProcess` and the doorbell."""
+"""`PerProcess`, `delays_forks` and the doorbell."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends.contract.process import Doorbell, PerProcess
+from kvbackends.contract.process import MAX_FORK_WAIT, Doorbell, PerProcess, delays_forks
 from kvbackends.stores.memory import MemoryStore
 from tests.support.processes import in_child
 from tests.support.threads import together
@@ -127,6 +127,60 @@ def bell() -> Iterator[Doorbell]:
     made = Doorbell()
     yield made
     made.close()
+
+
+class TestDelaysForks:
+    def test_a_fork_waits_for_a_thread_inside(self):
+        """And for no longer: the child and the parent can enter afterwards."""
+        inside, leave = threading.Event(), threading.Event()
+
+        def work() -> None:
+            with delays_forks:
+                inside.set()
+                leave.wait(MAX_FORK_WAIT / 4)
+                left.append(time.monotonic())
+
+        def child() -> None:
+            with delays_forks:
+                assert left, "the fork did not wait"
+
+        left: list[float] = []
+        thread = threading.Thread(target=work)
+        thread.start()
+        inside.wait()
+        assert in_child(child) == 0
+        thread.join()
+        with delays_forks:
+            pass
+
+    def test_a_fork_waits_no_longer_than_its_limit(self):
+        """Nor does it wait for its own thread."""
+        leave = threading.Event()
+
+        def work() -> None:
+            with delays_forks:
+                leave.wait()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        began = time.monotonic()
+        with delays_forks:
+            assert in_child(delays_forks.__enter__) == 0
+        assert MAX_FORK_WAIT <= time.monotonic() - began < 3 * MAX_FORK_WAIT
+        leave.set()
+        thread.join()
+
+    def test_a_child_forked_in_c_can_enter(self):
+        """Another thread may have held the lock then; Python's hooks do not run."""
+        delays_forks.prepare_fork()
+        try:
+            pid = ctypes.PyDLL(None).fork()
+            if pid == 0:
+                with delays_forks:
+                    os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        finally:
+            delays_forks.forked_parent()
 
 
 class TestDoorbell:

@@ -8,7 +8,7 @@ memcached's ``protocol.txt``.
 import select
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, TypeVar
 
 from pymemcache.client.base import Client
@@ -19,7 +19,7 @@ from pymemcache.exceptions import (
 )
 
 from kvbackends import ValueTooLarge
-from kvbackends.contract import Entry, Secret
+from kvbackends.contract import Entry, Secret, delays_forks
 
 T = TypeVar("T")
 STATUS = {
@@ -152,7 +152,8 @@ def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Con
     """Connect to ``(host, port)`` or to a Unix socket's path; `settings` go to the driver."""
     client = Client(address, default_noreply=False, **settings)
     try:
-        return Connection(client, login)
+        with delays_forks if "tls_context" in settings else nullcontext():
+            return Connection(client, login)
     except BaseException:
         client.close()
         raise

@@ -13,11 +13,13 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from hiredis import Reader, pack_command
-from redis import exceptions
+from redis import SSLConnection, exceptions
+
+from kvbackends.contract import delays_forks
 
 Settle = Callable[[Any], None]
 """Receives the answer to a command whose caller did not wait; the answer may be an exception."""
@@ -70,7 +72,8 @@ class Link:
     def connect(self) -> None:
         """Connect; raises redis-py's errors."""
         self._connection.disconnect()  # an interrupted `disconnect` may have left it open
-        self._connection.connect()
+        with delays_forks if isinstance(self._connection, SSLConnection) else nullcontext():
+            self._connection.connect()
         self.sock, self.reader = _ends(self._connection)
 
     def disconnect(self) -> None:
