@@ -6,6 +6,7 @@ memcached's ``protocol.txt``.
 """
 
 import select
+import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -13,15 +14,17 @@ from typing import Any, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
+    MemcacheClientError,
     MemcacheServerError,
     MemcacheUnexpectedCloseError,
     MemcacheUnknownError,
 )
 
-from kvbackends import ValueTooLarge
+from kvbackends import ConfigurationError, StoreError, ValueTooLarge
 from kvbackends.contract import Entry, Secret, delays_forks
 
 T = TypeVar("T")
+ServerRun = tuple[Any, Any] | None
 STATUS = {
     b"STORED\r\n": True,
     b"DELETED\r\n": True,
@@ -32,6 +35,16 @@ STATUS = {
 }
 """The answers to a command that changes something, and whether it did."""
 TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
+LINE_BYTES = 2048
+"""A line that is longer is no answer of memcached's."""
+MOST_BYTES = 2**30
+"""The largest value of the server's option -I."""
+LOST = (OSError, MemcacheUnexpectedCloseError)
+"""The errors of a connection that is lost."""
+
+
+class Garbage(ConnectionError):
+    """An answer that memcached does not give: the connection is as good as lost."""
 
 
 class Connection:
@@ -40,22 +53,16 @@ class Connection:
     After an exception it has to be closed: the rest of an answer may still arrive.
     """
 
-    def __init__(self, client: Client, login: Secret | None) -> None:
-        if login is not None:  # protocol.txt, "Authentication": the server ignores the key
-            client.set("login", login.reveal())
-        stats = client.stats()
-        self.server_run = (stats[b"pid"], stats[b"time"] - stats[b"uptime"])
-        """Identifies the server's process; another one cannot answer on this connection."""
+    def __init__(self, client: Client, server_run: ServerRun) -> None:
+        self.server_run = server_run
+        """Identifies the server's process, another one of which cannot answer on this connection;
+        None behind a proxy, which does not tell."""
+        self.is_lost = _readable(client.sock)
+        """Returns true if the server has closed this idle connection."""
         self._client = client
         self._file = client.sock.makefile("rb")
-        self._poll = select.poll()
-        self._poll.register(client.sock, select.POLLIN)
         self.send = client.sock.sendall
         """Sends commands; the answer to each has to be read."""
-
-    def is_lost(self) -> bool:
-        """True if the server has closed this idle connection."""
-        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close the connection; repeated calls are allowed."""
@@ -65,41 +72,52 @@ class Connection:
     def read_status(self) -> bool:
         """Read the answer to a command that changes something: true if it did.
 
-        Raises the driver's exceptions, and `ValueTooLarge`.
+        Raises the driver's exceptions, `OSError`, `StoreError` and `ValueTooLarge`.
         """
-        line = self._file.readline()
+        line = self._file.readline(LINE_BYTES)
         status = STATUS.get(line)
         if status is None:
             raise self._error(line)
         return status
 
     def read_entries(self) -> dict[bytes, Entry]:
-        """Read the answer to ``gets``.  Raises the driver's exceptions."""
+        """Read the answer to ``gets``.  Raises the driver's exceptions, `OSError`, `StoreError`."""
         found = {}
-        while (line := self._file.readline()).startswith(b"VALUE "):
-            _, key, _, size, unique = line.split()
-            value = self._file.read(int(size))
+        while (line := self._file.readline(LINE_BYTES)).startswith(b"VALUE "):
+            try:
+                _, key, _, size, unique = line.split()
+                value = self._file.read(self._checked(int(size), line))
+            except ValueError:
+                raise self._error(line) from None
             if self._file.read(2) != b"\r\n":
                 raise self._error(b"")
             # A restarted server counts "cas unique" from the beginning, so it alone would repeat.
-            found[key] = Entry(value, (self.server_run, unique))
+            found[key] = Entry(value, (self.server_run or value, unique))
         if line != b"END\r\n":
             raise self._error(line)
         return found
 
+    def _checked(self, size: int, line: bytes) -> int:
+        if not 0 <= size <= MOST_BYTES:
+            raise self._error(line)
+        return size
+
     def _error(self, line: bytes) -> Any:
-        """The exception for an answer that is an error, or is cut off."""
+        """The exception for an answer that is an error, is cut off, or is none of memcached's."""
         server = _name(self._client.server)
         if line == TOO_LARGE:
             return ValueTooLarge(
                 f"{server} refused a value as too large: the option item_size_max exceeds the "
                 "server's own limit; lower it, or start the server with a larger -I"
             )
-        if not line.endswith(b"\r\n"):
+        if not line.endswith(b"\r\n") and len(line) < LINE_BYTES:
             return MemcacheUnexpectedCloseError(f"{server} closed the connection")
         text = line.decode("latin-1").strip()
-        is_servers = text.startswith("SERVER_ERROR")
-        return (MemcacheServerError if is_servers else MemcacheUnknownError)(f"{server}: {text}")
+        if text.startswith("SERVER_ERROR"):
+            return MemcacheServerError(f"{server}: {text}")
+        if text.startswith(("CLIENT_ERROR", "ERROR")):
+            return StoreError(f"{server}: {text}")
+        return _garbage(server, line)
 
 
 class Server:
@@ -124,8 +142,10 @@ class Server:
         connection = self._take_idle() or self._connect()
         try:
             result = exchange(connection)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, LOST):
+                self._forget()  # the idle ones have most likely lost the same server
             raise
         self._idle.append(connection)
         if self._closed:
@@ -135,8 +155,12 @@ class Server:
     def close(self) -> None:
         """Close the idle connections now, and those in use when they are given back."""
         self._closed = True
+        self._forget()
+
+    def _forget(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            with suppress(IndexError):  # another thread took the last one
+                self._idle.pop().close()
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -149,14 +173,80 @@ class Server:
 
 
 def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Connection:
-    """Connect to ``(host, port)`` or to a Unix socket's path; `settings` go to the driver."""
+    """Connect to ``(host, port)`` or to a Unix socket's path; `settings` go to the driver.
+
+    Raises `ConfigurationError` if the server refuses the login.
+    """
+    with suppress(MemcacheUnexpectedCloseError):  # as twemproxy answers "stats"
+        return _connected(address, login, settings, _server_run)
+    try:
+        return _connected(address, login, settings, _no_server_run)
+    except MemcacheUnexpectedCloseError:
+        raise MemcacheUnexpectedCloseError(
+            f"{_name(address)} closes new connections. If it accepts the binary protocol only "
+            "(-S for SASL, or -B binary), start it without; for passwords with --auth-file"
+        ) from None
+
+
+def _connected(
+    address: Any,
+    login: Secret | None,
+    settings: dict[str, Any],
+    server_run: Callable[[Client], ServerRun],
+) -> Connection:
     client = Client(address, default_noreply=False, **settings)
     try:
         with delays_forks if "tls_context" in settings else nullcontext():
-            return Connection(client, login)
-    except BaseException:
+            if login is not None:  # protocol.txt, "Authentication": the server ignores the key
+                client.set("login", login.reveal())
+            return Connection(client, server_run(client))
+    except BaseException as error:
         client.close()
+        _translate(error, _name(address))
         raise
+
+
+def _server_run(client: Client) -> ServerRun:
+    stats = client.stats()
+    return stats[b"pid"], stats[b"time"] - stats[b"uptime"]
+
+
+def _no_server_run(client: Client) -> ServerRun:
+    client.get("kvbackends-ping")
+    return None
+
+
+def _translate(error: BaseException, server: str) -> None:
+    """Raise ours for what the driver makes of a refusal, or of an answer that is garbage."""
+    if isinstance(error, MemcacheClientError):
+        raise ConfigurationError(
+            f"{server} refuses the login or its absence ({_words(error)}): check the user and "
+            "password in the URL, as in memcached://user:password@host"
+        ) from None
+    unread = isinstance(error, MemcacheUnknownError | LookupError | TypeError | ValueError)
+    if unread and not isinstance(error, OSError | UnicodeError):  # of the connection or the host
+        raise _garbage(server, _words(error).encode()) from None
+
+
+def _words(error: BaseException) -> str:
+    (text,) = error.args[:1] or ("",)
+    return text.decode("latin-1") if isinstance(text, bytes) else str(text)
+
+
+def _garbage(server: str, line: bytes) -> Garbage:
+    return Garbage(
+        f"{server} answers {line[:32]!r}, which is not memcached's protocol; if it goes on, check "
+        "that the URL names a memcached"
+    )
+
+
+def _readable(sock: socket.socket) -> Callable[[], bool]:
+    """Return a function that tells whether there is something to read."""
+    if not hasattr(select, "poll"):  # eventlet removes it, and its `select` has no limit
+        return lambda: bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return lambda: bool(poll.poll(0))
 
 
 def _name(address: Any) -> str:

@@ -1,12 +1,13 @@
 """The options of a ``memcached://`` URL, and the arguments that they become for the driver."""
 
+import re
 import ssl
 from typing import Annotated, Any
 
 import msgspec
 
 from kvbackends import ConfigurationError
-from kvbackends.contract import Options, option
+from kvbackends.contract import Options, Secret, StoreURL, option
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0)] | None
 DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
@@ -16,6 +17,9 @@ KEPT = {*DEFAULTS, "socket_keepalive", "tls_context"}
 The others set connection pools, retries and ignored errors, which the adapter and the retry layer
 handle themselves.
 """
+PREFIX_BYTES = 150
+"""Leaves 100 bytes for the key itself; a longer key is hashed."""
+PREFIX = re.compile(r"[^\0- \x7f\ufffd]*")
 REFUSED = {"serde", "serializer", "deserializer", "hasher"}
 """Names that would change the stored bytes, or the server that a key belongs to."""
 
@@ -48,16 +52,44 @@ class MemcachedOptions(Options, frozen=True, kw_only=True):
     cache_backend_options: Annotated[
         dict[str, Any] | None,
         option(
-            "Celery's arguments for pymemcache; timeouts, no_delay, socket_keepalive, tls_context "
-            "and key_prefix are used.",
+            "Celery's arguments for the driver; timeouts, no_delay, socket_keepalive, tls_context, "
+            "key_prefix, username and password are used.",
             setting="cache_backend_options",
+            secret=True,
         ),
     ] = None
 
     def prefix(self) -> str:
-        """The text in front of each key: the URL's, else the one in Celery's setting."""
+        """The text in front of each key: the URL's, else the one in Celery's setting.
+
+        Raises `ConfigurationError` for one that is too long, or no part of a key.
+        """
         given = self.key_prefix or (self.cache_backend_options or {}).get("key_prefix", "")
-        return given.decode() if isinstance(given, bytes) else str(given)
+        text = given.decode(errors="replace") if isinstance(given, bytes) else str(given)
+        if len(text.encode()) > PREFIX_BYTES or not PREFIX.fullmatch(text):
+            raise ConfigurationError(
+                f"key_prefix must have at most {PREFIX_BYTES} bytes of UTF-8, without blanks, line "
+                "breaks and control characters, which end a key in memcached's protocol"
+            )
+        return text
+
+    def login(self, url: StoreURL) -> Secret | None:
+        """The user and password as memcached reads them: the URL's, else those of the setting.
+
+        Raises `ConfigurationError` if one of the two is missing.
+        """
+        given = self.cache_backend_options or {}
+        user, password = url.username, url.password and url.password.reveal()
+        if user is None and password is None:
+            user, password = given.get("username"), given.get("password")
+        if user is None and password is None:
+            return None
+        if not user or not password:
+            raise ConfigurationError(
+                "memcached needs a user and a password, and only one of them is given: write "
+                "memcached://user:password@host, or set both in cache_backend_options"
+            )
+        return Secret(f"{user} {password}")
 
     def for_driver(self) -> dict[str, Any]:
         """The arguments of pymemcache's ``Client``; a URL's option overrides the setting.

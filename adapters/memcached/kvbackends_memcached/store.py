@@ -5,6 +5,7 @@ Costs are round trips to one server; those of several servers follow one another
 
 import json
 import math
+import re
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -29,6 +30,8 @@ from kvbackends_memcached.client import Connection, Server, connect
 from kvbackends_memcached.options import MemcachedOptions
 
 PORT = 11211
+WEIGHTED = re.compile(r"[^:]+:\d+")
+"""The name of a host with a port and a weight, of which the URL's parser takes the port."""
 KEY_BYTES = 250
 ITEM_BYTES = 59 + KEY_BYTES
 """Bytes of an item beside its value in server 1.6: header, version, longest key, line end."""
@@ -59,7 +62,7 @@ class MemcachedStore(Store):
     ) -> None:
         self._addresses = addresses
         self._login = login
-        self._options = options
+        self._tls_context = options.tls_context
         self._prefix = options.prefix()
         self._driver = options.for_driver()
         # As pymemcache and Celery distribute keys, except that a dead server keeps its keys.
@@ -67,7 +70,7 @@ class MemcachedStore(Store):
         self._only = next(iter(addresses)) if len(addresses) == 1 else None
         self._servers = PerProcess(self._connected, close=_close, abandon=_close)
         self.limits = Limits(
-            key_bytes=KEY_BYTES - len(self._prefix),
+            key_bytes=KEY_BYTES - len(self._prefix.encode()),
             value_bytes=options.item_size_max - ITEM_BYTES,
             key_pattern="[!-~]+",
             ttl_step=1.0 + CLOCK_MARGIN,
@@ -77,8 +80,14 @@ class MemcachedStore(Store):
     def from_url(cls, url: StoreURL, options: MemcachedOptions) -> Self:
         """The store on the servers, or the Unix socket, that the URL names.
 
-        Raises `ConfigurationError` if it names neither.
+        Raises `ConfigurationError` if it names neither, gives weights, or half a login.
         """
+        if weighted := [host for host in url.hosts if WEIGHTED.fullmatch(host.name)]:
+            raise ConfigurationError(
+                f"{weighted[0].name}:{weighted[0].port} looks like host:port:weight, but weights "
+                "are not supported: pymemcache, and so Celery's backend with it, gives each server "
+                "the same share of the keys. Leave the weight out"
+            )
         addresses: dict[str, Any] = {
             f"{host.name}:{host.port or PORT}": (host.name, host.port or PORT) for host in url.hosts
         }
@@ -90,8 +99,7 @@ class MemcachedStore(Store):
                 "this URL names no memcached server; expected memcached://host:11211;other:11211, "
                 "or a Unix socket as in memcached:///run/memcached.sock"
             )
-        login = url.password and Secret(f"{url.username or ''} {url.password.reveal()}")
-        return cls(addresses, login, options)
+        return cls(addresses, options.login(url), options)
 
     # -- the five methods ---------------------------------------------------------------------
 
@@ -111,14 +119,19 @@ class MemcachedStore(Store):
     def compare_and_set(
         self, key: str, value: bytes, version: Any, ttl: float | None = None
     ) -> bool:
-        """Cost: one round trip, with ``add`` or ``cas``."""
+        """Cost: one round trip, with ``add`` or ``cas``; two behind a proxy such as twemproxy."""
         if version is None:
             return self._change(key, self._store_command("add", key, value, ttl))
-        server_run, unique = version
+        (server_run, unique), name = version, self._name(key)
         swap = self._store_command("cas", key, value, ttl, b" " + unique)
 
         def swap_on(connection: Connection) -> bool:
-            if connection.server_run != server_run:
+            if connection.server_run is None:  # a proxy: compare the value, too
+                connection.send(b"gets %b\r\n" % name)
+                there = connection.read_entries().get(name)
+                if there is None or there.version != version:
+                    return False
+            elif connection.server_run != server_run:
                 return False
             connection.send(swap)
             return connection.read_status()
@@ -133,7 +146,8 @@ class MemcachedStore(Store):
         for server, names in self._by_server(keys).items():
             command = b"gets %b\r\n" % b" ".join(names)
             for name, entry in server.request(command, Connection.read_entries).items():
-                found[names[name]] = entry.value
+                if name in names:
+                    found[names[name]] = entry.value
         return found
 
     def delete_batch(self, keys: Collection[str]) -> None:
@@ -224,7 +238,7 @@ class MemcachedStore(Store):
         return theirs
 
     def _connected(self) -> dict[str, Server]:
-        context = self._options.tls_context()
+        context = self._tls_context()
         settings = self._driver | ({} if context is None else {"tls_context": context})
         return {
             name: Server(partial(connect, address, self._login, settings))

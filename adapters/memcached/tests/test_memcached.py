@@ -52,10 +52,15 @@ def raw(memcached_url):
 
 
 class Relay:
-    """A TCP relay in front of a server that counts the client's sends."""
+    """A TCP relay in front of a server that counts the client's sends.
 
-    def __init__(self, url):
+    It closes a connection that sends `refused`; while `is_silent`, it keeps the answers.
+    """
+
+    def __init__(self, url, refused=b"nothing"):
         self.sends = 0
+        self.is_silent = False
+        self._refused = refused
         self._target = url.removeprefix("memcached://").split(":")
         self._listener = socket.create_server((HOST, free_ports(1)[0]))
         self.url = f"memcached://{HOST}:{self._listener.getsockname()[1]}"
@@ -73,7 +78,11 @@ class Relay:
         with source, target, contextlib.suppress(OSError):
             while data := source.recv(1 << 20):
                 self.sends += counts
-                target.sendall(data)
+                if data.startswith(self._refused):
+                    target.shutdown(socket.SHUT_RDWR)
+                    return
+                if counts or not self.is_silent:
+                    target.sendall(data)
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -265,6 +274,87 @@ class TestFailures:
         assert not store.offer(Offer("large", b"1" + b"w" * 500_000, Rank.UNREADY, 60), rank_of)
         assert store.get("large").value == value
 
+    def test_one_lost_connection_costs_the_others_nothing(self, memcached_url, open_one):
+        """A firewall that forgot one idle connection has forgotten all: they are not tried."""
+        with contextlib.closing(Relay(memcached_url)) as relay:
+            store = open_one(f"{relay.url}?timeout=0.5")
+            (server,) = store.inner.inner._servers().values()
+            lost = [server._connect() for _ in range(8)]
+            server._idle.extend(lost)
+            relay.is_silent = True
+            with pytest.raises(TimeoutError):
+                store.inner.inner.get("key")
+            assert not server._idle
+            assert all(connection._file.closed for connection in lost)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            *(b"VALUE\r\n", b"VALUE key 0 x 1\r\n", b"VALUE key 0 9999999999 1\r\n", b"VALUE ke"),
+            *(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\xff" * 2000),
+        ],
+    )
+    def test_garbage_and_a_cut_head_are_lost_connections(self, store, answer):
+        """So the retry layer repeats the request."""
+        store.set("key", b"v")
+        (server,) = store.inner.inner._servers().values()
+        connection = server._idle[-1]
+        whole, connection._file = connection._file, io.BytesIO(answer)
+        with whole, pytest.raises(store.transient_errors, match="memcached at"):
+            store.inner.inner.get("key")
+        with contextlib.closing(server._connect()) as other:
+            other._file.close()
+            other._file = io.BytesIO(answer)
+            with pytest.raises(store.transient_errors, match="memcached at"):
+                other.read_status()
+        assert store.get("key").value == b"v"
+
+    @pytest.mark.parametrize("answer", [b"STAT\r\nEND\r\n", b"END\r\n", b"SSH-2.0-x\r\n"])
+    def test_a_server_of_another_kind_is_named(self, open_one, answer):
+        with socket.create_server((HOST, 0)) as listener:
+
+            def serve():
+                with contextlib.suppress(OSError):
+                    while True:
+                        client, _ = listener.accept()
+                        with client:
+                            client.recv(100)
+                            client.sendall(answer)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            port = listener.getsockname()[1]
+            store = open_one(f"memcached://{HOST}:{port}?retry_timeout=0.2")
+            with pytest.raises(StoreUnavailable, match=f"{port} answers .*not memcached's"):
+                store.get("key")
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+class TestProxies:
+    """twemproxy closes a connection that sends ``stats``."""
+
+    @pytest.fixture
+    def store(self, memcached_url, open_one):
+        with contextlib.closing(Relay(memcached_url, refused=b"stats")) as relay:
+            yield open_one(relay.url)
+
+    def test_a_proxy_without_stats_works(self, store):
+        store.delete("proxied")
+        assert store.compare_and_set("proxied", b"1", None)
+        old = store.get("proxied").version
+        assert store.compare_and_set("proxied", b"2", old)
+        assert not store.compare_and_set("proxied", b"3", old)
+        assert store.get("proxied").value == b"2"
+        assert store.offer(Offer("proxied", b"3", Rank.SUCCEEDED, 60), rank_of)
+
+    def test_equal_numbers_of_another_server_do_not_match(self, store):
+        """A restarted server issues the same "cas unique" numbers again, for other values."""
+        store.set("proxied", b"after")
+        _, unique = store.get("proxied").version
+        assert not store.compare_and_set("proxied", b"mine", (b"before", unique))
+        assert store.get("proxied").value == b"after"
+
 
 class TestSeveralServers:
     def test_keys_are_distributed_as_by_the_driver(self, open_one):
@@ -344,6 +434,17 @@ class TestConnecting:
             with pytest.raises(Exception, match="authentication") as error:
                 wrong.get("key")
             assert "wr0ng" not in f"{error.value}{vars(wrong.inner.inner)}"
+            settings = {"cache_backend_options": {"username": "ann", "password": "s3cr3t"}}
+            assert open_one(f"memcached://{HOST}:{port}", settings).get("key").value == b"v"
+            with pytest.raises(ConfigurationError, match="user:password@host"):
+                open_one(f"memcached://{HOST}:{port}").get("key")
+
+    def test_a_server_of_the_binary_protocol_is_explained(self, open_one):
+        (port,) = free_ports(1)
+        with memcached_with("-l", HOST, "-p", str(port), "-B", "binary", address=(HOST, port)):
+            store = open_one(f"memcached://ann:s3cr3t@{HOST}:{port}?retry_timeout=0.1")
+            with pytest.raises(StoreUnavailable, match="auth-file"):
+                store.get("key")
 
     def test_tls(self, tmp_path, open_one):
         certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
@@ -375,6 +476,27 @@ class TestOptions:
     def test_a_url_without_a_server_is_refused(self):
         with pytest.raises(ConfigurationError, match="memcached://host:11211"):
             open_store("memcached://")
+
+    @pytest.mark.parametrize(
+        "prefix", ["a b", "a\r\nflush_all\r\n", "a\t", "a\x7f", "p" * 151, b"\xff"]
+    )
+    def test_a_prefix_that_is_no_part_of_a_key_is_refused(self, prefix):
+        with pytest.raises(ConfigurationError, match="key_prefix must have"):
+            open_store("memcached://h", {"cache_backend_options": {"key_prefix": prefix}})
+
+    def test_a_prefix_outside_ascii_counts_its_bytes(self, memcached_url, open_one):
+        store = open_one(memcached_url, {"cache_backend_options": {"key_prefix": "ü" * 20}})
+        store.set("k" * 210, b"v")
+        assert store.get("k" * 210).value == b"v"
+
+    @pytest.mark.parametrize("url", ["memcached://ann@h", "memcached://:pw@h"])
+    def test_half_a_login_is_refused(self, url):
+        with pytest.raises(ConfigurationError, match="only one of them"):
+            open_store(url)
+
+    def test_weights_are_refused(self):
+        with pytest.raises(ConfigurationError, match="h:11211:3 looks like host:port:weight"):
+            open_store("memcached://h:11211:3")
 
     def test_timeouts_of_the_url_override_those_of_the_setting(self):
         settings = {"cache_backend_options": {"timeout": 2, "connect_timeout": None}}
