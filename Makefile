@@ -36,8 +36,8 @@ redis_lowest = adapters/redis/tests/test_conformance.py::TestRedis \
     adapters/redis/tests/test_public_driver.py --deselect adapters/redis/tests/test_public_driver.py::TestConformance
 # FULL is set by `test-all`.
 pytest = -m pytest $(if $(FULL),--store-full,-m "not slow") $(PYTEST_ARGS)
-# The conformance suite is run in full on one version of each server.
-store_quick = $(if $(FULL),,--store-quick)
+# The conformance suite is run in full on one version of each server, elsewhere without what repeats.
+store_quick = $(if $(FULL),,--store-quick -k "not derived")
 # Real workers, servers and installations.
 system_tests = tests/e2e tests/servers tests/celery_suite \
     $(addprefix tests/test_,demo.py guide.py outsider.py)

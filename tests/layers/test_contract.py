@@ -2,13 +2,11 @@
 
 import pytest
 
-from kvbackends.testing import StoreSuite, suite_for
 from tests.layers import stores
-from tests.support.suites import FiveMethods
+from tests.support.suites import FiveMethods, Repeated
 
 
-class OnSQLite(StoreSuite):
-    quick = True
+class OnSQLite(Repeated):
     scheme = ""
 
     @pytest.fixture(scope="class")
@@ -33,8 +31,12 @@ class TestScrambledDict(FiveMethods):
     url = "scrambled-dict://contract"
 
 
-TestCrumbsMemory = suite_for("crumbs-memory://contract", quick=True)
-TestScrambledMemory = suite_for("scrambled-memory://contract", quick=True)
+class TestCrumbsMemory(Repeated):
+    url = "crumbs-memory://contract"
+
+
+class TestScrambledMemory(Repeated):
+    url = "scrambled-memory://contract"
 
 
 def test_stores_are_behind_their_layers():

@@ -4,6 +4,8 @@ import pytest
 
 from kvbackends.testing import StoreSuite
 
+DERIVED = pytest.param("derived", marks=pytest.mark.slow)
+
 
 class FiveMethods(StoreSuite):
     """For a store with the five methods and nothing else: natively there is nothing to prove."""
@@ -11,5 +13,18 @@ class FiveMethods(StoreSuite):
     quick = True
 
     @pytest.fixture(params=["derived"])
+    def mode(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+
+class Repeated(StoreSuite):
+    """For a store whose derived forms are proven elsewhere: another version, connection or layer.
+
+    The derived forms use five methods only, so there they are repeated by `make test-all` alone.
+    """
+
+    quick = True
+
+    @pytest.fixture(params=["native", DERIVED])
     def mode(self, request: pytest.FixtureRequest) -> str:
         return str(request.param)

@@ -5,6 +5,7 @@ from typing import ClassVar
 import pytest
 
 from kvbackends.testing import StoreSuite
+from tests.support.suites import Repeated
 
 
 class OnServer(StoreSuite):
@@ -27,52 +28,45 @@ class TestRedis(OnServer):
     fixture = "redis_url"
 
 
-class TestRedis62(OnServer):
+class TestRedis62(OnServer, Repeated):
     """The oldest version that is supported."""
 
-    quick = True
     fixture = "redis62_url"
 
 
-class TestRedis8(OnServer):
+class TestRedis8(OnServer, Repeated):
     """The newest version."""
 
-    quick = True
     fixture = "redis8_url"
 
 
-class TestValkey(OnServer):
+class TestValkey(OnServer, Repeated):
     """Valkey, the fork of Redis 7."""
 
-    quick = True
     fixture = "valkey_url"
 
 
-class TestTLS(OnServer):
+class TestTLS(OnServer, Repeated):
     """A server that wants a certificate of its clients."""
 
-    quick = True
     fixture = "redis_tls_url"
 
 
-class TestSocket(OnServer):
+class TestSocket(OnServer, Repeated):
     """A server without a port."""
 
-    quick = True
     fixture = "redis_socket_url"
 
 
-class TestACL(OnServer):
+class TestACL(OnServer, Repeated):
     """A user who may call nothing but the commands that the adapter names in its README."""
 
-    quick = True
     fixture = "redis_acl_url"
 
 
-class TestSentinel(OnServer):
+class TestSentinel(OnServer, Repeated):
     """Whichever server three Sentinels name; they and it want passwords."""
 
-    quick = True
     fixture = "redis_sentinel_url"
 
 
@@ -83,16 +77,14 @@ class TestCluster(OnServer):
 
 
 @pytest.mark.slow
-class TestTLSSentinel(OnServer):
+class TestTLSSentinel(OnServer, Repeated):
     """Sentinels and servers that want a certificate."""
 
-    quick = True
     fixture = "redis_tls_sentinel_url"
 
 
 @pytest.mark.slow
-class TestTLSCluster(OnServer):
+class TestTLSCluster(OnServer, Repeated):
     """Nodes that want a certificate."""
 
-    quick = True
     fixture = "redis_tls_cluster_url"
