@@ -22,6 +22,10 @@ GUIDE = ROOT / "docs" / "write-an-adapter.md"
 SCRIPTS = Path(sys.executable).parent
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WHOLE = "pytest -q --store-quick"
+"""The command for the whole quick suite; all but its last run repeat what the last one shows."""
+SOME = " ".join(f"--store-check={area}" for area in ("methods", "threads", "parts"))
+
 NAMED = re.compile(r"# ([\w.]+)(?:, (\w+))?\n")
 
 pytestmark = pytest.mark.timeout(360)
@@ -30,8 +34,9 @@ pytestmark = pytest.mark.timeout(360)
 class Reader:
     """Follows the guide, in a folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, shortened):
         self.folder = folder
+        self.shortened = shortened
         self.site = folder / ".site"
         self.ran = []
         self._broken = None
@@ -91,7 +96,8 @@ class Reader:
             "COLUMNS": "120",
         }
         if command.startswith("pytest"):
-            environment["PYTEST_ADDOPTS"] = "-n 3"  # most of the time is waiting
+            some = SOME if command == WHOLE and self.ran.count(WHOLE) in self.shortened else ""
+            environment["PYTEST_ADDOPTS"] = f"-n 3 {some}"  # most of the time is waiting
         done = subprocess.run(
             ["bash", "-c", command.replace("/tmp/kvfolder-guide", str(self.folder / "results"))],
             cwd=self.folder,
@@ -136,8 +142,10 @@ def name_of(node):
     return node.targets[0].id if isinstance(node, ast.Assign) else getattr(node, "name", None)
 
 
-def test_the_guide_can_be_followed(tmp_path):
-    reader = Reader(tmp_path)
+def test_the_guide_can_be_followed(tmp_path, pytestconfig):
+    runs = GUIDE.read_text().count(f"$ {WHOLE}\n")
+    all_whole = pytestconfig.getoption("kvbackends_full")
+    reader = Reader(tmp_path, shortened=() if all_whole else range(1, runs))
     for language, text in BLOCK.findall(GUIDE.read_text()):
         reader.do(language, text)
     assert len(reader.ran) == GUIDE.read_text().count("\n$ ")
