@@ -27,6 +27,7 @@ from kvbackends.contract.records import (
     RankOf,
     Subscription,
 )
+from kvbackends.contract.signals import uninterrupted
 from kvbackends.contract.stepwise import NO_RECORD, Snapshot, StepwiseBarrier, Visit
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import Host, Secret, StoreURL
@@ -71,4 +72,5 @@ __all__ = [
     "hookimpl",
     "option",
     "payload_ttl",
+    "uninterrupted",
 ]

@@ -41,7 +41,7 @@ class PerProcess(Generic[T]):
         self._abandon = abandon
         self._before_fork = before_fork
         self._after_fork = after_fork
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may interrupt the thread that makes it
         self._locked_for_fork = False
         self._value: T | None = None
         self._pid = os.getpid()
@@ -68,9 +68,15 @@ class PerProcess(Generic[T]):
     def _first(self) -> T:
         self._notice_fork()
         with self._lock:
-            if self._value is None:
-                self._value = self._make()
-            return self._value
+            value = self._value
+            if value is None:
+                made = self._make()
+                value = self.peek()
+                if value is None:
+                    value = self._value = made
+                else:  # by a handler, meanwhile
+                    self._close(made)
+            return value
 
     def _notice_fork(self) -> None:
         if self._pid != os.getpid():
@@ -94,7 +100,7 @@ class PerProcess(Generic[T]):
             self._lock.release()
 
     def _forked_child(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._locked_for_fork = False
         value, self._value = self._value, None
         self._pid = os.getpid()

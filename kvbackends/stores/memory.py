@@ -86,7 +86,7 @@ class MemorySubscription:
 
 
 _spaces: dict[str, _Space] = {}
-_spaces_lock = PerProcess(threading.Lock)
+_spaces_lock = PerProcess(threading.RLock)
 
 
 class MemoryStore(Store):

@@ -21,6 +21,7 @@ from cassandra.policies import (
 from cassandra.query import PreparedStatement, tuple_factory
 
 from kvbackends import ConfigurationError
+from kvbackends.contract import uninterrupted
 from kvbackends_cassandra import schema
 from kvbackends_cassandra.errors import DRIVERS, CassandraUnavailable, is_ambiguous, translating
 from kvbackends_cassandra.versions import includes
@@ -61,6 +62,7 @@ class Decision(NamedTuple):
 class Client:
     """A session with its prepared statements.  Raises the exceptions of `errors`."""
 
+    @uninterrupted
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._prepared: dict[str, PreparedStatement] = {}
@@ -75,6 +77,7 @@ class Client:
             self.close()
             raise
 
+    @uninterrupted
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of an answer that fits into one page."""
         with translating():
@@ -94,10 +97,7 @@ class Client:
         """
         state, page = None, first
         while True:
-            with translating():
-                bound = self._statement(statement).bind(values)
-                bound.fetch_size = page
-                answer = self._session.execute(bound, execution_profile=PROFILE, paging_state=state)
+            answer = self._page(statement, values, page, state)
             yield answer.current_rows
             state, page = answer.paging_state, later(answer.current_rows)
             if state is None:
@@ -109,17 +109,14 @@ class Client:
         Up to `CONCURRENT` requests are in flight at a time.
         """
         pending: list[Any] = []
-        with translating():
-            prepared = self._statement(statement)
-            for values in many:
-                if len(pending) == CONCURRENT:
-                    yield pending.pop(0).result().current_rows
-                pending.append(
-                    self._session.execute_async(prepared, values, execution_profile=PROFILE)
-                )
-            while pending:
-                yield pending.pop(0).result().current_rows
+        for values in many:
+            if len(pending) == CONCURRENT:
+                yield _rows(pending.pop(0))
+            pending.append(self._begin(statement, values))
+        while pending:
+            yield _rows(pending.pop(0))
 
+    @uninterrupted
     def decide(self, statement: str, values: Sequence[Any], mine: bytes) -> Decision:
         """Run a lightweight transaction that writes the version `mine`.
 
@@ -138,6 +135,7 @@ class Client:
                 time.sleep(random.uniform(0, pause))
                 pause *= 2
 
+    @uninterrupted
     def close(self) -> None:
         """Close the connections and end the driver's threads."""
         self._cluster.shutdown()
@@ -147,6 +145,19 @@ class Client:
         forget = getattr(driver, "_discard_cluster_shutdown", None)
         if forget is not None:
             forget(self._cluster)
+
+    @uninterrupted
+    def _page(self, statement: str, values: Sequence[Any], size: int, state: Any) -> Any:
+        with translating():
+            bound = self._statement(statement).bind(values)
+            bound.fetch_size = size
+            return self._session.execute(bound, execution_profile=PROFILE, paging_state=state)
+
+    @uninterrupted
+    def _begin(self, statement: str, values: Sequence[Any]) -> Any:
+        with translating():
+            prepared = self._statement(statement)
+            return self._session.execute_async(prepared, values, execution_profile=PROFILE)
 
     def _send(self, statement: str, values: Sequence[Any]) -> Any:
         prepared = self._prepared.get(statement) or self._statement(statement)
@@ -186,6 +197,14 @@ class Connecting:
         except CassandraUnavailable as error:
             self._failed = time.monotonic() + SHORTEST, error
             raise
+
+
+@uninterrupted
+def _rows(future: Any) -> list[Row]:
+    """The rows of a request that was begun before."""
+    with translating():
+        rows: list[Row] = future.result().current_rows
+    return rows
 
 
 def _decision(answer: Any, mine: bytes) -> Decision:

@@ -63,7 +63,7 @@ class Index:
         self._name = name
         self._shards = shards
         self._result = "text" if as_text else "object"
-        self._creating = threading.Lock()
+        self._creating = threading.RLock()  # a signal's handler may write, too
         self._exists = False
         self.path = f"/{quote(name, safe='')}"
 

@@ -18,6 +18,7 @@ from elastic_transport import (
     Urllib3HttpNode,
 )
 
+from kvbackends.contract import uninterrupted
 from kvbackends_elasticsearch.errors import TimedOut, Unavailable, failed, refused
 
 
@@ -50,6 +51,7 @@ class Sender:
         self._pool = NodePool(list(configs), node_class=Urllib3HttpNode)
         self._resending = resending
 
+    @uninterrupted
     def send(self, method: str, target: str, body: bytes | None = None) -> Answer:
         """Send a request once, to one host.  Raises the exceptions of `errors.failed`."""
         node = self._pool.get()
@@ -73,6 +75,7 @@ class Sender:
                     raise
         return self.send(method, target, data)
 
+    @uninterrupted
     def close(self) -> None:
         """Close the connections."""
         for node in self._pool.all():

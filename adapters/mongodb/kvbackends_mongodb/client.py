@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import pymongo
@@ -21,6 +22,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from kvbackends.contract import uninterrupted
 from kvbackends_mongodb.options import Target
 
 P = ParamSpec("P")
@@ -43,6 +45,9 @@ errors; a change of the primary; locks, deadlines, conflicts, and simultaneous u
 CLOSING = 0.5
 """Most seconds that closing takes if the server does not answer."""
 
+PAGE = 100
+"""Items that an iterator of answers prepares at a time."""
+
 _LABELS = ("RetryableWriteError", "TransientTransactionError")
 
 
@@ -51,8 +56,9 @@ class Unavailable(Exception):
 
 
 def translated(method: Callable[P, T]) -> Callable[P, T]:
-    """`method`, with the driver's transient errors raised as `Unavailable`."""
+    """`method`, uninterrupted, with the driver's transient errors raised as `Unavailable`."""
 
+    @uninterrupted
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -66,18 +72,29 @@ def translated(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def translated_each(method: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
-    """`translated` for a generator, which sends requests while it is iterated."""
+    """`translated` for an iterator, which sends requests while it is iterated."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        each = method(*args, **kwargs)
         try:
-            yield from method(*args, **kwargs)
-        except PyMongoError as error:
-            if _is_transient(error):
-                raise Unavailable(f"MongoDB: {error}") from error
-            raise
+            while page := _page(each):
+                yield from page
+        finally:
+            _closed(each)
 
     return call
+
+
+@translated
+def _page(each: Iterator[T]) -> list[T]:
+    return list(itertools.islice(each, PAGE))
+
+
+@translated
+def _closed(each: Iterator[Any]) -> None:
+    if isinstance(each, Generator):
+        each.close()
 
 
 def _is_transient(error: PyMongoError) -> bool:
@@ -187,6 +204,7 @@ class Client:
         """Raise if the primary does not answer."""
         self.entries.collection.database.command("ping", read_preference=ReadPreference.PRIMARY)
 
+    @uninterrupted
     def close(self) -> None:
         """Close the connections and end the driver's threads."""
         with pymongo.timeout(CLOSING):  # the driver sends the server a list of ended sessions

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
+from kvbackends.errors import StoreError
 from kvbackends.stores.sqlite import schema
 from kvbackends.stores.sqlite.errors import Busy, translated
 from kvbackends.stores.sqlite.housekeeping import Housekeeper
@@ -28,7 +29,8 @@ class Database:
         schema.check_library()
         self._path = path
         self._busy_timeout = settings.busy_timeout
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
+        self._writing = False
         self._lock = LockFile(path)
         self._pool = Pool(path, settings)
         self._housekeeper = Housekeeper()
@@ -70,6 +72,7 @@ class Database:
     def close(self) -> None:
         """Wait for the current write of another thread, and close the files."""
         with self._mutex:
+            self._refuse_inside_a_write()
             self._pool.close()
             self._lock.close()
 
@@ -92,12 +95,14 @@ class Database:
     def _transact(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         deadline = time.monotonic() + self._busy_timeout
         with self._mutex:
+            self._refuse_inside_a_write()
             if self._lock.fd < 0:
                 raise Busy(f"the SQLite file {self._path!r} was just closed by another thread")
             # A signal handler's exception (a task's soft time limit) may be raised after any call
             # into C and at the start of any Python function.  So the lock is acquired inside `try`
             # and released by a call into C, not by a method or a context manager.
             try:
+                self._writing = True
                 self._lock.acquire(deadline)
                 result = self._connected(work, *args)
                 self._until_housekeeping -= 1
@@ -107,7 +112,16 @@ class Database:
                     self._connected(_in_transaction, "BEGIN IMMEDIATE", step, ())
                 return result
             finally:
+                self._writing = False
                 fcntl.flock(self._lock.fd, fcntl.LOCK_UN)
+
+    def _refuse_inside_a_write(self) -> None:
+        if self._writing:
+            raise StoreError(
+                f"the handler of a signal has interrupted a write to the SQLite file {self._path!r}"
+                " and wants to write, too, which would wait for ever: let the handler make a note, "
+                "and write when it has returned"
+            )
 
     def _connected(self, work: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         connection = self._pool.take()

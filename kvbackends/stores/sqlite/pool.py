@@ -48,7 +48,7 @@ class Pool:
         self._settings = settings
         self._idle: deque[Connection] = deque()
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()  # a signal's handler may read, too
         self._closing = False
 
     def take(self) -> Connection:

@@ -55,7 +55,10 @@ class Connections:
         # Weak: a connection lost by an exception in `_take` does not count any more.
         self._alive: weakref.WeakSet[Wire] = weakref.WeakSet()
         self._listening: weakref.WeakSet[Link] = weakref.WeakSet()
-        self._given_back = threading.Condition()
+        # Entered by itself, not by the condition: an exception that a signal raises as a method of
+        # `Condition` begins would leave it locked.
+        self._lock = threading.RLock()
+        self._given_back = threading.Condition(self._lock)
         self._waiting = 0
 
     def call(self, *command: Any) -> Any:
@@ -121,7 +124,7 @@ class Connections:
     def for_listening(self) -> Link:
         """A link for the caller alone, not yet connected; it does not count as one of `most`."""
         link = Link(self._kind(**self._options))
-        with self._given_back:
+        with self._lock:
             self._listening.add(link)
         return link
 
@@ -136,7 +139,7 @@ class Connections:
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._drain(self._free.popleft())
-        with self._given_back:  # iterating needs sets that do not change
+        with self._lock:  # iterating needs sets that do not change
             self.abandon()
 
     def _drain(self, wire: Wire) -> None:
@@ -154,7 +157,7 @@ class Connections:
             return self._new() or self._wait_for_one()
 
     def _new(self) -> Wire | None:
-        with self._given_back:
+        with self._lock:
             if len(self._alive) >= self._most:
                 return None
             wire = Wire(self._kind(**self._options))
@@ -167,7 +170,7 @@ class Connections:
             wire.come = []
         self._free.append(wire)
         if self._waiting:
-            with self._given_back:
+            with self._lock:
                 self._given_back.notify()
         for settle, answer in come:
             _settle(settle, answer)
@@ -204,7 +207,7 @@ class Connections:
 
     def _wait_for_one(self) -> Wire:
         until = time.monotonic() + self._patience
-        with self._given_back:
+        with self._lock:
             self._waiting += 1
             try:
                 while time.monotonic() < until:
