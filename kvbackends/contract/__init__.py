@@ -13,7 +13,7 @@ from kvbackends.contract.barrier import (
 from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.options import Options, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
-from kvbackends.contract.process import Doorbell, PerProcess, Recent, delays_forks
+from kvbackends.contract.process import PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
     SIZE_PLACE,
     Arrival,
@@ -31,6 +31,7 @@ from kvbackends.contract.signals import uninterrupted
 from kvbackends.contract.stepwise import NO_RECORD, Snapshot, StepwiseBarrier, Visit
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import Host, Secret, StoreURL
+from kvbackends.contract.waking import Doorbell
 
 __all__ = [
     "CLOSED",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from kvbackends.contract.process import Doorbell
+from kvbackends.contract.waking import Doorbell
 
 
 class Polling:

@@ -1,13 +1,13 @@
 """Values of one process, which forked children make anew: all handling of forks is here."""
 
 import os
-import select
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -25,6 +25,10 @@ class PerProcess(Generic[T]):
     in the child with the inherited value (to close file descriptors whose locks it would share).
     For a library that must not be open during a fork, `before_fork` closes it, and it stays closed
     until `after_fork`; both are called in the parent.
+
+    Where gevent or eventlet has replaced threads, sockets and locks belong to the event loop of one
+    native thread.  So each native thread, such as those of gevent's pool, has a value of its own,
+    unless `per_hub` is false.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class PerProcess(Generic[T]):
         abandon: Callable[[T], None] = lambda _: None,
         before_fork: Callable[[T], None] | None = None,
         after_fork: Callable[[T], None] | None = None,
+        per_hub: bool = True,
     ) -> None:
         self._make = make
         self._close = close
@@ -45,6 +50,8 @@ class PerProcess(Generic[T]):
         self._locked_for_fork = False
         self._value: T | None = None
         self._pid = os.getpid()
+        self._native = _native_local() if per_hub else None
+        """Has the value's place for the present native thread, where threads are green."""
         _EVERY.add(self)
 
     def __call__(self) -> T:
@@ -55,10 +62,16 @@ class PerProcess(Generic[T]):
 
     def peek(self) -> T | None:
         """Return the value, or None if it is not made yet."""
+        if self._native is not None:
+            return self._of_thread(self._native).peek()
         return self._value if self._pid == os.getpid() else None
 
     def close(self) -> None:
         """Close this process's value; the next call makes another one."""
+        if self._native is not None:
+            self._of_thread(self._native).close()
+            self._native = _native_local()  # those of other threads cannot be used here, but freed
+            return
         self._notice_fork()
         with self._lock:
             value, self._value = self._value, None
@@ -66,6 +79,8 @@ class PerProcess(Generic[T]):
                 self._close(value)
 
     def _first(self) -> T:
+        if self._native is not None:
+            return self._of_thread(self._native)()
         self._notice_fork()
         with self._lock:
             value = self._value
@@ -77,6 +92,19 @@ class PerProcess(Generic[T]):
                 else:  # by a handler, meanwhile
                     self._close(made)
             return value
+
+    def _of_thread(self, native: Any) -> "PerProcess[T]":
+        own: PerProcess[T] | None = getattr(native, "own", None)
+        if own is None:
+            own = native.own = PerProcess(
+                self._make,
+                close=self._close,
+                abandon=self._abandon,
+                before_fork=self._before_fork,
+                after_fork=self._after_fork,
+                per_hub=False,
+            )
+        return own
 
     def _notice_fork(self) -> None:
         if self._pid != os.getpid():
@@ -107,6 +135,16 @@ class PerProcess(Generic[T]):
         if value is not None:
             _ABANDONED.append(value)
             self._abandon(value)
+
+
+def _native_local() -> Any:
+    """Return a `threading.local` of native threads if gevent or eventlet made threads green."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return gevent.get_original("threading", "local")()
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        return eventlet.original("threading").local()
+    return None
 
 
 _NOTICING = threading.Lock()
@@ -173,91 +211,6 @@ os.register_at_fork(
     after_in_parent=delays_forks.forked_parent,
     after_in_child=delays_forks.forked_child,
 )
-
-
-class HasFileno(Protocol):
-    """An object that `select.select` accepts."""
-
-    def fileno(self) -> int:
-        """Return the file descriptor."""
-
-
-class Signal:
-    """Wakes one thread; several calls of `set` before its `wait` count as one.
-
-    Not a `threading.Event`: an exception that a signal's handler raises inside one leaves its lock
-    held, and the next `set` hangs.  This is one lock, used by single calls in C.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        """End the present `wait`, or the next one."""
-        if self._lock.locked():
-            with suppress(RuntimeError):  # another thread has just released it
-                self._lock.release()
-
-    def wait(self, seconds: float) -> None:
-        """Return when it is set, and reset it; after `seconds` at the latest."""
-        self._lock.acquire(timeout=seconds)
-
-    def is_set(self) -> bool:
-        """True between `set` and the end of the next `wait`."""
-        return not self._lock.locked()
-
-
-class Doorbell:
-    """Ends a `select.select` from any thread, for subscriptions of adapters."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        self._open = True
-        self._lock = threading.Lock()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-
-    def ring(self) -> None:
-        """End the current `wait`, or the next one; do nothing after `close`."""
-        # Locked, because the number of a closed descriptor may soon belong to another file.  A full
-        # pipe (BlockingIOError) has enough rings.
-        with self._lock, suppress(BlockingIOError):
-            if self._open:
-                os.write(self._write, b"x")
-
-    def wait(self, timeout: float, *files: HasFileno | int) -> Sequence[HasFileno | int]:
-        """Wait for a ring, a readable file, or the end of `timeout` seconds.
-
-        Returns the readable ones of `files`; after a ring, something else stands before them.  So
-        the result is true unless the time was over.
-        """
-        ready = _readable([self._read, *files], max(timeout, 0.0))
-        if self._read in ready:
-            with suppress(BlockingIOError):
-                while len(os.read(self._read, 4096)) == 4096:
-                    pass
-        return ready
-
-    def close(self) -> None:
-        """Close the pipe; repeated calls do nothing."""
-        with self._lock:
-            was_open, self._open = self._open, False
-        if was_open:
-            os.close(self._read)
-            os.close(self._write)
-
-
-def _readable(files: Sequence[HasFileno | int], seconds: float) -> Sequence[HasFileno | int]:
-    # `select` is looked up at each call, because gevent and eventlet replace it.
-    try:
-        return select.select(files, [], [], seconds)[0]
-    except ValueError:  # a descriptor above 1023, for which only poll(2), in milliseconds, works
-        poll, descriptors = select.poll(), [f if isinstance(f, int) else f.fileno() for f in files]
-        for descriptor in descriptors:
-            poll.register(descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
-        return [f for f, descriptor in zip(files, descriptors, strict=True) if descriptor in ready]
 
 
 class Recent(Generic[T]):

@@ -17,18 +17,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from kvbackends.contract.derived import get_many
-from kvbackends.contract.process import Signal
 from kvbackends.contract.records import Feature, Subscription
 from kvbackends.contract.store import Store
+from kvbackends.contract.waking import Signal
 from kvbackends.errors import StoreError, StoreUnavailable
 from kvbackends.layers.retry import at_most
 
 logger = logging.getLogger(__name__)
 
-Found = tuple[str, bytes]
-"""A key that is final, and its value."""
+Found = tuple[str, bytes]  # a final key, and its value
 Pace = tuple[float, float, float]
 """How often pending keys are read again: seconds at first and at most, and the growth between."""
+Errors = tuple[type[BaseException], ...]
 AFTER_ERROR = 0.25
 """Seconds before a subscription that failed is opened again."""
 
@@ -86,8 +86,8 @@ class Source:
     ) -> None:
         self.store = store
         self.pushes = Feature.PUSH in store.features
-        self.outages: tuple[type[BaseException], ...] = (StoreError, *store.transient_errors)
-        self.away: tuple[type[BaseException], ...] = (StoreUnavailable, *store.transient_errors)
+        self.away: Errors = (StoreUnavailable, *store.transient_errors)
+        self.outages: Errors = (StoreError, OSError, *self.away)  # OSError: no descriptor is left
         self._is_final = is_final
         self._is_settled = is_settled
 

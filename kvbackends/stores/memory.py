@@ -8,10 +8,11 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from kvbackends.contract.plugin import Adapter, hookimpl
-from kvbackends.contract.process import Doorbell, PerProcess
+from kvbackends.contract.process import PerProcess
 from kvbackends.contract.records import Entry, Offer, RankOf
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
+from kvbackends.contract.waking import Doorbell
 
 NEVER = float("inf")
 
@@ -27,7 +28,7 @@ class _Space:
     """The data of all stores of one name."""
 
     def __init__(self) -> None:
-        self.lock = PerProcess(threading.RLock)
+        self.lock = PerProcess(threading.RLock, per_hub=False)
         """A lock of each process: a forked child must not wait for a thread of its parent."""
         self.rows: dict[str, _Row] = {}
         self.expiries: list[tuple[float, str]] = []
@@ -86,7 +87,7 @@ class MemorySubscription:
 
 
 _spaces: dict[str, _Space] = {}
-_spaces_lock = PerProcess(threading.RLock)
+_spaces_lock = PerProcess(threading.RLock, per_hub=False)
 
 
 class MemoryStore(Store):

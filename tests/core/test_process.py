@@ -5,6 +5,8 @@ import ctypes
 import gc
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -13,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends.contract.process import MAX_FORK_WAIT, Doorbell, PerProcess, delays_forks
+from kvbackends.contract.process import MAX_FORK_WAIT, PerProcess, delays_forks
+from kvbackends.contract.waking import Doorbell
 from kvbackends.stores.memory import MemoryStore
 from tests.support.processes import in_child
 from tests.support.threads import together
@@ -127,6 +130,37 @@ def bell() -> Iterator[Doorbell]:
     made = Doorbell()
     yield made
     made.close()
+
+
+PATCHES = {
+    "gevent": "from gevent import monkey as m, threadpool as t; m.patch_all(); p = t.ThreadPool(1)",
+    "eventlet": "import eventlet; eventlet.monkey_patch(); from eventlet import tpool as p",
+}
+IN_NATIVE_THREADS = """
+from kvbackends.contract import PerProcess
+native = getattr(p, "apply", None) or p.execute
+closed = []
+value, shared = PerProcess(object, close=closed.append), PerProcess(object, per_hub=False)
+first = native(value)  # in the only native thread of the pool
+assert value() is value() is value.peek() is not first
+assert native(value) is first
+assert native(shared) is shared()
+mine = value()
+value.close()
+assert closed == [mine]
+assert value.peek() is None
+assert native(value) is not first
+"""
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_each_native_thread_has_a_value_of_its_own_where_threads_are_green(kind: str):
+    """Sockets and locks belong to the event loop of one native thread."""
+    environment = os.environ | {"EVENTLET_THREADPOOL_SIZE": "1"}
+    script = f"{PATCHES[kind]}\n{IN_NATIVE_THREADS}"
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 class TestDelaysForks:

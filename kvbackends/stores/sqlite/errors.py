@@ -9,7 +9,7 @@ from kvbackends.errors import ConfigurationError, KVBackendsError, StoreError, V
 
 
 class Busy(StoreError):
-    """Another process kept the file locked for longer than `busy_timeout`.  A retry may succeed."""
+    """Another process kept the file locked, or no file descriptor is left; a retry may succeed."""
 
 
 Make = Callable[[str], KVBackendsError]
@@ -72,7 +72,8 @@ def translated(error: sqlite3.Error, path: str) -> Exception:
 def from_os(error: OSError, path: str) -> KVBackendsError:
     """Return the exception to raise for an error of the operating system."""
     text = _BY_ERRNO.get(error.errno or 0, f"failed: {error.strerror or error}")
-    return StoreError(f"the SQLite file {path!r} {text}")
+    make = Busy if error.errno in {errno.EMFILE, errno.ENFILE} else StoreError
+    return make(f"the SQLite file {path!r} {text}")
 
 
 def _cannot_open(path: str) -> KVBackendsError:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Collection
 
-from kvbackends.contract.process import Doorbell
+from kvbackends.contract.waking import Doorbell
 from kvbackends.stores.sqlite.lockfile import CAPACITY, LockFile, checksum, checksums
 
 MIN_INTERVAL = 0.001
@@ -32,9 +32,13 @@ class FileSubscription:
     """A subscriber to the notifications in the lock file of the database at `path`."""
 
     def __init__(self, path: str) -> None:
-        self._file = LockFile(path)
-        self._inotify = _inotify_on(f"{path}-lock")
         self._bell = Doorbell()
+        try:
+            self._file = LockFile(path)
+        except BaseException:  # no file descriptor left
+            self._bell.close()
+            raise
+        self._inotify = _inotify_on(f"{path}-lock")
         self._keys: dict[int, set[str]] = {}
         self._seen, _ = self._file.notifications() or (_DAMAGED, b"")
         self._last_read = 0.0
