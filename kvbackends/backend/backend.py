@@ -135,7 +135,7 @@ class BaseKeyValueStoreBackend(Ends, Waits):
 def open_backend(
     app: Any = None, url: str | None = None, **kwargs: Any
 ) -> BaseKeyValueStoreBackend:
-    """What Celery's entry point ``kv`` names; `url` comes without ``kv+``.
+    """The result backend of Celery's entry point ``kv``; `url` comes without ``kv+``.
 
     A wrong URL, option or plugin is Celery's `ImproperlyConfigured`, which says what to do.
     """

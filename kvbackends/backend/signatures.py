@@ -1,4 +1,4 @@
-"""What signatures consist of: their tasks and errbacks."""
+"""The tasks and errbacks that a signature consists of."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

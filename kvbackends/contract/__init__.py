@@ -1,4 +1,4 @@
-"""What an adapter's author needs; `docs/write-an-adapter.md` is the guide."""
+"""The interfaces and helpers for adapters; `docs/write-an-adapter.md` is the guide."""
 
 from kvbackends.contract.barrier import (
     CLOSED,

@@ -51,7 +51,7 @@ def page_of(part: Part) -> int:
 
 
 class Recorded(NamedTuple):
-    """What a visit has recorded: the run, the page, and how many members the page has."""
+    """A recorded visit: the run, the page, and how many members the page has."""
 
     run: Run
     page: int

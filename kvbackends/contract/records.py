@@ -6,13 +6,13 @@ from typing import NamedTuple, Protocol
 
 
 class Feature(enum.Flag):
-    """What a store advertises.  The first three are declared; the others follow from overrides."""
+    """Features of a store.  The first three are declared; the others follow from overrides."""
 
     NONE = 0
     AUTOEXPIRE = enum.auto()
     """Frees expired keys by itself; else `sweep` is called (Celery: ``supports_autoexpire``)."""
     DURABLE = enum.auto()
-    """What a write confirmed is there after the store restarts (Celery: ``persistent``)."""
+    """Confirmed writes survive a restart of the store (Celery: ``persistent``)."""
     SHARED = enum.auto()
     """Every process that opens the same URL sees the same keys."""
     NATIVE_JOIN = enum.auto()
@@ -103,7 +103,7 @@ SIZE_PLACE = -1
 
 
 class Outcome(enum.Enum):
-    """What an arriving part finds."""
+    """The state in which an arriving part finds its barrier."""
 
     WAITING = enum.auto()
     """Parts are missing: nothing to do."""

@@ -24,7 +24,7 @@ class Snapshot(NamedTuple):
 
     control: Control
     version: Any
-    """What `StepwiseBarrier.swap` compares, of a type of the store's own; None: no record."""
+    """Compared by `StepwiseBarrier.swap`; of the store's own type, None if there is no record."""
     arrived: int = 0
     """How many parts have arrived, or more; never fewer."""
 
@@ -48,7 +48,7 @@ class Visit:
     """The delivery whose claim may be taken over."""
     size: int | None = None
     recorded: Any = None
-    """What `StepwiseBarrier.record` has recorded, for it and for `forget`; of the store's type."""
+    """Set by `StepwiseBarrier.record`, for it and for `forget`; of the store's own type."""
     races: LostRaces = field(default_factory=LostRaces)
 
     @property

@@ -188,7 +188,7 @@ class Store(ABC):
 
     @property
     def features(self) -> Feature:
-        """What this store advertises: its promises, and what `native` shows."""
+        """The features of this store: those it promises, and those that follow from `native`."""
         flags = self.promises
         for name in self.native & _SHOWN_BY.keys():
             flags |= _SHOWN_BY[name]

@@ -27,7 +27,7 @@ class Layer(Store):
             setattr(self, name, self.around(name, getattr(inner, name)))
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        """What this layer makes of `inner`'s native operation.
+        """Return this layer's form of `inner`'s native operation.
 
         A method ``around_offer(self, operation, offer, rank_of)`` stands in for `offer`, and so
         on; an operation without one is called directly, so a layer that leaves it costs nothing.
@@ -37,7 +37,7 @@ class Layer(Store):
 
     @property
     def native(self) -> frozenset[str]:
-        """What the innermost store overrides."""
+        """The operations that the innermost store overrides."""
         return self.inner.native
 
     @classmethod
@@ -73,7 +73,7 @@ class Layer(Store):
 
     @property
     def features(self) -> Feature:
-        """What the innermost store advertises."""
+        """The features of the innermost store."""
         return self.inner.features
 
 

@@ -18,5 +18,5 @@ class OnlyFive(Layer):
 
     @property
     def features(self) -> Feature:
-        """What was declared; nothing follows from overrides."""
+        """The declared features; none follows from overrides."""
         return self.promises

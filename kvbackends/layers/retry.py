@@ -28,7 +28,7 @@ NOT_RETRIED = frozenset({"increment", "subscribe", "scan", "find"})
 
 
 class Bound(NamedTuple):
-    """What a caller allows: repetitions, and seconds for all, which end at `until`."""
+    """The limits of a caller: repetitions, and seconds for all of them, which end at `until`."""
 
     attempts: float = math.inf
     seconds: float = math.inf

@@ -203,9 +203,9 @@ class AddsAfterTheClaim(ReferenceStore):
     @dataclass
     class state_type(State):  # noqa: N801
         def add(self, part: Part, slot: int, member: str) -> None:
-            owner, self.owner = self.owner, None
+            holder, self.holder = self.holder, None
             super().add(part, slot, member)
-            self.owner = owner
+            self.holder = holder
 
 
 @caught_by("adding.while_parts_are_read")

@@ -14,8 +14,8 @@ class ClaimWithoutLease(ReferenceStore):
 
     @dataclass
     class state_type(State):  # noqa: N801 - the name that the store asks for
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-            return super().breaks(owner, part, None, arrives=arrives)
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return super().breaks(holder, part, None, arrives=arrives)
 
 
 @caught_by("claims.evicted_twice")
@@ -24,8 +24,8 @@ class EvictsAnybody(ReferenceStore):
 
     @dataclass
     class state_type(State):  # noqa: N801
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-            return evict is not None or super().breaks(owner, part, evict, arrives=arrives)
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return evict is not None or super().breaks(holder, part, evict, arrives=arrives)
 
 
 @caught_by("claims.same_delivery_asks_again")
@@ -34,9 +34,9 @@ class OwnClaimIsUnknown(ReferenceStore):
 
     @dataclass
     class state_type(State):  # noqa: N801
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-            other = owner.delivery != part.delivery
-            return other and super().breaks(owner, part, evict, arrives=arrives)
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            other = holder.delivery != part.delivery
+            return other and super().breaks(holder, part, evict, arrives=arrives)
 
 
 @caught_by("claims.own_part_takes_over_at_once")
@@ -45,18 +45,18 @@ class RedeliveryWaits(ReferenceStore):
 
     @dataclass
     class state_type(State):  # noqa: N801
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-            return super().breaks(owner, part, evict, arrives=False)
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return super().breaks(holder, part, evict, arrives=False)
 
 
-@caught_by("claims.looking_breaks_nothing")
+@caught_by("claims.an_arrival_without_value_leaves_the_claim")
 class LookingTakesBack(ReferenceStore):
     """An arrival without a value takes the claim back: two live deliveries evict each other."""
 
     @dataclass
     class state_type(State):  # noqa: N801
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-            return super().breaks(owner, part, evict, arrives=True)
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            return super().breaks(holder, part, evict, arrives=True)
 
 
 @caught_by("claims.others_are_held")
@@ -65,7 +65,7 @@ class EverybodyClaims(ReferenceStore):
 
     @dataclass
     class state_type(State):  # noqa: N801
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
             return True
 
 
@@ -76,7 +76,7 @@ class RenewedByPart(ReferenceStore):
     @dataclass
     class state_type(State):  # noqa: N801
         def held_by(self, part: Part) -> bool:
-            return self.owner is not None and self.identity(self.owner) == self.identity(part)
+            return self.holder is not None and self.identity(self.holder) == self.identity(part)
 
 
 @caught_by("faults.retried")
@@ -85,9 +85,9 @@ class OwnSizeIsHeld(ReferenceStore):
 
     @dataclass
     class state_type(State):  # noqa: N801
-        def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-            publisher = part.place == SIZE_PLACE and owner.delivery == part.delivery
-            return not publisher and super().breaks(owner, part, evict, arrives=arrives)
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            publisher = part.place == SIZE_PLACE and holder.delivery == part.delivery
+            return not publisher and super().breaks(holder, part, evict, arrives=arrives)
 
 
 @caught_by("faults.one_object_serves_on")

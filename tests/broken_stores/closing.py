@@ -40,8 +40,8 @@ class TombstoneForEver(ReferenceStore):
             ReferenceBarrier(self.store, self.name, None).close(part, offer, rank_of)
 
 
-@caught_by("closing.whoever_owns_it")
-class OnlyTheOwnerCloses(ReferenceStore):
+@caught_by("closing.by_a_former_claimant")
+class OnlyTheClaimantCloses(ReferenceStore):
     """A delivery that lost its claim after publishing cannot close: another publishes again."""
 
     @dataclass

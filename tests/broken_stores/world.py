@@ -28,7 +28,7 @@ class State:
     """The parts in the order of their arrival: the first member of a slot stays chosen."""
     slots: dict[str, list[str]] = field(default_factory=dict)
     strays: list[str] = field(default_factory=list)
-    owner: Part | None = None
+    holder: Part | None = None
     done: bool = False
 
     def record(self, part: Part, value: bytes) -> None:
@@ -38,7 +38,7 @@ class State:
         return part.place, part.member
 
     def add(self, part: Part, slot: int, member: str) -> None:
-        if self.owner is not None:
+        if self.holder is not None:
             self.strays.append(member)
             return
         members = self.slots.setdefault(f"{part.place}:{part.member}:{slot}", [])
@@ -67,25 +67,25 @@ class State:
         chosen = self.chosen()
         if chosen is None:
             return Arrival(Outcome.WAITING)
-        if self.owner is not None and not self.breaks(self.owner, part, evict, arrives=arrives):
-            return Arrival(Outcome.HELD, holder=self.owner.delivery)
-        self.owner = part
+        if self.holder is not None and not self.breaks(self.holder, part, evict, arrives=arrives):
+            return Arrival(Outcome.HELD, holder=self.holder.delivery)
+        self.holder = part
         return Arrival(Outcome.CLAIMED, parts=len(chosen), payload=self.payload)
 
-    def breaks(self, owner: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
-        own_part = (owner.place, owner.member) == (part.place, part.member)
-        return owner.delivery in {part.delivery, evict} or (arrives and own_part)
+    def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+        own_part = (holder.place, holder.member) == (part.place, part.member)
+        return holder.delivery in {part.delivery, evict} or (arrives and own_part)
 
     def listed(self) -> list[tuple[Identity, bytes]]:
         chosen = self.chosen()
         return [(each, self.parts[each]) for each in (self.parts if chosen is None else chosen)]
 
     def held_by(self, part: Part) -> bool:
-        return self.owner is not None and self.owner.delivery == part.delivery
+        return self.holder is not None and self.holder.delivery == part.delivery
 
     def may_be_closed_by(self, part: Part) -> bool:
         """True if the run is claimed or closed: an unclaimed one began after the dispatched run."""
-        return self.done or self.owner is not None
+        return self.done or self.holder is not None
 
     def tombstone(self, expires: float) -> "State":
         return type(self)(expires, done=True)

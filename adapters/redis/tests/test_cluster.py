@@ -231,7 +231,7 @@ def test_a_slot_that_has_moved_costs_one_send_once(store, sends, moving, size):
     with sends.counted(2, 2):
         assert store.offer(offer(key, size), unready)
     slots = store._connections().slots
-    assert eventually(lambda: slots.look() or not slots._doubted)  # the map has been read again
+    assert eventually(lambda: slots.update() or not slots._doubted)  # the map has been read again
     with sends.counted(1, 1):
         entry = store.get(key)
     assert entry == (offer(key, size).value,) * 2
@@ -477,15 +477,15 @@ def test_an_exception_while_the_map_is_read_harms_no_other_thread(store):
     try:
         struck = 0
         for number in range(100):
-            slots._doubted, slots._looked = True, time.monotonic()
+            slots._doubted, slots._updated = True, time.monotonic()
             until = time.monotonic() + 0.2
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.0001 + number * 0.000001)
                 while time.monotonic() < until:
-                    slots._look()
+                    slots._update()
             except Limit:
                 struck += 1
-            assert not slots._looking.locked()
+            assert not slots._updating.locked()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -508,7 +508,7 @@ def test_a_redirection_while_the_map_is_read(store):
     slots._nodes[Met(address)] = node
     slots.doubt()
     time.sleep(PAUSE)
-    slots.look()
+    slots.update()
     assert address not in slots._nodes
 
 

@@ -69,7 +69,7 @@ class Claims(Area):
         answer = barrier.arrive(second, None, holder.delivery)
         assert (answer.outcome, answer.holder) == (HELD, first.delivery)
 
-    def looking_breaks_nothing(self, barrier: Barrier) -> None:
+    def an_arrival_without_value_leaves_the_claim(self, barrier: Barrier) -> None:
         """An arrival without a value does not take the claim back from a redelivery of its part.
 
         Otherwise two live deliveries of one part would evict each other forever.
@@ -91,7 +91,7 @@ class Claims(Area):
         assert barrier.expect(again, 1).outcome is CLAIMED
         assert not barrier.renew(first)
 
-    def looking_may_claim(self, barrier: Barrier) -> None:
+    def an_arrival_without_value_claims_no_empty_run(self, barrier: Barrier) -> None:
         """An arrival without a value claims nothing in a new run without parts."""
         begin(barrier, 2)
         arrive(barrier, part(0))
@@ -142,7 +142,7 @@ class Closing(Area):
         close(barrier, holder)
         assert arrive(barrier, holder).outcome is CLOSED
 
-    def whoever_owns_it(self, barrier: Barrier) -> None:
+    def by_a_former_claimant(self, barrier: Barrier) -> None:
         """The delivery that has published may close the barrier after it lost the claim."""
         holder = complete(barrier)
         other = part(0)

@@ -67,12 +67,12 @@ class ClusterConnections:
 
     def spelled(self, script: Script) -> Script:
         """The variant of the script for this cluster: with sharded channels if it has them."""
-        self.slots.look()
+        self.slots.update()
         return sharded(script) if self.slots.sharded else script
 
     def primaries(self) -> Iterator[Connections]:
         """The connections to each node that serves slots."""
-        self.slots.look()
+        self.slots.update()
         return (node.connections for node in self.slots.primaries())
 
     def abandon(self) -> None:

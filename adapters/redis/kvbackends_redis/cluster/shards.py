@@ -49,7 +49,7 @@ class NodeListeners:
     def __init__(self, slots: Slots, *arguments: float) -> None:
         self._slots = slots
         self._arguments = arguments
-        slots.look()
+        slots.update()
         # Without sharded channels every node forwards every message, so one listener is enough.
         self._words = (SHARDED,) if slots.sharded else ()
         self._listeners: dict[Node, Listener] = {}

@@ -48,8 +48,8 @@ class Slots:
         self._nodes: dict[Address, Node] = {}
         self._named = set(seeds)
         self._serving: list[Node | None] = [None] * SLOTS
-        self._looking = threading.Lock()
-        self._looked = 0.0
+        self._updating = threading.Lock()
+        self._updated = 0.0
         self._known = False
         self._doubted = True
         self.sharded = False
@@ -57,7 +57,7 @@ class Slots:
 
     def node_of(self, key: str | bytes) -> Node:
         """The node that serves the key's slot; raises `Unavailable` if there is none."""
-        self.look()
+        self.update()
         slot = slot_of(key)
         node = self._serving[slot]
         if node is None:
@@ -69,10 +69,10 @@ class Slots:
         """All nodes that serve slots."""
         return list(dict.fromkeys(node for node in self._serving if node is not None))
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Read the map now if it may be outdated."""
         if self._doubted:
-            self._look()
+            self._update()
 
     def nodes(self) -> list[Node]:
         """All nodes with connections that the map still names."""
@@ -97,15 +97,15 @@ class Slots:
             node = self._nodes.setdefault(address, made)
         return node
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         """Read the map in one thread; the others use the old map if there is one."""
-        if self._known and self._looking.locked():
+        if self._known and self._updating.locked():
             return
-        with self._looking:  # not `acquire`: an exception could be raised before the `try`
-            if not self._doubted or time.monotonic() - self._looked < PAUSE:
+        with self._updating:  # not `acquire`: an exception could be raised before the `try`
+            if not self._doubted or time.monotonic() - self._updated < PAUSE:
                 return
             try:
-                self._looked = time.monotonic()
+                self._updated = time.monotonic()
                 self._doubted = False
                 self._adopt(self._asked())
             except BaseException:
