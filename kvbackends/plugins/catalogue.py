@@ -3,7 +3,8 @@
 _SCHEMES = {
     "redis": "redis rediss redis+socket unix sentinel redis+cluster rediss+cluster",
     "mongodb": "mongodb mongodb+srv",
-    "elasticsearch": "elasticsearch elasticsearch+http elasticsearch+https",
+    "elasticsearch": "elasticsearch elasticsearch+http elasticsearch+https "
+    "opensearch opensearch+http opensearch+https",
     "cassandra": "cassandra",
     "memcached": "memcached cache+memcached cache+memcache cache+pymemcache cache+pylibmc",
 }

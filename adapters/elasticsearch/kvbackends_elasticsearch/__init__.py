@@ -1,8 +1,8 @@
 """Celery results in Elasticsearch: ``elasticsearch://host:9200/index``.
 
-The server: Elasticsearch 8 or 9.  The user needs ``read``, ``write``, ``maintenance`` and
-``view_index_metadata`` on the index, and ``create_index`` and ``manage`` if the index does not
-exist.  Neither scripts nor ingest pipelines are used.
+The server: Elasticsearch 8 or 9, or OpenSearch 2 or 3.  The user needs ``read``, ``write``,
+``maintenance`` and ``view_index_metadata`` on the index, and ``create_index`` and ``manage`` if the
+index does not exist.  Neither scripts nor ingest pipelines are used.
 
 The options: `ElasticsearchOptions`, and all of Celery's ``elasticsearch_*`` settings.
 
@@ -17,6 +17,8 @@ from kvbackends.contract import Adapter, hookimpl
 from kvbackends_elasticsearch.options import ElasticsearchOptions
 from kvbackends_elasticsearch.store import ElasticsearchStore
 
+PRODUCTS = ("elasticsearch", "opensearch")
+
 __all__ = ["ElasticsearchOptions", "ElasticsearchStore"]
 
 
@@ -24,8 +26,8 @@ __all__ = ["ElasticsearchOptions", "ElasticsearchStore"]
 def kvbackends_adapters() -> Iterable[Adapter]:
     """The adapter of this distribution."""
     yield Adapter(
-        schemes=("elasticsearch", "elasticsearch+http", "elasticsearch+https"),
+        schemes=tuple(f"{name}{tls}" for name in PRODUCTS for tls in ("", "+http", "+https")),
         store=ElasticsearchStore,
-        summary="documents of an Elasticsearch index, servers 8 and 9",
+        summary="documents of an index of Elasticsearch 8 and 9, or OpenSearch 2 and 3",
         example="elasticsearch://localhost:9200/celery",
     )

@@ -55,16 +55,29 @@ _HINTS = {
     "for an index that does not exist, `create_index` and `manage`",
     413: "the request is above the server's http.max_content_length",
 }
+_BLOCKED = (
+    "the index has a block: remove it (`index.blocks` in its settings), or the cause for which the "
+    "server has set it, such as a full disk"
+)
 _decode = msgspec.json.Decoder(_Refusal).decode
+
+
+def error_type(data: bytes) -> str:
+    """The type of the error in the server's answer."""
+    return _cause(data).type
 
 
 def refused(status: int, data: bytes, url: str) -> StoreError:
     """The exception for an answer with an error `status`."""
+    return refused_item(status, _cause(data), url)
+
+
+def _cause(data: bytes) -> Cause:
     try:
         error = _decode(data).error
     except msgspec.MsgspecError:  # a proxy's error page
         error = "no JSON"
-    return refused_item(status, Cause(error) if isinstance(error, str) else error, url)
+    return Cause(error) if isinstance(error, str) else error
 
 
 def refused_item(status: int, cause: Cause, url: str) -> StoreError:
@@ -75,10 +88,10 @@ def refused_item(status: int, cause: Cause, url: str) -> StoreError:
     text = f"Elasticsearch at {url} answered {status} ({cause.type})"
     if cause.never_fits:
         return ValueTooLarge(f"{text}: the value is too large for the server's heap")
+    hint = _BLOCKED if cause.type == "cluster_block_exception" else _HINTS.get(status)
+    make: type[StoreError] = ValueTooLarge if status == 413 else StoreError
     if status in TRANSIENT:
-        return Unavailable(text)
-    hint = _HINTS.get(status)
-    make = ValueTooLarge if status == 413 else StoreError
+        make = Unavailable
     return make(f"{text}: {hint}" if hint else text)
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -9,12 +10,14 @@ import msgspec
 
 from kvbackends import ConfigurationError, StoreError
 from kvbackends_elasticsearch.documents import CELERYS_FIELDS, FIELDS
-from kvbackends_elasticsearch.errors import Unavailable
+from kvbackends_elasticsearch.errors import Unavailable, error_type
 from kvbackends_elasticsearch.requests import Sender
 
 PAGE = 5000
 """Most documents that one search returns."""
 _KEEP_ALIVE = "1m"
+_CREATED = {"resource_already_exists_exception", "index_already_exists_exception"}
+"""Another process has just created the index."""
 
 
 class Hit(msgspec.Struct):
@@ -33,6 +36,7 @@ class _Hits(msgspec.Struct):
 
 class _Found(msgspec.Struct):
     hits: _Hits
+    scroll: str = msgspec.field(name="_scroll_id", default="")
 
 
 class _Shards(msgspec.Struct):
@@ -41,10 +45,6 @@ class _Shards(msgspec.Struct):
 
 class _Refreshed(msgspec.Struct):
     shards: _Shards = msgspec.field(name="_shards", default_factory=_Shards)
-
-
-class _Point(msgspec.Struct):
-    id: str
 
 
 class _Properties(msgspec.Struct):
@@ -83,7 +83,7 @@ class Index:
         answer = self._sender.read("GET", f"{self.path}/_mapping")
         if answer.status == 404:
             created = self._sender.send("PUT", self.path, self._definition())
-            if created.status != 400:  # 400: another process has just created it
+            if created.status != 400 or error_type(created.data) not in _CREATED:
                 created.accepted()
                 return
             answer = self._sender.read("GET", f"{self.path}/_mapping")
@@ -141,30 +141,29 @@ class Index:
         given = f"&routing={quote(routing, safe='')}" if routing else ""
         body = {"query": query, "_source": False, "size": PAGE, "track_total_hits": False, **more}
         target = f"{self.path}/_search?allow_partial_search_results=false{given}"
-        if "pit" in more:  # a point in time names its index itself
-            target = "/_search"
         answer = self._sender.read("POST", target, body)
         if answer.status == 404:
             return []
         return msgspec.json.decode(answer.accepted(), type=_Found).hits.hits
 
-    def search_all(self, query: Mapping[str, Any], **more: Any) -> Iterator[Hit]:
-        """All hits at one point in time, read in pages."""
-        target = f"{self.path}/_pit?keep_alive={_KEEP_ALIVE}&allow_partial_search_results=false"
-        answer = self._sender.send("POST", target)
+    def search_all(self, query: Mapping[str, Any]) -> Iterator[Hit]:
+        """All hits at one point in time, read in pages, by a scroll, which OpenSearch has, too."""
+        body = {"query": query, "_source": False, "size": PAGE, "sort": ["_doc"]}
+        target = f"{self.path}/_search?scroll={_KEEP_ALIVE}&allow_partial_search_results=false"
+        answer = self._sender.read("POST", target, body)
         if answer.status == 404:
             return
-        point = msgspec.json.decode(answer.accepted(), type=_Point).id
-        more |= {"pit": {"id": point, "keep_alive": _KEEP_ALIVE}, "sort": ["_shard_doc"]}
+        found = msgspec.json.decode(answer.accepted(), type=_Found)
         try:
-            while hits := self.search(query, **more):
-                yield from hits
-                more["search_after"] = hits[-1].sort
+            while found.hits.hits:
+                yield from found.hits.hits
+                more = {"scroll": _KEEP_ALIVE, "scroll_id": found.scroll}
+                answer = self._sender.send("POST", "/_search/scroll", msgspec.json.encode(more))
+                found = msgspec.json.decode(answer.accepted(), type=_Found)
         finally:
-            self._close(point)
+            self._close(found.scroll)
 
-    def _close(self, point: str) -> None:
-        try:
-            self._sender.send("DELETE", "/_pit", msgspec.json.encode({"id": point}))
-        except StoreError:
-            return  # the server closes it after `_KEEP_ALIVE`
+    def _close(self, scroll: str) -> None:
+        body = msgspec.json.encode({"scroll_id": [scroll]})
+        with suppress(StoreError):  # the server closes it after `_KEEP_ALIVE`
+            self._sender.send("DELETE", "/_search/scroll", body)

@@ -1,19 +1,23 @@
-"""The options of an ``elasticsearch://`` URL, and the transport's arguments that they become."""
+"""The options of the URLs, and the transport's arguments that they become."""
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
 from elastic_transport import NodeConfig
-from elastic_transport.client_utils import basic_auth_to_header
+from elastic_transport.client_utils import basic_auth_to_header, parse_cloud_id
 
-from kvbackends import ConfigurationError
+from kvbackends import ConfigurationError, InvalidOption
 from kvbackends.contract import Host, Options, Secret, StoreURL, option
 
 INDEX = "celery"
 PORT = 9200
 """The default port and index, as in Celery's own backend."""
+
+LONGEST_NAME = 255
+_INDEX_NAME = re.compile(r"(?![-_+]|[.]{1,2}\Z)[^\\/*?\"<>|,#:\s]+")
 
 _POSITIVE = msgspec.Meta(gt=0)
 _NOT_NEGATIVE = msgspec.Meta(ge=0)
@@ -59,6 +63,13 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
     number_of_shards: Annotated[
         int, _POSITIVE, option("Primary shards of an index that the adapter creates.")
     ] = 1
+    path_prefix: Annotated[
+        str, option("Path before every request's own, for a server behind a proxy.")
+    ] = ""
+    http_compress: Annotated[bool, option("Compress requests and answers.")] = False
+    cloud_id: Annotated[
+        str | None, option("Cloud ID of an Elastic deployment, instead of hosts in the URL.")
+    ] = None
     use_ssl: Annotated[bool, option("Use TLS, as with elasticsearch+https.")] = False
     verify_certs: Annotated[bool, option("Verify the hosts' certificates.")] = True
     ca_certs: Annotated[str | None, option("File of the certificate authorities to trust.")] = None
@@ -75,24 +86,54 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
 
 
 def index_of(url: StoreURL) -> str:
-    """The first part of the path; the second, a document type in Celery's URLs, is ignored."""
-    return url.path.strip("/").partition("/")[0] or INDEX
+    """The first part of the path; the second, a document type in Celery's URLs, is ignored.
+
+    Raises `ConfigurationError` for a name that is no index's (the server's page "Create index"), or
+    stands for several: the server would take that one for all that match.
+    """
+    name = url.path.strip("/").partition("/")[0] or INDEX
+    if name != name.lower() or not _INDEX_NAME.fullmatch(name) or len(name.encode()) > LONGEST_NAME:
+        raise ConfigurationError(
+            f"the URL's path names the index {name!r}, but the name of one index is in lower case,"
+            f' has at most {LONGEST_NAME} bytes and none of \\ / * ? " < > | , # : or blanks, and '
+            "does not begin with - _ or +"
+        )
+    return name
 
 
 def nodes(url: StoreURL, options: ElasticsearchOptions) -> list[NodeConfig]:
     """One configuration for each host.  Raises `ConfigurationError` for contradicting options."""
-    tls = options.use_ssl or url.scheme.endswith("https")
+    tls = options.use_ssl or url.scheme.endswith("https") or options.cloud_id is not None
     common: dict[str, Any] = {
         "scheme": "https" if tls else "http",
         "headers": _headers(url, options),
         "connections_per_node": options.connections_per_node,
         "request_timeout": options.timeout,
+        "path_prefix": options.path_prefix,
+        "http_compress": options.http_compress,
         **_tls(options, tls=tls),
     }
     return [
         NodeConfig(host=host.name, port=host.port or PORT, **common)
-        for host in url.hosts or (Host("localhost"),)
+        for host in _hosts(url, options)
     ]
+
+
+def _hosts(url: StoreURL, options: ElasticsearchOptions) -> tuple[Host, ...]:
+    if options.cloud_id is None:
+        return url.hosts or (Host("localhost"),)
+    if url.hosts:
+        raise ConfigurationError(
+            "give either hosts or cloud_id: this URL has both; write "
+            "elasticsearch:///index?cloud_id=…"
+        )
+    try:
+        address = parse_cloud_id(options.cloud_id).es_address
+    except ValueError:
+        address = None
+    if address is None:
+        raise InvalidOption("option 'cloud_id': copy it from the page of the deployment, name:text")
+    return (Host(*address),)
 
 
 def _tls(options: ElasticsearchOptions, *, tls: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ and sends media types that only servers of its own version accept.  Servers 8 an
 plain JSON.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from elastic_transport import (
 
 from kvbackends.contract import uninterrupted
 from kvbackends_elasticsearch.errors import TimedOut, Unavailable, failed, refused
+from kvbackends_elasticsearch.turns import Turns
 
 
 class Answer(NamedTuple):
@@ -50,13 +52,20 @@ class Sender:
     def __init__(self, configs: Sequence[NodeConfig], resending: Resending) -> None:
         self._pool = NodePool(list(configs), node_class=Urllib3HttpNode)
         self._resending = resending
+        self._turns = {node: Turns(node.config.connections_per_node) for node in self._pool.all()}
 
     @uninterrupted
     def send(self, method: str, target: str, body: bytes | None = None) -> Answer:
         """Send a request once, to one host.  Raises the exceptions of `errors.failed`."""
         node = self._pool.get()
         try:
-            answer = node.perform_request(method, target, body)
+            with self._turns[node].one(node.config.request_timeout or threading.TIMEOUT_MAX):
+                answer = node.perform_request(method, target, body)
+        except TimeoutError:
+            raise TimedOut(
+                f"no connection to Elasticsearch at {node.base_url} became free within the option "
+                "`timeout`; set connections_per_node"
+            ) from None
         except TransportError as error:
             if isinstance(error, NoConnection | ConnectionTimeout):
                 self._pool.mark_dead(node)  # the pool prefers other hosts for a while

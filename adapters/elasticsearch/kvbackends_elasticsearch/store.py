@@ -3,6 +3,8 @@
 A conditional write compares `_seq_no` and `_primary_term`, so no script is needed.
 """
 
+import random
+import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, cast
 
@@ -39,6 +41,9 @@ from kvbackends_elasticsearch.requests import Resending, Sender
 
 _EXPIRED = {"range": {"expires": {"lte": "now"}}}
 """A query for expired documents, by the server's clock."""
+PAUSE = 0.05
+"""Most seconds of the pause after the first lost race for a document, half of it after the second,
+and so on: the longer a writer has lost, the sooner it tries again, so none loses for long."""
 _NO_FACETS: Mapping[str, str] = {}
 
 
@@ -194,7 +199,11 @@ class ElasticsearchStore(Store):
         """
         client = self._client()
         version = client.write(key, body, guess)
+        races = 0
         while version is None:
+            if races:
+                time.sleep(random.uniform(0, PAUSE / races))
+            races += 1
             document = client.get(key)
             if document is not None and not may_replace(document):
                 return None

@@ -94,6 +94,8 @@ class Recorder:
 
     def __init__(self, context=None):
         self.status, self.body, self.asked = 200, b"{}", []
+        self.script = None
+        """Returns status and body for a method and a path, instead of `status` and `body`."""
         recorder = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -102,11 +104,14 @@ class Recorder:
             def answer(self):
                 self.rfile.read(int(self.headers.get("content-length") or 0))
                 recorder.asked.append((self.command, self.path, dict(self.headers)))
-                self.send_response(recorder.status)
+                status, body = recorder.status, recorder.body
+                if recorder.script:
+                    status, body = recorder.script(self.command, self.path)
+                self.send_response(status)
                 self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(recorder.body)))
+                self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(recorder.body)
+                self.wfile.write(body)
 
             do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the base class asks
 

@@ -7,11 +7,11 @@ import ssl
 
 import pytest
 from elastic_transport import NodeConfig
-from kvbackends_elasticsearch import ElasticsearchOptions
+from kvbackends_elasticsearch import ElasticsearchOptions, kvbackends_adapters
 from kvbackends_elasticsearch.errors import TimedOut, Unavailable
 from kvbackends_elasticsearch.options import index_of, nodes
 
-from kvbackends import ConfigurationError, StoreError, ValueTooLarge
+from kvbackends import ConfigurationError, StoreError, ValueTooLarge, open_store
 from kvbackends.contract import StoreURL
 from kvbackends.contract.options import fill
 from tests.support.stalls import takes_less, took
@@ -27,6 +27,15 @@ def test_celerys_own_url_names_host_index_and_a_document_type():
     assert index_of(url) == "results"
     [node] = nodes(url, ElasticsearchOptions())
     assert (node.scheme, node.host, node.port) == ("http", "search.example", 9200)
+
+
+@pytest.mark.parametrize(
+    "name", ["Results", "res*", "a,b", "_all", "-a", "+a", "..", "a%20b", "<a-{now}>", "x" * 256]
+)
+def test_a_name_that_is_not_one_index_is_refused(name):
+    """Capitals end as "not found", and a wildcard puts our mapping into every index that fits."""
+    with pytest.raises(ConfigurationError, match="lower case"):
+        open_store(f"elasticsearch://host/{name}", {})
 
 
 def test_the_default_index_is_celerys():
@@ -45,6 +54,8 @@ def test_every_host_of_the_url_is_used():
         ("elasticsearch+http://a", "http"),
         ("elasticsearch+https://a", "https"),
         ("elasticsearch://a?use_ssl=1", "https"),
+        ("opensearch://a", "http"),
+        ("opensearch+https://a", "https"),
     ],
 )
 def test_the_scheme_or_an_option_asks_for_tls(text, scheme):
@@ -61,6 +72,31 @@ def test_tls_verifies_unless_told_otherwise():
 def test_tls_options_without_tls_are_refused():
     with pytest.raises(ConfigurationError, match=r"ca_certs.*elasticsearch\+https"):
         configured("elasticsearch://a?ca_certs=/ca.pem")
+
+
+def test_opensearch_is_a_scheme_of_its_own():
+    assert {"opensearch", "opensearch+https"} < set(next(iter(kvbackends_adapters())).schemes)
+
+
+def test_a_proxys_prefix_and_compression(recorder, open_one):
+    """Every request begins with the prefix; what is sent and received may be compressed."""
+    recorder.status = 404
+    open_one(f"elasticsearch://{recorder.host}/x?path_prefix=search&http_compress=1").get("key")
+    [(_, path, headers)] = recorder.asked
+    assert path == "/search/x/_doc/key"
+    assert headers["accept-encoding"] == "gzip"
+
+
+def test_a_cloud_id_stands_for_the_host():
+    """Always with TLS; beside hosts, or if it is none, it is refused."""
+    cloud_id = "mine:" + base64.b64encode(b"eu.example:9243$cluster$kibana").decode()
+    [node] = configured(f"elasticsearch:///results?cloud_id={cloud_id}")
+    assert (node.scheme, node.host, node.port) == ("https", "cluster.eu.example", 9243)
+    with pytest.raises(ConfigurationError, match="either hosts or cloud_id"):
+        configured(f"elasticsearch://host?cloud_id={cloud_id}")
+    for broken in ("mine", "mine:%25", "mine:" + base64.b64encode(b"eu.example").decode()):
+        with pytest.raises(ConfigurationError, match="option 'cloud_id'"):
+            configured(f"elasticsearch:///results?cloud_id={broken}")
 
 
 def test_two_kinds_of_credentials_are_refused():
@@ -191,3 +227,38 @@ def test_an_untrusted_certificate_is_not_transient(tls_recorder, open_one, optio
     with pytest.raises(ConfigurationError, match="not trusted"):
         store.get("key")
     assert tls_recorder.asked == []
+
+
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_block_of_the_index_is_reported_as_one(recorder, open_one, status):
+    """Not as missing privileges."""
+    recorder.status, recorder.body = status, b'{"error": {"type": "cluster_block_exception"}}'
+    with pytest.raises(StoreError, match="index has a block") as raised:
+        open_one(f"elasticsearch://{recorder.host}/x").delete("key")
+    assert "privileges" not in str(raised.value)
+
+
+def test_an_index_that_cannot_be_created_is_an_error(recorder, open_one):
+    """Only one answer with 400 says that another process has created it."""
+    error = b'{"error": {"type": "illegal_argument_exception"}}'
+    recorder.script = lambda method, _: (404, b"{}") if method == "GET" else (400, error)
+    with pytest.raises(StoreError, match=r"400.*illegal_argument"):
+        open_one(f"elasticsearch://{recorder.host}/x").set("key", b"")
+    assert [method for method, *_ in recorder.asked] == ["GET", "PUT"]
+
+
+def test_a_listing_scrolls_because_opensearch_has_no_pit(recorder, open_one):
+    """One request a page, and one that ends the scroll."""
+    pages = {
+        "/x/_search": b'{"_scroll_id": "s1", "hits": {"hits": [{"_id": "k1"}, {"_id": "k2"}]}}',
+        "/_search/scroll": b'{"_scroll_id": "s2", "hits": {"hits": []}}',
+    }
+    recorder.script = lambda _, path: (200, pages.get(path.partition("?")[0], b"{}"))
+    assert list(open_one(f"elasticsearch://{recorder.host}/x").scan("k")) == ["k1", "k2"]
+    asked = [(method, path.partition("?")[0]) for method, path, _ in recorder.asked]
+    assert asked == [
+        ("POST", "/x/_refresh"),
+        ("POST", "/x/_search"),
+        ("POST", "/_search/scroll"),
+        ("DELETE", "/_search/scroll"),
+    ]

@@ -1,0 +1,59 @@
+"""Turns at the connections: first come, first served."""
+
+import threading
+import time
+
+import pytest
+from kvbackends_elasticsearch.errors import TimedOut
+from kvbackends_elasticsearch.options import ElasticsearchOptions, nodes
+from kvbackends_elasticsearch.requests import Resending, Sender
+from kvbackends_elasticsearch.turns import Turns
+
+from kvbackends.contract import StoreURL
+
+
+def waiting(turns, count):
+    """Return when `count` threads wait."""
+    until = time.monotonic() + 10
+    while len(turns._waiting) < count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_a_thread_that_asks_again_stands_behind_those_that_wait():
+    """The driver's queue would serve it first: some threads would get no connection for seconds."""
+    turns, served, threads = Turns(1), [], []
+
+    def serve(name):
+        with turns.one(10):
+            served.append(name)
+
+    with turns.one(10):
+        for name in range(3):
+            threads.append(threading.Thread(target=serve, args=(name,)))
+            threads[-1].start()
+            waiting(turns, name + 1)
+    serve("again")
+    for thread in threads:
+        thread.join()
+    assert served == [0, 1, 2, "again"]
+
+
+def test_a_wait_for_a_turn_ends():
+    """After the given time; the turn that comes later goes to another thread."""
+    turns = Turns(1)
+    with turns.one(10), pytest.raises(TimeoutError), turns.one(0.01):
+        pass
+    with turns.one(0.01):
+        pass
+
+
+def test_no_free_connection_is_a_timeout(recorder):
+    """The error names the option; the request may be repeated."""
+    url = StoreURL.parse(f"elasticsearch://{recorder.host}/x")
+    sender = Sender(nodes(url, ElasticsearchOptions(timeout=0.05)), Resending())
+    (turns,) = sender._turns.values()
+    turns._free = 0
+    with pytest.raises(TimedOut, match="connections_per_node"):
+        sender.send("GET", "/")
+    assert not recorder.asked
