@@ -37,8 +37,8 @@ class Request:
     """The arguments of the command line."""
 
     urls: tuple[str, ...]
-    checks: tuple[str, ...]
-    areas: tuple[str, ...]
+    asked: tuple[str, ...]
+    """Names of checks and areas; empty for all."""
     plugins: tuple[str, ...]
     quick: bool
     json: str | None
@@ -90,10 +90,10 @@ def conformance(
 
     Exit status: 0 all passed, 1 some failed, 2 could not run.
     """
-    request = Request(urls, names, areas, plugins, quick, json_file, junit)
+    request = Request(urls, (*names, *areas), plugins, quick, json_file, junit)
     screen = console(on_stderr=json_file == "-")
     try:
-        wanted = chosen(checks(), names, areas, quick=quick)
+        wanted = chosen(checks(), request.asked, quick=quick)
         if listing:
             show_checks(screen, wanted)
             return
@@ -119,7 +119,7 @@ def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
     with screen.status("reaching the stores"):
         stores = subjects(request.urls)
     screen.print(_heading(request, wanted, stores))
-    report = _run(request, wanted, stores, screen)
+    report = _run(request, stores, screen)
     if report.exit_code == CANNOT_RUN:
         raise CannotRun(_reason(report.problem))
     digests = [_digest(each, wanted, report) for each in stores]
@@ -140,14 +140,12 @@ def _heading(request: Request, wanted: Sequence[Check], stores: Sequence[Subject
     return Text(", ".join([*words, *(["quick"] if request.quick else [])]), "dim")
 
 
-def _run(
-    request: Request, wanted: Sequence[Check], stores: Sequence[Subject], screen: Console
-) -> Report:
+def _run(request: Request, stores: Sequence[Subject], screen: Console) -> Report:
     with Live(screen, [each.shown for each in stores]) as live:
         return run(
             request.urls,
             quick=request.quick,
-            checks=[each.name for each in wanted] if request.checks or request.areas else (),
+            checks=request.asked,
             plugins=request.plugins,
             on_total=live.on_total,
             on_result=live.on_result,

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kvbackends.cli.subjects import Subject
-from kvbackends.cli.traces import Frame, where
 from kvbackends.contract import Feature
 from kvbackends.testing.check import Check
-from kvbackends.testing.running import Result
+from kvbackends.testing.running import Frame, Result
 
 MODES = ("native", "derived")
 
@@ -84,9 +83,9 @@ class Failure:
         return example.removeprefix("<state machine>\n")
 
     @property
-    def where(self) -> list[Frame]:
+    def where(self) -> tuple[Frame, ...]:
         """The check's statement that failed, and the store's that raised."""
-        return where(self.teller.details)
+        return self.teller.where
 
     def reproduce(self, plugins: Sequence[str]) -> str:
         """The command that runs this check alone."""

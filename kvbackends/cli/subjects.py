@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple
 
 from kvbackends import ConfigurationError, open_store, register
 from kvbackends.contract import Feature, Store, StoreURL
 from kvbackends.plugins.registry import adapter_for
-from kvbackends.testing.check import Check
+from kvbackends.testing.check import Check, unknown
 from kvbackends.testing.redaction import Redactor
 
 # About three seconds: enough for a server that is starting, and no wait for one that is not there.
@@ -96,26 +95,15 @@ def _said(error: BaseException) -> str:
     return f"{text} ({_said(cause)})" if cause is not None and str(cause) not in text else text
 
 
-def chosen(
-    every: Sequence[Check], names: Sequence[str], areas: Sequence[str], *, quick: bool
-) -> list[Check]:
-    """Return the selected checks; raises `CannotRun` for an unknown name, or if none is left."""
-    _refuse_unknown("check", names, [check.name for check in every])
-    _refuse_unknown("area", areas, list(dict.fromkeys(check.area for check in every)))
-    asked = [each for each in every if not (names or areas) or _is_asked(each, names, areas)]
-    left = [each for each in asked if each.quick or not quick]
+def chosen(every: Sequence[Check], asked: Sequence[str], *, quick: bool) -> list[Check]:
+    """Return the checks and areas named in `asked`, or all.
+
+    Raises `CannotRun` for an unknown name, or if none is left.
+    """
+    if problem := unknown(asked):
+        raise CannotRun(f"{problem} (--list shows all)")
+    found = [each for each in every if not asked or {each.name, each.area} & set(asked)]
+    left = [each for each in found if each.quick or not quick]
     if not left:
         raise CannotRun("--quick leaves out every check that was asked for: they take their time")
     return left
-
-
-def _is_asked(check: Check, names: Sequence[str], areas: Sequence[str]) -> bool:
-    return check.name in names or check.area in areas
-
-
-def _refuse_unknown(what: str, names: Sequence[str], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, 1, 0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise CannotRun(f"there is no {what} {name!r}{hint} (--list shows all)")

@@ -106,8 +106,8 @@ def _failure(failure: Failure, marks: Signs) -> Group:
     table.add_row("", Text(failure.check.rule_text, "dim"))
     if failure.teller.case not in MODES:
         table.add_row("case", failure.teller.case)
-    for frame in failure.where:
-        table.add_row("raised" if frame.is_the_stores else "at", frame.location)
+    for word, frame in zip(("at", "raised"), failure.where, strict=False):
+        table.add_row(word, frame.location)
         table.add_row("", _shortened(frame.statement, marks))
     table.add_row("message", _shortened(failure.message, marks))
     if failure.example:

@@ -26,10 +26,11 @@ if _typing.TYPE_CHECKING:
     from kvbackends.testing.suite import suite_for as suite_for
 
 _OF_THE_SUITE = ("StoreSuite", "suite_for")
+_REWRITTEN = (f"{__name__}.areas", f"{__name__}.tools")
 
 if "pytest" in _sys.modules:
     # Here, because pytest rewrites the assertions of modules only while they are imported.
-    _sys.modules["pytest"].register_assert_rewrite(f"{__name__}.areas", f"{__name__}.tools")
+    _sys.modules["pytest"].register_assert_rewrite(*_REWRITTEN)
 
 
 def __dir__() -> list[str]:

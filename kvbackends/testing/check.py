@@ -96,8 +96,8 @@ def unknown(names: Iterable[str]) -> str:
     wrong = next((name for name in names if name not in known), None)
     if wrong is None:
         return ""
-    near = get_close_matches(wrong, sorted(known), 3, 0.4)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    near = get_close_matches(wrong, sorted(known), 1, 0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no check and no area {wrong!r}{hint}"
 
 

@@ -5,22 +5,23 @@ without a file: ``pytest -p kvbackends.testing.plugin --store-url URL --pyargs
 kvbackends.testing``.
 """
 
-import json
-import os
 from types import ModuleType
 
 import pytest
 
 from kvbackends import register
+from kvbackends.testing import _REWRITTEN
 from kvbackends.testing.check import unknown
-from kvbackends.testing.process import URLS
+
+# Again, for a process that imported the package before pytest.
+pytest.register_assert_rewrite(*_REWRITTEN)
 
 _given: list[str] = []
 
 
 def urls() -> list[str]:
     """The URLs that this run was given."""
-    return [*_given, *json.loads(os.environ.get(URLS, "[]"))]
+    return list(_given)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +35,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--store-check", dest="kvbackends_checks", action="append", default=[], help="check or area"
     )
     add("--store-longest", dest="kvbackends_longest", type=float, help="seconds limit of a check")
-    add("--store-report", dest="kvbackends_report", type=int, help="file descriptor for results")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,11 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
     wanted = config.getoption("kvbackends_checks")
     if wanted and (problem := unknown(wanted)):
         raise pytest.UsageError(f"--store-check: {problem}")
-    report = config.getoption("kvbackends_report")
-    if report is not None:
-        from kvbackends.testing.reporter import Reporter
-
-        config.pluginmanager.register(Reporter(report), "kvbackends-report")
 
 
 def pytest_plugin_registered(plugin: object) -> None:

@@ -1,16 +1,38 @@
-"""Runs the suite from a program: `run` is what the command calls."""
+"""Runs the suite from a program, in a process of its own: the command calls `run`."""
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from kvbackends.contract.url import StoreURL
 from kvbackends.testing.check import Check, checks, unknown
-from kvbackends.testing.process import Finished, Process
 from kvbackends.testing.redaction import Redactor
 
 LONGEST = 600.0
 """Seconds that the checks of one store may take, all together."""
+GRACE = 15.0
+"""Seconds that a check has after its time limit to report the failure itself."""
+PARTING = 5.0
+"""Seconds that the process has to end after each signal."""
+SHOWN = 4000
+"""Characters of the process's output that are shown when it could not run."""
+
+_ORDER = ["failed", "deviates", "passed", "lacking", "skipped"]
+
+
+class Frame(NamedTuple):
+    """A statement in the traceback of a failure, and its location."""
+
+    location: str
+    statement: str
 
 
 class Result(NamedTuple):
@@ -25,10 +47,12 @@ class Result(NamedTuple):
     """Which case of the check, as pytest names it."""
     outcome: str
     """``passed``, ``failed``, ``deviates``, ``lacking`` (not meant for it) or ``skipped``."""
-    message: str
-    details: str
+    message: str = ""
+    details: str = ""
     """How it failed, with the lines of the check."""
-    seconds: float
+    seconds: float = 0.0
+    where: tuple[Frame, ...] = ()
+    """The check's statement that failed and, if the store raised, the store's."""
 
 
 @dataclass
@@ -63,7 +87,26 @@ class Report:
         return cells
 
 
-_ORDER = ["failed", "deviates", "passed", "lacking", "skipped"]
+class Collected(NamedTuple):
+    """Sent by the process before the first check."""
+
+    total: int
+
+
+class Began(NamedTuple):
+    """Sent when a check begins; a list with its results follows."""
+
+    failed: Result
+    """Its result if the process ends before the check does."""
+    longest: float
+    """Seconds that it may take."""
+
+
+class Finished(NamedTuple):
+    """Sent after the last check."""
+
+    status: int
+    """pytest's exit status."""
 
 
 def run(
@@ -87,50 +130,111 @@ def run(
     """
     if problem := unknown(checks):
         raise ValueError(problem)
+    hidden = Redactor(urls)
     words = [f"--store-check={each}" for each in checks] + [f"-p{each}" for each in plugins]
     words += ["--store-quick"] * quick + ["-x"] * first_failure
-    reporting = _Reporting(urls, on_total, on_result)
-    process = Process(urls, [*words, *arguments], longest * max(len(urls), 1))
-    return reporting.conclude(process.run(reporting.on_event))
+    run = _Run(on_total, on_result)
+    with tempfile.TemporaryFile() as output:
+        events, process = _start(output.fileno())
+        try:
+            with events, suppress(BrokenPipeError):  # it ended at once, and its output says why
+                events.send((list(urls), [*words, *arguments]))
+                run.listen(events, longest * max(len(urls), 1))
+            if not run.late:
+                _wait(process)
+        finally:
+            _end(process)
+        output.seek(0)
+        return run.conclude(process.returncode, hidden(output.read().decode(errors="replace")))
 
 
-class _Reporting:
-    """Makes a report of the events that the process of the suite tells of."""
+def _start(output: int) -> tuple[Connection, "subprocess.Popen[bytes]"]:
+    ours, theirs = Pipe()
+    with theirs:
+        descriptor = theirs.fileno()
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [sys.executable, "-m", "kvbackends.testing.child", str(descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[descriptor],
+            process_group=0,
+        )
+    return ours, process
+
+
+class _Run:
+    """Makes a report of the events that the process sends."""
 
     def __init__(
-        self,
-        urls: Sequence[str],
-        on_total: Callable[[int], object],
-        on_result: Callable[[Result], object],
+        self, on_total: Callable[[int], object], on_result: Callable[[Result], object]
     ) -> None:
-        self._shown = [str(StoreURL.parse(url)) for url in urls]
-        self._hidden = Redactor(urls)
         self._on_total = on_total
         self._on_result = on_result
         self._report = Report()
+        self._amid: Began | None = None
+        self._finished: Finished | None = None
+        self.late = ""
+        """Why the process has to be ended; empty if it ends by itself."""
 
-    def on_event(self, event: dict[str, Any]) -> None:
-        """Handle an event of the process: the collection, or the result of a check."""
-        if event.pop("event") == "collected":
-            self._report.total = event["total"]
-            self._on_total(event["total"])
-        else:
-            self._add(event)
+    def listen(self, events: Connection, longest: float) -> None:
+        """Handle events until the last one, or until the process ends or is late."""
+        until = time.monotonic() + longest
+        with suppress(EOFError, ConnectionResetError):
+            while self._finished is None:
+                patience = max(until - time.monotonic(), 0.0)
+                if self._amid is not None:
+                    patience = min(patience, self._amid.longest + GRACE)
+                if not events.poll(patience):
+                    which = "the check" if until > time.monotonic() else "the run"
+                    rest = "and was ended; what follows it was not run"
+                    self.late = f"{which} did not end in time, {rest}"
+                    return
+                self._take(events.recv())
 
-    def _add(self, event: dict[str, Any]) -> None:
-        hidden = {name: self._hidden(event[name]) for name in ("message", "details")}
-        result = Result(url=self._shown[event.pop("store")], **(event | hidden))
+    def _take(self, event: Any) -> None:
+        match event:
+            case Collected():
+                self._report.total = event.total
+                self._on_total(event.total)
+            case Began():
+                self._amid = event
+            case Finished():
+                self._finished = event
+            case _:
+                self._amid = None
+                for result in event:
+                    self._add(result)
+
+    def _add(self, result: Result) -> None:
         self._report.results.append(result)
         self._on_result(result)
 
-    def conclude(self, finished: Finished) -> Report:
-        """The report, when the process has ended."""
-        report = self._report
-        if finished.amid is not None:
-            self._add({**finished.amid, "outcome": "failed", "message": finished.problem})
-        report.exit_code = 2
-        if report.results and finished.status in {0, 1}:
-            report.exit_code = finished.status
-        if report.exit_code == 2 or finished.amid is not None:
-            report.problem = self._hidden(finished.problem)
+    def conclude(self, status: int, output: str) -> Report:
+        """Return the report, after the process has ended with that status and output."""
+        report, said = self._report, output.strip()[-SHOWN:]
+        if self._amid is not None:
+            report.exit_code = 1
+            report.problem = self.late or f"the process ended with status {status} in this check"
+            self._add(self._amid.failed._replace(message=report.problem, details=said))
+        elif self._finished is None:
+            report.problem = self.late or said or "the suite never began"
+        elif report.results and self._finished.status in {0, 1}:
+            report.exit_code = self._finished.status
+        else:
+            report.problem = said or f"pytest ended with status {self._finished.status}"
         return report
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the process group: SIGINT first, so that checks can clean up, then SIGKILL."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            _wait(process)
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(PARTING)

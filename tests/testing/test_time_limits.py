@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from kvbackends.testing import process, run
+from kvbackends.testing import run, running
 from tests.broken_stores import url
 
 HANGING = """
@@ -49,7 +49,7 @@ def prove(tmp_path, monkeypatch):
     """Runs two checks on a store that does not end, and asserts that the run did."""
     (tmp_path / "hanging.py").write_text(HANGING)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(process, "GRACE", 6)
+    monkeypatch.setattr(running, "GRACE", 6)
 
     def prove(scheme, *checks, **more):
         words = ["--store-longest=1"]
