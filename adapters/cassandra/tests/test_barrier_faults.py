@@ -5,11 +5,8 @@ from uuid import uuid4
 import pytest
 
 from kvbackends import open_store
-from kvbackends.contract import SIZE_PLACE, Outcome, Part, Rank
-
-
-def part(place, member=None):
-    return Part(place, member or f"task-{place}", uuid4().hex)
+from kvbackends.contract import SIZE_PLACE, Outcome, Rank
+from kvbackends.testing.tools import part
 
 
 @pytest.fixture

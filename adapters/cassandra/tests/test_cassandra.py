@@ -16,7 +16,8 @@ from kvbackends_cassandra.errors import UNKNOWN_CAS, CassandraUnavailable
 from kvbackends_cassandra.rows import Rows
 
 from kvbackends import ConfigurationError, StoreUnavailable, open_store
-from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
+from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Rank
+from kvbackends.testing.tools import part
 from tests.support.stalls import takes_less
 
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}
@@ -29,10 +30,6 @@ def rank_of(value):
 
 def offer(key, rank=Rank.SUCCEEDED, text=b""):
     return Offer(key, b"%d%s" % (rank, text), rank, 60)
-
-
-def part(place, member=None):
-    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
 def publisher():

@@ -5,11 +5,8 @@ from uuid import uuid4
 
 from kvbackends_elasticsearch.barriers import ElasticsearchBarrier
 
-from kvbackends.contract import SIZE_PLACE, Outcome, Part
-
-
-def part(place, member=None):
-    return Part(place, member or f"task-{place}", uuid4().hex)
+from kvbackends.contract import SIZE_PLACE, Outcome
+from kvbackends.testing.tools import part
 
 
 def test_a_stray_between_snapshot_and_list(open_one, store, index_url, monkeypatch):

@@ -7,12 +7,9 @@ import pytest
 from kvbackends_mongodb.barriers import MongoDBBarrier
 
 from kvbackends import open_store
-from kvbackends.contract import SIZE_PLACE, Outcome, Part, Rank
+from kvbackends.contract import SIZE_PLACE, Outcome, Rank
 from kvbackends.layers.layer import innermost
-
-
-def part(place, member=None):
-    return Part(place, member or f"task-{place}", uuid4().hex)
+from kvbackends.testing.tools import part
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pymongo.monitoring import CommandListener
 
 from kvbackends import StoreUnavailable, open_store
 from kvbackends.contract import SIZE_PLACE, Feature, Offer, Outcome, Part, Rank
+from kvbackends.testing.tools import part
 from tests.servers.mongodb import mongodb_server
 
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}
@@ -27,10 +28,6 @@ def rank_of(value):
 
 def offer(key, rank=Rank.SUCCEEDED, size=10, **facets):
     return Offer(key, b"%d" % rank + b"x" * size, rank, 60, facets)
-
-
-def part(place, member=None):
-    return Part(place, member or f"task-{place}", uuid4().hex)
 
 
 class Commands(CommandListener):

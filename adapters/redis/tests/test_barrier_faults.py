@@ -7,7 +7,8 @@ from celery import states
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations.barriers import keys_of
 
-from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
+from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Rank
+from kvbackends.testing.tools import part
 
 TTL = 60
 
@@ -15,10 +16,6 @@ TTL = 60
 @pytest.fixture
 def barrier() -> str:
     return uuid.uuid4().hex
-
-
-def part(place, member=None):
-    return Part(place, member or f"task-{place}", uuid.uuid4().hex)
 
 
 @pytest.fixture
