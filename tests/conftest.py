@@ -1,4 +1,4 @@
-"""What all tests share; the fixtures of servers are a plugin, `tests.servers.fixtures`."""
+"""Fixtures of all tests; the fixtures of servers are a plugin, `tests.servers.fixtures`."""
 
 import hypothesis
 

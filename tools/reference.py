@@ -27,7 +27,7 @@ NAMES = {
     "sentinel": "Redis Sentinel",
     "sqlite": "SQLite",
 }
-"""What people call the store of a scheme."""
+"""The usual name of the store of each scheme."""
 
 WORDS = {
     Feature.AUTOEXPIRE: "frees the space of expired results",

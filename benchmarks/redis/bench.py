@@ -1,4 +1,4 @@
-"""What all scenarios share: one Redis, two backends, and raw calls as the floor."""
+"""The base of all scenarios: one Redis, two backends, and raw calls as the floor."""
 
 import socket
 from collections.abc import Iterator, Mapping

@@ -70,7 +70,7 @@ class _MainThread:
         self.late: list[int] = []
         """The signals that have come during the call."""
         self._handlers: list[Any] = []
-        """What was found at `_NUMBERS`, with the stand-ins."""
+        """The handlers found at `_NUMBERS`, with the stand-ins."""
         self._interrupt: Any = None
         """The handler of SIGINT during a call, if it has one."""
 

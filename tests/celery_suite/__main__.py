@@ -95,7 +95,7 @@ def _pytest(arguments: argparse.Namespace) -> list[str]:
 
 
 def _selected(arguments: argparse.Namespace) -> list[str]:
-    """What to run: the list in quick.txt, or everything less what is in deselected.toml."""
+    """The tests to run: the list in quick.txt, or everything less what is in deselected.toml."""
     if arguments.select == "quick":
         lines = (HERE / "quick.txt").read_text().splitlines()
         first, step = map(int, arguments.share.split("/"))

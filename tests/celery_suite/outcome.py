@@ -48,7 +48,7 @@ def count(items: list[Item]) -> Counter[str]:
 
 
 def tell(items: list[Item], seconds: float) -> str:
-    """What was not simply a pass, and the last line with the counts."""
+    """The tests that did not simply pass, and the last line with the counts."""
     lines = [
         f"{outcome}: {item.name}\n    {item.why(outcome)}"
         for outcome in ("rerun", "failed")

@@ -93,7 +93,7 @@ class TestRetriedOperations:
         "error", [ValueError("bad"), ValueTooLarge("large"), NotSupported("no"), KeyError("k")]
     )
     def test_other_errors_are_not(self, error: Exception):
-        """What is not transient is raised at once, as it is."""
+        """An error that is not transient is raised at once, as it is."""
         inner = DictStore()
 
         def fail(key: str):
@@ -117,7 +117,7 @@ class TestRetriedOperations:
             store.ping()
 
     def test_parts_are_read_at_once(self):
-        """An error in the middle of the parts is repeated, not met by whoever iterates."""
+        """An error in the middle of the parts is retried; the caller that iterates sees none."""
         fails = [Broken()]
 
         class Streaming(PagedBarrier):

@@ -106,7 +106,7 @@ class CassandraServer(Server):
         return bool(self._local()["cluster_name"] == self.folder.name)
 
     def _places(self) -> dict[str, object]:
-        """What stands in `cassandra.yaml` instead of names with a dollar."""
+        """The values in `cassandra.yaml` for names with a dollar."""
         cql, storage, ssl_storage = self.ports
         return {
             "cluster_name": self.folder.name,
@@ -127,7 +127,7 @@ class CassandraServer(Server):
         }
 
     def _local(self) -> Any:
-        """What the node says of itself."""
+        """The state that the node reports."""
         with socket.create_connection((HOST, self.port), timeout=2) as connection:
             _request(connection, STARTUP, OPTIONS, READY)
             query = struct.pack(">i", len(LOCAL)) + LOCAL + AT_ONE

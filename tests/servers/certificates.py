@@ -36,7 +36,7 @@ class Authority:
         )
 
     def write(self, file: Path) -> None:
-        """Write the authority's certificate, which those who trust it want to have."""
+        """Write the authority's certificate, for clients that trust it."""
         file.write_bytes(_pem(self._certificate))
 
     def issue(self, certificate: Path, key: Path, *names: str) -> None:
@@ -62,7 +62,7 @@ class Authority:
         )
 
     def _begun(self, subject: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        """What all certificates have in common."""
+        """The builder of a certificate, with the fields that all have."""
         now = dt.datetime.now(dt.UTC)
         own = x509.SubjectKeyIdentifier.from_public_key(key)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

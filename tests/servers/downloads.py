@@ -124,7 +124,7 @@ def cached(name: str, fill: Callable[[Path], None]) -> Path:
 
 def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
     """Fill a folder beside the final one, and rename it: no half of a download is ever used."""
-    for left in CACHE.glob("new-*"):  # by somebody who was killed: we are alone here
+    for left in CACHE.glob("new-*"):  # of a killed process: this one holds the lock
         shutil.rmtree(left, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix="new-", dir=CACHE))
     try:

@@ -127,7 +127,7 @@ class ElasticsearchServer(Server):
             (self.folder / name).mkdir()
 
     def settings(self) -> dict[str, str]:
-        """What stands in `elasticsearch.yml`."""
+        """The content of `elasticsearch.yml`."""
         own = {
             "cluster.name": self.folder.name,
             "node.name": self.folder.name,
@@ -174,7 +174,7 @@ class ElasticsearchServer(Server):
         return next(iter(nodes["nodes"].values()))
 
     def _get(self, path: str) -> Any:
-        """What the server answers to a request; OSError for anything but success."""
+        """The server's answer to a request; raises OSError for anything but success."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
         with contextlib.closing(connection):
             try:

@@ -1,4 +1,4 @@
-"""What is said when a server cannot be had: never a skip, always what a person needs to mend it."""
+"""The error for a server that cannot be started: never a skip; it says what to do."""
 
 import shlex
 from collections.abc import Iterable

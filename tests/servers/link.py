@@ -28,7 +28,7 @@ TO_SERVER, TO_CLIENT = Direction
 
 @dataclass
 class Counts:
-    """What has been forwarded; the difference of two tells what one operation takes.
+    """Counts of forwarded traffic; the difference of two is the traffic of one operation.
 
     Args:
         connections: That were opened.

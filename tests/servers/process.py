@@ -1,4 +1,4 @@
-"""What all servers have in common: ports, a folder, a process, and its certain end."""
+"""The base of all servers: ports, a folder, a process, and its certain end."""
 
 import atexit
 import contextlib
@@ -57,7 +57,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What to run, in the foreground."""
+        """The command to run, in the foreground."""
 
     @abstractmethod
     def answers(self) -> bool:
@@ -98,7 +98,7 @@ class Server(ABC):
         return [self.pid]
 
     def output(self) -> str:
-        """What it has printed."""
+        """The output of the process so far."""
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
     def start(self) -> Self:

@@ -72,7 +72,7 @@ class FaultProxy:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # --------------------------------------------------------------------- for those who look
+    # --------------------------------------------------------------------- reading its state
 
     def url_of(self, url: str) -> str:
         """The server's URL with the proxy's place instead of the server's.
@@ -88,7 +88,7 @@ class FaultProxy:
 
     @property
     def counts(self) -> Counts:
-        """What has been forwarded up to now."""
+        """The bytes and requests forwarded up to now."""
         return replace(self._traffic.counts)
 
     @property

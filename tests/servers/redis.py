@@ -84,7 +84,7 @@ class RedisServer(Server):
         return [self.program(), *own, *self.settings(), *self._arguments]
 
     def settings(self) -> list[str]:
-        """What a kind of server adds to its command line."""
+        """The arguments that a kind of server adds to its command line."""
         return ["--requirepass", self.password] if self.password else []
 
     def program(self) -> str:

@@ -117,7 +117,7 @@ class SocketServer(RedisServer):
 
 
 class UsersServer(RedisServer):
-    """Knows an administrator, and a user who may do what the adapter needs and nothing else."""
+    """Has an administrator, and a user with the rights that the adapter needs and no others."""
 
     def prepare(self) -> None:
         """Write the users; a restart reads them again."""

@@ -38,7 +38,7 @@ class ClusterNode(RedisServer):
 
     @property
     def id(self) -> str:
-        """What the others call it."""
+        """The name that the other nodes have for it."""
         return self.run("CLUSTER MYID").split()[1]
 
 
@@ -52,7 +52,7 @@ class TLSClusterNode(TLSMember, ClusterNode):
 
 @dataclass(frozen=True)
 class Line:
-    """What a node says of one node, redis.io/docs/latest/commands/cluster-nodes."""
+    """A node's report of one node, redis.io/docs/latest/commands/cluster-nodes."""
 
     id: str
     address: str

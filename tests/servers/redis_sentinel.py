@@ -107,13 +107,13 @@ class RedisSentinel(Group[RedisServer]):
 
     @property
     def _tls(self) -> str:
-        """What tells redis-py to speak TLS with the Sentinels, in an option of its own."""
+        """The option that makes redis-py speak TLS with the Sentinels."""
         options = parse_qsl(self.sentinels[0].query.removeprefix("?"))
         arguments = json.dumps({"ssl": True, **dict(options)})
         return f"&sentinel_kwargs={quote(arguments)}" if options else ""
 
     def put_together(self) -> None:
-        """Sentinels come last: who misses the replica looks again only ten seconds later."""
+        """Sentinels start last: one that misses the replica looks again only ten seconds later."""
         for server in self.data:
             server.start()
         eventually(lambda: "state=online" in self.data[0].run("INFO replication"), self.patience)

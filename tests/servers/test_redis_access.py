@@ -1,4 +1,4 @@
-"""Redis servers that not everybody may talk to: who may, does; nobody else."""
+"""Redis servers with access control: permitted clients connect, all others are refused."""
 
 import contextlib
 import socket
@@ -29,7 +29,7 @@ def acl():
 
 
 def refused(url: str, **arguments) -> str:
-    """What a client is told that does not get in."""
+    """The errors for a client that is refused."""
     with (
         redis.Redis.from_url(url, retry=ONCE, **arguments) as client,
         pytest.raises((redis.RedisError, OSError)) as failure,

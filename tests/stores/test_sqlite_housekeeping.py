@@ -86,7 +86,7 @@ def test_closing_drops_the_parts(store: SQLiteStore):
 
 
 def test_crash_after_the_tombstone(store: SQLiteStore):
-    """What a crash left of a closed barrier is deleted by whoever writes."""
+    """Any writer deletes the rows of a closed barrier that a crash left."""
     store._database()._until_housekeeping = 100  # where each process begins is random
     barrier = store.barrier("b", 60)
     barrier.open(b"payload")

@@ -1,1 +1,1 @@
-"""What several folders of tests share."""
+"""Helpers for tests of several folders."""

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """What is raised."""
+    """The exception that is raised."""
 
 
 class Interrupter:

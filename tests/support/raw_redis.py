@@ -27,7 +27,7 @@ class Raw(AbstractContextManager["Raw"]):
         return self._answer()
 
     def messages(self) -> list[bytes]:
-        """What a subscriber was told up to now: it asks, and reads to the answer."""
+        """The messages received so far: it sends a ping, and reads up to the answer."""
         self._socket.sendall(b"PING\r\n")
         told: list[bytes] = []
         while (message := self._answer())[0] != b"pong":

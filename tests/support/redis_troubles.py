@@ -1,4 +1,4 @@
-"""What a Redis server may refuse, or cannot do for a while: each situation on a real one.
+"""Commands that a Redis server refuses, for ever or for a while: each situation on a real one.
 
 A situation begins with a server that a worker could use.  It yields how to end it.
 """
@@ -24,7 +24,7 @@ End = Callable[[], object]
 
 
 NEVER = object()
-"""What an end returns that is none: another URL has to be used."""
+"""Returned by an end that is none: another URL has to be used."""
 
 
 class Place:
@@ -113,7 +113,7 @@ def no_disk(place: Place) -> Generator[End]:
     yield end
 
 
-# ------------------------------------------------------------------------------- who may do what
+# ------------------------------------------------------------------------------- permissions
 
 
 def no_password(place: Place) -> Generator[End]:

@@ -29,7 +29,7 @@ FEW = 6
 
 
 class Struck(Exception):
-    """What the handler raises: like a soft time limit, an `Exception`."""
+    """Raised by the handler: like a soft time limit, an `Exception`."""
 
 
 def rank_of(value: bytes) -> Rank:

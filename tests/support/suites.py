@@ -1,4 +1,4 @@
-"""What suites of several folders have in common."""
+"""Base classes for the suites of several folders."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is special to Cassandra: requests, uncertain outcomes, buckets, tables, errors."""
+"""Properties of Cassandra alone: requests, uncertain outcomes, buckets, tables, errors."""
 
 import contextlib
 import random

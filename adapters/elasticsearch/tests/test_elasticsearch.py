@@ -1,4 +1,4 @@
-"""What is special to Elasticsearch: its documents, index, round trips and barriers."""
+"""Properties of Elasticsearch alone: its documents, index, round trips and barriers."""
 
 import json
 import threading

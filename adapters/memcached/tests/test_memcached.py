@@ -1,4 +1,4 @@
-"""What is special to memcached: its protocol, clock, restarts, several servers and options."""
+"""Properties of memcached alone: its protocol, clock, restarts, several servers and options."""
 
 import contextlib
 import io

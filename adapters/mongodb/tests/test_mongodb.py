@@ -1,4 +1,4 @@
-"""What is special to MongoDB: its documents, round trips, errors and clock."""
+"""Properties of MongoDB alone: its documents, round trips, errors and clock."""
 
 import contextlib
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What a barrier must not lose, or keep: its times to live, and its values while they are read."""
+"""Times to live of a barrier, and its values while they are read."""
 
 import uuid
 

@@ -137,7 +137,7 @@ class Moving:
                 return
 
     def end(self, slot: int, source: str, target: str) -> None:
-        """And wait until all have heard: who disagrees takes slots back, and drops their keys."""
+        """And wait until all know: a node that disagrees takes slots back and drops their keys."""
         for each in (target, source, *self.clients):
             self.clients[each].execute_command("CLUSTER", "SETSLOT", slot, "NODE", target)
         assert eventually(self._agree, 20)
@@ -238,7 +238,7 @@ def test_a_slot_that_has_moved_costs_one_send_once(store, sends, moving, size):
 
 
 def test_keys_of_a_moving_slot_are_found_at_both_nodes(store, moving):
-    """What is there already is found there, what is not is found here."""
+    """A key that has moved is found on the new node, one that has not on the old."""
     tag = uuid.uuid4()
     here, there, new = (f"celery-{name}-{{{tag}}}" for name in ("here", "there", "new"))
     for key in (here, there):
@@ -289,7 +289,7 @@ def test_a_chord_waits_until_its_slot_has_moved(cluster, store, moving):
 
 
 def test_parts_that_move_while_they_are_read_are_all_read(cluster, store, moving):
-    """What another server has of them is in the same order."""
+    """The values of keys on another server are in the same order."""
     barrier = f"celery-taskset-meta-{uuid.uuid4()}"
     store.barrier(barrier, 600).open(b"about")
     for place in range(3000):
@@ -438,7 +438,7 @@ def test_unsubscribing_from_a_moved_channel_is_no_error(store, moving):
 
 
 def test_a_listing_reads_the_current_primaries(store):
-    """Nobody leads who names no key to a node that has been given its first slots meanwhile."""
+    """A call without keys is not sent to a node that was just given its first slots."""
     keys = {f"listed-{number}" for number in range(30)}
     for key in keys:
         store.set(key, b"v", 60)
@@ -687,7 +687,7 @@ class Writers:
             self.failed.append(error)
 
     def stop(self) -> set[str]:
-        """What was confirmed and is not there."""
+        """The confirmed keys that are missing."""
         self._stop.set()
         for each in self._threads:
             each.join()

@@ -100,7 +100,7 @@ def test_the_next_exchange_reads_the_deferred_answer(proxy, distant, key):
 
 def test_the_number_of_deferred_answers_is_bounded(proxy, distant, key):
     proxy.pause(TO_CLIENT)
-    for number in range(MOST_OWED):  # who waited for one would wait in vain
+    for number in range(MOST_OWED):  # a wait for one would be in vain
         distant.offer(advised(key, more=str(number)), refuse)
     began = time.monotonic()
     threading.Timer(1, proxy.resume).start()

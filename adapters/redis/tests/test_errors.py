@@ -89,7 +89,7 @@ def in_trouble(case, version) -> Iterator[InTrouble]:
 
 
 def outcome(call: Callable[[], object], says: str, most: float = 0) -> str:
-    """What became of a call, within bounded time."""
+    """The outcome of a call, within bounded time."""
     began = time.monotonic()
     error = raised_by(call)
     took = time.monotonic() - began
@@ -334,7 +334,7 @@ def test_without_channel_permissions_a_waiter_polls(make_app):
 
 
 def documented_rights() -> list[str]:
-    """What the README says that a user needs, as ACL SETUSER takes it."""
+    """The rights that the README says a user needs, as ACL SETUSER takes them."""
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     [text] = re.findall(r"\*\*Permissions\*\*: .*?\n\n", readme, re.DOTALL)
     commands = [word for group in re.findall(r"`([A-Z\s]+)`", text) for word in group.split()]

@@ -141,7 +141,7 @@ def test_verify_flags_are_passed_to_the_driver():
 
 
 def test_additional_errors_are_retried(redis_url, monkeypatch):
-    """What the driver raises besides its own errors, for example in a credential provider."""
+    """Errors from the driver that are not its own, for example of a credential provider."""
 
     class Passing(Exception):
         pass

@@ -1,4 +1,4 @@
-"""What each of Celery's operations costs on the wire, counted by a proxy before a real Redis."""
+"""The cost of each of Celery's operations on the wire, counted by a proxy before a real Redis."""
 
 import gc
 import sys
@@ -143,7 +143,7 @@ def test_unready_parents_are_looked_at_in_batches_after_the_first_time(bed):
             result.get(timeout=0.5, interval=0.05)
 
     counted = bed.counter.counts(wait)
-    assert counted.connections <= 2, "the listener's, and that of who reads for it"
+    assert counted.connections <= 2, "the listener's, and that of the reads"
     looks = 30  # two of which are handshakes
     assert 300 <= counted.round_trips <= 300 + looks
 
@@ -165,7 +165,7 @@ MOST_CALLS = 70
 
 
 def test_a_store_takes_few_steps_in_python(bed):
-    """What a machine's speed does not change; instructions are counted by `make bench`."""
+    """Costs that a machine's speed does not change; instructions are counted by `make bench`."""
     request = Context(task="task", hostname="host", args=[], kwargs={})
     calls = 0
 

@@ -231,7 +231,7 @@ class Writers:
 
 @pytest.mark.slow
 def test_the_primary_is_killed_under_load(group):
-    """What a replica has confirmed is there afterwards; workers and waiters carry on."""
+    """Writes that a replica has confirmed survive; workers and waiters carry on."""
     url = f"{group.url}&wait_replicas=1&socket_timeout=3&retry_longest_ms=200"
     writers = Writers(url)
     app = Celery("app", broker="memory://", backend=f"kv+{group.url}")

@@ -136,7 +136,7 @@ def test_what_was_forgotten_is_not_told_to_the_next_wait(app):
 
 
 def test_a_message_from_before_the_latest_watch_names_its_key_only(app):
-    """What came before the confirmation may have been sent for the watch before."""
+    """A message before the confirmation may belong to the watch before."""
     task_id = str(uuid.uuid4())
     key, subscription = app.backend.key_of(task_id), app.backend.store.subscribe()
     subscription.watch([key])

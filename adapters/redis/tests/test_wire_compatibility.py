@@ -94,7 +94,7 @@ def request_of(app: Celery, task_id: str, **more: Any) -> Context:
 
 
 def store(app: Celery, state: str, task_id: str, value: Any = VALUE, **more: Any) -> None:
-    """What a worker does at the end of a task, or in its middle."""
+    """The calls of a worker at the end of a task, or in its middle."""
     backend, request = app.backend, request_of(app, task_id, **more)
     error = {"traceback": 'Traceback (most recent call last):\n  File "ü.py"', "request": request}
     match state:
@@ -141,7 +141,7 @@ def pair(request, pairs, monkeypatch) -> Pair:
 
 @contextmanager
 def heard(raw: Raw, *keys: str) -> Iterator[list[bytes]]:
-    """What is published on the channels of these names meanwhile."""
+    """The messages published on the channels of these names during the block."""
     messages: list[bytes] = []
     with Raw(raw.url) as listener:
         listener.ask("SUBSCRIBE", *keys)
@@ -218,7 +218,7 @@ def test_a_group_is_stored_as_celerys_and_restored_by_the_other(pair, raw):
 
 @pytest.fixture(params=["Celery stores", "we store"])
 def both(request, pairs, monkeypatch) -> tuple[Celery, Celery]:
-    """Who stores, and who waits: woken by what is published, or not at all."""
+    """A store by one backend and a wait by the other: woken by the message, or not at all."""
     monkeypatch.setattr(waiting, "SAFETY", NEVER)
     celerys, ours = pairs()
     return (celerys, ours) if request.param == "Celery stores" else (ours, celerys)
