@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -146,6 +147,9 @@ def _tls(options: ElasticsearchOptions, *, tls: bool) -> dict[str, Any]:
         raise ConfigurationError(
             f"{', '.join(files)} only work with TLS; write elasticsearch+https:// or add use_ssl=1"
         )
+    for name, path in files.items():
+        if name != "ssl_assert_fingerprint" and not Path(path).exists():
+            raise InvalidOption(f"option {name!r}: there is no file {path!r}")
     return {**files, "verify_certs": options.verify_certs, "ssl_show_warn": False} if tls else {}
 
 

@@ -62,11 +62,18 @@ def test_the_scheme_or_an_option_asks_for_tls(text, scheme):
     assert [node.scheme for node in configured(text)] == [scheme]
 
 
-def test_tls_verifies_unless_told_otherwise():
+def test_tls_verifies_unless_told_otherwise(certificate):
+    file = certificate[0]
     assert configured("elasticsearch+https://a")[0].verify_certs
     assert not configured("elasticsearch+https://a?verify_certs=0")[0].verify_certs
-    pinned = configured("elasticsearch+https://a?ssl_assert_fingerprint=ab12&ca_certs=/ca.pem")
-    assert (pinned[0].ssl_assert_fingerprint, pinned[0].ca_certs) == ("ab12", "/ca.pem")
+    pinned = configured(f"elasticsearch+https://a?ssl_assert_fingerprint=ab12&ca_certs={file}")
+    assert (pinned[0].ssl_assert_fingerprint, pinned[0].ca_certs) == ("ab12", str(file))
+
+
+def test_a_file_that_is_missing_is_told_at_once():
+    """The driver would take it for a server that is away."""
+    with pytest.raises(ConfigurationError, match=r"ca_certs.*'/no/such'"):
+        configured("elasticsearch+https://a?ca_certs=/no/such")
 
 
 def test_tls_options_without_tls_are_refused():

@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import pymongo
-from pymongo import ASCENDING, IndexModel, MongoClient
+from bson.errors import BSONError
+from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
@@ -19,9 +20,11 @@ from pymongo.errors import (
     WriteConcernError,
     WriteError,
 )
+from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
+from kvbackends import ConfigurationError, KVBackendsError, StoreError
 from kvbackends.contract import uninterrupted
 from kvbackends_mongodb.options import Target
 
@@ -45,28 +48,43 @@ errors; a change of the primary; locks, deadlines, conflicts, and simultaneous u
 CLOSING = 0.5
 """Most seconds that closing takes if the server does not answer."""
 
+_REPLY = ", full error:"
+"""What stands before the server's reply in the driver's messages."""
+
 PAGE = 100
 """Items that an iterator of answers prepares at a time."""
 
 _LABELS = ("RetryableWriteError", "TransientTransactionError")
 
 
-class Unavailable(Exception):
+_DNS_ANSWERS = {"NXDOMAIN", "NoAnswer"}
+"""Exceptions of dnspython for an answer that there is no such name; others are for no answer."""
+
+_HINTS = {
+    _UNAUTHORIZED: "; grant the user readWrite on the database",
+    _AUTHENTICATION_FAILED: "; check the user, the password and authSource",
+}
+
+
+class Unavailable(StoreError):
     """A transient error: the same request may succeed later; the outcome of a write is unknown."""
 
 
+class Refused(StoreError):
+    """The driver or the server refuses the request, or its answer is wrong; not retried."""
+
+
 def translated(method: Callable[P, T]) -> Callable[P, T]:
-    """`method`, uninterrupted, with the driver's transient errors raised as `Unavailable`."""
+    """`method`, uninterrupted, with the driver's errors raised as `Unavailable` and `Refused`."""
 
     @uninterrupted
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except PyMongoError as error:
-            if _is_transient(error):
-                raise Unavailable(f"MongoDB: {error}") from error
-            raise
+        except (PyMongoError, BSONError) as error:
+            # A traceback would show the cause, and so the server's whole reply.
+            raise _translated(error) from (None if _REPLY in str(error) else error)
 
     return call
 
@@ -97,7 +115,24 @@ def _closed(each: Iterator[Any]) -> None:
         each.close()
 
 
+def _translated(error: PyMongoError | BSONError) -> KVBackendsError:
+    words = str(error).partition(_REPLY)[0]
+    if isinstance(error, BSONError):  # an answer of another program, or a document too large
+        return Refused(f"MongoDB: {type(error).__name__}: {words}")
+    if _is_transient(error):
+        return Unavailable(f"MongoDB: {words}")
+    if isinstance(error, DriverConfigurationError):
+        return ConfigurationError(f"the MongoDB driver: {words}")
+    if isinstance(error, OperationFailure):
+        hints = [_HINTS[code] for code in _codes(error) if code in _HINTS]
+        return Refused(f"MongoDB: {words} (code {error.code}){''.join(hints[:1])}")
+    return Refused(f"MongoDB: {words}")
+
+
 def _is_transient(error: PyMongoError) -> bool:
+    if isinstance(error, DriverConfigurationError):  # also raised for mongodb+srv:// without DNS
+        cause = type(error.__cause__)
+        return cause.__module__.startswith("dns.") and cause.__name__ not in _DNS_ANSWERS
     # InvalidOperation: another thread has closed the client during the call.
     if isinstance(error, (ConnectionFailure, InvalidOperation)) or error.timeout:
         return True
@@ -163,9 +198,7 @@ class Client:
     """One process's connections, and the two collections."""
 
     def __init__(self, target: Target) -> None:
-        self._client: MongoClient[Document] = MongoClient(
-            target.uri.reveal(), connect=False, **target.arguments
-        )
+        self._client = target.client()
         database = self._client.get_database(
             target.database,
             read_preference=ReadPreference.PRIMARY,

@@ -1,7 +1,9 @@
 """The requests for plain and ranked keys.  Each key is one document.
 
 A document is ``{_id: key, value, version, expires}``; an offered one also has ``rank`` and
-``facets``.  Every write sets a new ``version``.  Expiry is decided by the server's clock.
+``facets``.  A value that is text in UTF-8 is stored as text, so that it can be read in MongoDB's
+tools; both forms give the same bytes back.  Every write sets a new ``version``.  Expiry is decided
+by the server's clock.
 
 A conditional write is an upsert with a pipeline, which either replaces the stored document or
 keeps it (`$$ROOT`); if it keeps it, the server reports no modification.  An upsert with a filter
@@ -81,7 +83,7 @@ def offer(documents: Documents, offer: Offer, rank_of: RankOf) -> bool:
             continue  # the better one has expired, or was deleted, since the attempt
         if "rank" not in found:
             return _offer_over_plain(documents, offer, rank_of, new)
-        if found.get("value") == offer.value:
+        if "value" in found and _bytes(found["value"]) == offer.value:
             return True  # stored by an earlier attempt of this offer
         if not Rank(found["rank"]).yields_to(offer.rank):
             return False
@@ -108,7 +110,8 @@ def increment(documents: Documents, key: str, by: int, ttl: float | None) -> int
     by = int(by)  # str() of a bool is not a number
     if len(str(by)) > DIGITS:
         return _increment_by_comparing(documents, key, by, ttl)
-    short = {"$lte": [{"$strLenCP": "$value"}, DIGITS]}
+    number = {"$convert": {"input": "$value", "to": "long", "onError": None}}
+    short = {"$cond": [{"$lte": [{"$strLenCP": "$value"}, DIGITS]}, {"$ne": [number, None]}, False]}
     countable = {"$cond": [{"$eq": [{"$type": "$value"}, "string"]}, short, False]}
     total = {"$toString": {"$add": [{"$toLong": "$value"}, by]}}
     new = _new({"$cond": [ALIVE, total, str(by)]}, ttl)
@@ -144,10 +147,8 @@ def find(documents: Documents, facets: Mapping[str, str]) -> Iterator[str]:
 
 def _new(value: Any, ttl: float | None) -> Document:
     """An expression for a new document."""
-    if isinstance(value, bytes):
-        value = {"$literal": Binary(value)}
-    elif isinstance(value, str):
-        value = {"$literal": value}
+    if isinstance(value, bytes | str):
+        value = {"$literal": _readable(value)}
     return {"_id": "$_id", "value": value, "version": ObjectId(), "expires": expiry(ttl)}
 
 
@@ -193,6 +194,16 @@ def _increment_by_comparing(documents: Documents, key: str, by: int, ttl: float 
         total = (int(old.value) if old else 0) + by
         if _stored(documents, key, _changed(old), _new(str(total), ttl)):
             return total
+
+
+def _readable(value: bytes | str) -> Binary | str:
+    """Text if the bytes are text; `_bytes` gives them back."""
+    if isinstance(value, str):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return Binary(value)
 
 
 def _bytes(value: bytes | str) -> bytes:

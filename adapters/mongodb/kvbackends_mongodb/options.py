@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote, unquote_plus
 
 import msgspec
-from pymongo import WriteConcern, uri_parser
+from pymongo import MongoClient, WriteConcern, uri_parser
 from pymongo.errors import ConfigurationError as DriverConfigurationError
+from pymongo.errors import PyMongoError
 
 from kvbackends import ConfigurationError, InvalidOption
 from kvbackends.contract import Options, Secret, StoreURL, option
@@ -72,6 +73,26 @@ class Target:
         concern = self.concern.document
         return bool(concern["w"] == "majority" and concern.get("j"))
 
+    def client(self) -> MongoClient[dict[str, Any]]:
+        """The driver's client, which connects with its first request."""
+        return MongoClient(**{"host": self.uri.reveal(), **self.arguments, "connect": False})
+
+    def check(self) -> None:
+        """Raise `InvalidOption` for what the driver would refuse at the first result."""
+        try:
+            self.client().get_database(self.database).get_collection(self.collection)
+        except (PyMongoError, TypeError, ValueError, OSError) as error:
+            words = str(error)
+            for secret in self._secrets():
+                words = words.replace(secret, "**")
+            raise InvalidOption(f"the MongoDB driver: {words}") from None
+
+    def _secrets(self) -> list[str]:
+        named = self.arguments.items()
+        return [
+            each for name, each in named if "password" in name.lower() and isinstance(each, str)
+        ]
+
     def __repr__(self) -> str:
         return f"<{self.database}.{self.collection}>"
 
@@ -85,26 +106,28 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
     query = _drivers_query(url, options)
     named = _from_settings(settings)
     given = {name.lower(): value for name, value in (_checked(query) | named).items()}
-    return Target(
+    found = Target(
         uri=_uri(url, query),
-        arguments=_hosts(settings, options) | _timeouts(given) | named,
+        arguments=_hosts(url, options) | _timeouts(given) | named,
         database=settings.get("database") or url.path.partition(".")[0] or "celery",
         collection=options.collection
         or f"{settings.get('taskmeta_collection', 'celery_taskmeta')}_kv",
         concern=_concern(given),
         falls_back=bool(url.path) and "authsource" not in given,
     )
+    found.check()
+    return found
 
 
 def _from_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The driver's options in Celery's settings: `options`, and every unknown name."""
     named = {
         "maxPoolSize": settings.get("max_pool_size"),
-        "username": settings.get("user"),
-        "password": settings.get("password"),
+        "username": settings.get("user") or None,
+        "password": settings.get("password") or None,
     }
     others = {name: value for name, value in settings.items() if name not in _OWN_SETTINGS}
-    merged = named | settings.get("options", {}) | others
+    merged = named | (settings.get("options") or {}) | others
     return {name: value for name, value in merged.items() if value is not None}
 
 
@@ -128,7 +151,7 @@ def _checked(query: str) -> dict[str, Any]:
     named = "&".join(each for each in query.split("&") if not each.lower().startswith("srv"))
     try:
         return dict(uri_parser.parse_uri(f"mongodb://localhost/?{named}", warn=False)["options"])
-    except (DriverConfigurationError, ValueError) as error:
+    except (DriverConfigurationError, ValueError, OSError) as error:  # a file may be missing
         raise InvalidOption(f"the MongoDB driver: {error}") from None
 
 
@@ -152,16 +175,21 @@ def _uri(url: StoreURL, query: str) -> Secret:
     return Secret(uri)
 
 
-def _hosts(settings: Mapping[str, Any], options: MongoDBOptions) -> dict[str, Any]:
-    """The hosts in the settings; as in Celery, they replace those of the URL."""
+def _hosts(url: StoreURL, options: MongoDBOptions) -> dict[str, Any]:
+    """The hosts in the settings; as in Celery, they replace those of the URL, and only those."""
+    settings = options.settings
     host, port = settings.get("host", "localhost"), settings.get("port", 27017)
     if isinstance(host, str) and not host.startswith("mongodb"):
-        host = f"mongodb://{host}:{port}"
+        name = host.rstrip("/")
+        host = f"mongodb://{name}" if ":" in name.strip("[]") else f"mongodb://{name}:{port}"
     if settings.get("mongo_host"):
         host = settings["mongo_host"]
     elif "host" not in settings and "port" not in settings:
         return {}
-    return {**options.driver_options, "host": host}
+    user = {} if url.username is None else {"username": url.username}
+    if url.password is not None:
+        user["password"] = url.password.reveal()
+    return {**options.driver_options, **user, "host": host}
 
 
 def _concern(given: Mapping[str, Any]) -> WriteConcern:

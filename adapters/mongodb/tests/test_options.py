@@ -1,5 +1,7 @@
 """URLs and Celery's settings become the driver's arguments; no test connects."""
 
+import re
+
 import pytest
 from kvbackends_mongodb.options import TIMEOUTS, MongoDBOptions, target
 
@@ -20,7 +22,7 @@ def read(url, **settings):
     [
         "mongodb://localhost",
         "mongodb://u:p%40ss@a,b:27018,[::1]:27019/db?appName=my%20app",
-        "mongodb://a/?readPreferenceTags=dc:ny&readPreferenceTags=",
+        "mongodb://a/?readPreference=nearest&readPreferenceTags=dc:ny&readPreferenceTags=",
         "mongodb+srv://u:p@cluster.example.com/db?retryWrites=false",
         "mongodb://%2Ftmp%2Fmongodb-27017.sock/db",
     ],
@@ -117,6 +119,38 @@ def test_wrong_options_are_refused_by_name(query, message):
     """The URL is checked when the store is opened, before it connects."""
     with pytest.raises(InvalidOption, match=message):
         open_store(f"mongodb://h/?{query}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"options": {"auto_start_request": True}}, "auto_start_request"),
+        ({"socketTimeoutMS": "soon"}, "socketTimeoutMS"),
+        ({"taskmeta_collection": "a$b"}, "collection"),
+        ({"database": "a b"}, "database"),
+        ({"tls": True, "tlsCAFile": "/no/such"}, "/no/such"),
+        ({"tlsCertificateKeyFilePassword": "s3cret", "tlsCAFile": "/no/s3cret"}, "/no/"),
+    ],
+)
+def test_wrong_settings_are_refused_when_the_store_is_opened(settings, message):
+    """By the driver's words, without a secret; not at the first result."""
+    with pytest.raises(InvalidOption, match=re.escape(message)) as info:
+        open_store("mongodb://h/db", {"mongodb_backend_settings": settings})
+    assert "s3cret" not in str(info.value)
+
+
+def test_a_file_that_is_missing_is_refused():
+    with pytest.raises(InvalidOption, match="/no/such"):
+        open_store("mongodb://h/db?tls=true&tlsCAFile=/no/such")
+
+
+def test_the_urls_user_stays_for_hosts_of_the_settings():
+    """As in Celery, unless the settings name another one."""
+    found = read("mongodb://ann:pw@a/db", mongo_host=["b:1"]).arguments
+    assert (found["username"], found["password"]) == ("ann", "pw")
+    assert (
+        read("mongodb://ann:pw@a/db", mongo_host=["b:1"], user="bob").arguments["username"] == "bob"
+    )
 
 
 def test_a_wrong_url_is_refused_without_showing_its_password():
