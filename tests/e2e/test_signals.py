@@ -19,7 +19,7 @@ def url(request, tmp_path):
 
 
 @pytest.mark.parametrize("handler", ["raising", "calling"])
-@pytest.mark.parametrize("times", [6, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [12, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_handler_that_interrupts_an_operation(url, handler, times):
     """It raises, and the exception reaches the caller; or calls the store, or is refused."""
     program = [sys.executable, "-m", "tests.support.struck", url, handler, str(times)]

@@ -1,8 +1,9 @@
 """Strikes the operations of a store with a signal; a program, because a failure is a hang.
 
 ``python -m tests.support.struck URL raising|calling TIMES``: the handler raises an exception, or
-calls the store.  It strikes TIMES at random, and first wherever a `threading.Condition` is about to
-release its lock: an exception there leaves it locked.  Ends with 0 if afterwards all works.
+calls the store.  It strikes wherever a `threading.Condition` is about to release its lock, because
+an exception there leaves it locked, then at random, TIMES together.  Ends with 0 if all works
+afterwards.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank, Store
 SUCCESS = b"%d" % Rank.SUCCEEDED
 PATIENCE = 30
 """Seconds for all operations, on a busy machine."""
-FEW = 6
+FEW = 4
 """Conditions struck in one operation."""
 
 
@@ -124,7 +125,8 @@ def main(url: str, name: str, times: int) -> None:
     took = time.monotonic() - begun
     caught = 0
     places = [striker.at_condition(1 + n // 2) for n in range(2 * FEW)]
-    for n, place in enumerate([*places, *(striker.within(took) for _ in range(times))]):
+    at_random = (striker.within(took) for _ in iter(lambda: striker.number < times, False))
+    for n, place in enumerate(itertools.chain(places, at_random)):
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         striker.armed = True
         try:
@@ -141,7 +143,7 @@ def main(url: str, name: str, times: int) -> None:
     store.close()
     print(f"{striker.number} strikes, {caught} reached the caller")
     # Python itself drops an exception that is raised in a finaliser.
-    assert name == "calling" or striker.number * 0.9 <= caught > 0, "exceptions were swallowed"
+    assert name == "calling" or caught >= striker.number - 1 - times // 100, "some were swallowed"
 
 
 if __name__ == "__main__":
