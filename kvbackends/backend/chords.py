@@ -16,8 +16,10 @@ from kvbackends.backend.compat import (
     current_request,
     current_task,
 )
+from kvbackends.backend.delays import announce, announced
 from kvbackends.backend.dispatch import Dispatcher
 from kvbackends.backend.recovery import Recovery
+from kvbackends.backend.unopened import Unopened
 from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank
 from kvbackends.errors import StoreUnavailable
@@ -53,7 +55,8 @@ class _Opened(threading.local):
 
     def __init__(self) -> None:
         # Bounded: sending a header may fail before its size is known.
-        self.groups: deque[str] = deque(maxlen=1000)
+        self.groups: deque[tuple[str, Any]] = deque(maxlen=1000)
+        """Their ids and bodies."""
 
 
 _opened = _Opened()
@@ -69,14 +72,17 @@ class Chords:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._dispatcher = Dispatcher(backend)
+        self._unopened = Unopened(backend, self._dispatcher)
         self._recovery = Recovery(backend.app, backend.times.chord.lease)
 
     # -- beginning ------------------------------------------------------------------------------
 
     def open(self, group_id: str, body: Any, results: Any) -> None:
         """Begin a run of the chord, before any header task is sent."""
-        self._barrier(group_id).open(payload.encode(self._backend.app, body, results))
-        _opened.groups.append(group_id)
+        backend = self._backend
+        announce(backend.app, body, backend.times.chord.ttl)
+        self._barrier(group_id, body).open(payload.encode(backend.app, body, results))
+        _opened.groups.append((group_id, body))
 
     def expect(self, group_id: str, size: int) -> None:
         """Set the size of the header, before its last task is sent.  Never waits for a claim.
@@ -84,11 +90,12 @@ class Chords:
         Only the opener knows the size.  A group at the end of a chain in the header calls this too,
         when the chain reaches it, with its own size and another id (5.6: with the chord's id).
         """
-        if group_id not in _opened.groups:
+        opened = next((each for each in _opened.groups if each[0] == group_id), None)
+        if opened is None:
             return
-        _opened.groups.remove(group_id)
+        _opened.groups.remove(opened)
         part = Part(SIZE_PLACE, "size", new_delivery())
-        arrival = self._barrier(group_id).expect(part, size)
+        arrival = self._barrier(*opened).expect(part, size)
         self._chord(group_id, part, None, may_wait=False).settle(arrival)
 
     def expect_more(self, group_id: str, result: Any) -> None:
@@ -97,7 +104,8 @@ class Chords:
         A second run of the same task names its additions anew; they fill the same slots.
         """
         request = current_request()
-        barrier, adder = self._barrier(group_id), part_of(request, new_delivery())
+        barrier = self._barrier(group_id, request.chord)
+        adder = part_of(request, new_delivery())
         slot = getattr(request, "kvbackends_added", 0)
         for leaf in payload.leaves(result):
             barrier.expect_more(adder, slot, leaf)
@@ -134,7 +142,8 @@ class Chords:
         end = _task_end.get()
         if end is None or end.request is not request or not request.group:
             return False
-        part, barrier = part_of(request, end.delivery), self._barrier(request.group)
+        part = part_of(request, end.delivery)
+        barrier = self._barrier(request.group, request.chord)
         end.arrival = barrier.finish(part, offer, self._backend.ranks.rank_of)
         end.offer = offer
         return True
@@ -168,7 +177,8 @@ class Chords:
             self._recovery.send_later(request, left.holder)
 
     def _arrive(self, end: TaskEnd, state: str, result: Any) -> Arrival:
-        part, barrier = part_of(end.request, end.delivery), self._barrier(end.request.group)
+        part = part_of(end.request, end.delivery)
+        barrier = self._barrier(end.request.group, end.request.chord)
         arrival: Arrival = self._backend.encoded_part(
             end.request, state, result, lambda value: barrier.arrive(part, value)
         )
@@ -192,7 +202,8 @@ class Chords:
         if request is None or not (request.chord and request.group) or current_task() is not None:
             return False
         backend = self._backend
-        part, barrier = part_of(request, new_delivery()), self._barrier(request.group)
+        part = part_of(request, new_delivery())
+        barrier = self._barrier(request.group, request.chord)
         values = (value for *names, value in barrier.parts() if names == [part.place, part.member])
         recorded = next(values, None)
         if recorded is None:
@@ -225,22 +236,26 @@ class Chords:
         offer: Offer | None = None,
         may_wait: bool | None = None,
     ) -> Chord:
+        key = self._key(group_id)
         return Chord(
             self._backend.store,
-            self._key(group_id),
+            key,
             part,
             self._backend.times.chord,
             lambda gathered: self._dispatcher.dispatch(gathered, body),
+            on_unknown=lambda: self._unopened.fail(key, part, body),
             rank_of=self._backend.ranks.rank_of,
             offer=offer,
             may_wait=current_task() is not None if may_wait is None else may_wait,
         )
 
-    def _barrier(self, group_id: str) -> Barrier:
-        backend = self._backend
+    def _barrier(self, group_id: str, body: Any = None) -> Barrier:
+        backend, ttl = self._backend, self._backend.times.chord.ttl
+        if body and "options" in body and "headers" in body["options"]:
+            ttl = announced(body, ttl)
         is_plain = type(group_id) is str and group_id
         key = backend.chord_prefix + group_id if is_plain else self._key(group_id)
-        barrier: Barrier = backend.store.barrier(key, backend.times.chord.ttl)
+        barrier: Barrier = backend.store.barrier(key, ttl)
         return barrier
 
     def _key(self, group_id: str) -> str:

@@ -3,7 +3,9 @@
 Each has a test that fails when the name is gone (`tests/backend/test_compat.py`).
 """
 
+import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from celery._state import get_current_task
@@ -11,6 +13,7 @@ from celery.app.task import Context
 from celery.app.utils import Settings
 from celery.backends.base import BaseKeyValueStoreBackend as CeleryBackend
 from celery.backends.base import _nulldict as NoCache  # noqa: N812 - a class
+from celery.canvas import _chord
 from celery.exceptions import (
     BackendGetMetaError,
     BackendStoreError,
@@ -23,6 +26,7 @@ from celery.exceptions import (
     TimeoutError as ResultTimeout,
 )
 from celery.utils import functional
+from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu.exceptions import EncodeError
 
 LazyTasks = functional._regen
@@ -42,8 +46,10 @@ __all__ = [
     "Reject",
     "ResultTimeout",
     "SoftTimeLimitExceeded",
+    "as_datetime",
     "current_request",
     "current_task",
+    "header_being_sent",
     "may_be_eager",
     "publish",
     "request_of_signature",
@@ -79,6 +85,28 @@ def current_request() -> Any:
     """The request of the running task, or None."""
     task = get_current_task()
     return task and task.request
+
+
+def as_datetime(app: Any, eta: datetime | str) -> datetime:
+    """An ``eta`` of a signature, which a message may have made text, with its time zone."""
+    aware: datetime = maybe_make_aware(maybe_iso8601(eta), app.timezone)
+    return aware
+
+
+def header_being_sent() -> tuple[list[Any], Mapping[str, Any]]:
+    """The tasks of the chord that the caller applies, and the delay that is given to all of them.
+
+    `apply_chord` is given their results only; the tasks are variables of `chord.run`.  Empty where
+    it is not among the callers, and for a lazy header, which reading would exhaust.
+    """
+    frame, near = sys._getframe(1), 10
+    while frame.f_code is not _chord.run.__code__:
+        if frame.f_back is None or not near:
+            return [], {}
+        frame, near = frame.f_back, near - 1
+    given, tasks = frame.f_locals, frame.f_locals["header"].tasks
+    delay = {**given["options"], **(given.get("header_delay") or {})}
+    return [] if isinstance(tasks, LazyTasks) else list(tasks), delay
 
 
 def publish(app: Any, send: Callable[..., Any], *args: Any) -> None:

@@ -36,8 +36,12 @@ class Dispatcher:
             except Exception as error:
                 raise ChordError(f"Callback error: {error!r}") from error
         except ChordError as error:
-            logger.exception("chord of %s failed", body.id)
-            self._backend.chord_error_from_stack(body, error)
+            self.fail(body, error)
+
+    def fail(self, body: Any, error: ChordError) -> None:
+        """Run Celery's error path for the error that is being handled."""
+        logger.error("chord of %s failed", body.id, exc_info=error)
+        self._backend.chord_error_from_stack(body, error)
 
     def _values(self, gathered: Gathered, known: payload.Payload) -> list[Any]:
         """The body's argument.  Raises `ChordError` for the first failed part in header order."""

@@ -9,6 +9,9 @@ from kvbackends.protocol.chord import Terms
 
 CHORD_WITHOUT_EXPIRY = 30 * 86400.0
 """A barrier is never kept for ever, also where results are."""
+CHORD_LONGER = 7 * 86400.0
+"""How much longer than results a barrier is kept by default: a result need only last until it is
+read, a part until the slowest task of its header has waited in its queue and run."""
 SHORTEST_TOMBSTONE = 3600.0
 
 
@@ -35,11 +38,13 @@ class Times:
         return self.result if setting is None else seconds(setting)
 
     def _chord(self, conf: Any, claim_lease: float) -> Terms:
-        ttl = self._or_result(conf.get("result_chord_expires")) or CHORD_WITHOUT_EXPIRY
+        setting = conf.get("result_chord_expires")
+        lasting = self._or_result(setting) or CHORD_WITHOUT_EXPIRY
+        longer = CHORD_LONGER if setting is None and self.result else 0.0
         visibility = (conf.broker_transport_options or {}).get("visibility_timeout") or 0
         return Terms(
-            ttl=ttl,
-            tombstone=max(ttl, float(visibility), SHORTEST_TOMBSTONE),
+            ttl=lasting + longer,
+            tombstone=max(lasting, float(visibility), SHORTEST_TOMBSTONE),
             lease=max(claim_lease, (conf.result_chord_join_timeout or 0) + _publish_budget(conf)),
         )
 

@@ -3,6 +3,7 @@
 from kvbackends.contract.barrier import (
     CLOSED,
     PAYLOAD_TTL,
+    UNKNOWN,
     WAITING,
     Barrier,
     CalledBarrier,
@@ -28,16 +29,24 @@ from kvbackends.contract.records import (
     Subscription,
 )
 from kvbackends.contract.signals import uninterrupted
-from kvbackends.contract.stepwise import NO_RECORD, Snapshot, StepwiseBarrier, Visit
+from kvbackends.contract.stepwise import (
+    INCOMPLETE,
+    NO_RECORD,
+    Snapshot,
+    StepwiseBarrier,
+    Visit,
+)
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import Host, Secret, StoreURL
 from kvbackends.contract.waking import Doorbell
 
 __all__ = [
     "CLOSED",
+    "INCOMPLETE",
     "NO_RECORD",
     "PAYLOAD_TTL",
     "SIZE_PLACE",
+    "UNKNOWN",
     "WAITING",
     "Adapter",
     "Arrival",

@@ -21,6 +21,7 @@ PAYLOAD_TTL = 30 * 86400.0
 
 WAITING = Arrival(Outcome.WAITING)
 CLOSED = Arrival(Outcome.CLOSED)
+UNKNOWN = Arrival(Outcome.UNKNOWN)
 
 
 def payload_ttl(ttl: float | None) -> float | None:
@@ -52,8 +53,9 @@ class Barrier(ABC):
 
     @abstractmethod
     def expect_more(self, part: Part, slot: int, member: str) -> None:
-        """Expect one part more, which `member` fills.  After the claim nothing more is expected.
+        """Expect one part more, which `member` fills.
 
+        Nothing more is expected after the claim, and of a barrier that is not open.
         Idempotent by `(part, slot)`: when the adding task runs again it names another member of
         the same slot, and any one of them fills it.
         """
@@ -62,6 +64,7 @@ class Barrier(ABC):
     def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
         """Record a part and claim the barrier if that completes it.
 
+        UNKNOWN if the barrier was never opened or has expired: only `open` begins one.
         Idempotent: the first value of a part stays.  With the value None nothing is recorded.  A
         part that arrives takes over a claim of an earlier delivery of its own; any other claim is
         taken over only if its delivery is `evict`.

@@ -17,7 +17,13 @@ from kvbackends.contract.barrier import payload_ttl
 from kvbackends.contract.control import Control, Listed
 from kvbackends.contract.derived import LostRaces, delete_many, get_many
 from kvbackends.contract.records import Part
-from kvbackends.contract.stepwise import NO_RECORD, Snapshot, StepwiseBarrier, Visit
+from kvbackends.contract.stepwise import (
+    INCOMPLETE,
+    NO_RECORD,
+    Snapshot,
+    StepwiseBarrier,
+    Visit,
+)
 
 PAGES = 256
 """With 10,000 parts a page is about 2 KB, the control record with its counts below 1 KB."""
@@ -89,7 +95,7 @@ class PagedBarrier(StepwiseBarrier):
         snapshot = self.snapshot()
         visit.races.count(snapshot.version)  # the record has to change between two turns
         control = snapshot.control
-        if control.done:
+        if not snapshot.open:
             return snapshot
         is_new = self._record_part(visit, self._run(control))
         changed = control if visit.size is None else control.sized(visit.size)
@@ -98,7 +104,7 @@ class PagedBarrier(StepwiseBarrier):
         if changed == control:
             return None if is_new else snapshot
         waits = self.swap(snapshot, changed) and not changed.may_be_full(sum(changed.pages))
-        return NO_RECORD if waits else None
+        return INCOMPLETE if waits else None
 
     def listed(self, snapshot: Snapshot) -> list[Listed]:
         """The pages, in batches."""

@@ -113,6 +113,8 @@ class Outcome(enum.Enum):
     """Every expected part is in, and another part's delivery holds the claim: arrive again."""
     CLOSED = enum.auto()
     """Dispatched before; nothing is left of what was recorded."""
+    UNKNOWN = enum.auto()
+    """The barrier was never opened in this store, or has expired; nothing was recorded."""
 
 
 class Arrival(NamedTuple):

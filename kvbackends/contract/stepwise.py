@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kvbackends.contract.barrier import CLOSED, WAITING, Barrier, finish_in_steps
+from kvbackends.contract.barrier import CLOSED, UNKNOWN, WAITING, Barrier, finish_in_steps
 from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.derived import LostRaces
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, RankOf
@@ -35,7 +35,9 @@ class Snapshot(NamedTuple):
 
 
 NO_RECORD = Snapshot(Control(), None)
-"""There is no control record.  `StepwiseBarrier.record` also answers it where parts are missing."""
+"""There is no control record: the barrier was never opened, or has expired."""
+INCOMPLETE = Snapshot(Control(), "")
+"""`StepwiseBarrier.record` may answer it where parts are certainly missing; it is never swapped."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,8 @@ class StepwiseBarrier(Barrier):
 
         In this order: the first value of a part stays, and the snapshot is later than the count, so
         that the last arrival sees all.  None if a race was lost: it is called again, with the same
-        visit, and records only what is not recorded in the present run.
+        visit, and records only what is not recorded in the present run.  `NO_RECORD` if there is no
+        control record: recording never begins a run.
         """
 
     @abstractmethod
@@ -106,7 +109,7 @@ class StepwiseBarrier(Barrier):
 
     @abstractmethod
     def forget(self, visit: Visit) -> None:
-        """Remove what `record` has recorded for this visit: the barrier was closed before."""
+        """Remove what `record` has recorded for this visit: the barrier is not open."""
 
     @abstractmethod
     def discard(self, snapshot: Snapshot) -> None:
@@ -152,7 +155,8 @@ class StepwiseBarrier(Barrier):
         while True:
             snapshot = self.snapshot()
             changed = snapshot.control.added(f"{part.place}:{part.member}:{slot}", member)
-            if changed == snapshot.control or self.swap(snapshot, changed):
+            is_same = not snapshot.open or changed == snapshot.control
+            if is_same or self.swap(snapshot, changed):
                 return
             races.count(snapshot.version)
 
@@ -189,9 +193,9 @@ class StepwiseBarrier(Barrier):
     def _arrival(self, visit: Visit, snapshot: Snapshot) -> Arrival | None:
         """The answer to a visit; None if the record has changed since the snapshot."""
         part, control, claim = visit.part, snapshot.control, snapshot.control.claim
-        if control.done:
+        if control.done or snapshot.version is None:
             self.forget(visit)
-            return CLOSED
+            return CLOSED if control.done else UNKNOWN
         if claim is None:
             return self._first_claim(part, snapshot)
         if claim.delivery == part.delivery:  # the answer to its claim was lost

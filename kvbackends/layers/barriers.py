@@ -150,7 +150,7 @@ class ChunkedBarrier(Barrier):
         key = self._key(part.place, part.member)
         stored = None if value is None else self._chunks.split(key, value, self.ttl)
         arrival = self._inner.arrive(part, stored, evict)
-        if arrival.outcome is Outcome.CLOSED:
+        if arrival.outcome in (Outcome.CLOSED, Outcome.UNKNOWN):
             self._chunks.discard(key, stored)
         return self._joined(arrival)
 

@@ -44,7 +44,8 @@ class Chord:
     `settle` may be called again after an exception (a soft time limit) interrupted it: a finished
     publish is not repeated.  `offer` is this delivery's own result where `Barrier.finish` was given
     one: it is stored last, after the dispatch, because Celery acknowledges the message of a lost
-    process once its success can be read.
+    process once its success can be read.  `on_unknown` is called before that, where the barrier
+    was never opened or has expired.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Chord:
         terms: Terms,
         publish: Callable[[Gathered], None],
         *,
+        on_unknown: Callable[[], None] = lambda: None,
         rank_of: RankOf,
         offer: Offer | None = None,
         may_wait: bool = True,
@@ -66,6 +68,7 @@ class Chord:
         self.offer = offer
         self._barrier = store.barrier(name, terms.ttl)
         self._publish = publish
+        self._on_unknown = on_unknown
         self._rank_of = rank_of
         self._may_wait = may_wait
         self._published = False
@@ -83,6 +86,10 @@ class Chord:
             if arrival.outcome is Outcome.WAITING and not arrived_again:
                 return arrival  # `Barrier.finish` has stored the result
             if arrival.outcome in (Outcome.WAITING, Outcome.CLOSED):
+                self._store_result()
+                return arrival
+            if arrival.outcome is Outcome.UNKNOWN:
+                self._on_unknown()
                 self._store_result()
                 return arrival
             if arrival.outcome is Outcome.HELD and not self._may_wait:

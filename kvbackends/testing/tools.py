@@ -35,7 +35,7 @@ TTL = 1800.0
 """Seconds: a time to live that no run of the suite outlasts, however slow the store is."""
 SOON = 5.0
 """Seconds; every event that a check waits for comes earlier."""
-WAITING, CLAIMED, HELD, CLOSED = Outcome
+WAITING, CLAIMED, HELD, CLOSED, UNKNOWN = Outcome
 
 _deliveries = itertools.count(1)
 _process = uuid.uuid4().hex[:8]

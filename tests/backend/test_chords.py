@@ -570,14 +570,6 @@ class TestWhatExpired:
         app.bench.run_all()
         assert result.get(timeout=1) == [0, 1, 2]
 
-    def test_a_chord_that_is_gone_as_a_whole_stays_quiet(self, app):
-        result = chord([app.tasks["echo"].s(n) for n in range(2)])(app.tasks["remember"].s())
-        app.bench.run(app.bench.take())
-        self.forget(app, "chord-unlock-")
-        app.bench.run_all()
-        assert app.remembered == []
-        assert result.state == states.PENDING
-
 
 class TestUnavailable:
     @pytest.fixture

@@ -30,7 +30,7 @@ NAMES = {
         "mark_as_revoked",
         "meta_from_decoded",
     ],
-    "celery.canvas": ["maybe_signature"],
+    "celery.canvas": ["_chord", "maybe_signature"],
     "celery.exceptions": [
         "BackendGetMetaError",
         "BackendStoreError",
@@ -42,6 +42,7 @@ NAMES = {
     ],
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
     "celery.utils.functional": ["_regen"],
+    "celery.utils.time": ["maybe_iso8601", "maybe_make_aware"],
     "kombu.exceptions": ["EncodeError"],
     "kombu.serialization": ["dumps", "loads", "prepare_accept_content", "registry"],
     "kombu.serialization:registry": ["_decoders", "_encoders"],

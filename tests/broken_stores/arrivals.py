@@ -36,6 +36,30 @@ class _CountingDeliveries(State):
         return super().chosen() or (list(self.parts) if enough else None)
 
 
+@caught_by("parts.never_opened")
+class BeginsOnArrival(ReferenceStore):
+    """A part whose barrier has expired begins another one, and waits for parts that were lost."""
+
+    def opened(self, world: World, name: str, ttl: float | None) -> State:
+        world.barriers.setdefault(name, self.state_type(self.expires(ttl)))
+        found = super().opened(world, name, ttl)
+        return found or self.state_type(self.expires(ttl))
+
+
+@caught_by("finishing.never_opened")
+class StoresWhatReturnsToNothing(ReferenceStore):
+    """`finish` stores a success that finds no barrier: its redelivery cannot fail the chord."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def finish(
+            self, part: Part, offer: Offer, rank_of: RankOf, evict: str | None = None
+        ) -> Arrival:
+            arrival = super().finish(part, offer, rank_of, evict)
+            if arrival.outcome is Outcome.UNKNOWN:
+                self.store.offer(offer, rank_of)
+            return arrival
+
+
 @caught_by("parts.duplicates_count_once")
 class CountsDeliveries(ReferenceStore):
     """A counter goes up with each arrival, also with the same part's second (Celery's own bug)."""

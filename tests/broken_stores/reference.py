@@ -72,16 +72,16 @@ class ReferenceBarrier(Barrier):
 
     def expect(self, part: Part, size: int) -> Arrival:
         with self.store.world() as world:
-            state = self.store.begun(world, self.name, self.ttl)
-            if state.done:
-                return Arrival(Outcome.CLOSED)
+            state = self.store.opened(world, self.name, self.ttl)
+            if state is None or state.done:
+                return Arrival(Outcome.UNKNOWN if state is None else Outcome.CLOSED)
             state.size = size
             return state.claim(part, None, arrives=True)
 
     def expect_more(self, part: Part, slot: int, member: str) -> None:
         with self.store.world() as world:
-            state = self.store.begun(world, self.name, self.ttl)
-            if not state.done:
+            state = self.store.opened(world, self.name, self.ttl)
+            if state is not None and not state.done:
                 state.add(part, slot, member)
 
     def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
@@ -235,12 +235,11 @@ class ReferenceStore(Store):
     def barrier(self, name: str, ttl: float | None = None) -> Barrier:
         return self.barrier_type(self, name, ttl)
 
-    def begun(self, world: World, name: str, ttl: float | None) -> State:
-        """The barrier's state, which lives on; a new one where there is none."""
+    def opened(self, world: World, name: str, ttl: float | None) -> State | None:
+        """The barrier's state, which lives on; None if it was never opened, or has expired."""
         state = world.barrier(name)
-        if state is None:
-            state = world.barriers[name] = self.state_type(self.expires(ttl))
-        state.expires = max(state.expires, self.expires(ttl))
+        if state is not None:
+            state.expires = max(state.expires, self.expires(ttl))
         return state
 
     def arrived(
@@ -251,11 +250,9 @@ class ReferenceStore(Store):
         value: bytes | None,
         evict: str | None,
     ) -> Arrival:
-        if value is None and world.barrier(barrier.name) is None:
-            return Arrival(Outcome.WAITING)
-        state = self.begun(world, barrier.name, barrier.ttl)
-        if state.done:
-            return Arrival(Outcome.CLOSED)
+        state = self.opened(world, barrier.name, barrier.ttl)
+        if state is None or state.done:
+            return Arrival(Outcome.UNKNOWN if state is None else Outcome.CLOSED)
         if value is not None:
             state.record(part, value)
         return state.claim(part, evict, arrives=value is not None)

@@ -28,12 +28,8 @@ class ZeroIsForEver(ReferenceStore):
 class BarrierKeepsItsFirst(ReferenceStore):
     """A part has its own time to live, and the record that counts it has the one it began with."""
 
-    def begun(self, world: World, name: str, ttl: float | None) -> State:
-        known = world.barrier(name)
-        first = known.expires if known else None
-        barrier = super().begun(world, name, ttl)
-        barrier.expires = barrier.expires if first is None else first
-        return barrier
+    def opened(self, world: World, name: str, ttl: float | None) -> State | None:
+        return world.barrier(name)
 
 
 @caught_by("ttl.compare_and_set_gives_its_own")

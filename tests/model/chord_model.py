@@ -49,6 +49,7 @@ class Rules(NamedTuple):
     ack_early: bool = False        # acknowledge before the dispatch ends
     add: str = "slot"              # add_to_chord: slot | count (a plain counter) | after (after arriving)
     finite_ttl: bool = True        # bookkeeping never lives for ever
+    unknown: bool = True           # only opening begins a barrier: a visit that finds none fails the chord
 
 class World(NamedTuple):
     """The bounds on the environment's faults."""
@@ -70,9 +71,10 @@ Ctl = namedtuple("Ctl", "size extra owner done", defaults=(0, (), None, False))
 Proc = namedtuple("Proc", "m inc pc cnt snap vec late own new", defaults=(0, None, (), False, True, True))
 # bar: part -> 0 or the value (delivery + 1) that stands; msg: (sent, acked, started, owed) per message;
 # ghost: a write under way; ever, stored: bits per part that arrived, whose SUCCESS is stored; first: first
-# values; why: excuses for a second publish; crashes, ghosts, expiry: what may still happen; bad: verdict
-State = namedtuple("State", "bar ctl msg procs ghost pubs ever first stored why crashes ghosts expiry bad",
-                   defaults=("",))
+# values; why: excuses for a second publish; crashes, ghosts, expiry: what may still happen; bad: verdict;
+# failed: the chord was failed because its barrier was gone
+State = namedtuple("State", "bar ctl msg procs ghost pubs ever first stored why crashes ghosts expiry bad failed",
+                   defaults=("", False))
 
 FORGET = dict(cnt=0, snap=None, vec=(), late=False)
 DEAD_VARIABLES = {"store": FORGET, "store early": dict(FORGET, new=False), "ack": dict(FORGET, new=False), "discard": dict(FORGET, new=False), "add": FORGET, "send": FORGET,
@@ -82,7 +84,7 @@ DEAD_VARIABLES = {"store": FORGET, "store early": dict(FORGET, new=False), "ack"
 def initial(r, w):
     n = w.parts + 1 + (w.redeliveries + 1 if w.adds else 0)
     msg = tuple((m <= w.parts, False, 0, 0) for m in range(n + (r.loser == "message")))
-    return State((0,) * n, None, msg, (), None, 0, 0, (0,) * n, 0, "", w.crashes, w.ghosts, bool(w.expire))
+    return State((0,) * n, Ctl() if r.unknown else None, msg, (), None, 0, 0, (0,) * n, 0, "", w.crashes, w.ghosts, bool(w.expire))
 
 class Model:
     def __init__(self, r, w):
@@ -176,6 +178,7 @@ class Model:
                    "claim-read-renew": "renew"}[r.order]
             return go(s, nxt, vec=s.bar)
         if pc == "publish": return go(self.publish(s, p), "discard" if r.end[:2] == "di" else "done")
+        if pc in ("size", "add") and s.ctl is None and r.unknown: return go(s, "look" if pc == "size" else "send")
         o = self.op(s, p)
         if pc == "add" and o is None: return go(s, "send")
         if pc == "done" and o is None: return go(s, self.finish(p))
@@ -203,9 +206,14 @@ class Model:
     def owned(self, p, c):
         """This delivery holds the claim."""
         return bool(c and c.owner and c.owner[:2] == (p.m, p.inc if self.r.nonce else 0))
+    def gone(self, s, p):
+        """Fail the chord, unless the part's own SUCCESS is stored or the body has begun (here: was published)."""
+        # The publisher stands for the last header task, which is sent after the size is written.
+        return s._replace(failed=s.failed or not (s.pubs or s.stored >> p.m & 1))
     def look(self, s, i, p, go, seen=0):
         """Read the control record and decide."""
         r, c = self.r, s.ctl if seen == 0 else seen
+        if c is None and r.unknown and not r.look_first: return go(self.gone(s, p), self.finish(p), snap=c)
         if c and c.done: return go(s, "discard" if r.late_discards else self.finish(p), snap=c)
         if not c or not c.size or p.cnt < self.need(c) or (r.compare == "==" and p.cnt != self.need(c)):
             return go(s, self.finish(p), snap=c)
@@ -301,7 +309,7 @@ class Model:
     def judge(self, s):
         if s.bad: return s.bad
         if not self.quiet(s): return ""
-        if not s.pubs and self.w.expire not in ("barrier", "control"): return "P3 never published"
+        if not (s.pubs or s.failed) and self.w.expire != "barrier": return "P3 never published"
         left = any(s.bar)
         if left and not self.r.finite_ttl: return "P5 garbage left for ever"
         if self.w.expire: return ""
@@ -390,6 +398,7 @@ MUTANTS = [                       # name, rule changed, the world that shows it
     ("add_to_chord counts", dict(add="count"), small(adds=True)),
     ("add_to_chord after the adder's arrival", dict(add="after"), small(adds=True)),
     ("bookkeeping without ttl", dict(finite_ttl=False), small(ghosts=1)),
+    ("an arrival begins a barrier that has expired", dict(unknown=False), small(expire="control")),
     ("(speed only) own part waits for the lease", dict(takeover="none"), small()),
     ("(livelock only) a visit without a part takes over as well", dict(takeover="look"), small()),
     ("(window only) claim, then read, then publish", dict(order="claim-read"), small()),

@@ -25,6 +25,7 @@ CAUGHT_BY = {
     "no tombstone": "P5 no tombstone",
     "no discard": "P5 garbage without any fault",
     "late arrivals do not discard": "P5 garbage without any fault",
+    "an arrival begins": "P3 never published",
     "add_to_chord after": "P1 published early",
 }
 

@@ -146,6 +146,7 @@ def test_a_barriers_counters_equal_its_rows(store: SQLiteStore):
     rng = random.Random(3)
     for n in range(60):
         barrier = f"b{n}"
+        store.barrier(barrier, 60).open(b"")
         for _ in range(25):
             each = part(rng.randrange(3), f"m{rng.randrange(5)}")
             if rng.random() < 0.5:

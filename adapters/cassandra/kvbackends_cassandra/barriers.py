@@ -58,7 +58,7 @@ class CassandraBarrier(StepwiseBarrier):
             return None
         if self._where is None:
             known = self._record()
-            if known.control.done:
+            if not known.open:
                 return known
             self._where = Where(known.control.run)
         here = self._where
@@ -66,15 +66,15 @@ class CassandraBarrier(StepwiseBarrier):
             self._row = self._rows.put(here, visit.part, visit.value)
         tally = self._tally = self._count(here)
         control = tally.snapshot.control
-        if control.run != here.run:
+        if tally.snapshot.version is not None and control.run != here.run:
             self._forget_row()
             self._go(Where(control.run))
             return None
-        if control.done:
+        if not tally.snapshot.open:
             self._memory.forget(self.name)
         elif self._moves(here, tally) or self._prolongs(tally):
             return None
-        elif tally.snapshot.open and self._memory.where.get(self.name) is None:
+        elif self._memory.where.get(self.name) is None:
             self._go(here)
         return tally.snapshot._replace(arrived=tally.sealed + tally.here)
 
@@ -154,7 +154,7 @@ class CassandraBarrier(StepwiseBarrier):
         # A remembered record may be old.  It serves only for a transaction, which compares it.
         self._known = self._known or self._memory.opened.pop(self.name)
         snapshot = self._record()
-        if not snapshot.control.done and snapshot.control.size != size:
+        if snapshot.open and snapshot.control.size != size:
             if not self.swap(snapshot, snapshot.control.sized(size)):
                 return False
             if self._where is not None and self._where.run != snapshot.control.run:

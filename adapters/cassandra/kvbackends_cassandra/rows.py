@@ -240,10 +240,8 @@ class Rows:
 
     def discard(self, run: str) -> None:
         """Remove all rows of a run."""
-        # Run names never repeat, except the empty one, of a barrier that was never opened: rows
-        # that are inserted later must stay.
-        ahead = _ANY_CLOCK if run else 0
-        self._client.rows(_DISCARD, (time.time_ns() // 1000 + ahead, self._barrier, run))
+        until = time.time_ns() // 1000 + _ANY_CLOCK
+        self._client.rows(_DISCARD, (until, self._barrier, run))
 
 
 def _page(mean: int) -> int:

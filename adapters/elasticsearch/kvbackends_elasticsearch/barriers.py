@@ -105,11 +105,8 @@ class ElasticsearchBarrier(StepwiseBarrier):
     def record(self, visit: Visit) -> Snapshot | None:
         """Cost: one request, and one before it if this process does not know the barrier."""
         control = (snapshot := self._last_seen()).control
-        if control.done or (snapshot.version is None and not visit.arrives):
+        if not snapshot.open:
             return snapshot
-        if snapshot.version is None:
-            self.swap(snapshot, control)  # begin a run
-            return None
         if visit.size is None or visit.size == control.size:
             return self._arrive(visit, control)
         sized = self._replace(snapshot, control.sized(visit.size), reading(self._counter(control)))

@@ -17,6 +17,7 @@ from bson import Binary, ObjectId
 from pymongo import DeleteMany, DeleteOne, ReturnDocument
 
 from kvbackends.contract import (
+    INCOMPLETE,
     NO_RECORD,
     Control,
     Listed,
@@ -30,13 +31,12 @@ from kvbackends.contract import (
 )
 from kvbackends_mongodb.client import Document, Documents, translated, translated_each
 from kvbackends_mongodb.control import (
-    LIVE,
+    LIVING,
     QUIET,
     begun,
     changed,
     closed,
     fields_of,
-    live_or_begun,
     snapshot_of,
 )
 from kvbackends_mongodb.entries import ALIVE, expiry
@@ -68,7 +68,7 @@ class MongoDBBarrier(StepwiseBarrier):
             "payload": Binary(payload),
             "expires": expiry(payload_ttl(self.ttl)),
         }
-        run = [{"$replaceWith": {**begun(self.ttl, 0), "payload": kept}}, QUIET]
+        run = [{"$replaceWith": {**begun(self.ttl), "payload": kept}}, QUIET]
         self._chords.update(
             {"q": self._payload_id(kept), "u": [{"$replaceWith": document}], "upsert": True},
             {"q": self._control_id(), "u": run, "upsert": True},
@@ -80,7 +80,7 @@ class MongoDBBarrier(StepwiseBarrier):
         if visit.size is not None and visit.recorded is None:
             visit.recorded = visit.size
             size = {"size": {"$literal": visit.size}}
-            return self._changed(live_or_begun(self.ttl), changed(self.ttl, size))
+            return self._changed(LIVING, changed(self.ttl, size))
         if visit.value is None:
             return self.snapshot()
         run = self._runs.get(self.name) or 0
@@ -88,12 +88,9 @@ class MongoDBBarrier(StepwiseBarrier):
         if visit.recorded != mine:
             visit.recorded = mine
             if self._record(mine, run, visit.value):
-                return NO_RECORD
+                return INCOMPLETE
         snapshot = self.snapshot()
-        if snapshot.version is None:
-            visit.recorded = None  # the barrier has expired since: record the part again
-            return None
-        if not snapshot.control.done and snapshot.control.run != str(run):
+        if snapshot.open and snapshot.control.run != str(run):
             self._runs.put(self.name, int(snapshot.control.run))
             return None
         return snapshot
@@ -101,15 +98,12 @@ class MongoDBBarrier(StepwiseBarrier):
     @translated
     def snapshot(self) -> Snapshot:
         """Cost: one request."""
-        found = self._chords.first({**self._control_id(), "$expr": LIVE})
+        found = self._chords.first({**self._control_id(), **LIVING})
         return NO_RECORD if found is None else snapshot_of(found)
 
     @translated
     def swap(self, snapshot: Snapshot, control: Control) -> bool:
-        """Cost: one request.  If there is no run, one is begun instead."""
-        if snapshot.version is None:
-            self._changed(live_or_begun(self.ttl))
-            return False
+        """Cost: one request."""
         return self._set(snapshot, fields_of(control))
 
     @translated
@@ -165,7 +159,7 @@ class MongoDBBarrier(StepwiseBarrier):
     @translated
     def end(self) -> Snapshot | None:
         """Cost: one request."""
-        snapshot = self._changed(*closed(self.ttl))
+        snapshot = self._changed({}, *closed(self.ttl), upsert=True)
         return snapshot if snapshot.control.done else None
 
     @translated
@@ -186,27 +180,27 @@ class MongoDBBarrier(StepwiseBarrier):
         document = {"_id": "$_id", "value": Binary(value), "expires": expiry(ttl)}
         record = [{"$replaceWith": {"$cond": [ALIVE, "$$ROOT", document]}}]
         counted = {"$cond": [{"$eq": ["$run", run]}, {"$add": ["$counted", 1]}, "$counted"]}
-        count = [live_or_begun(ttl, run), changed(ttl, {"counted": counted}), QUIET]
+        count = [changed(ttl, {"counted": counted}), QUIET]
         found, _ = self._chords.update(
             {"q": {"_id": part}, "u": record, "upsert": True},
-            {"q": barrier, "u": count, "upsert": True},
+            {"q": {**barrier, **LIVING}, "u": count},
             {"q": {**barrier, "quiet": run}, "u": {"$set": {"quiet": run}}},  # changes nothing
         )
         return found == 3
 
-    def _changed(self, *pipeline: Document) -> Snapshot:
+    def _changed(self, condition: Document, *pipeline: Document, upsert: bool = False) -> Snapshot:
         after: Any = self._chords.collection.find_one_and_update(
-            self._control_id(),
+            {**self._control_id(), **condition},
             [*pipeline, QUIET],
-            upsert=True,
+            upsert=upsert,
             return_document=ReturnDocument.AFTER,
         )
-        return snapshot_of(after)
+        return NO_RECORD if after is None else snapshot_of(after)
 
     def _set(self, snapshot: Snapshot, fields: Document) -> bool:
         """Change these fields; False if the document has changed since the snapshot."""
         literal = {name: {"$literal": value} for name, value in fields.items()}
-        same = {**self._control_id(), "version": snapshot.version.id, "$expr": LIVE}
+        same = {**self._control_id(), "version": snapshot.version.id, **LIVING}
         return self._chords.update({"q": same, "u": [changed(self.ttl, literal), QUIET]})[0] > 0
 
     @property

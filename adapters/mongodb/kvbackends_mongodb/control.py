@@ -11,6 +11,8 @@ from kvbackends_mongodb.entries import expiry
 LIVE = {"$gt": ["$until", "$$NOW"]}
 """True before `until`.  The server removes the document later, at `expires`: it is kept as long as
 any part may be, so that the number of a run is not used again."""
+LIVING = {"$expr": LIVE}
+"""The condition of a request that finds a live control document only."""
 
 _UNKNOWN_SIZE = 1 << 53
 """A size that no chord reaches; stands for a size that is not set yet."""
@@ -72,11 +74,11 @@ def fields_of(control: Control) -> Document:
     return {"slots": [*control.extra.items()], "strays": control.strays, **claim}
 
 
-def begun(ttl: float | None, first: int) -> Document:
-    """An expression: the document of a new run; `first` is its number if there was none before."""
+def begun(ttl: float | None) -> Document:
+    """An expression: the document of a new run."""
     return {
         "_id": "$_id",
-        "run": {"$ifNull": [{"$add": ["$run", 1]}, first]},
+        "run": {"$ifNull": [{"$add": ["$run", 1]}, 0]},
         "counted": {"$literal": 0},
         "slots": [],
         "strays": [],
@@ -85,11 +87,6 @@ def begun(ttl: float | None, first: int) -> Document:
         "until": expiry(ttl),
         "expires": {"$max": ["$expires", expiry(ttl)]},
     }
-
-
-def live_or_begun(ttl: float | None, first: int = 0) -> Document:
-    """The first stage of a change: begins a run if there is none."""
-    return {"$replaceWith": {"$cond": [LIVE, "$$ROOT", begun(ttl, first)]}}
 
 
 def changed(ttl: float | None, fields: Document) -> Document:
@@ -107,7 +104,7 @@ def closed(ttl: float | None) -> list[Document]:
     """The pipeline that writes the tombstone, unless the run has not been claimed."""
     later = {"$and": [LIVE, {"$not": ["$done"]}, {"$eq": [{"$type": "$claim"}, "missing"]}]}
     tombstone = {
-        **begun(ttl, 0),
+        **begun(ttl),
         "run": {"$ifNull": ["$run", 0]},
         "payload": "$payload",
         "done": {"$literal": True},

@@ -263,7 +263,9 @@ class TestDocuments:
             b"3" + b"x" * (store.limits.value_bytes - 1),
         )
         assert store.offer(Offer(longest, largest, Rank.SUCCEEDED, 60), rank_of)
-        assert store.barrier(longest, 60).arrive(part(0), largest).outcome is Outcome.WAITING
+        barrier = store.barrier(longest, 60)
+        barrier.open(b"")
+        assert barrier.arrive(part(0), largest).outcome is Outcome.WAITING
         store.delete(longest)
 
     def test_simultaneous_stores_create_each_index_once(self, mongodb_url, open_one, database):

@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import NamedTuple
 
-from kvbackends.contract.barrier import CLOSED, WAITING
+from kvbackends.contract.barrier import CLOSED, UNKNOWN, WAITING
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.stores.sqlite import entries
 from kvbackends.stores.sqlite.entries import expiry
@@ -80,9 +80,9 @@ def begin(connection: Connection, name: str, payload: bytes, ttl: float | None) 
 
 def expect(connection: Connection, name: str, part: Part, size: int, ttl: float | None) -> Arrival:
     """Write the size, then claim the barrier if it is complete."""
-    barrier = read(connection, name) or _begin(connection, name, ttl, done=False)
-    if barrier.done:
-        return CLOSED
+    barrier = read(connection, name)
+    if barrier is None or barrier.done:
+        return UNKNOWN if barrier is None else CLOSED
     connection.execute(_SIZE, (size, expiry(ttl, time.time()), name))
     return _claim(connection, name, barrier._replace(size=size), part, ttl)
 
@@ -90,9 +90,9 @@ def expect(connection: Connection, name: str, part: Part, size: int, ttl: float 
 def expect_more(
     connection: Connection, name: str, part: Part, number: int, member: str, ttl: float | None
 ) -> None:
-    """One part more.  After the claim nothing more is expected."""
-    barrier = read(connection, name) or _begin(connection, name, ttl, done=False)
-    if barrier.done:
+    """One part more.  Nothing more is expected after the claim, or where nothing was opened."""
+    barrier = read(connection, name)
+    if barrier is None or barrier.done:
         return
     slot = f"{part.place}:{part.member}:{number}"
     known = connection.execute(_SLOTS_OF, (barrier.run, member)).fetchall()
@@ -114,12 +114,8 @@ def arrive(
 ) -> Arrival:
     """Record the part once, count it, and claim the barrier if it is complete."""
     barrier = read(connection, name)
-    if barrier is None:
-        if value is None:
-            return WAITING
-        barrier = _begin(connection, name, ttl, done=False)
-    if barrier.done:
-        return CLOSED
+    if barrier is None or barrier.done:
+        return UNKNOWN if barrier is None else CLOSED
     if value is not None:
         barrier = _recorded(connection, barrier, part, value)
         _write_counts(connection, barrier, name, ttl)

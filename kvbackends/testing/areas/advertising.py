@@ -76,10 +76,12 @@ class Limits(Area):
         store.set(key, largest)
         assert value_at(other, key) == largest
         assert store.offer(offer(f"{key}-r", Rank.SUCCEEDED)._replace(value=largest), rank_of)
+        barrier = store.barrier(f"{key}-b", 60)
+        barrier.open(b"")
         for write in (
             lambda: store.set(key, largest + b"x"),
             lambda: store.offer(offer(key, Rank.FAILED)._replace(value=largest + b"x"), rank_of),
-            lambda: store.barrier(f"{key}-b", 60).arrive(part(0), largest + b"x"),
+            lambda: barrier.arrive(part(0), largest + b"x"),
         ):
             with pytest.raises(ValueTooLarge):
                 write()

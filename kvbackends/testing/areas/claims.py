@@ -9,6 +9,7 @@ from kvbackends.testing.tools import (
     HELD,
     SHORT,
     TTL,
+    UNKNOWN,
     WAITING,
     arrive,
     begin,
@@ -165,7 +166,8 @@ class Closing(Area):
         holder = complete(barrier)
         store.barrier(barrier.name, SHORT).close(holder, None, rank_of)
         yield SHORT
-        assert barrier.arrive(holder, None).outcome is WAITING
+        assert barrier.arrive(holder, None).outcome is UNKNOWN
+        assert arrive(barrier, holder).outcome is UNKNOWN
         assert not barrier.renew(holder)
         begin(barrier, 1)
         assert arrive(barrier, part(0)).outcome is CLAIMED

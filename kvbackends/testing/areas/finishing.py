@@ -8,6 +8,7 @@ from kvbackends.testing.tools import (
     CLAIMED,
     CLOSED,
     HELD,
+    UNKNOWN,
     WAITING,
     arrive,
     begin,
@@ -59,6 +60,15 @@ class Finishing(Area):
         result = offer(key, Rank.SUCCEEDED)
         assert barrier.finish(part(0), result, rank_of).outcome is CLOSED
         assert store.get(key) is None
+
+    def never_opened(self, store: Store, barrier: Barrier, key: str) -> None:
+        """Where nothing was opened, the caller offers its success itself; a failure is stored."""
+        success, failure = offer(key, Rank.SUCCEEDED), offer(f"{key} failed", Rank.FAILED)
+        assert barrier.finish(part(0), success, rank_of).outcome is UNKNOWN
+        assert store.get(key) is None
+        assert barrier.finish(part(1), failure, rank_of).outcome is UNKNOWN
+        assert value_at(store, failure.key) == failure.value
+        assert gathered(barrier) == {}
 
     @pytest.mark.parametrize("size", [1, 2])
     def failure_is_stored_first(self, store: Store, barrier: Barrier, key: str, size: int) -> None:

@@ -12,6 +12,7 @@ from kvbackends.testing.tools import (
     CLAIMED,
     HELD,
     TTL,
+    UNKNOWN,
     WAITING,
     arrive,
     begin,
@@ -51,11 +52,17 @@ class Parts(Area):
         outcomes = [step().outcome for step in steps]
         assert outcomes == [WAITING, WAITING, WAITING, CLAIMED]
 
-    def without_opening(self, barrier: Barrier) -> None:
-        """A barrier that an older client did not open works; its payload is empty."""
-        arrive(barrier, part(0))
-        answer = barrier.expect(publisher(), 1)
-        assert (answer.outcome, answer.parts, answer.payload) == (CLAIMED, 1, b"")
+    def never_opened(self, barrier: Barrier) -> None:
+        """Only opening begins a barrier: before it, arrivals are answered UNKNOWN, none is kept."""
+        for _ in range(2):
+            assert barrier.expect(publisher(), 1).outcome is UNKNOWN
+            barrier.expect_more(part(0), 0, "added")
+            assert arrive(barrier, part(0)).outcome is UNKNOWN
+            assert barrier.arrive(part(0), None).outcome is UNKNOWN
+        assert gathered(barrier) == {}
+        begin(barrier, 2)
+        assert arrive(barrier, part(1)).outcome is WAITING
+        assert arrive(barrier, part(0)).outcome is CLAIMED
 
     def empty_header(self, barrier: Barrier) -> None:
         """A barrier that expects nothing is complete when its size arrives."""
@@ -131,8 +138,7 @@ class Parts(Area):
         assert len(gathered(barrier)) == 60
 
     def looking_records_nothing(self, barrier: Barrier) -> None:
-        """An arrival without a value records no part and begins no barrier."""
-        assert barrier.arrive(part(0), None).outcome is WAITING
+        """An arrival without a value records no part."""
         begin(barrier, 1)
         assert barrier.arrive(part(0), None).outcome is WAITING
         assert arrive(barrier, part(0)).outcome is CLAIMED

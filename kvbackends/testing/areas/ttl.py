@@ -37,6 +37,8 @@ class TimeToLive(Area):
     @pytest.mark.parametrize("ttl", [0, -1, 0.0, -0.5, math.nan, math.inf, -math.inf])
     def refused(self, store: Store, key: str, ttl: float) -> None:
         """A time to live is None or a number of seconds above zero; nothing else is stored."""
+        opened = f"{key}-barrier"
+        store.barrier(opened, TTL).open(b"")
         writes = [
             lambda: store.set(key, b"v", ttl),
             lambda: store.compare_and_set(key, b"v", None, ttl),
@@ -44,8 +46,8 @@ class TimeToLive(Area):
             lambda: store.increment(key, 1, ttl),
             lambda: store.add_member(key, "m", ttl),
             lambda: store.barrier(key, ttl).open(b""),
-            lambda: store.barrier(key, ttl).arrive(part(0), b"v"),
-            lambda: store.barrier(key, ttl).expect(publisher(), 2),
+            lambda: store.barrier(opened, ttl).arrive(part(0), b"v"),
+            lambda: store.barrier(opened, ttl).expect(publisher(), 2),
         ]
         for write in writes:
             with pytest.raises(ValueError, match="time to live"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from kvbackends.contract import (
     CLOSED,
+    UNKNOWN,
     WAITING,
     Arrival,
     Barrier,
@@ -168,6 +169,8 @@ def _arrival(answer: object) -> Arrival:
             return Arrival(Outcome.CLAIMED, parts=parts, payload=payload)
         case [2, bytes(holder)]:
             return Arrival(Outcome.HELD, holder=holder.decode())
+        case [4]:
+            return UNKNOWN
         case _:
             return CLOSED
 

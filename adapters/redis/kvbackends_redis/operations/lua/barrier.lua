@@ -6,7 +6,7 @@
 --   extra    m:<member> -> the slots that it may fill; s:<slot> -> the part that fills it, or ''
 local control, parts, extra = KEYS[1], KEYS[2], KEYS[3]
 
-local WAITING, CLAIMED, HELD, CLOSED = 0, 1, 2, 3
+local WAITING, CLAIMED, HELD, CLOSED, UNKNOWN = 0, 1, 2, 3, 4
 local STRAY = '' -- the slot of members added after the claim: they do not count
 
 local function snapshot()
@@ -38,6 +38,11 @@ local function renew(b, ttl)
     end
     if key == parts then least = math.max(least, left) end
   end
+end
+
+-- True if the barrier was never opened, or has expired; only opening it makes `control`.
+local function unknown(b)
+  return not (b.size or b.delivery) and redis.call('EXISTS', control) == 0
 end
 
 local function slots_of(member)
@@ -97,6 +102,7 @@ end
 local function arrive(place, member, delivery, evict, ttl, value)
   local b = snapshot()
   if b.done then return {CLOSED} end
+  if unknown(b) then return {UNKNOWN} end
   if value then
     -- The holder of a claim reads the parts page by page: late parts must not be added to the list.
     if not (b.delivery and complete(b)) then record(b, place, member, value) end

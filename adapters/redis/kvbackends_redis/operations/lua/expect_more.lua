@@ -1,6 +1,6 @@
 -- ARGV: the adder's place and member, number, the member to expect, ttl.
 local b = snapshot()
-if b.done then return 0 end
+if b.done or unknown(b) then return 0 end
 local slot, member = ARGV[1] .. ':' .. ARGV[2] .. ':' .. ARGV[3], ARGV[4]
 local known = slots_of(member)
 local stands = b.delivery and STRAY or slot

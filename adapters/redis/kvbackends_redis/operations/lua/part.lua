@@ -7,6 +7,7 @@ local function early()
   if not ttl or key and ((ARGV[6] or '3') ~= '3' or lives == '' or #value > 16384) then return end
   local f = redis.call('HMGET', KEYS[1], 'd', 'o', 's', 'n')
   if f[1] or f[2] or f[3] then return end
+  if not f[4] and redis.call('EXISTS', KEYS[1]) == 0 then return {4} end
   if redis.call('HSETNX', KEYS[1], 'p:' .. ARGV[2], ARGV[1]) == 0 then return end
   local length = redis.call('RPUSH', KEYS[2], ARGV[1] .. ':' .. ARGV[2], value)
   if f[4] and length / 2 >= tonumber(f[4]) then return end

@@ -1,0 +1,63 @@
+"""How long a chord whose header is delayed is kept: as long as its header tasks know.
+
+The opener alone sees the header.  It tells the lifetime in a header of the body, which every header
+task's message carries, so each part is kept as long.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kvbackends.backend.compat import as_datetime, header_being_sent
+
+HEADER = "kvbackends_chord_ttl"
+"""The header of the body, in seconds; without it the settings decide."""
+
+
+def announce(app: Any, body: Any, ttl: float) -> None:
+    """Tell that the chord that is being applied is kept for `ttl` after its longest delay."""
+    tasks, options = header_being_sent()
+    delay = max(_own(app, options), _longest(app, tasks))
+    if delay:
+        body.options["headers"] = {**(body.options.get("headers") or {}), HEADER: ttl + delay}
+
+
+def announced(body: Mapping[str, Any] | None, ttl: float) -> float:
+    """Return the lifetime that the body's header tells, or `ttl`."""
+    headers = ((body or {}).get("options") or {}).get("headers") or {}
+    told: float = headers.get(HEADER, ttl)
+    return told
+
+
+def _longest(app: Any, tasks: Iterable[Mapping[str, Any]]) -> float:
+    return max((_delay(app, task) for task in tasks), default=0.0)
+
+
+def _delay(app: Any, signature: Mapping[str, Any]) -> float:
+    """Seconds that the tasks of a signature wait one after the other."""
+    kwargs, own = signature.get("kwargs") or {}, _own(app, signature.get("options") or {})
+    match signature.get("subtask_type"):
+        case "chain":
+            return own + sum(_delay(app, task) for task in kwargs["tasks"])
+        case "group":
+            return own + _longest(app, _tasks(kwargs["tasks"]))
+        case "chord":
+            header = _longest(app, _tasks(kwargs["header"]))
+            return own + header + (_delay(app, kwargs["body"]) if kwargs.get("body") else 0.0)
+    return own
+
+
+def _tasks(header: Any) -> Iterable[Mapping[str, Any]]:
+    """The tasks of a header; none of a lazy one, which reading would exhaust."""
+    if isinstance(header, Mapping):
+        header = header["kwargs"]["tasks"]
+    return header if isinstance(header, (list, tuple)) else ()
+
+
+def _own(app: Any, options: Mapping[str, Any]) -> float:
+    if options.get("countdown"):
+        return max(float(options["countdown"]), 0.0)
+    if not options.get("eta"):
+        return 0.0
+    left = as_datetime(app, options["eta"]) - datetime.now(UTC)
+    return max(left.total_seconds(), 0.0)
