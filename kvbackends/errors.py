@@ -29,6 +29,10 @@ class StoreUnavailable(StoreError):
     """The retries of an operation are used up; ``__cause__`` is the driver's last error."""
 
 
+class UnknownHost(StoreUnavailable):
+    """The store's host name does not exist; it was looked up again for a second."""
+
+
 class ValueTooLarge(StoreError):
     """A value is larger than ``Limits.value_bytes``.  Raised before it is sent; not retried."""
 

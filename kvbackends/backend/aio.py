@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from kvbackends.backend.compat import ResultTimeout
 from kvbackends.backend.pending import is_set, leaf_results
 
 INTERVAL = 0.5
@@ -68,7 +67,7 @@ async def _ready(
                 await loop.run_in_executor(None, look)
             left = until - loop.time()
             if left <= 0:
-                raise ResultTimeout("The operation timed out.")
+                raise backend.timed_out()
             left = min(left, INTERVAL if look else left)
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if left == math.inf else left):

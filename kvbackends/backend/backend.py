@@ -6,7 +6,7 @@ from typing import Any
 from celery import states
 
 from kvbackends.backend.chords import Chords
-from kvbackends.backend.compat import ImproperlyConfigured
+from kvbackends.backend.compat import ImproperlyConfigured, when_working
 from kvbackends.backend.ends import Ends
 from kvbackends.backend.ranks import Ranks
 from kvbackends.backend.recovery import chord_to_recover
@@ -18,7 +18,7 @@ from kvbackends.contract.records import Feature
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
 from kvbackends.layers.layer import innermost
-from kvbackends.layers.retry import at_most
+from kvbackends.layers.retry import at_most, give
 from kvbackends.plugins.opening import core_options, open_store
 
 SWEEP_BATCH = 1000
@@ -47,7 +47,10 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         self.chord_prefix = text(self.chord_keyprefix)
         self.extended = bool(app.conf.result_extended)
         self._redacted = str(parsed)
-        self.times = Times(app.conf, self.expires, core_options(parsed, app.conf).claim_lease)
+        self._options = core_options(parsed, app.conf)
+        self.times = Times(app.conf, self.expires, self._options.claim_lease)
+        give(self.store, min(self._options.client_retry_timeout, self._options.retry_timeout))
+        when_working(app, self._works)
         self.ranks = Ranks(self.decode)
         self.chords = Chords(self)
         self._prepare_waits()
@@ -124,6 +127,10 @@ class BaseKeyValueStoreBackend(Ends, Waits):
             return func(*args, **kwargs)
         with at_most(max_retries):
             return func(*args, **kwargs)
+
+    def _works(self, **_: Any) -> None:
+        """A worker has longer: what it gives up is lost."""
+        give(self.store, self._options.retry_timeout)
 
     def __reduce__(
         self, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

@@ -25,6 +25,7 @@ from celery.exceptions import (
 from celery.exceptions import (
     TimeoutError as ResultTimeout,
 )
+from celery.signals import celeryd_init
 from celery.utils import functional
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu.exceptions import EncodeError
@@ -53,6 +54,7 @@ __all__ = [
     "may_be_eager",
     "publish",
     "request_of_signature",
+    "when_working",
 ]
 
 
@@ -107,6 +109,16 @@ def header_being_sent() -> tuple[list[Any], Mapping[str, Any]]:
     given, tasks = frame.f_locals, frame.f_locals["header"].tasks
     delay = {**given["options"], **(given.get("header_delay") or {})}
     return [] if isinstance(tasks, LazyTasks) else list(tasks), delay
+
+
+def when_working(app: Any, then: Callable[..., None]) -> None:
+    """Call `then` when this process becomes a worker; at once if it is one.
+
+    `then` is a method, which takes any keywords; its object is not kept alive.
+    """
+    celeryd_init.connect(then)
+    if app.use_fast_trace_task:
+        then()
 
 
 def publish(app: Any, send: Callable[..., Any], *args: Any) -> None:

@@ -1,6 +1,7 @@
 """Celery's asynchronous result API over `kvbackends.protocol.waiting`."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,16 +13,16 @@ from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.ranks import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched, text
+from kvbackends.contract.deadline import within
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.process import PerProcess
-from kvbackends.errors import StoreUnavailable
-from kvbackends.layers.retry import at_most
+from kvbackends.errors import StoreUnavailable, UnknownHost
 from kvbackends.protocol.waiting import Wait, Waiters
 
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
-SHORTEST_RETRIES = 1.0
-"""Seconds that an unreachable store is asked again, even with a timeout of 0."""
+SHORTEST_READ = 0.9
+"""Seconds that the store has to answer the first read, even with a timeout of 0."""
 Callback = Callable[..., Any] | None
 IGNORED = {"status": states.SUCCESS, "result": None}
 """The record of a task that stores none."""
@@ -169,14 +170,21 @@ class Waits(Pending):
                 yield task_id, meta
 
     def _read_first(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
-        """Return the keys that are already final; retries an unreachable store within `timeout`."""
-        if timeout is None:
-            return self._final(keys)
+        """Return the keys that are already final; none if the store is away for the time being.
+
+        Raises `UnknownHost`, and `celery.exceptions.TimeoutError` if the time is over.
+        """
+        seconds = math.inf if timeout is None else max(timeout, SHORTEST_READ)
+        until = time.monotonic() + seconds
         try:
-            with at_most(seconds=max(timeout, SHORTEST_RETRIES)):
-                return self._final(keys)
+            return within(seconds, self._final, keys)
+        except UnknownHost:
+            raise
         except StoreUnavailable as error:
-            raise ResultTimeout(f"The operation timed out: {error}") from error
+            if timeout is not None and (timeout <= 0 or time.monotonic() >= until):
+                raise ResultTimeout(f"The operation timed out: {error}") from error
+            self.waiters().failed(error)
+            return []
 
     def _final(self, keys: Collection[str]) -> list[tuple[str, bytes]]:
         found, is_final = get_many(self.store, keys), self.ranks.is_final
@@ -221,10 +229,16 @@ class Waits(Pending):
             yield wait.take(max(until - now, 0.0))
             now = time.monotonic()
             if keys and deadline is not None and now >= deadline:
-                raise ResultTimeout("The operation timed out.")
+                raise self.timed_out()
             if keys and on_interval is not None and now >= next_interval:
-                on_interval()
+                left = math.inf if deadline is None else max(deadline - now, SHORTEST_READ)
+                within(left, on_interval)
                 next_interval = time.monotonic() + interval
+
+    def timed_out(self) -> ResultTimeout:
+        """The error of a wait whose time is over; it tells if the store did not answer."""
+        trouble = self.waiters().trouble()
+        return ResultTimeout(f"The operation timed out{': ' if trouble else '.'}{trouble}")
 
     def parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
         """Return `on_interval`, preceded by a batch read of the unready parents.
@@ -237,7 +251,10 @@ class Waits(Pending):
         def look() -> None:
             leaves = (leaf for node in parents(result) for leaf in leaf_results(node))
             ids = [leaf.id for leaf in leaves if not leaf._cache]
-            token = prefetched.set(self._records(ids))
+            try:
+                token = prefetched.set(self._records(ids))
+            except StoreUnavailable:  # the wait outlives it
+                return
             try:
                 on_interval()
             finally:

@@ -12,6 +12,7 @@ from kvbackends.contract.barrier import (
     payload_ttl,
 )
 from kvbackends.contract.control import Claim, Control, Listed
+from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
 from kvbackends.contract.options import Options, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
 from kvbackends.contract.process import PerProcess, Recent, delays_forks
@@ -51,6 +52,7 @@ __all__ = [
     "Adapter",
     "Arrival",
     "Barrier",
+    "BoundedSocket",
     "CalledBarrier",
     "Claim",
     "Control",
@@ -77,10 +79,12 @@ __all__ = [
     "StoreURL",
     "Subscription",
     "Visit",
+    "deadline",
     "delays_forks",
     "finish_in_steps",
     "hookimpl",
     "option",
     "payload_ttl",
+    "seconds_left",
     "uninterrupted",
 ]

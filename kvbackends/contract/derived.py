@@ -1,6 +1,7 @@
 """Loops and batches over a store's methods, for the derived operations and the layers."""
 
 import concurrent.futures
+import contextvars
 import itertools
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,4 +97,6 @@ def concurrently(call: Callable[[str], T], keys: Collection[str]) -> Iterable[T]
     if len(keys) <= 1:
         return [call(key) for key in keys]
     with concurrent.futures.ThreadPoolExecutor(min(THREADS, len(keys))) as pool:
-        return list(pool.map(call, keys))
+        # Each call in a copy of this context, which has the deadline.
+        calls = [pool.submit(contextvars.copy_context().run, call, key) for key in keys]
+        return [each.result() for each in calls]

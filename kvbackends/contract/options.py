@@ -51,6 +51,10 @@ class CoreOptions(Options, frozen=True, kw_only=True):
     retry_timeout: Annotated[
         _NotNegative, option("Seconds for which an operation is retried before it fails.")
     ] = 30.0
+    client_retry_timeout: Annotated[
+        _NotNegative,
+        option("The same outside of workers, where it is never more than retry_timeout."),
+    ] = 10.0
     retry_attempts: Annotated[
         _NotNegative, option("Maximum number of retries.", setting="result_backend_max_retries")
     ] = float("inf")

@@ -1,12 +1,15 @@
 """The barriers of the layers; each passes everything on to the barrier that it wraps."""
 
+import time
 from collections.abc import Callable, Iterator
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from kvbackends.contract.barrier import Barrier, finish_in_steps, payload_ttl
+from kvbackends.contract.deadline import deadline, limit
 from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
 from kvbackends.layers.manifest import Ranking, manifest_of
+from kvbackends.layers.outage import SHORTEST
 
 if TYPE_CHECKING:
     from kvbackends.layers.chunks import Chunks
@@ -90,12 +93,20 @@ class WrappedBarrier(Barrier):
 
 def _retried(name: str) -> Callable[..., Any]:
     def operation(barrier: "RetriedBarrier", *args: Any, **kwargs: Any) -> Any:
-        request = methodcaller(name, *args, **kwargs)
+        # As `Retry.retried`, without its calls: it is the way of every part.
+        retry, request = barrier.retry, methodcaller(name, *args, **kwargs)
+        until, started = limit.get(), time.monotonic()
+        deadline.set(min(until, started + max(retry.seconds, SHORTEST)))
         try:
-            return request(barrier.make(barrier.name, barrier.ttl))
-        except barrier.retry.transient_errors as error:
+            answer = request(barrier.make(barrier.name, barrier.ttl))
+            if retry.outage.since:
+                retry.outage.ends()
+            return answer
+        except retry.transient_errors as error:
             attempt = lambda: request(barrier.make(barrier.name, barrier.ttl))  # noqa: E731
-            return barrier.retry.again(attempt, error, name)
+            return retry.again(attempt, error, name, started)
+        finally:
+            deadline.set(until)
 
     return operation
 

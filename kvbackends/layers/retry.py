@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from kvbackends.contract.deadline import deadline, limit, within
 from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.barriers import RetriedBarrier
 from kvbackends.layers.layer import Layer
+from kvbackends.layers.outage import SHORTEST, Outage
 
 T = TypeVar("T")
 
@@ -26,36 +28,23 @@ NOT_RETRIED = frozenset({"increment", "subscribe", "scan", "find"})
 """Operations that are passed through.  `increment` is not idempotent.  `subscribe`, `scan` and
 `find` return objects that are consumed later; their consumers restart them on errors."""
 
-
-class Bound(NamedTuple):
-    """The limits of a caller: repetitions, and seconds for all of them, which end at `until`."""
-
-    attempts: float = math.inf
-    seconds: float = math.inf
-    until: float = math.inf
-
-
-_bound: ContextVar[Bound] = ContextVar("kvbackends_retry_bound", default=Bound())  # noqa: B039
+_attempts: ContextVar[float] = ContextVar("kvbackends_retries", default=math.inf)
 
 
 @contextmanager
-def at_most(attempts: float | None = None, *, seconds: float | None = None) -> Iterator[None]:
-    """Limit retries inside the `with` block.
-
-    Args:
-        attempts: Maximum number of retries; None keeps the outer limit.
-        seconds: Time budget from now, including the first attempt; None keeps the outer limit.
-    """
-    bound = _bound.get()
-    if attempts is not None:
-        bound = bound._replace(attempts=attempts)
-    if seconds is not None:
-        bound = bound._replace(seconds=seconds, until=time.monotonic() + seconds)
-    token = _bound.set(bound)
+def at_most(attempts: float | None) -> Iterator[None]:
+    """Limit the retries of each operation in the `with` block; None keeps the outer limit."""
+    token = _attempts.set(_attempts.get() if attempts is None else attempts)
     try:
         yield
     finally:
-        _bound.reset(token)
+        _attempts.reset(token)
+
+
+def give(store: Store, seconds: float) -> None:
+    """Set the time for one operation of `store`, if its operations are retried."""
+    if isinstance(store, Retry):
+        store.seconds = seconds
 
 
 class Retry(Layer):
@@ -63,15 +52,22 @@ class Retry(Layer):
 
     After an unknown outcome an idempotent operation is repeated, and `compare_and_set` is decided
     by reading what is stored.  When the time is spent, raises `StoreUnavailable`, caused by the
-    driver's last error.
+    driver's last error; the first attempt counts, because it has a deadline, too.  An error that no
+    repetition can help is a `ConfigurationError` at once.
+
+    `seconds` is the time for one operation; it may change at any time.
     """
 
     def __init__(self, inner: Store, options: CoreOptions, url: StoreURL | None = None) -> None:
         self._options = options
-        self._url = url
+        self.outage = Outage(url)
+        self.seconds = options.retry_timeout
         super().__init__(inner)
-        for name in ("get", "set", "delete"):
-            setattr(self, name, self.retried(getattr(inner, name), name))
+        for name, repeat in (
+            *((name, None) for name in ("get", "set", "delete")),
+            ("compare_and_set", self._decided),
+        ):
+            setattr(self, name, self.retried(getattr(inner, name), name, repeat))
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         """`operation` with retries, where a repetition is safe."""
@@ -81,65 +77,74 @@ class Retry(Layer):
             return functools.partial(RetriedBarrier, self, operation)
         return self.retried(operation, name)
 
-    def retried(self, operation: Callable[..., T], name: str) -> Callable[..., T]:
-        """`operation`, which is called again after a transient error."""
-        errors, again = self.transient_errors, self.again
+    def retried(
+        self, operation: Callable[..., T], name: str, repeat: Callable[..., T] | None = None
+    ) -> Callable[..., T]:
+        """`operation`; after a transient error `repeat`, which is the same unless given."""
+        errors, again, outage = self.transient_errors, self.again, self.outage
+        repeated = repeat or operation
 
         def attempt(*args: Any, **kwargs: Any) -> T:
+            # Not `within`, which costs more: this is the way of every operation.
+            until, started = limit.get(), time.monotonic()
+            deadline.set(min(until, started + max(self.seconds, SHORTEST)))
             try:
-                return operation(*args, **kwargs)
+                answer = operation(*args, **kwargs)
+                if outage.since:
+                    outage.ends()
+                return answer
             except errors as error:
-                return again(lambda: operation(*args, **kwargs), error, name)
+                return again(lambda: repeated(*args, **kwargs), error, name, started)
+            finally:  # not what was set before: an interrupted operation may have left it
+                deadline.set(until)
 
         return attempt
 
-    def compare_and_set(
-        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
-    ) -> bool:
-        """After an unknown outcome: tried again if the version is still there, else read."""
-        try:
-            return self.inner.compare_and_set(key, value, version, ttl)
-        except self.transient_errors as error:
-            decide = functools.partial(self._decided, key, value, version, ttl)
-            return self.again(decide, error, "compare_and_set")
-
     def increment(self, key: str, by: int, ttl: float | None) -> int:
         """Never derived here: a retried compare-and-set cannot tell two equal sums apart."""
-        return self.inner.increment(key, by, ttl)
+        return within(max(self.seconds, SHORTEST), self.inner.increment, key, by, ttl)
 
-    def _decided(self, key: str, value: bytes, version: Hashable | None, ttl: float | None) -> bool:
+    def ping(self) -> None:
+        """Asks once: a ping tells the present state of the server."""
+        within(max(self.seconds, SHORTEST), self.inner.ping)
+
+    def _decided(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        """`compare_and_set` after an unknown outcome: again if the version is there, else read."""
         entry = self.inner.get(key)
         if (entry and entry.version) == version:
             return self.inner.compare_and_set(key, value, version, ttl)
         return entry is not None and entry.value == value
 
-    def again(self, call: Callable[[], T], error: BaseException, name: str) -> T:
-        """Repeat `call` after `error`; raises `StoreUnavailable` when the time is spent."""
-        started, attempts = time.monotonic(), 1
-        for pause in self._pauses(started):
+    def again(self, call: Callable[[], T], error: BaseException, name: str, started: float) -> T:
+        """Repeat `call`, begun at `started`, after `error`.
+
+        Raises `StoreUnavailable` when the time is spent, `ConfigurationError` for an error that
+        stays.
+        """
+        self.outage.check(error)
+        self.outage.begins(name, error, self.seconds)
+        attempts = 1
+        for pause in self._pauses():
             time.sleep(pause)
             attempts += 1
             try:
-                return call()
+                answer = call()
             except self.transient_errors as latest:
                 error = latest
-        raise StoreUnavailable(self._gave_up(name, attempts, started, error)) from error
+                self.outage.check(error, time.monotonic() - started)
+            else:
+                self.outage.ends()
+                return answer
+        spent = time.monotonic() - started
+        raise StoreUnavailable(self.outage.told(name, attempts, spent, error)) from error
 
-    def _gave_up(self, name: str, attempts: int, started: float, error: BaseException) -> str:
-        words = str(error) or type(error).__name__
-        store = "the store" if self._url is None else str(self._url)
-        return (
-            f"{store} did not answer for {time.monotonic() - started:.1f} s ({attempts} attempts "
-            f"of `{name}`; last error: {self._url.redacted(words) if self._url else words}). "
-            "Check that the server runs and is reachable from here; `retry_timeout` sets how long "
-            "operations are retried."
-        )
-
-    def _pauses(self, started: float) -> Iterator[float]:
+    def _pauses(self) -> Iterator[float]:
         """Seconds to sleep before each repetition, until time or attempts are spent."""
-        options, bound, done = self._options, _bound.get(), 0
-        until = min(bound.until, started + options.retry_timeout)
-        while done < min(bound.attempts, options.retry_attempts):
+        options, done = self._options, 0
+        until = min(deadline.get(), time.monotonic() + self.seconds)
+        while done < min(_attempts.get(), options.retry_attempts):
             ceiling = (
                 min(options.retry_first_ms * 2 ** min(done, 30), options.retry_longest_ms) / 1000
             )

@@ -16,19 +16,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from kvbackends.contract.derived import get_many
-from kvbackends.contract.records import Feature, Subscription
-from kvbackends.contract.store import Store
+from kvbackends.contract.records import Subscription
 from kvbackends.contract.waking import Signal
-from kvbackends.errors import StoreError, StoreUnavailable
-from kvbackends.layers.retry import at_most
+from kvbackends.errors import StoreUnavailable
+from kvbackends.protocol.source import Found, Source
 
 logger = logging.getLogger(__name__)
 
-Found = tuple[str, bytes]  # a final key, and its value
 Pace = tuple[float, float, float]
 """How often pending keys are read again: seconds at first and at most, and the growth between."""
-Errors = tuple[type[BaseException], ...]
 AFTER_ERROR = 0.25
 """Seconds before a subscription that failed is opened again."""
 
@@ -78,34 +74,6 @@ class Pending:
         return pause * random.uniform(0.9, 1.1)
 
 
-class Source:
-    """The store whose keys are waited for; `Waiters` describes the arguments."""
-
-    def __init__(
-        self, store: Store, is_final: Callable[[bytes], bool], is_settled: Callable[[bytes], bool]
-    ) -> None:
-        self.store = store
-        self.pushes = Feature.PUSH in store.features
-        self.away: Errors = (StoreUnavailable, *store.transient_errors)
-        self.outages: Errors = (StoreError, OSError, *self.away)  # OSError: no descriptor is left
-        self._is_final = is_final
-        self._is_settled = is_settled
-
-    def final(self, keys: Collection[str], until: float) -> Iterable[Found]:
-        """Those of the keys that are final: read, unless `keys` brings a settled value.
-
-        A store that is away is asked again until `until`: the leader's timeout has to be kept.
-        """
-        brought = keys if isinstance(keys, dict) else {}
-        settled = [(key, each) for key, each in brought.items() if each and self._is_settled(each)]
-        if len(settled) == len(keys):
-            return settled
-        known = dict(settled)
-        with at_most(seconds=max(until - time.monotonic(), 0.0)):
-            read = list(get_many(self.store, [key for key in keys if key not in known]))
-        return settled + [(key, value) for key, value in read if self._is_final(value)]
-
-
 class Lead:
     """The subscription and the keys of all open waits; one thread uses them, the leader.
 
@@ -132,6 +100,7 @@ class Lead:
         self._subscription: Subscription | None = None
         self._inherited: Subscription | None = None
         self._warned: set[tuple[str, type[BaseException]]] = set()
+        self._unsubscribed: BaseException | None = None
 
     def wake(self) -> None:
         """Make the leader look for new waits; callable from any thread."""
@@ -159,14 +128,19 @@ class Lead:
             self._woken.wait(0)
             self.back_by = math.inf
             self._take_up()
-            self._read(self._due_keys(time.monotonic()), until)
+            self._read(self._due_keys(time.monotonic()))
             if not leader.has_news():
-                self._read(self._listen(until), until)
+                self._read(self._listen(until))
+        except StoreUnavailable:  # the retry layer has warned
+            self._rest(until)
         except self._source.outages as error:
             if self._waits:  # otherwise no wait needs the subscription that has just failed
                 self._warn("cannot read what is waited for; trying again", error)
-            self.close()
-            self._woken.wait(max(min(AFTER_ERROR, until - time.monotonic()), 0.0))
+            self._rest(until)
+
+    def _rest(self, until: float) -> None:
+        self.close()
+        self._woken.wait(max(min(AFTER_ERROR, until - time.monotonic()), 0.0))
 
     def _take_up(self) -> None:
         """Watch the keys of waits that were opened, and forget those of waits that were closed."""
@@ -208,7 +182,7 @@ class Lead:
                 subscription.wake()
             subscription.watch(list(self._by_key))
         except self._source.outages as error:
-            self._warn("cannot subscribe; reading until it works", error)
+            self._unsubscribed = error
             self.close()
             return
         # Notifications of before are lost: everything is read again.
@@ -244,24 +218,29 @@ class Lead:
             return {key: value for key, value in hints.items() if key in self._by_key}
         return [key for key in hints if key in self._by_key]
 
-    def _read(self, keys: Collection[str], until: float) -> None:
+    def _read(self, keys: Collection[str]) -> None:
         """Deliver those of the keys that are final."""
-        found = self._final(keys, until) if keys else ()
+        found = self._final(keys) if keys else ()
         for key, value in found:
             for wait in self._by_key.pop(key, ()):
                 wait.deliver(key, value)
             self._gone.add(key)
-        if keys and self._subscription is not None:
+        if not keys:
+            return
+        unsubscribed, self._unsubscribed = self._unsubscribed, None
+        if self._subscription is not None:
             self._warned.clear()
+        elif unsubscribed is not None:  # else it was an outage, which reading tells of
+            self._warn("cannot subscribe; reading until it works", unsubscribed)
 
-    def _final(self, keys: Collection[str], until: float) -> Iterable[Found]:
+    def _final(self, keys: Collection[str]) -> Iterable[Found]:
         """Return the final keys.  A record that cannot be read fails its own waits only."""
         try:
-            return self._source.final(keys, until)
+            return self._source.final(keys)
         except self._source.away:
             raise
         except Exception:
-            found, failed = self._one_by_one(keys, until)
+            found, failed = self._one_by_one(keys)
             if not failed:  # an error that does not recur is not a record's fault
                 raise
             for key, reason in failed.items():
@@ -270,14 +249,12 @@ class Lead:
                 self._gone.add(key)
             return found
 
-    def _one_by_one(
-        self, keys: Collection[str], until: float
-    ) -> tuple[list[Found], dict[str, Exception]]:
+    def _one_by_one(self, keys: Collection[str]) -> tuple[list[Found], dict[str, Exception]]:
         found: list[Found] = []
         failed: dict[str, Exception] = {}
         for key in keys:
             try:
-                found += self._source.final([key], until)
+                found += self._source.final([key])
             except self._source.away:
                 raise
             except Exception as reason:  # noqa: BLE001 - whatever a layer raises

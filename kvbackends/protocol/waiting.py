@@ -8,13 +8,16 @@ A background thread leads while there are only waits with callbacks.  It also cl
 subscription some time after the last wait, and replaces a leader that does not come back.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Self
 
+from kvbackends.contract.deadline import within
 from kvbackends.contract.store import Store
-from kvbackends.protocol.leader import Lead, Pace, Pending, Source
+from kvbackends.protocol.leader import Lead, Pace, Pending
+from kvbackends.protocol.source import Source
 
 READING: Pace = (0.001, 0.5, 1.25)
 """For stores that cannot push: the reads are the only news."""
@@ -22,6 +25,8 @@ SAFETY: Pace = (0.02, 2.0, 1.5)
 """For stores that push."""
 LINGER = 1.0
 """Seconds that the background thread and the subscription outlive the last wait."""
+SHORTEST = 0.5
+"""Seconds that a read has at least, so that the end of a wait cuts no connection in use."""
 RETURN = 1.0
 """Seconds after which an overdue leader is replaced: a signal's handler may hold it up."""
 
@@ -116,6 +121,14 @@ class Waiters:
             raise
         return wait
 
+    def failed(self, error: BaseException) -> None:
+        """Remember that a read outside of `Wait` found the store away."""
+        self._source.outage = error
+
+    def trouble(self) -> str:
+        """Say why nothing can be read at present; empty if the store answers."""
+        return self._source.trouble()
+
     def forget(self, wait: Wait) -> None:
         """Remove `wait`, which then receives nothing more.  Takes no lock and does no I/O."""
         self._open.pop(id(wait), None)
@@ -179,7 +192,7 @@ class Waiters:
             self._asleep.pop(id(wait), None)
             lead.is_sound = False
             while self._may_lead(wait, lead) and not wait.has_news() and time.monotonic() < until:
-                lead.turn(wait, until)
+                within(_bound(wait, until), lead.turn, wait, until)
             lead.is_sound = True
             return True
         finally:
@@ -253,6 +266,11 @@ class Waiters:
             del lead.leader[0]
         self._pass_on()
         return True
+
+
+def _bound(leader: Wait, until: float) -> float:
+    """Seconds that the store has to answer a leader: its wait ends at `until`."""
+    return math.inf if leader.is_background else max(until - time.monotonic(), SHORTEST)
 
 
 class Standby(threading.Thread):

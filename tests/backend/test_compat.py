@@ -4,6 +4,7 @@ import importlib
 import inspect
 
 import pytest
+from celery import Celery
 
 NAMES = {
     "celery._state": ["get_current_task"],
@@ -40,6 +41,7 @@ NAMES = {
         "SoftTimeLimitExceeded",
         "TimeoutError",
     ],
+    "celery.signals": ["celeryd_init"],
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
     "celery.utils.functional": ["_regen"],
     "celery.utils.time": ["maybe_iso8601", "maybe_make_aware"],
@@ -111,3 +113,7 @@ def test_pending_registry_has_its_two_parts(memory_app):
     assert registry.concrete is not None
     assert memory_app.backend._pending_messages is not None
     assert memory_app.backend._cache is not None
+
+
+def test_an_app_tells_whether_this_process_is_its_worker():
+    assert Celery(set_as_current=False).use_fast_trace_task is False

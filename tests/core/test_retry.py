@@ -1,18 +1,25 @@
 """The retry layer: which operations are retried, how often, and unknown outcomes."""
 
 import itertools
+import logging
+import math
+import re
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
-from kvbackends import NotSupported, StoreUnavailable, ValueTooLarge
+from kvbackends import ConfigurationError, NotSupported, StoreUnavailable, ValueTooLarge
 from kvbackends.contract import Rank, Store
+from kvbackends.contract.deadline import deadline, within
 from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.paged import PagedBarrier
 from kvbackends.contract.url import StoreURL
-from kvbackends.layers import retry
+from kvbackends.errors import UnknownHost
+from kvbackends.layers import barriers, retry
 from kvbackends.layers.retry import Retry, at_most
 from kvbackends.stores.memory import MemoryStore
 from tests.support.chords import offer, part, publisher, rank_of
@@ -42,6 +49,7 @@ class Slept:
 def slept(monkeypatch: pytest.MonkeyPatch) -> Slept:
     clock = Slept()
     monkeypatch.setattr(retry, "time", clock)
+    monkeypatch.setattr(barriers, "time", clock)
     monkeypatch.setattr(retry, "random", SimpleNamespace(uniform=lambda _, longest: longest))
     return clock
 
@@ -56,6 +64,24 @@ def native(*script: str) -> Retry:
 
 def calls(store: Retry) -> list[str]:
     return store.inner.seen
+
+
+def failing(cause: Exception) -> tuple[Retry, list[str]]:
+    """A store whose driver fails because of `cause`, and the keys that were asked for."""
+    inner, asked = DictStore(), []
+
+    def fail(key: str):
+        asked.append(key)
+        raise Broken from cause
+
+    inner.get, inner.transient_errors = fail, (Broken,)
+    return Retry(inner, PATIENT), asked
+
+
+def _ssl_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, reason)
+    error.reason = reason
+    return error
 
 
 class TestRetriedOperations:
@@ -191,6 +217,46 @@ class TestBounds:
         faulty().set("k", b"v")
         assert slept.pauses == []
 
+    def test_the_first_attempt_counts(self, slept: Slept):
+        """What it takes is not added to the timeout, and it is told by when it has to be over."""
+        inner, deadlines = DictStore(), []
+
+        def hang(key: str):
+            deadlines.append(deadline.get())
+            slept.now = deadline.get()
+            raise Broken
+
+        inner.get, inner.transient_errors = hang, (Broken,)
+        store = Retry(inner, CoreOptions(retry_timeout=5))
+        with pytest.raises(StoreUnavailable, match=r"for 5\.0 s \(1 attempt of `get`"):
+            store.get("k")
+        assert (deadlines, slept.pauses, deadline.get()) == ([5], [], math.inf)
+
+    def test_a_barriers_operation_has_a_deadline(self):
+        """As any other operation."""
+        deadlines = []
+
+        class Noting(PagedBarrier):
+            def open(self, payload):
+                deadlines.append(deadline.get())
+
+        class Native(DictStore):
+            def barrier(self, name, ttl=None):
+                return Noting(self, name, ttl)
+
+        Retry(Native(), CoreOptions(retry_timeout=5)).barrier("b", 60).open(b"payload")
+        assert (deadlines, deadline.get()) == ([5], math.inf)
+
+    def test_a_caller_can_shorten_the_time(self, slept: Slept):
+        """Of all operations that it begins, also in other threads."""
+        inner, deadlines = DictStore(), []
+        inner.get = lambda _: deadlines.append(deadline.get())
+        store = Retry(inner, PATIENT)
+        slept.now = time.monotonic()
+        within(2, store.get_batch, ["a", "b"])
+        store.get("k")
+        assert deadlines == pytest.approx([slept.now + each for each in (2, 2, 30)], abs=1)
+
     def test_message_names_no_secret(self):
         """The message repeats what the driver says, without the URL's password."""
         inner = Faulty(DictStore())
@@ -205,6 +271,61 @@ class TestBounds:
             store.get("k")
         assert "hunter2" not in str(raised.value)
         assert "refused" in str(raised.value)
+
+
+class TestTelling:
+    def test_an_outage_is_logged_at_its_beginning_and_its_end(self, caplog):
+        """Once each, with the redacted address, the operation and the driver's words."""
+        url = StoreURL.parse("redis://:hunter2@host")
+        store = Retry(Faulty(DictStore(), ["before"] * 4), CoreOptions(), url)
+        with caplog.at_level(logging.INFO, "kvbackends"):
+            store.get("k")
+            store.set("k", b"v")
+        begin, end = caplog.records
+        assert (begin.levelname, end.levelname) == ("WARNING", "INFO")
+        assert re.match(r"redis://:\*\*@host does not answer `get` \(\w+", begin.message)
+        assert re.match(r"redis://:\*\*@host answers again, after \d", end.message)
+
+    def test_an_operation_that_was_given_up_is_no_end(self, caplog):
+        """The next success is."""
+        store = faulty(*["before"] * 4, options=CoreOptions(retry_attempts=1))
+        with caplog.at_level(logging.INFO, "kvbackends"):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    store.get("k")
+            assert [each.levelname for each in caplog.records] == ["WARNING"]
+            store.get("k")
+        assert [each.levelname for each in caplog.records] == ["WARNING", "INFO"]
+
+    @pytest.mark.parametrize(
+        ("cause", "says"),
+        [
+            (ssl.SSLCertVerificationError(1, "self-signed"), "certificate is not accepted"),
+            (_ssl_error("WRONG_VERSION_NUMBER"), "does not speak TLS"),
+        ],
+    )
+    def test_what_repeating_cannot_help_is_told_at_once(self, cause: Exception, says: str):
+        """Also where the driver wraps it."""
+        store, asked = failing(cause)
+        with pytest.raises(ConfigurationError, match=says):
+            store.get("k")
+        assert len(asked) == 1
+
+    def test_an_unknown_host_is_looked_up_again_for_a_second(self, slept: Slept):
+        """A name may be missing for a moment only."""
+        store, asked = failing(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        with pytest.raises(UnknownHost, match=r"does not exist .*not known"):
+            store.get("k")
+        assert len(asked) > 1
+        assert 1 <= slept.now < 2
+
+    def test_a_failing_name_server_is_an_outage(self, slept: Slept):
+        """It does not tell whether the name exists."""
+        store, _ = failing(socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
+        with pytest.raises(StoreUnavailable, match="did not answer") as raised:
+            store.get("k")
+        assert not isinstance(raised.value, UnknownHost)
+        assert slept.now > 10
 
 
 class TestUnknownOutcome:

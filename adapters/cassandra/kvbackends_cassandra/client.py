@@ -1,54 +1,30 @@
 """One process's session with the cluster: prepared statements, pages, uncertain outcomes."""
 
 import random
-import socket
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-with warnings.catch_warnings():
-    # The driver imports eventlet where it is installed, and eventlet warns that it is deprecated.
-    warnings.simplefilter("ignore")
-    from cassandra import cluster as driver
 from cassandra import InvalidRequest
-from cassandra.policies import (
-    DCAwareRoundRobinPolicy,
-    ExponentialReconnectionPolicy,
-    TokenAwarePolicy,
-)
-from cassandra.query import PreparedStatement, tuple_factory
+from cassandra.query import PreparedStatement
 
 from kvbackends import ConfigurationError
-from kvbackends.contract import uninterrupted
+from kvbackends.contract import seconds_left, uninterrupted
 from kvbackends_cassandra import schema
-from kvbackends_cassandra.errors import DRIVERS, CassandraUnavailable, is_ambiguous, translating
+from kvbackends_cassandra.cluster import (
+    PROFILE,
+    SHORTEST,
+    Plan,
+    addresses,
+    keep_open_at_exit,
+    opened,
+)
+from kvbackends_cassandra.errors import DRIVERS, CassandraUnavailable, Translating, is_ambiguous
 from kvbackends_cassandra.versions import includes
 
-PROFILE = "kvbackends"
-PROTOCOL = 4
-"""Every server since 2.2 speaks it.  Negotiating from a higher one costs two more connections, and
-the checksums of version 5 cost CPU time.
-"""
-SHORTEST, LONGEST = 0.2, 5.0
-"""Seconds between two attempts to reach a lost node: at first, and at most."""
 CONCURRENT = 32
 """Most requests that one call has in flight."""
 Row = tuple[Any, ...]
-
-
-class Plan(NamedTuple):
-    """The arguments of a client."""
-
-    cluster: dict[str, Any]
-    """Arguments of the driver's `Cluster`: contact points, credentials, `cassandra_options`."""
-    tables: schema.Tables
-    read_level: int
-    write_level: int
-    serial_level: int
-    timeout: float
-    local_dc: str
 
 
 class Decision(NamedTuple):
@@ -63,24 +39,26 @@ class Client:
     """A session with its prepared statements.  Raises the exceptions of `errors`."""
 
     @uninterrupted
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, forget: Callable[[], None] = lambda: None) -> None:
         self._plan = plan
+        self._forget = forget
         self._prepared: dict[str, PreparedStatement] = {}
-        self._cluster = driver.Cluster(**_arguments(plan))
+        self._translating = Translating(self._look_again)
+        with Translating():
+            self._cluster = opened(plan)
         try:
-            with translating():
+            with Translating():
                 self._session = self._cluster.connect()
-                # The timeout of `prepare`: the public setter refuses to work beside profiles.
-                self._session._default_timeout = plan.timeout  # noqa: SLF001
                 schema.ensure(self._session, self._cluster, plan.tables)
         except BaseException:
             self.close()
             raise
+        self._cluster.connect_timeout = plan.cluster["connect_timeout"]
 
     @uninterrupted
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of an answer that fits into one page."""
-        with translating():
+        with self._translating:
             rows: list[Row] = self._send(statement, values).current_rows
         return rows
 
@@ -123,9 +101,9 @@ class Client:
         While its outcome is unknown it is sent again, for at most the timeout.  It counts as
         applied if the row's version is `mine`, or names it as a predecessor.
         """
-        deadline = time.monotonic() + self._plan.timeout
+        deadline = time.monotonic() + self._left()
         pause = 0.002
-        with translating():
+        with self._translating:
             while True:
                 try:
                     return _decision(self._send(statement, values), mine)
@@ -142,30 +120,49 @@ class Client:
 
     def abandon(self) -> None:
         """In a forked child: keep the driver from closing the parent's connections at exit."""
-        forget = getattr(driver, "_discard_cluster_shutdown", None)
-        if forget is not None:
-            forget(self._cluster)
+        keep_open_at_exit(self._cluster)
 
     @uninterrupted
     def _page(self, statement: str, values: Sequence[Any], size: int, state: Any) -> Any:
-        with translating():
+        with self._translating:
             bound = self._statement(statement).bind(values)
             bound.fetch_size = size
-            return self._session.execute(bound, execution_profile=PROFILE, paging_state=state)
+            return self._session.execute(
+                bound, timeout=self._left(), execution_profile=PROFILE, paging_state=state
+            )
 
     @uninterrupted
     def _begin(self, statement: str, values: Sequence[Any]) -> Any:
-        with translating():
+        with self._translating:
             prepared = self._statement(statement)
-            return self._session.execute_async(prepared, values, execution_profile=PROFILE)
+            return self._session.execute_async(
+                prepared, values, timeout=self._left(), execution_profile=PROFILE
+            )
 
     def _send(self, statement: str, values: Sequence[Any]) -> Any:
         prepared = self._prepared.get(statement) or self._statement(statement)
-        return self._session.execute(prepared, values, execution_profile=PROFILE)
+        return self._session.execute(
+            prepared, values, timeout=self._left(), execution_profile=PROFILE
+        )
+
+    def _left(self) -> float:
+        return seconds_left(self._plan.timeout)
+
+    def _look_again(self) -> None:
+        """Give the session up if the names of the contact points have other addresses now.
+
+        The driver resolves them once, and goes on with these addresses for ever.
+        """
+        before = {each.address for each in self._cluster.endpoints_resolved}
+        now = addresses(self._plan.cluster)
+        if now and now != before:
+            self._forget()
 
     def _statement(self, statement: str) -> PreparedStatement:
         prepared = self._prepared.get(statement)
         if prepared is None:
+            # The timeout of `prepare`: the public setter refuses to work beside profiles.
+            self._session._default_timeout = self._left()  # noqa: SLF001
             try:
                 prepared = self._session.prepare(self._plan.tables.named(statement))
             except InvalidRequest as error:
@@ -186,14 +183,17 @@ class Connecting:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self.forget: Callable[[], None] = lambda: None
+        """Makes the process connect anew."""
         self._failed: tuple[float, CassandraUnavailable] | None = None
 
     def __call__(self) -> Client:
         """A connected client.  Raises `CassandraUnavailable` if no node answers."""
         if self._failed is not None and time.monotonic() < self._failed[0]:
-            raise self._failed[1]
+            error = self._failed[1]  # raised anew: each raise lengthens its traceback
+            raise CassandraUnavailable(str(error)) from error.__cause__
         try:
-            return Client(self._plan)
+            return Client(self._plan, self.forget)
         except CassandraUnavailable as error:
             self._failed = time.monotonic() + SHORTEST, error
             raise
@@ -202,7 +202,7 @@ class Connecting:
 @uninterrupted
 def _rows(future: Any) -> list[Row]:
     """The rows of a request that was begun before."""
-    with translating():
+    with Translating():
         rows: list[Row] = future.result().current_rows
     return rows
 
@@ -213,52 +213,3 @@ def _decision(answer: Any, mine: bytes) -> Decision:
         return Decision(applied=True, found={})
     found = dict(zip(answer.column_names, row, strict=True))
     return Decision(includes(found.get("version"), mine), found)
-
-
-def _arguments(plan: Plan) -> dict[str, Any]:
-    """Arguments of the driver's `Cluster`; those of the user override the adapter's."""
-    own: dict[str, Any] = {
-        "connection_class": _connection_class(),
-        # Otherwise small packets wait for the server's delayed acknowledgements.
-        "sockopts": [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        "reconnection_policy": ExponentialReconnectionPolicy(SHORTEST, LONGEST, max_attempts=None),
-        "protocol_version": PROTOCOL,
-        "idle_heartbeat_interval": 10,
-    }
-    given = dict(plan.cluster)
-    balancing = given.pop("load_balancing_policy", None) or TokenAwarePolicy(
-        DCAwareRoundRobinPolicy(plan.local_dc)
-    )
-    retrying = given.pop("default_retry_policy", None)
-    profile = driver.ExecutionProfile(
-        load_balancing_policy=balancing,
-        retry_policy=retrying,
-        row_factory=tuple_factory,
-        request_timeout=plan.timeout,
-    )
-    # While connecting, the driver uses the policy of its default profile.
-    profiles = {driver.EXEC_PROFILE_DEFAULT: profile, PROFILE: profile}
-    profiles |= given.pop("execution_profiles", {})
-    return own | given | {"execution_profiles": profiles}
-
-
-def _connection_class() -> type:
-    """The driver's event loop: that of gevent or eventlet if sockets are patched, else libev.
-
-    With the asyncio loop a forked child could not connect if its parent ever had.
-    """
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("socket"):
-        from cassandra.io.geventreactor import GeventConnection
-
-        return GeventConnection  # type: ignore[no-any-return]
-    patcher = sys.modules.get("eventlet.patcher")
-    if patcher is not None and patcher.is_monkey_patched("socket"):
-        from cassandra.io.eventletreactor import EventletConnection
-
-        return EventletConnection  # type: ignore[no-any-return]
-    try:
-        from cassandra.io.libevreactor import LibevConnection
-    except Exception:  # noqa: BLE001 - a driver built without libev raises various exceptions
-        return driver.DefaultConnection  # type: ignore[no-any-return]
-    return LibevConnection  # type: ignore[no-any-return]

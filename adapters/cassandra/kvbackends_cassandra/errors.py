@@ -1,7 +1,6 @@
 """The driver's exceptions, and which of them are transient."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from cassandra import (
     AuthenticationFailed,
@@ -57,16 +56,24 @@ def is_ambiguous(error: BaseException) -> bool:
     return isinstance(error, WriteTimeout) or getattr(error, "code", None) == UNKNOWN_CAS
 
 
-@contextmanager
-def translating() -> Iterator[None]:
-    """Replace the driver's exceptions inside the ``with`` block by those of `translated`."""
-    try:
-        yield
-    except DRIVERS as error:
-        instead = translated(error)
-        if instead is None:
-            raise
-        raise instead from error
+class Translating:
+    """Replaces the driver's exceptions inside a ``with`` block by those of `translated`.
+
+    `lost` is called where no node can be reached.  The same object serves many blocks and threads.
+    """
+
+    def __init__(self, lost: Callable[[], None] = lambda: None) -> None:
+        self._lost = lost
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, NoHostAvailable):
+            self._lost()
+        instead = translated(error) if isinstance(error, DRIVERS) else None
+        if instead is not None:
+            raise instead from error
 
 
 def translated(error: BaseException) -> StoreError | None:

@@ -193,7 +193,15 @@ def _points(url: StoreURL, options: CassandraOptions) -> list[str | tuple[str, i
     if url.hosts:
         return [host.name if host.port is None else (host.name, host.port) for host in url.hosts]
     listed = options.servers or []
-    return [*(listed.split(",") if isinstance(listed, str) else listed)]
+    return [_point(each) for each in (listed.split(",") if isinstance(listed, str) else listed)]
+
+
+def _point(text: str) -> str | tuple[str, int]:
+    """A contact point as ``host``, ``host:port``, ``[address]:port`` or a bare IPv6 address."""
+    name, colon, port = text.strip().rpartition(":")
+    if not (colon and port.isdecimal()) or (":" in name and not name.endswith("]")):
+        return text.strip().strip("[]")
+    return name.strip("[]"), int(port)
 
 
 def credentials(url: StoreURL, options: CassandraOptions) -> cassandra.auth.AuthProvider | None:

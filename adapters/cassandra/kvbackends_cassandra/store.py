@@ -25,7 +25,8 @@ from kvbackends.contract import (
 from kvbackends_cassandra import options as settings
 from kvbackends_cassandra import versions
 from kvbackends_cassandra.barriers import CassandraBarrier, Memory
-from kvbackends_cassandra.client import Client, Connecting, Plan
+from kvbackends_cassandra.client import Client, Connecting
+from kvbackends_cassandra.cluster import Plan, check_arguments
 from kvbackends_cassandra.errors import CassandraUnavailable
 from kvbackends_cassandra.options import CassandraOptions
 from kvbackends_cassandra.schema import Tables
@@ -67,14 +68,17 @@ class CassandraStore(Store):
         )
         self._entry_ttl = entry_ttl
         self._memory = Memory()
+        connecting = Connecting(plan)
         self._client: PerProcess[Client] = PerProcess(
-            Connecting(plan), close=Client.close, abandon=Client.abandon
+            connecting, close=Client.close, abandon=Client.abandon
         )
+        connecting.forget = self._client.close
 
     @classmethod
     def from_url(cls, url: StoreURL, options: CassandraOptions) -> Self:
         """The store in the keyspace that the URL's path names."""
         settings.check(options)
+        check_arguments(options.driver or {})
         tables = Tables(
             settings.keyspace(url, options),
             settings.table(options),

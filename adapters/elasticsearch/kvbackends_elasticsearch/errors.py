@@ -98,13 +98,13 @@ def refused_item(status: int, cause: Cause, url: str) -> StoreError:
 def failed(error: TransportError, url: str) -> KVBackendsError:
     """The exception for a request that got no answer from the host at `url`."""
     if isinstance(error, ConnectionTimeout):
-        return TimedOut(f"Elasticsearch at {url} did not answer within the option `timeout`")
+        return TimedOut(f"Elasticsearch at {url} did not answer in time")
     if isinstance(error, TlsError) and any(map(_is_about_certificates, _causes(error))):
         return ConfigurationError(
             f"the certificate of Elasticsearch at {url} is not trusted: set ca_certs to the file "
             "of its authority, or ssl_assert_fingerprint to its SHA-256 fingerprint"
         )
-    return Unavailable(f"Elasticsearch at {url} cannot be reached ({type(error).__name__})")
+    return Unavailable(f"Elasticsearch at {url} cannot be reached ({error})")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

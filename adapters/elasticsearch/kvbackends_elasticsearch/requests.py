@@ -16,10 +16,10 @@ from elastic_transport import (
     NodeConfig,
     NodePool,
     TransportError,
-    Urllib3HttpNode,
 )
 
-from kvbackends.contract import uninterrupted
+from kvbackends.contract import seconds_left, uninterrupted
+from kvbackends_elasticsearch.connections import Node
 from kvbackends_elasticsearch.errors import TimedOut, Unavailable, failed, refused
 from kvbackends_elasticsearch.turns import Turns
 
@@ -50,7 +50,7 @@ class Sender:
     """The hosts and the connections to them.  Safe from any thread."""
 
     def __init__(self, configs: Sequence[NodeConfig], resending: Resending) -> None:
-        self._pool = NodePool(list(configs), node_class=Urllib3HttpNode)
+        self._pool = NodePool(list(configs), node_class=Node)
         self._resending = resending
         self._turns = {node: Turns(node.config.connections_per_node) for node in self._pool.all()}
 
@@ -59,15 +59,17 @@ class Sender:
         """Send a request once, to one host.  Raises the exceptions of `errors.failed`."""
         node = self._pool.get()
         try:
-            with self._turns[node].one(node.config.request_timeout or threading.TIMEOUT_MAX):
+            longest = node.config.request_timeout or threading.TIMEOUT_MAX
+            with self._turns[node].one(seconds_left(longest)):
                 answer = node.perform_request(method, target, body)
         except TimeoutError:
             raise TimedOut(
-                f"no connection to Elasticsearch at {node.base_url} became free within the option "
-                "`timeout`; set connections_per_node"
+                f"no connection to Elasticsearch at {node.base_url} became free in time; set "
+                "connections_per_node"
             ) from None
         except TransportError as error:
-            if isinstance(error, NoConnection | ConnectionTimeout):
+            several = len(self._turns) > 1  # else the pool only warns of each failure
+            if several and isinstance(error, NoConnection | ConnectionTimeout):
                 self._pool.mark_dead(node)  # the pool prefers other hosts for a while
             raise failed(error, node.base_url) from error
         self._pool.mark_live(node)

@@ -5,6 +5,7 @@ module sends several commands at once, which saves round trips.  The commands ar
 memcached's ``protocol.txt``.
 """
 
+import math
 import select
 import socket
 from collections import deque
@@ -21,7 +22,7 @@ from pymemcache.exceptions import (
 )
 
 from kvbackends import ConfigurationError, StoreError, ValueTooLarge
-from kvbackends.contract import Entry, Secret, delays_forks
+from kvbackends.contract import BoundedSocket, Entry, Secret, delays_forks, seconds_left
 
 T = TypeVar("T")
 ServerRun = tuple[Any, Any] | None
@@ -53,15 +54,16 @@ class Connection:
     After an exception it has to be closed: the rest of an answer may still arrive.
     """
 
-    def __init__(self, client: Client, server_run: ServerRun) -> None:
+    def __init__(self, client: Client, server_run: ServerRun, timeout: float) -> None:
         self.server_run = server_run
         """Identifies the server's process, another one of which cannot answer on this connection;
         None behind a proxy, which does not tell."""
         self.is_lost = _readable(client.sock)
         """Returns true if the server has closed this idle connection."""
         self._client = client
-        self._file = client.sock.makefile("rb")
-        self.send = client.sock.sendall
+        bounded = BoundedSocket(client.sock, timeout)
+        self._file = bounded.reader()
+        self.send = bounded.send
         """Sends commands; the answer to each has to be read."""
 
     def close(self) -> None:
@@ -194,16 +196,35 @@ def _connected(
     settings: dict[str, Any],
     server_run: Callable[[Client], ServerRun],
 ) -> Connection:
-    client = Client(address, default_noreply=False, **settings)
+    longest = {name: settings[name] for name in ("connect_timeout", "timeout")}
+    bounded = {name: seconds_left(seconds) for name, seconds in longest.items()}
+    client = Client(address, default_noreply=False, socket_module=_Sockets(), **settings | bounded)
     try:
         with delays_forks if "tls_context" in settings else nullcontext():
             if login is not None:  # protocol.txt, "Authentication": the server ignores the key
                 client.set("login", login.reveal())
-            return Connection(client, server_run(client))
+            return Connection(client, server_run(client), longest["timeout"])
     except BaseException as error:
         client.close()
         _translate(error, _name(address))
         raise
+
+
+class _Socket(socket.socket):
+    """A socket for the driver, whose answers end at the deadline."""
+
+    def recv(self, *arguments: Any) -> bytes:
+        self.settimeout(seconds_left(self.gettimeout() or math.inf))
+        return super().recv(*arguments)
+
+
+class _Sockets:
+    """The module `socket`, with `_Socket`."""
+
+    socket = _Socket
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
 
 
 def _server_run(client: Client) -> ServerRun:

@@ -11,7 +11,7 @@ opened once, so its run is assumed to be 0; the count is made in that run only, 
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bson import Binary, ObjectId
 from pymongo import DeleteMany, DeleteOne, ReturnDocument
@@ -25,7 +25,6 @@ from kvbackends.contract import (
     Recent,
     Snapshot,
     StepwiseBarrier,
-    Store,
     Visit,
     payload_ttl,
 )
@@ -41,19 +40,23 @@ from kvbackends_mongodb.control import (
 )
 from kvbackends_mongodb.entries import ALIVE, expiry
 
+if TYPE_CHECKING:
+    from kvbackends_mongodb.store import MongoDBStore
+
 
 class MongoDBBarrier(StepwiseBarrier):
     """A barrier in the documents of one collection."""
 
     def __init__(
         self,
-        store: Store,
+        store: "MongoDBStore",
         chords: Callable[[], Documents],
         runs: Recent[int],
         name: str,
         ttl: float | None = None,
     ) -> None:
         super().__init__(store, name, ttl)
+        self.patience = store.patience
         self._open_chords = chords
         self._runs = runs
         """The runs of barriers that were opened more than once."""

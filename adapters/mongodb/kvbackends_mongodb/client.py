@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import itertools
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pymongo
 from bson.errors import BSONError
@@ -25,7 +26,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
 from kvbackends import ConfigurationError, KVBackendsError, StoreError
-from kvbackends.contract import uninterrupted
+from kvbackends.contract import deadline, seconds_left, uninterrupted
 from kvbackends_mongodb.options import Target
 
 P = ParamSpec("P")
@@ -74,14 +75,21 @@ class Refused(StoreError):
     """The driver or the server refuses the request, or its answer is wrong; not retried."""
 
 
-def translated(method: Callable[P, T]) -> Callable[P, T]:
-    """`method`, uninterrupted, with the driver's errors raised as `Unavailable` and `Refused`."""
+def translated(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """`method`, uninterrupted, with the driver's errors raised as `Unavailable` and `Refused`.
+
+    It ends at the deadline, of which the driver is told only if `self.patience`, its own timeout in
+    seconds, is longer.
+    """
 
     @uninterrupted
     @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return method(*args, **kwargs)
+            if deadline.get() - time.monotonic() < self.patience:
+                with pymongo.timeout(seconds_left()):
+                    return method(self, *args, **kwargs)
+            return method(self, *args, **kwargs)
         except (PyMongoError, BSONError) as error:
             # A traceback would show the cause, and so the server's whole reply.
             raise _translated(error) from (None if _REPLY in str(error) else error)
@@ -89,28 +97,30 @@ def translated(method: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def translated_each(method: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+def translated_each(
+    method: Callable[Concatenate[Any, P], Iterator[T]],
+) -> Callable[Concatenate[Any, P], Iterator[T]]:
     """`translated` for an iterator, which sends requests while it is iterated."""
 
     @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        each = method(*args, **kwargs)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        each = method(self, *args, **kwargs)
         try:
-            while page := _page(each):
+            while page := _page(self, each):
                 yield from page
         finally:
-            _closed(each)
+            _closed(self, each)
 
     return call
 
 
 @translated
-def _page(each: Iterator[T]) -> list[T]:
+def _page(_owner: Any, each: Iterator[T]) -> list[T]:
     return list(itertools.islice(each, PAGE))
 
 
 @translated
-def _closed(each: Iterator[Any]) -> None:
+def _closed(_owner: Any, each: Iterator[Any]) -> None:
     if isinstance(each, Generator):
         each.close()
 

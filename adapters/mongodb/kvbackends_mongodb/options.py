@@ -1,5 +1,6 @@
 """The options of a ``mongodb://`` URL and Celery's settings, as arguments of the driver."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -67,6 +68,9 @@ class Target:
     falls_back: bool
     """True if Celery's own backend would authenticate against ``admin`` instead."""
 
+    patience: float
+    """Seconds: somewhat less than the longest of the driver's timeouts."""
+
     @property
     def durable(self) -> bool:
         """True if a confirmed write survives the loss of any one server."""
@@ -113,6 +117,7 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
         collection=options.collection
         or f"{settings.get('taskmeta_collection', 'celery_taskmeta')}_kv",
         concern=_concern(given),
+        patience=_patience(given),
         falls_back=bool(url.path) and "authsource" not in given,
     )
     found.check()
@@ -136,6 +141,14 @@ def _timeouts(given: Mapping[str, Any]) -> dict[str, Any]:
     if "timeoutms" in given:
         return {}
     return {name: value for name, value in TIMEOUTS.items() if name.lower() not in given}
+
+
+def _patience(given: Mapping[str, Any]) -> float:
+    """The longest of the driver's timeouts, of which 0 and None mean "without limit"."""
+    names = ["timeoutms"] if "timeoutms" in given else map(str.lower, TIMEOUTS)
+    defaults = {name.lower(): value for name, value in TIMEOUTS.items()}
+    longest = max(given.get(name, defaults.get(name)) or math.inf for name in names)
+    return longest / 1000 - 0.1
 
 
 def _drivers_query(url: StoreURL, options: MongoDBOptions) -> str:

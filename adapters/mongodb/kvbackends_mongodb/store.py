@@ -32,6 +32,7 @@ class MongoDBStore(Store):
     def __init__(self, target: Target) -> None:
         if not target.durable:
             self.promises = self.promises & ~Feature.DURABLE
+        self.patience = target.patience
         self._runs: Recent[int] = Recent()
         self._client = PerProcess(lambda: Client.opened(target), close=Client.close)
 

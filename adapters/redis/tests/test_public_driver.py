@@ -157,7 +157,7 @@ def test_names_that_have_changed_their_meaning_are_not_used(open_redis):
 
     assert isinstance(wire._ends(Lookalike())[0], wire._PublicEnds)
     Lookalike._sock = object.__getattribute__(connection, "_sock")
-    assert wire._ends(Lookalike())[0] is Lookalike._sock
+    assert wire._ends(Lookalike())[0] is Lookalike._sock.sock
     Lookalike._parser = type("Parser", (), {"parse_error": lambda *_: "no exception"})()
     assert isinstance(wire._ends(Lookalike())[0], wire._PublicEnds)
     connection.disconnect()

@@ -15,7 +15,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
-from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, pack
+from kvbackends.contract import seconds_left
+from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, bounded, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.operations.scripts import Script
 
@@ -47,7 +48,7 @@ class Connections:
         most: int,
         patience: float,
     ) -> None:
-        self._kind = kind
+        self._kind = bounded(kind)
         self._options = options
         self._most = most
         self._patience = patience
@@ -206,7 +207,8 @@ class Connections:
                 self._disconnected(self._free.popleft())
 
     def _wait_for_one(self) -> Wire:
-        until = time.monotonic() + self._patience
+        seconds = seconds_left(self._patience)
+        until = time.monotonic() + seconds
         with self._lock:
             self._waiting += 1
             try:
@@ -219,7 +221,7 @@ class Connections:
             finally:
                 self._waiting -= 1
         raise Unavailable(
-            f"all {self._most} connections stayed in use for {self._patience:g} s "
+            f"all {self._most} connections stayed in use for {seconds:g} s "
             "(options max_connections and timeout)"
         )
 

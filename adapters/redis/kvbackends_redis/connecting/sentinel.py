@@ -1,6 +1,5 @@
 """Connections to the primary that Sentinels name."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import redis
 from redis.exceptions import ConnectionError as NotConnected
 from redis.sentinel import Sentinel
 
-from kvbackends.contract import PerProcess
+from kvbackends.contract import seconds_left
 
 Address = tuple[str, int]
 
@@ -33,23 +32,31 @@ class Sentinels:
         self._name = name
         self._least = least
         self._arguments = arguments
-        self._driver = PerProcess(self._make)
 
     def primary(self) -> Address:
         """The primary's current address; raises redis-py's errors."""
-        driver, one_at_a_time = self._driver()
-        with one_at_a_time:  # redis-py reorders its list of Sentinels, which is not thread-safe
-            try:
-                host, port = driver.discover_master(self._name)
-            finally:
-                for each in driver.sentinels:  # the next question is seldom soon
-                    each.connection_pool.disconnect()
+        kind: Any = Sentinel  # it has no types
+        # A driver for each question: the deadline is another one, and the next is seldom soon.
+        driver = kind(
+            self._addresses, min_other_sentinels=self._least, sentinel_kwargs=self._bounded()
+        )
+        try:
+            host, port = driver.discover_master(self._name)
+        finally:
+            for each in driver.sentinels:
+                each.connection_pool.disconnect()
+        places = [each.connection_pool.connection_kwargs for each in driver.sentinels]
+        self._addresses = [(place["host"], place["port"]) for place in places]
         return str(host), int(port)
 
-    def _make(self) -> tuple[Any, threading.Lock]:
-        driver: Any = Sentinel  # it has no types
-        arguments = {"min_other_sentinels": self._least, "sentinel_kwargs": self._arguments}
-        return driver(self._addresses, **arguments), threading.Lock()
+    def _bounded(self) -> dict[str, Any]:
+        """The arguments, with timeouts that give each Sentinel its share of the time."""
+        share = seconds_left() / len(self._addresses)
+        names = "socket_timeout", "socket_connect_timeout"
+        return {
+            **self._arguments,
+            **{name: min(self._arguments.get(name) or share, share) for name in names},
+        }
 
 
 class _ToPrimary:

@@ -10,6 +10,7 @@ and receives by redis-py's public methods instead: slower (see `docs/redis.md`),
 
 import math
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,13 +20,16 @@ from typing import Any
 from hiredis import Reader, pack_command
 from redis import SSLConnection, exceptions
 
-from kvbackends.contract import delays_forks
+from kvbackends.contract import BoundedSocket, deadline, delays_forks, seconds_left
 
 Settle = Callable[[Any], None]
 """Receives the answer to a command whose caller did not wait; the answer may be an exception."""
 
 MOST_OWED = 16
 """Maximum number of deferred answers per connection: the server buffers them."""
+
+NEARLY = 0.25
+"""Seconds by which a socket's own timeout may be later than the deadline, to save system calls."""
 
 CHUNK = 65_536
 """Bytes per `recv`; more than TLS buffers, so a readable socket is read to its end."""
@@ -38,6 +42,7 @@ _CLOSED = socket.socket()
 _CLOSED.close()
 
 _PING = pack_command(("PING",))
+_deadline = deadline.get
 
 
 class NoDescriptor(Exception):
@@ -56,6 +61,36 @@ def pack(command: tuple[Any, ...]) -> bytes:
     return packed
 
 
+class _Handshake:
+    """A socket for redis-py's handshake, whose every step ends at the deadline."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self._bounded = BoundedSocket(sock, sock.gettimeout() or math.inf)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+    def recv_into(self, *arguments: Any) -> int:
+        """As the socket does."""
+        self._bounded.bound()
+        received: int = self.sock.recv_into(*arguments)
+        return received
+
+
+class _Bounded:
+    """Connects as redis-py does."""
+
+    def _connect(self) -> Any:
+        sock = super()._connect()  # type: ignore[misc]
+        return sock if isinstance(sock, ssl.SSLSocket) else _Handshake(sock)
+
+
+def bounded(kind: type[Any]) -> type[Any]:
+    """The connection class of redis-py, with a handshake that ends at the deadline."""
+    return type(kind.__name__, (_Bounded, kind), {})
+
+
 class Link:
     """The two ends of a redis-py connection: `sock` to send, `reader` to parse answers.
 
@@ -65,6 +100,10 @@ class Link:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._longest = connection.socket_timeout or math.inf
+        self._longest_connect = connection.socket_connect_timeout or math.inf
+        self._relaxed = self._longest - NEARLY
+        self._hurried = False
         self.sock: Any = None
         """None while disconnected."""
         self.reader: Any = None
@@ -75,6 +114,15 @@ class Link:
         with delays_forks if isinstance(self._connection, SSLConnection) else nullcontext():
             self._connection.connect()
         self.sock, self.reader = _ends(self._connection)
+
+    def hurry(self) -> None:
+        """Bound the next step by the deadline: a socket's timeout is for one step only."""
+        left = seconds_left(self._longest)
+        self._hurried = left < self._relaxed
+        self._connection.socket_timeout = left
+        self._connection.socket_connect_timeout = min(left, self._longest_connect)
+        if self.sock is not None:
+            self.sock.settimeout(left)
 
     def disconnect(self) -> None:
         """Close the socket, if it is open.  Safe while another thread uses it."""
@@ -105,6 +153,8 @@ class Wire(Link):
     def send(self, *pieces: bytes) -> None:
         """Send packed commands; the caller reads one answer for each."""
         now = time.monotonic()
+        if self._hurried or _deadline() < now + self._relaxed:
+            self.hurry()
         if self.sock is None:
             self.connect()
         elif now > self._due:
@@ -124,6 +174,8 @@ class Wire(Link):
                 raise exceptions.ConnectionError("Connection closed by server.")
             reader.feed(data)
             answer = reader.gets()
+            if answer is NOTHING:  # the server may send its answer byte by byte
+                self.hurry()
         return answer
 
     def collect(self, left: int = 0) -> None:
@@ -163,6 +215,7 @@ class _PublicEnds:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._answers: deque[Any] = deque()
+        self._seconds = math.inf
         self.is_closed = False
 
     def sendall(self, piece: bytes) -> None:
@@ -173,6 +226,10 @@ class _PublicEnds:
         """Wait for the next answer, which `gets` returns."""
         self._answers.append(self._run(self._read))
         return b"+"
+
+    def settimeout(self, seconds: float) -> None:
+        """Let the next `recv` wait for so many seconds."""
+        self._seconds = seconds
 
     def feed(self, _data: bytes) -> None:
         """Nothing: `recv` keeps the answer."""
@@ -192,6 +249,8 @@ class _PublicEnds:
         return bool(self._run(lambda: self._connection.can_read(timeout=0)))
 
     def _read(self) -> Any:
+        if self._seconds < math.inf and not self._connection.can_read(timeout=self._seconds):
+            raise exceptions.TimeoutError("Timeout reading from socket")
         try:
             return self._connection.read_response()
         except exceptions.ResponseError as refusal:
@@ -215,6 +274,7 @@ class _PublicEnds:
 def _ends(connection: Any) -> tuple[Any, Any]:
     """The socket of a connected connection, and a reader; both by public methods if need be."""
     sock: Any = getattr(connection, "_sock", None)
+    sock = sock.sock if isinstance(sock, _Handshake) else sock
     as_error: Any = getattr(getattr(connection, "_parser", None), "parse_error", None)
     with suppress(AttributeError, TypeError, ValueError):  # they are missing or have changed
         if isinstance(as_error("ERR"), Exception) and sock.sendall and sock.recv and sock.fileno:

@@ -61,6 +61,7 @@ class Listener:
     def confirm(self) -> None:
         """Return when the server has confirmed every subscription."""
         while self._unconfirmed:
+            self._link.hurry()
             self.hear()
 
     def leave(self, names: Iterable[bytes]) -> None:
@@ -166,6 +167,7 @@ class Listener:
 
     def _connect(self) -> None:
         try:
+            self._link.hurry()
             self._link.connect()
         except RedisError as error:
             raise translated(error) from error

@@ -1,0 +1,96 @@
+"""What the retry layer knows and says of a store that does not answer."""
+
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+from kvbackends.contract.url import StoreURL
+from kvbackends.errors import ConfigurationError, UnknownHost
+
+logger = logging.getLogger("kvbackends")
+
+SHORTEST = 1.0
+"""Seconds that an operation has at least, so that one that is not retried can succeed."""
+UNKNOWN_HOST = 1.0
+"""Seconds for which a host name that does not exist is looked up again."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
+"""OpenSSL's words for an answer that is not TLS."""
+_NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+
+
+class Outage:
+    """Logs one warning when an outage of the store begins, and one message when it is over."""
+
+    def __init__(self, url: StoreURL | None) -> None:
+        self._url = url
+        self.since: dict[int, float] = {}
+        """Empty while the store answers; else under 0 when the outage began."""
+
+    def begins(self, name: str, error: BaseException, seconds: float) -> None:
+        """Warn before the first retry; later ones of the same outage are silent."""
+        now = time.monotonic()
+        if self.since.setdefault(0, now) is now:  # a single step: one thread warns
+            logger.warning(
+                "%s does not answer `%s` (%s); operations are retried for %g s",
+                *(self._store, name, self._words(error), seconds),
+            )
+
+    def ends(self) -> None:
+        """Say that the store answers again."""
+        since = self.since.pop(0, None)
+        if since is not None:
+            logger.info("%s answers again, after %.1f s", self._store, time.monotonic() - since)
+
+    def check(self, error: BaseException, seconds: float = 0.0) -> None:
+        """Raise if repeating cannot help; `seconds` is for how long it has been tried."""
+        for cause in _causes(error):
+            if isinstance(cause, socket.gaierror) and cause.errno in _NO_NAME:
+                if seconds >= UNKNOWN_HOST:
+                    raise UnknownHost(
+                        f"{self._store}: the host name does not exist ({self._words(cause)}). "
+                        "Correct the URL, or the name service that this machine asks."
+                    ) from error
+            elif isinstance(cause, ssl.SSLError) and (reason := _reason(cause)):
+                raise ConfigurationError(f"{self._store}: {reason}") from error
+
+    def told(self, name: str, attempts: int, seconds: float, error: BaseException) -> str:
+        """The message for an operation that is given up."""
+        return (
+            f"{self._store} did not answer for {seconds:.1f} s ({attempts} "
+            f"attempt{'s' if attempts > 1 else ''} of `{name}`; last error: {self._words(error)}). "
+            "Check that the server runs and is reachable from here; `retry_timeout` sets how long "
+            "operations are retried."
+        )
+
+    @property
+    def _store(self) -> str:
+        return "the store" if self._url is None else str(self._url)
+
+    def _words(self, error: BaseException) -> str:
+        words = str(error) or type(error).__name__
+        return self._url.redacted(words) if self._url else words
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()  # an error that is raised again may be among its own causes
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: ssl.SSLError) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate is not accepted ({_verdict(error)}). Name the file of "
+            "its authority among the URL's options, and the host as the certificate does."
+        )
+    if error.reason in _NO_TLS:
+        return "the server does not speak TLS on this port. Correct the port or the URL's scheme."
+    return None
+
+
+def _verdict(error: ssl.SSLCertVerificationError) -> str:
+    return getattr(error, "verify_message", None) or str(error)
