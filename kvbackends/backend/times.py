@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import states
 
+from kvbackends.errors import ConfigurationError
 from kvbackends.protocol.chord import Terms
 
 CHORD_WITHOUT_EXPIRY = 30 * 86400.0
@@ -15,10 +16,17 @@ read, a part until the slowest task of its header has waited in its queue and ru
 SHORTEST_TOMBSTONE = 3600.0
 
 
-def seconds(value: Any) -> float | None:
-    """A setting as seconds; None for "keep" (None or 0)."""
+def seconds(value: Any, setting: str) -> float | None:
+    """The value of a setting as seconds; None for "keep" (None or 0).
+
+    Raises `ConfigurationError` if it is negative.
+    """
     if isinstance(value, timedelta):
         value = value.total_seconds()
+    if value and value < 0:
+        raise ConfigurationError(
+            f"{setting} = {value:g} is in the past: give the seconds to keep, or None for ever"
+        )
     return float(value) if value else None
 
 
@@ -26,20 +34,21 @@ class Times:
     """The times to live of one backend: of results, of failures, and of chords."""
 
     def __init__(self, conf: Any, expires: Any, claim_lease: float) -> None:
-        self.result = seconds(expires)
-        self.failure = self._or_result(conf.get("result_failure_expires"))
+        self.result = seconds(expires, "result_expires")
+        self.failure = self._or_result(conf, "result_failure_expires")
         self.chord = self._chord(conf, claim_lease)
 
     def of_state(self, state: str) -> float | None:
         """How long a record with this state is kept, from its last write; None: for ever."""
         return self.failure if state == states.FAILURE else self.result
 
-    def _or_result(self, setting: Any) -> float | None:
-        return self.result if setting is None else seconds(setting)
+    def _or_result(self, conf: Any, setting: str) -> float | None:
+        value = conf.get(setting)
+        return self.result if value is None else seconds(value, setting)
 
     def _chord(self, conf: Any, claim_lease: float) -> Terms:
         setting = conf.get("result_chord_expires")
-        lasting = self._or_result(setting) or CHORD_WITHOUT_EXPIRY
+        lasting = self._or_result(conf, "result_chord_expires") or CHORD_WITHOUT_EXPIRY
         longer = CHORD_LONGER if setting is None and self.result else 0.0
         visibility = (conf.broker_transport_options or {}).get("visibility_timeout") or 0
         return Terms(

@@ -59,14 +59,15 @@ class CoreOptions(Options, frozen=True, kw_only=True):
         _NotNegative, option("Maximum number of retries.", setting="result_backend_max_retries")
     ] = float("inf")
     retry_first_ms: Annotated[
-        _Positive,
+        _NotNegative,
         option(
-            "Milliseconds before the first retry; doubled for each further one, with jitter.",
+            "Milliseconds before the first retry; doubled for each further one, with jitter.  With "
+            "0 the first one is made at once.",
             setting="result_backend_base_sleep_between_retries_ms",
         ),
     ] = 10
     retry_longest_ms: Annotated[
-        _Positive,
+        _NotNegative,
         option(
             "Maximum number of milliseconds between two retries.",
             setting="result_backend_max_sleep_between_retries_ms",

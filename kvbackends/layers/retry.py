@@ -28,6 +28,11 @@ NOT_RETRIED = frozenset({"increment", "subscribe", "scan", "find"})
 """Operations that are passed through.  `increment` is not idempotent.  `subscribe`, `scan` and
 `find` return objects that are consumed later; their consumers restart them on errors."""
 
+FIRST = 5
+"""Milliseconds that pauses grow from if the first retry is made at once."""
+SHORTEST_PAUSE = 0.001
+"""Seconds between retries after the first, so that an outage does not cost a processor's time."""
+
 _attempts: ContextVar[float] = ContextVar("kvbackends_retries", default=math.inf)
 
 
@@ -145,10 +150,9 @@ class Retry(Layer):
         options, done = self._options, 0
         until = min(deadline.get(), time.monotonic() + self.seconds)
         while done < min(_attempts.get(), options.retry_attempts):
-            ceiling = (
-                min(options.retry_first_ms * 2 ** min(done, 30), options.retry_longest_ms) / 1000
-            )
-            pause = random.uniform(ceiling / 2, ceiling)
+            first = options.retry_first_ms or (FIRST if done else 0)
+            ceiling = min(first * 2 ** min(done, 30), options.retry_longest_ms) / 1000
+            pause = max(random.uniform(ceiling / 2, ceiling), SHORTEST_PAUSE if done else 0)
             if time.monotonic() + pause > until:
                 return
             yield pause

@@ -10,7 +10,12 @@ from celery import states, uuid
 from celery.app.task import Context
 from celery.backends.base import KeyValueStoreBackend
 from celery.contrib.abortable import ABORTED, AbortableAsyncResult
-from celery.exceptions import BackendGetMetaError, BackendStoreError, TaskRevokedError
+from celery.exceptions import (
+    BackendGetMetaError,
+    BackendStoreError,
+    ImproperlyConfigured,
+    TaskRevokedError,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu.exceptions import EncodeError
@@ -449,6 +454,13 @@ class TestExpiry:
         app = make_app(result_expires=expires)
         app.backend.mark_as_done("t", 1)
         assert 55 < ttl_of(app, "t") <= 60
+
+    @pytest.mark.parametrize(
+        "name", ["result_expires", "result_failure_expires", "result_chord_expires"]
+    )
+    def test_a_time_in_the_past_is_refused_at_the_start(self, make_app, name):
+        with pytest.raises(ImproperlyConfigured, match=rf"{name} = -5 is in the past"):
+            make_app(**{name: -5}).backend  # noqa: B018
 
     def test_an_expired_result_is_pending(self, make_app, kind):
         app = make_app(kind, result_expires=0.05)

@@ -96,7 +96,7 @@ class TestValues:
             "retry_timeout=-1",
             "retry_attempts=-1",
             "claim_lease=0",
-            "retry_first_ms=0",
+            "retry_first_ms=-1",
             "retry=maybe",
         ],
     )

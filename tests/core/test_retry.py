@@ -204,6 +204,14 @@ class TestBounds:
         store.get("k")
         assert slept.pauses == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1]
 
+    def test_pauses_may_begin_with_none(self, slept: Slept):
+        """As in Celery's own retry policies; those of a longer outage are never without end."""
+        faulty(*["before"] * 4, options=CoreOptions(retry_first_ms=0)).get("k")
+        assert slept.pauses == [0, 0.01, 0.02, 0.04]
+        slept.pauses.clear()
+        faulty(*["before"] * 3, options=CoreOptions(retry_longest_ms=0)).get("k")
+        assert slept.pauses == [0, 0.001, 0.001]
+
     def test_pauses_have_jitter(self, monkeypatch: pytest.MonkeyPatch, slept: Slept):
         """Each pause is a random number between half of its length and the whole."""
         drawn: list[tuple[float, float]] = []

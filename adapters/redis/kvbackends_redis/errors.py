@@ -70,6 +70,12 @@ _ADVICE = {
     "DB index": "the server has fewer databases: name another one at the end of the URL",
     "WRONGTYPE": "another program keeps something under this key: remove it there, or choose a "
     "global_keyprefix",
+    "cluster support disabled": (
+        "this server is not a node of a cluster: name it with redis:// in place of redis+cluster://"
+    ),
+    "unknown command .?SENTINEL": (
+        "this server is not a Sentinel: name it with redis:// in place of sentinel://"
+    ),
     r"^\d+ \S+:\d+$|CROSSSLOT|hash to the same slot": (
         "this server is one node of a cluster: name it with redis+cluster:// in place of redis://"
     ),

@@ -26,6 +26,7 @@ from redis.exceptions import MovedError, ResponseError
 from kvbackends import (
     ConfigurationError,
     InvalidOption,
+    StoreError,
     StoreUnavailable,
     UnknownOption,
     open_store,
@@ -171,6 +172,9 @@ def test_celerys_retry_policy_sets_the_retry_options():
     options = core_options(StoreURL.parse("redis://h"), {TRANSPORT: {"retry_policy": policy}})
     assert (options.retry_timeout, options.retry_attempts) == (3.0, 7)
     assert (options.retry_first_ms, options.retry_longest_ms) == (500, 2000)
+    policy = {"max_retries": 3, "interval_start": 0, "interval_max": 0}
+    options = core_options(StoreURL.parse("redis://h"), {TRANSPORT: {"retry_policy": policy}})
+    assert (options.retry_first_ms, options.retry_longest_ms) == (0, 0)
     url = StoreURL.parse("redis://h?retry_timeout=9")
     options = core_options(
         url, {TRANSPORT: {"retry_policy": {"timeout": 3.0, "max_retries": None}}}
@@ -179,6 +183,16 @@ def test_celerys_retry_policy_sets_the_retry_options():
     assert options.retry_attempts == float("inf")
     with pytest.raises(InvalidOption, match="retry_timeout"):
         core_options(StoreURL.parse("redis://h"), {TRANSPORT: {"retry_policy": {"timeout": "x"}}})
+
+
+@pytest.mark.parametrize("scheme", ["redis+cluster", "sentinel"])
+def test_a_url_of_a_single_server_is_told(redis_url, scheme):
+    """At once, with the scheme that is right."""
+    url = redis_url.replace("redis://", f"{scheme}://").removesuffix("/0")
+    store = open_store(url)
+    with pytest.raises(StoreError, match=rf"redis:// in place of {re.escape(scheme)}://"):
+        store.get("key")
+    store.close()
 
 
 def test_a_policy_bounds_a_call():
