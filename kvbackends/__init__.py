@@ -23,10 +23,11 @@ from kvbackends.plugins import unregister as unregister
 
 if _typing.TYPE_CHECKING:
     from kvbackends.backend import BaseKeyValueStoreBackend as BaseKeyValueStoreBackend
+    from kvbackends.backend import achanges as achanges
     from kvbackends.backend import aget as aget
     from kvbackends.backend import open_backend as open_backend
 
-_OF_THE_BACKEND = ("BaseKeyValueStoreBackend", "aget", "open_backend")
+_OF_THE_BACKEND = ("BaseKeyValueStoreBackend", "achanges", "aget", "open_backend")
 
 
 def __dir__() -> list[str]:

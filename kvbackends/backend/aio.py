@@ -1,17 +1,28 @@
 """Waiting for results under asyncio, on every store, without an asynchronous driver."""
 
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from kvbackends.backend.pending import is_set, leaf_results
+from kvbackends.backend.pending import Meta, is_set, leaf_results
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 INTERVAL = 0.5
 """Seconds between two reads of the parents, as with `AsyncResult.get`."""
 
 
-async def aget(result: Any, timeout: float | None = None, propagate: bool = True) -> Any:
+class Gettable(Protocol[T_co]):
+    """A result whose `get` returns a value of this type, as Celery's classes do."""
+
+    @property
+    def get(self) -> Callable[..., T_co]:
+        """Wait for the value."""
+
+
+async def aget(result: Gettable[T], timeout: float | None = None, propagate: bool = True) -> T:
     """Return the value of an `AsyncResult`, or the values of a `GroupResult` in order.
 
     Waits at most `timeout` seconds, then `celery.exceptions.TimeoutError`; 0 looks once.  Raises
@@ -23,8 +34,59 @@ async def aget(result: Any, timeout: float | None = None, propagate: bool = True
     loop = asyncio.get_running_loop()
     pending = [leaf for leaf in leaf_results(result) if not (leaf.ignored or leaf._cache)]
     if pending:
-        await _ready(loop, result.backend, pending, timeout, _look_at_parents(result, propagate))
+        look = _look_at_parents(result, propagate)
+        await _ready(loop, pending[0].backend, pending, timeout, look)
     return await loop.run_in_executor(None, _value, result, propagate)
+
+
+async def achanges(result: Any, timeout: float | None = None) -> AsyncIterator[Meta]:
+    """Yield the record of each change of an `AsyncResult`, or of a `GroupResult`'s tasks.
+
+    The last record of each task is final; of the others, such as PROGRESS, those that a read finds:
+    two changes in quick succession may be one.  `celery.exceptions.TimeoutError` is raised
+    after `timeout` seconds.  Ignored results have no records.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    until = math.inf if timeout is None else loop.time() + timeout
+    backend = result.backend
+    keys = {backend.key_of(leaf.id): leaf.id for leaf in leaf_results(result) if not leaf.ignored}
+    news = _News(loop)
+    with backend.waiters().wait_for(keys, news.tell, changes=True) as wait:
+        while keys:
+            if not await news.wait(until):
+                raise backend.timed_out()
+            for meta in backend._deliver_changes(keys, wait.take(0)):
+                yield meta
+
+
+class _News:
+    """Wakes a coroutine from other threads."""
+
+    def __init__(self, loop: Any) -> None:
+        import asyncio
+
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def tell(self) -> None:
+        """Callable from any thread."""
+        with suppress(RuntimeError):  # the loop is closed, and the coroutine was left pending in it
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self, until: float, most: float = math.inf) -> bool:
+        """Return at the next news, or after `most` seconds; False after the loop's time `until`."""
+        import asyncio
+
+        left = min(until - self._loop.time(), most)
+        if left <= 0:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if left == math.inf else left):
+                await self._event.wait()
+        self._event.clear()
+        return True
 
 
 def _look_at_parents(result: Any, propagate: bool) -> Callable[[], Any] | None:
@@ -45,8 +107,6 @@ async def _ready(
     look: Callable[[], Any] | None,
 ) -> None:
     """Wait until every pending result has been delivered; `look` once each `INTERVAL`."""
-    import asyncio
-
     until = math.inf if timeout is None else loop.time() + timeout
     for leaf in pending:
         backend.add_pending_result(leaf, weak=True)
@@ -55,24 +115,13 @@ async def _ready(
     keys = {backend.key_of(each): each for each in ids if each not in found}
     if not keys:
         return
-    news = asyncio.Event()
-
-    def tell() -> None:
-        with suppress(RuntimeError):  # the loop is closed, and this was left pending in it
-            loop.call_soon_threadsafe(news.set)
-
-    with backend.waiters().wait_for(keys, tell) as wait:
+    news = _News(loop)
+    with backend.waiters().wait_for(keys, news.tell) as wait:
         while keys:
             if look is not None:
                 await loop.run_in_executor(None, look)
-            left = until - loop.time()
-            if left <= 0:
+            if not await news.wait(until, INTERVAL if look else math.inf):
                 raise backend.timed_out()
-            left = min(left, INTERVAL if look else left)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if left == math.inf else left):
-                    await news.wait()
-            news.clear()
             backend._deliver_all(keys, wait.take(0))
 
 

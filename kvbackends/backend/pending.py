@@ -48,6 +48,17 @@ class Pending(Results):
             if result is not None:
                 result._maybe_set_cache(meta)
 
+    def _deliver_changes(
+        self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]
+    ) -> Iterator[Meta]:
+        """Yield the records that were found; final ones are delivered and removed from `keys`."""
+        for key, value in found:
+            if key in keys:
+                meta = self.decode_result(value)
+                if self.ranks.is_final(value):
+                    self._deliver(keys.pop(key), meta)
+                yield meta
+
     def _deliver_all(self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]) -> None:
         """Deliver those of `keys` that were found, and remove them from `keys`."""
         for key, value in found:

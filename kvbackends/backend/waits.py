@@ -143,6 +143,7 @@ class Waits(Pending):
     ) -> Iterator[tuple[str, Meta]]:
         """Yield each id with its final record.  Reads first; subscribes only if some are missing.
 
+        `on_message` is called with the records of changes before that, too.
         Raises `celery.exceptions.TimeoutError` after `timeout` seconds; 0 reads once.  `owners` are
         result objects by id that receive the records, too, without being registered.
         """
@@ -153,11 +154,17 @@ class Waits(Pending):
         caches = not isinstance(self._cache, NoCache)
         # One generator for all: each further one costs a call for each record.
         for found in itertools.chain(
-            (first,), self._read_later(keys, timeout, deadline, interval, on_interval)
+            (first,),
+            self._read_later(
+                keys, timeout, deadline, interval, on_interval, changes=on_message is not None
+            ),
         ):
             metas = self.decoded([value for _, value in found])
-            for (key, _), meta in zip(found, metas, strict=True):
+            for (key, value), meta in zip(found, metas, strict=True):
                 if key not in keys:
+                    continue
+                if on_message is not None and not self.ranks.is_final(value):
+                    on_message(meta)
                     continue
                 task_id = keys.pop(key)
                 if caches or task_id in registered:
@@ -197,13 +204,15 @@ class Waits(Pending):
         deadline: float | None,
         interval: float,
         on_interval: Callback,
+        *,
+        changes: bool = False,
     ) -> Iterator[list[tuple[str, bytes]]]:
         """Yield keys as they become final until `keys` is empty; the caller removes them there."""
         if not keys:
             return
         if timeout is not None and timeout <= 0:
             raise ResultTimeout("The operation timed out.")
-        wait = self.waiters().wait_for(keys)
+        wait = self.waiters().wait_for(keys, changes=changes)
         # Not `with`, and not `close` alone: a signal's exception may come when a method begins.
         try:
             yield from self._await(wait, keys, deadline, interval, on_interval)

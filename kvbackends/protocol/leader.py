@@ -9,69 +9,22 @@ import heapq
 import itertools
 import logging
 import math
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from kvbackends.contract.records import Subscription
 from kvbackends.contract.waking import Signal
 from kvbackends.errors import StoreUnavailable
+from kvbackends.protocol.pending import Pending
 from kvbackends.protocol.source import Found, Source
 
 logger = logging.getLogger(__name__)
 
-Pace = tuple[float, float, float]
-"""How often pending keys are read again: seconds at first and at most, and the growth between."""
 AFTER_ERROR = 0.25
 """Seconds before a subscription that failed is opened again."""
-
-
-class Pending:
-    """The keys of one wait, and what the leader has found of them.
-
-    `notify` is called in the leader's thread whenever there is news.
-    """
-
-    def __init__(self, keys: Iterable[str], pace: Pace, notify: Callable[[], None] | None) -> None:
-        self.keys = frozenset(keys)
-        self.pending = set(self.keys)
-        self.closed = False
-        self.error: Exception | None = None
-        self.found: deque[Found] = deque()
-        self.signal = Signal()
-        self.notify = notify
-        self._pause, self._longest, self._growth = pace
-
-    def has_news(self) -> bool:
-        """True if something was found, or the wait has failed."""
-        return bool(self.found) or self.error is not None
-
-    def deliver(self, key: str, value: bytes) -> None:
-        """Add the final value of `key` to what was found, and wake the waiter."""
-        if key in self.pending:
-            self.found.append((key, value))
-            self.pending.discard(key)
-        self.wake()
-
-    def fail(self, error: Exception) -> None:
-        """End this wait with `error`."""
-        self.error = error
-        self.wake()
-
-    def wake(self) -> None:
-        """Let the waiter look for news."""
-        self.signal.set()
-        if self.notify is not None:
-            self.notify()
-
-    def next_pause(self) -> float:
-        """Seconds until the pending keys are read again; longer each time, with jitter."""
-        pause = self._pause
-        self._pause = min(pause * self._growth, self._longest)
-        return pause * random.uniform(0.9, 1.1)
 
 
 class Lead:
@@ -91,6 +44,8 @@ class Lead:
         self._source = source
         self._waits = waits
         self._known: set[Pending] | None = None
+        self._curious: set[Pending] = set()
+        """The waits that want values that are not final, too."""
         self._by_key: dict[str, set[Pending]] = {}
         self._gone: set[str] = set()
         self._due: list[tuple[float, int, Pending]] = []
@@ -167,6 +122,8 @@ class Lead:
         opened = [wait for wait in opened if not (wait.closed or wait in self._known)]
         for wait in opened:
             self._known.add(wait)
+            if wait.seen is not None:
+                self._curious.add(wait)
             for key in wait.pending:
                 self._by_key.setdefault(key, set()).add(wait)
             # Due at once: what was stored before the subscription began is read now.
@@ -236,7 +193,7 @@ class Lead:
     def _final(self, keys: Collection[str]) -> Iterable[Found]:
         """Return the final keys.  A record that cannot be read fails its own waits only."""
         try:
-            return self._source.final(keys)
+            return self._source.final(keys, self._change if self._curious else None)
         except self._source.away:
             raise
         except Exception:
@@ -249,12 +206,16 @@ class Lead:
                 self._gone.add(key)
             return found
 
+    def _change(self, key: str, value: bytes) -> None:
+        for wait in self._by_key.get(key, ()):
+            wait.change(key, value)
+
     def _one_by_one(self, keys: Collection[str]) -> tuple[list[Found], dict[str, Exception]]:
         found: list[Found] = []
         failed: dict[str, Exception] = {}
         for key in keys:
             try:
-                found += self._source.final([key])
+                found += self._source.final([key], None)
             except self._source.away:
                 raise
             except Exception as reason:  # noqa: BLE001 - whatever a layer raises
@@ -264,6 +225,7 @@ class Lead:
     def _forget(self, wait: Pending) -> None:
         if self._known is not None:
             self._known.discard(wait)
+        self._curious.discard(wait)
         for key in wait.keys & self._by_key.keys():
             self._by_key[key].discard(wait)
             if not self._by_key[key]:

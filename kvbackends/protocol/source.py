@@ -32,14 +32,23 @@ class Source:
         """The error of the latest read, if it failed."""
         self._asked = math.inf
 
-    def final(self, keys: Collection[str]) -> Iterable[Found]:
-        """Those of the keys that are final: read, unless `keys` brings a settled value."""
+    def final(
+        self, keys: Collection[str], change: Callable[[str, bytes], None] | None
+    ) -> Iterable[Found]:
+        """Those of the keys that are final: read, unless `keys` brings a settled value.
+
+        `change` is called with the other values.
+        """
         brought = keys if isinstance(keys, dict) else {}
         settled = [(key, each) for key, each in brought.items() if each and self._is_settled(each)]
         if len(settled) == len(keys):
             return settled
         known = dict(settled)
         read = self._read([key for key in keys if key not in known])
+        if change is not None:
+            for key, value in read:
+                if not self._is_final(value):
+                    change(key, value)
         return settled + [(key, value) for key, value in read if self._is_final(value)]
 
     def trouble(self) -> str:

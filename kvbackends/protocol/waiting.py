@@ -16,7 +16,8 @@ from typing import Self
 
 from kvbackends.contract.deadline import within
 from kvbackends.contract.store import Store
-from kvbackends.protocol.leader import Lead, Pace, Pending
+from kvbackends.protocol.leader import Lead
+from kvbackends.protocol.pending import Pace, Pending
 from kvbackends.protocol.source import Source
 
 READING: Pace = (0.001, 0.5, 1.25)
@@ -40,8 +41,10 @@ class Wait(Pending):
         keys: Iterable[str],
         pace: Pace = SAFETY,
         notify: Callable[[], None] | None = None,
+        *,
+        changes: bool = False,
     ) -> None:
-        super().__init__(keys, pace, notify)
+        super().__init__(keys, pace, notify, changes=changes)
         self.thread = 0
         self.is_background = False
         self._waiters = waiters
@@ -97,13 +100,21 @@ class Waiters:
         self._latest = 0.0
         self._closed = False
 
-    def wait_for(self, keys: Iterable[str], notify: Callable[[], None] | None = None) -> Wait:
+    def wait_for(
+        self,
+        keys: Iterable[str],
+        notify: Callable[[], None] | None = None,
+        *,
+        changes: bool = False,
+    ) -> Wait:
         """Begin to wait; values that are already final are found, too.
 
+        With `changes`, `Wait.take` also returns each other value that a read has found changed.
         Without `notify`, the waiter calls `Wait.take`, and may lead there.  With it, `notify` is
         called from any thread when `Wait.take` has something to return.
         """
-        wait = Wait(self, keys, SAFETY if self._source.pushes else READING, notify)
+        pace = SAFETY if self._source.pushes else READING
+        wait = Wait(self, keys, pace, notify, changes=changes)
         try:
             number, self._latest = id(wait), time.monotonic()
             self._open[number] = wait

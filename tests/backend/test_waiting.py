@@ -12,7 +12,7 @@ from celery.exceptions import IncompleteStream
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import ResultSet
 
-from kvbackends import aget
+from kvbackends import achanges, aget
 from kvbackends.protocol import waiting
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
@@ -482,6 +482,78 @@ class TestReads:
                 app.AsyncResult("t", parent=app.AsyncResult("p")).get(timeout=0.3, interval=0)
 
         assert counter.spent(wait) <= 400
+
+
+class Steps:
+    """Stores the next record of a task when the one before was seen."""
+
+    def __init__(self, backend, task_id="t"):
+        self.backend = backend
+        self.task_id = task_id
+        self.seen = []
+        self.left = iter([("PROGRESS", 1), ("PROGRESS", 2), ("SUCCESS", "done")])
+
+    def begin(self):
+        self.backend.store_result(self.task_id, None, "STARTED")
+
+    def next(self, meta):
+        if meta["task_id"] == self.task_id:
+            self.seen.append((meta["status"], meta["result"]))
+            for state, result in itertools.islice(self.left, 1):
+                self.backend.store_result(self.task_id, result, state)
+
+
+ALL = [("STARTED", None), ("PROGRESS", 1), ("PROGRESS", 2), ("SUCCESS", "done")]
+
+
+class TestChanges:
+    """Each change of state that a read finds is handed over, also where nothing is pushed."""
+
+    @pytest.mark.parametrize("seconds", [0, 0.05])
+    def test_on_message_gets_every_change(self, app, backend, seconds):
+        """Also the record that was there before the wait began."""
+        steps = Steps(backend)
+        later(seconds, steps.begin)
+        assert app.AsyncResult("t").get(timeout=10, on_message=steps.next) == "done"
+        assert steps.seen == ALL
+
+    def test_of_every_member_of_a_set(self, app, backend):
+        both = [Steps(backend, task_id) for task_id in "ab"]
+
+        def told(meta):
+            for each in both:
+                each.next(meta)
+
+        for each in both:
+            each.begin()
+        results = ResultSet([app.AsyncResult(each.task_id) for each in both], app=app)
+        assert results.get(timeout=10, on_message=told) == ["done", "done"]
+        assert [each.seen for each in both] == [ALL, ALL]
+
+    def test_other_waits_get_final_records_only(self, app, backend):
+        """Two waits for one task, in one process: only one of them is curious."""
+        steps, other = Steps(backend), []
+        thread = threading.Thread(target=lambda: other.append(app.AsyncResult("t").get(timeout=10)))
+        thread.start()
+        later(0.05, steps.begin)
+        app.AsyncResult("t").get(timeout=10, on_message=steps.next)
+        thread.join()
+        assert (other, steps.seen) == (["done"], ALL)
+
+    def test_changes_under_asyncio(self, app, backend):
+        """`achanges` yields the same records, and ends with the last final one."""
+        steps = Steps(backend)
+        later(0.05, steps.begin)
+
+        async def main():
+            async for meta in achanges(app.AsyncResult("t"), timeout=10):
+                steps.next(meta)
+            with pytest.raises(ResultTimeout):
+                async for _ in achanges(app.AsyncResult("never"), timeout=0.05):
+                    pass
+
+        asyncio.run(main())
+        assert steps.seen == ALL
 
 
 class TestAsyncio:

@@ -36,7 +36,7 @@ def test_the_package_shows_only_the_names_of_applications():
     assert public - modules == {
         "BaseKeyValueStoreBackend", "ConfigurationError", "InvalidOption", "KVBackendsError",
         "NotSupported", "StoreError", "StoreUnavailable", "UnknownOption", "UnknownScheme",
-        "ValueTooLarge", "aget", "open_backend", "open_store", "register", "unregister",
+        "ValueTooLarge", "achanges", "aget", "open_backend", "open_store", "register", "unregister",
     }  # fmt: skip
     assert all(getattr(kvbackends, name).__doc__ for name in public)
 
