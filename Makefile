@@ -84,7 +84,8 @@ debian-packages:
 	    redis-cli=redis-tools memcached=memcached ps=procps \
 	    /usr/lib/rabbitmq/bin/rabbitmq-server=rabbitmq-server \
 	    /usr/lib/x86_64-linux-gnu/libcurl.so.4=libcurl4 \
-	    /usr/lib/jvm/java-17-openjdk-amd64/bin/java=openjdk-17-jre-headless mvn=maven
+	    /usr/lib/jvm/java-17-openjdk-amd64/bin/java=openjdk-17-jre-headless mvn=maven \
+	    uwsgi-core=uwsgi-core /usr/bin/uwsgi_python311=uwsgi-plugin-python3
 
 # -------------------------------------------------------------------------------------- to run
 

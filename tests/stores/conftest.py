@@ -42,11 +42,19 @@ def store(open_sqlite: Opener) -> SQLiteStore:
     return open_sqlite()
 
 
-def begin(work: Callable[[], object], seconds: int = 40) -> int:
+@pytest.fixture(params=["sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"])
+def any_url(request: pytest.FixtureRequest, path: Path) -> str:
+    """The URL of each kind of store in turn, without ``kv+``."""
+    if request.param == "sqlite":
+        return f"sqlite:///{path}"
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+def begin(work: Callable[[], object], seconds: int = 40, fork: Callable[[], int] = os.fork) -> int:
     """Fork a child that runs `work`, and return its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the tests fork while threads run
-        child = os.fork()
+        child = fork()
     if child == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(seconds)

@@ -16,6 +16,7 @@ from kvbackends.stores.sqlite import SQLiteStore
 from kvbackends.stores.sqlite.errors import Busy
 from tests.stores.conftest import Opener, begin, ended, in_processes, open_files, python
 from tests.support.chords import offer, part, publisher, rank_of
+from tests.support.processes import fork_in_c
 from tests.support.stalls import TRIES, takes_less
 from tests.support.threads import together
 
@@ -107,21 +108,23 @@ def test_confirmed_writes_survive_a_kill(store: SQLiteStore, path: Path):
 
 
 class TestFork:
-    def test_a_childs_writes_survive_the_parents_close(self, store: SQLiteStore):
+    @pytest.mark.parametrize("fork", [os.fork, fork_in_c], ids=["python", "c"])
+    def test_a_childs_writes_survive_the_parents_close(self, store: SQLiteStore, fork):
         """The parent closes its connections while the child writes, and nothing is lost.
 
         With a connection open across the fork, SQLite would delete the log of the child.
         """
         store.set("parent", b"1")
-        read, write = os.pipe()
+        (read, write), (written, tell) = os.pipe(), os.pipe()
 
         def work() -> None:
             store.set("child-1", b"1")
+            os.write(tell, b"x")
             os.read(read, 1)
             store.set("child-2", b"2")
 
-        child = begin(work)
-        time.sleep(0.2)
+        child = begin(work, fork=fork)
+        os.read(written, 1)
         store.close()
         os.write(write, b"x")
         assert ended(child) == 0
@@ -130,8 +133,8 @@ class TestFork:
             "child-1",
             "child-2",
         }
-        os.close(read)
-        os.close(write)
+        for descriptor in (read, write, written, tell):
+            os.close(descriptor)
 
     def test_a_child_does_not_inherit_the_lock(self, store: SQLiteStore):
         """After a fork during a transaction the child neither holds nor releases the lock."""

@@ -89,6 +89,7 @@ class Database:
     def abandon(self) -> None:
         """Close the child's copy of the lock file, which would keep the parent's lock held."""
         self._lock.close()
+        self._pool.abandon()
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -95,6 +95,13 @@ class Pool:
         self._closing = False
         self._opening.release()
 
+    def abandon(self) -> None:
+        """Close what a child of a fork in C has inherited, where no `drain` came before.
+
+        The parent's connections and locks stay: this process has none of its locks.
+        """
+        self._close_idle()
+
     def _close_idle(self) -> None:
         while self._idle:
             self.drop(self._idle.pop())
