@@ -12,6 +12,7 @@ from kvbackends.errors import StoreError
 from kvbackends.stores.sqlite import schema
 from kvbackends.stores.sqlite.errors import Busy, translated
 from kvbackends.stores.sqlite.housekeeping import Housekeeper
+from kvbackends.stores.sqlite.location import located
 from kvbackends.stores.sqlite.lockfile import LockFile
 from kvbackends.stores.sqlite.pool import Connection, Pool, Settings
 
@@ -27,7 +28,7 @@ class Database:
 
     def __init__(self, path: str, settings: Settings) -> None:
         schema.check_library()
-        self._path = path
+        self.path = path = located(path)
         self._busy_timeout = settings.busy_timeout
         self._mutex = threading.RLock()
         self._writing = False
@@ -98,7 +99,7 @@ class Database:
         with self._mutex:
             self._refuse_inside_a_write()
             if self._lock.fd < 0:
-                raise Busy(f"the SQLite file {self._path!r} was just closed by another thread")
+                raise Busy(f"the SQLite file {self.path!r} was just closed by another thread")
             # A signal handler's exception (a task's soft time limit) may be raised after any call
             # into C and at the start of any Python function.  So the lock is acquired inside `try`
             # and released by a call into C, not by a method or a context manager.
@@ -119,7 +120,7 @@ class Database:
     def _refuse_inside_a_write(self) -> None:
         if self._writing:
             raise StoreError(
-                f"the handler of a signal has interrupted a write to the SQLite file {self._path!r}"
+                f"the handler of a signal has interrupted a write to the SQLite file {self.path!r}"
                 " and wants to write, too, which would wait for ever: let the handler make a note, "
                 "and write when it has returned"
             )
@@ -140,7 +141,7 @@ class Database:
     def _failed(self, connection: Connection, error: BaseException) -> None:
         # Translated before the connection is closed: that may free the file descriptors whose
         # lack is the cause.
-        known = isinstance(error, sqlite3.Error) and translated(error, self._path)
+        known = isinstance(error, sqlite3.Error) and translated(error, self.path)
         self._pool.drop(connection)
         if known:
             raise known from error

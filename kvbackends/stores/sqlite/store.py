@@ -55,7 +55,6 @@ class SQLiteStore(Store):
         settings = Settings(
             options.synchronous.upper(), options.busy_timeout, options.wal_autocheckpoint
         )
-        self._path = path
         self._sweeper = Sweeper()
         self._database = PerProcess(
             lambda: Database(path, settings),
@@ -142,8 +141,7 @@ class SQLiteStore(Store):
 
     def subscribe(self) -> FileSubscription:
         """Return a subscription to the notifications in the lock file."""
-        self._database()
-        return FileSubscription(self._path)
+        return FileSubscription(self._database().path)
 
     def ping(self) -> None:
         """Open the file if it is closed, and read a key."""
