@@ -48,6 +48,7 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         self.extended = bool(app.conf.result_extended)
         self._redacted = str(parsed)
         self._options = core_options(parsed, app.conf)
+        self.largest = self._options.largest_unpacked
         self.times = Times(app.conf, self.expires, self._options.claim_lease)
         give(self.store, min(self._options.client_retry_timeout, self._options.retry_timeout))
         when_working(app, self._works)

@@ -11,6 +11,7 @@ from typing import Any
 from celery._state import get_current_task
 from celery.app.task import Context
 from celery.app.utils import Settings
+from celery.backends import base
 from celery.backends.base import BaseKeyValueStoreBackend as CeleryBackend
 from celery.backends.base import _nulldict as NoCache  # noqa: N812 - a class
 from celery.canvas import _chord
@@ -28,18 +29,20 @@ from celery.exceptions import (
 from celery.signals import celeryd_init
 from celery.utils import functional
 from celery.utils.time import maybe_iso8601, maybe_make_aware
-from kombu.exceptions import EncodeError
+from kombu.exceptions import DecodeError, EncodeError
 
 LazyTasks = functional._regen
 """A header that was given as a generator, which reading exhausts."""
 
 __all__ = [
+    "COMPRESSED",
     "FAILS_AFTER_CHORD",
     "BackendGetMetaError",
     "BackendStoreError",
     "CeleryBackend",
     "ChordError",
     "Context",
+    "DecodeError",
     "EncodeError",
     "ImproperlyConfigured",
     "LazyTasks",
@@ -48,6 +51,7 @@ __all__ = [
     "ResultTimeout",
     "SoftTimeLimitExceeded",
     "as_datetime",
+    "compress_payload",
     "current_request",
     "current_task",
     "header_being_sent",
@@ -58,6 +62,8 @@ __all__ = [
 ]
 
 
+COMPRESSED: bytes | None = getattr(base, "COMPRESSED_PAYLOAD_MAGIC", None)
+"""How a compressed record begins; its content type and a NUL follow.  None before Celery 5.7."""
 FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")
 """True if Celery itself fails the tasks that are chained after a failed chord (5.7)."""
 
@@ -76,6 +82,12 @@ def may_be_eager(conf: Any) -> Callable[[], bool]:
         return False
 
     return is_set
+
+
+def compress_payload(payload: bytes | str, method: str) -> bytes:
+    """The payload compressed as Celery 5.7 does it; earlier versions never call this."""
+    compressed: bytes = base.compress_payload(payload, method)
+    return compressed
 
 
 def current_task() -> Any:

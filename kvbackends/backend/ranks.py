@@ -1,11 +1,13 @@
 """The rank of a record, from its state or its first bytes, and its facets."""
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery import states
 
+from kvbackends.contract.process import Recent
 from kvbackends.contract.records import Rank
 
 RANKS: Mapping[str, Rank] = {
@@ -67,6 +69,8 @@ class Ranks:
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
+        self._decoded: Recent[str] = Recent(1000)
+        """The states of records by their digests, "" if unreadable: each is decoded once."""
 
     def rank_of(self, payload: bytes) -> Rank:
         """The rank; a record that cannot be decoded yields to everything."""
@@ -82,9 +86,21 @@ class Ranks:
 
     def _state(self, payload: bytes) -> str | None:
         try:
-            return state_in_head(payload) or str(self._decode(payload)["status"])
-        except Exception:  # noqa: BLE001 - whatever a serializer raises for bytes it does not understand
+            return state_in_head(payload) or self._decoded_state(payload) or None
+        except Exception:  # noqa: BLE001 - whatever a head or a value of another type raises
             return None
+
+    def _decoded_state(self, payload: bytes) -> str:
+        name = hashlib.sha1(payload, usedforsecurity=False).hexdigest()
+        known = self._decoded.get(name)
+        if known is None:
+            try:
+                state = self._decode(payload)["status"]
+                known = state if isinstance(state, str) else ""
+            except Exception:  # noqa: BLE001 - whatever a serializer raises for bytes it does not understand
+                known = ""
+            self._decoded.put(name, known)
+        return known
 
 
 def facets(meta: Mapping[str, Any], request: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kvbackends.backend.compat import (
     BackendGetMetaError,
     BackendStoreError,
     CeleryBackend,
+    DecodeError,
     EncodeError,
     current_task,
     may_be_eager,
@@ -29,7 +30,9 @@ from kvbackends.backend.encoding import (
     kombu_writes_json,
 )
 from kvbackends.backend.ranks import RANKS, Ranks, facets
+from kvbackends.backend.shortening import shortened
 from kvbackends.backend.times import Times
+from kvbackends.backend.unpacking import packed, unpacked
 from kvbackends.contract.records import Offer, Rank
 from kvbackends.contract.store import Store
 from kvbackends.errors import StoreUnavailable, ValueTooLarge
@@ -41,8 +44,6 @@ prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetche
 
 _SHORTER = (1000, 100)
 """Characters that a shortened message and traceback keep: the first try, and the last."""
-_PARTS = 10
-"""Arguments of an exception that a shortened message keeps."""
 
 
 class ResultTooLarge(EncodeError, ValueTooLarge):
@@ -65,6 +66,7 @@ class Results(CeleryBackend):
     ranks: Ranks
     has_facets: bool
     extended: bool
+    largest: int
     task_prefix: str
     _pending_results: Any
     _eagerness: tuple[Any, Callable[[], bool]] = (None, lambda: True)
@@ -193,6 +195,8 @@ class Results(CeleryBackend):
                 return json_text(data)
             except Exception:  # noqa: BLE001 - Celery raises the right error
                 return super().encode(data)
+        if getattr(self, "compression", None):
+            return packed(self._encode(data)[2], self.compression, self.largest)
         return super().encode(data)
 
     def _writes_json(self) -> bool:
@@ -202,9 +206,16 @@ class Results(CeleryBackend):
     # -- reading ------------------------------------------------------------------------------
 
     def decode(self, payload: Any) -> Any:
-        """As Celery does; JSON without kombu's detours, which cost as much again."""
+        """As Celery does, up to a size; JSON without kombu's detours, which cost as much again."""
         value = json_object(payload) if self._reads_json() else None
-        return super().decode(payload) if value is None else value
+        return super().decode(unpacked(payload, self.largest)) if value is None else value
+
+    def decode_result(self, payload: Any) -> Any:
+        """The record that is stored as `payload`; raises `DecodeError` if it is none."""
+        meta = self.decode(payload)
+        if type(meta) is not dict or type(meta.get("status")) is not str or "result" not in meta:
+            raise DecodeError(NO_RECORD)
+        return self.meta_from_decoded(meta)
 
     def decoded(self, payloads: Sequence[bytes]) -> Iterator[Any]:
         """`decode_result` of many records, `AT_ONCE` at a time where all are plain."""
@@ -216,6 +227,8 @@ class Results(CeleryBackend):
                 yield from map(self.decode_result, some)
                 continue
             for meta in metas:
+                if type(meta.get("status")) is not str or "result" not in meta:
+                    raise DecodeError(NO_RECORD)
                 yield self.meta_from_decoded(meta) if meta["status"] in exceptions else meta
 
     def successes(self, payloads: Sequence[bytes]) -> list[Any] | None:
@@ -273,23 +286,5 @@ def refitted(meta: dict[str, Any], use: Callable[[dict[str, Any]], T], error: Ex
     return use(shortened(meta, _SHORTER[-1]))
 
 
-def shortened(meta: dict[str, Any], longest: int) -> dict[str, Any]:
-    """The record of a failure without what may be large: arguments, traceback, long messages."""
-    result = meta["result"]
-    if isinstance(result, dict):
-        parts = list(result.get("exc_message") or ())[:_PARTS]
-        message = [cut(str(part), longest // len(parts)) for part in parts]
-        result = {**result, "exc_message": message}
-    elif isinstance(result, BaseException):  # the pickle serializer keeps exceptions
-        result = RuntimeError(cut(f"{type(result).__name__}: {result}", longest))
-    traceback = meta["traceback"] and f"… {meta['traceback'][-longest:]}"
-    kept = {**meta, "result": result, "traceback": traceback, "children": []}
-    return {name: value for name, value in kept.items() if name not in ("args", "kwargs")}
-
-
-def cut(text: str, longest: int) -> str:
-    """The beginning of a long text."""
-    return text if len(text) <= longest else f"{text[:longest]} …"
-
-
+NO_RECORD = "what is stored is not a result: it has no status, or no value"
 PENDING = {"status": states.PENDING, "result": None}

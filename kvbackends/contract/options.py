@@ -80,6 +80,18 @@ class CoreOptions(Options, frozen=True, kw_only=True):
     chunk: Annotated[bool, option("Split values above the store's limit over several keys.")] = (
         False
     )
+    unpacked_mb: Annotated[
+        _Positive,
+        option(
+            "Maximum size, in units of 2^20 bytes, of a result that is compressed or split, once "
+            "it is unpacked. A larger one is refused by its writer and its readers."
+        ),
+    ] = 100.0
+
+    @property
+    def largest_unpacked(self) -> int:
+        """`unpacked_mb` in bytes."""
+        return int(self.unpacked_mb * (1 << 20))
 
 
 class Declared(NamedTuple):

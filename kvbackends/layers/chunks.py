@@ -13,10 +13,18 @@ from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.records import Entry, Offer, RankOf
 from kvbackends.contract.store import Store
+from kvbackends.errors import StoreError, ValueTooLarge
 from kvbackends.layers.barriers import ChunkedBarrier
 from kvbackends.layers.guard import valid_ttl
 from kvbackends.layers.layer import Layer
-from kvbackends.layers.manifest import MAGIC, Manifest, Ranking, is_chunk, manifest_of
+from kvbackends.layers.manifest import (
+    MAGIC,
+    MOST_CHUNKS,
+    Manifest,
+    Ranking,
+    is_chunk,
+    manifest_of,
+)
 
 MARGIN = 300.0
 """Seconds that chunks outlive their manifest: for writing all of them before it, and reading all
@@ -31,25 +39,28 @@ class ManifestVersion(NamedTuple):
 
 
 class Chunks(Layer):
-    """Lifts the limit on the size of values.
+    """Lifts the limit on the size of values, to `largest` bytes.
 
     A value of which a chunk is missing, on a store that loses keys before their time, is absent.
     Chunks of replaced values are removed where the layer learns of them, else they expire.
+    Reading a broken manifest raises `StoreError`; other operations take it for a plain value.
     """
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: Store, largest: int = 100 << 20) -> None:
         super().__init__(inner)
         if inner.limits.value_bytes is None:
             raise ValueError("this store has no limit to lift")
         self._size = inner.limits.value_bytes
-        self.limits = inner.limits._replace(value_bytes=None)
+        self._largest = min(largest, self._size * MOST_CHUNKS)
+        self._at_once = max(self._largest // self._size, 1)
+        self.limits = inner.limits._replace(value_bytes=self._largest)
 
     # -- the five -----------------------------------------------------------------------------
 
     def get(self, key: str) -> Entry | None:
         """The joined value.  If it is replaced meanwhile, the new one."""
         entry = self.inner.get(key)
-        while entry is not None and (manifest := manifest_of(entry.value)) is not None:
+        while entry is not None and (manifest := self._sound(key, entry.value)) is not None:
             value = self.joined(key, manifest)
             if value is not None:
                 return Entry(value, ManifestVersion(entry.version, entry.value))
@@ -89,10 +100,11 @@ class Chunks(Layer):
     ) -> Mapping[str, bytes]:
         """The joined values."""
         found = dict(operation(keys))
-        manifests = {key: m for key, each in found.items() if (m := manifest_of(each)) is not None}
-        pieces = self._pieces(each for key, m in manifests.items() for each in m.keys(key))
-        for key, manifest in manifests.items():
-            value = manifest.joined(key, pieces)
+        for key, stored in tuple(found.items()):
+            manifest = self._sound(key, stored)
+            if manifest is None:
+                continue
+            value = self.joined(key, manifest)
             entry = self.get(key) if value is None else Entry(value, None)
             if entry is None:
                 del found[key]
@@ -161,6 +173,11 @@ class Chunks(Layer):
         """The bytes to store at `base`: the value, or a manifest whose chunks are stored by now."""
         if not self.is_large(value):
             return value
+        if len(value) > self._largest:
+            raise ValueTooLarge(
+                f"a value of {len(value)} bytes is above the limit of {self._largest} for values "
+                "that are split; return less, or raise unpacked_mb for all readers and writers"
+            )
         count = -(-len(value) // self._size)
         manifest = Manifest(secrets.token_hex(8), count, len(value), rank)
         for number, key in enumerate(manifest.keys(base)):
@@ -168,12 +185,31 @@ class Chunks(Layer):
             self.inner.set(key, piece, _longer(ttl))
         return manifest.encode()
 
-    def _pieces(self, keys: Iterator[str]) -> Mapping[str, bytes]:
-        return dict(get_many(self.inner, list(keys)))
-
     def joined(self, base: str, manifest: Manifest) -> bytes | None:
-        """The value that the manifest at `base` stands for; None if a chunk is missing."""
-        return manifest.joined(base, self._pieces(iter(manifest.keys(base))))
+        """The value that the manifest at `base` stands for; None if a chunk is missing.
+
+        It is read in steps, so that no more than about twice `largest` bytes are in memory.
+        """
+        value, keys = bytearray(), manifest.keys(base)
+        for start in range(0, len(keys), self._at_once):
+            some = keys[start : start + self._at_once]
+            found = dict(get_many(self.inner, some))
+            value += b"".join(found.get(key, b"") for key in some)
+            if len(found) < len(some) or len(value) > min(manifest.length, self._largest):
+                return None
+        return bytes(value) if len(value) == manifest.length else None
+
+    def _sound(self, key: str, stored: bytes) -> Manifest | None:
+        """The manifest, if the stored bytes are one; raises if its value cannot be read."""
+        manifest = manifest_of(stored)
+        if manifest is None and stored.startswith(MAGIC):
+            raise StoreError(f"the manifest of a split value at {key!r} is broken; delete the key")
+        if manifest is not None and manifest.length > self._largest:
+            raise ValueTooLarge(
+                f"the split value at {key!r} has {manifest.length} bytes, above the limit of "
+                f"{self._largest}; raise unpacked_mb to read it"
+            )
+        return manifest
 
     def _torn(self, key: str) -> Entry | None:
         """The manifest at `key`, if chunks of it are missing and it is not just being replaced."""

@@ -1,9 +1,10 @@
 """The record of a value that was split into chunks (`kvbackends.layers.chunks`)."""
 
 import re
-from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from kvbackends.contract.records import Rank, RankOf
 
@@ -14,13 +15,17 @@ is_chunk = re.compile(r".*\.chunk-[0-9a-f]{16}-\d+", re.DOTALL).fullmatch
 """Whether a key is a chunk's."""
 
 
+MOST_CHUNKS = 65_536
+"""Chunks of one value.  A manifest that claims more is broken: it would be work without a bound."""
+
+
 class Manifest(msgspec.Struct, frozen=True, array_like=True):
     """The record that is stored in place of a large value."""
 
-    token: str
-    count: int
-    length: int
-    rank: int = 0
+    token: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    count: Annotated[int, Meta(ge=1, le=MOST_CHUNKS)]
+    length: Annotated[int, Meta(ge=1)]
+    rank: Annotated[int, Meta(ge=0, le=int(max(Rank)))] = 0
     """Of an offered value, so that the store ranks it without its chunks."""
 
     def encode(self) -> bytes:
@@ -31,19 +36,18 @@ class Manifest(msgspec.Struct, frozen=True, array_like=True):
         """Where the chunks are; `base` is where the manifest is."""
         return [f"{base}.chunk-{self.token}-{number}" for number in range(self.count)]
 
-    def joined(self, base: str, found: Mapping[str, bytes]) -> bytes | None:
-        """The value; None if a chunk is missing."""
-        value = b"".join(found.get(key, b"") for key in self.keys(base))
-        return value if len(value) == self.length else None
-
 
 _decode = msgspec.json.Decoder(Manifest).decode
 
 
 def manifest_of(stored: bytes | None) -> Manifest | None:
-    """The manifest, if the stored bytes are one."""
-    is_manifest = stored is not None and stored.startswith(MAGIC)
-    return _decode(stored[len(MAGIC) :]) if stored and is_manifest else None
+    """The manifest, if the stored bytes are one; None for a broken one, too."""
+    if not stored or not stored.startswith(MAGIC):
+        return None
+    try:
+        return _decode(stored[len(MAGIC) :])
+    except msgspec.DecodeError:
+        return None
 
 
 class Ranking:

@@ -50,7 +50,7 @@ def _retry_options(policy: Mapping[str, Any]) -> dict[str, Any]:
 def _layered(store: Store, url: StoreURL, core: CoreOptions) -> Store:
     store = Guard(store)
     if core.chunk and store.limits.value_bytes is not None:
-        store = Chunks(store)
+        store = Chunks(store, core.largest_unpacked)
     for layering in reversed(layerings(url)):
         store = layering(store)
     return Retry(store, core, url) if core.retry else store

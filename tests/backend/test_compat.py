@@ -45,7 +45,7 @@ NAMES = {
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
     "celery.utils.functional": ["_regen"],
     "celery.utils.time": ["maybe_iso8601", "maybe_make_aware"],
-    "kombu.exceptions": ["EncodeError"],
+    "kombu.exceptions": ["DecodeError", "EncodeError"],
     "kombu.serialization": ["dumps", "loads", "prepare_accept_content", "registry"],
     "kombu.serialization:registry": ["_decoders", "_encoders"],
     "kombu.utils.json": ["JSONEncoder", "dumps", "loads", "object_hook"],
@@ -73,6 +73,17 @@ def test_every_name_that_compat_imports_is_in_the_list():
         if value.__module__.partition(".")[0] in {"celery", "kombu"}
     } - {"BaseKeyValueStoreBackend"}
     assert imported <= listed
+
+
+def test_celery_compresses_as_compat_expects():
+    """Both names came with Celery 5.7."""
+    from celery.backends import base
+
+    from kvbackends.backend.compat import COMPRESSED, compress_payload
+
+    assert (COMPRESSED is None) is not hasattr(base, "compress_payload")
+    if COMPRESSED is not None:
+        assert compress_payload(b"v", "gzip").startswith(COMPRESSED + b"application/x-gzip\0")
 
 
 def test_celery_publishes_from_callbacks_as_compat_expects(memory_app):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from celery import chord
 
-from kvbackends import ValueTooLarge, open_store
+from kvbackends import StoreError, ValueTooLarge, open_store
 from kvbackends.contract import Outcome, Rank, Store
 from kvbackends.layers.chunks import MARGIN, Chunks
 from kvbackends.layers.guard import Guard
@@ -57,7 +57,7 @@ class TestOpening:
         store = open_store("limited://chunks-on?chunk=1")
         store.set("k", BIG)
         assert store.get("k").value == BIG
-        assert store.limits.value_bytes is None
+        assert store.limits.value_bytes > len(BIG)
 
     def test_a_store_without_a_limit_gets_no_layer(self):
         """No value is too large for it."""
@@ -319,6 +319,92 @@ class TestBackend:
         timer.start()
         assert len(result.get(timeout=30)) == 50_000
         timer.join()
+
+
+TOKEN = "0123456789abcdef"
+BROKEN = {
+    "no JSON": b"[[[",
+    "no manifest": b'{"a": 1}',
+    "a billion chunks": b'["%s",1000000000,1000000000,3]' % TOKEN.encode(),
+    "no chunks": b'["%s",0,5,3]' % TOKEN.encode(),
+    "another rank": b'["%s",1,5,9]' % TOKEN.encode(),
+    "a strange token": b'["../x",1,5,3]',
+}
+
+
+class TestHostileManifests:
+    @pytest.mark.parametrize("name", BROKEN)
+    def test_a_broken_manifest_is_told_and_can_be_replaced(self, store: Store, name: str):
+        """Reading says what is wrong; no operation does what the manifest claims."""
+        innermost(store).set("k", MAGIC + BROKEN[name], TTL)
+        with pytest.raises(StoreError, match="manifest of a split value at 'k' is broken"):
+            store.get("k")
+        with pytest.raises(StoreError, match="broken"):
+            store.get_batch(["k", "other"])
+        store.set("k", b"v", TTL)
+        assert store.get("k").value == b"v"
+        if "offer" in store.native:  # a derived one reads first
+            innermost(store).set("k", MAGIC + BROKEN[name], TTL)
+            assert store.offer(offer("k", Rank.SUCCEEDED), _unreadable_yields)
+        innermost(store).set("k", MAGIC + BROKEN[name], TTL)
+        store.delete("k")
+        assert store.get("k") is None
+
+    def test_a_claim_above_the_limit_is_refused(self, store: Store):
+        """The error names the option; nothing is read for it."""
+        innermost(store).set("k", MAGIC + b'["%s",60000,99999999999,3]' % TOKEN.encode(), TTL)
+        with pytest.raises(ValueTooLarge, match="unpacked_mb"):
+            store.get("k")
+
+    def test_chunks_that_are_larger_than_claimed(self, store: Store):
+        """The value is absent: no more is read than the manifest claims."""
+        inner = innermost(store)
+        inner.set("k", MAGIC + b'["%s",1000,5,3]' % TOKEN.encode(), TTL)
+        for n in range(1000):
+            inner.set(f"k.chunk-{TOKEN}-{n}", b"x" * 100, TTL)
+        assert store.get("k") is None
+
+    def test_a_value_above_the_limit_is_refused_by_its_writer(self):
+        """Else no reader could read it."""
+        store = open_store("limited://chunks-limit?chunk=1&unpacked_mb=0.01")
+        assert store.limits.value_bytes == 10_485
+        store.set("k", b"x" * 10_485)
+        with pytest.raises(ValueTooLarge, match="unpacked_mb"):
+            store.set("k", b"x" * 10_486)
+        assert len(store.get("k").value) == 10_485
+
+    def test_one_bad_record_fails_its_own_wait(self, make_app: MakeApp):
+        """Waits that share its reads go on."""
+        app = make_app(url="limited://chunks-wait?chunk=1")
+        bad, good = app.AsyncResult("bad"), app.AsyncResult("good")
+        outcomes: list[Any] = []
+        waits = [
+            threading.Thread(target=lambda: outcomes.append(good.get(timeout=30))),
+            threading.Thread(target=lambda: outcomes.append(_raised(bad))),
+        ]
+        for each in waits:
+            each.start()
+        time.sleep(0.1)
+        backend = app.backend
+        hostile = offer(backend.key_of("bad"), Rank.SUCCEEDED)
+        value = MAGIC + BROKEN["a billion chunks"]
+        innermost(backend.store).offer(hostile._replace(value=value), backend.ranks.rank_of)
+        waits[1].join()
+        backend.store_result("good", 42, "SUCCESS")
+        waits[0].join()
+        assert [isinstance(outcomes[0], StoreError), outcomes[1]] == [True, 42]
+
+
+def _raised(result: Any) -> Exception | None:
+    try:
+        result.get(timeout=30)
+    except Exception as error:
+        return error
+    return None
+
+
+def _unreadable_yields(stored: bytes) -> Rank:
+    return Rank.UNREADY if stored.startswith(MAGIC) else rank_of(stored)
 
 
 def at_adapter(store: Store, key: str) -> bytes:

@@ -14,8 +14,10 @@ USABLE = 5.0
 """Seconds within which a child shows that its interpreter runs."""
 
 
-def fork_in_c() -> int:
+def fork_in_c(*, hooks: bool = False) -> int:
     """Fork as uWSGI does, below Python, whose hooks do not run; returns as `os.fork` does.
+
+    With `hooks` those of the child run, as uWSGI's option ``py-call-osafterfork`` makes them.
 
     If another thread waits for the interpreter's lock at this moment, CPython cannot use that lock
     in the child, which hangs in the interpreter.  Such a child is ended, and another one forked.
@@ -24,6 +26,8 @@ def fork_in_c() -> int:
         read, write = os.pipe()
         pid = ctypes.PyDLL(None).fork()
         if pid == 0:
+            if hooks:
+                ctypes.pythonapi.PyOS_AfterFork_Child()
             for _ in range(50):
                 time.sleep(0)  # gives the lock up, and takes it again
             os.write(write, b"x")

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from kvbackends import StoreError
+
 LONGEST_ID = 512
 """The server's limit for an id, in bytes."""
 LARGEST = 75_000_000
@@ -40,22 +42,29 @@ Version = tuple[int, int]
 class Source(msgspec.Struct):
     """The fields of a stored document that the adapter reads."""
 
+    # Of any type: one document that another program has written must not fail a whole batch.
     result: Any = None
-    binary: str | None = None
-    expires: float | None = None
+    binary: Any = None
+    expires: Any = None
     control: Any = None
 
     def is_alive(self) -> bool:
         """True unless it has expired by this host's clock."""
-        return self.expires is None or self.expires > time.time() * 1000
+        expires = self.expires
+        return not isinstance(expires, int | float) or expires > time.time() * 1000
 
     def value(self) -> bytes:
-        """The stored bytes."""
-        if self.binary is not None:
-            return b64decode(self.binary)
-        if isinstance(self.result, str):
-            return self.result.encode()
-        return b"" if self.result is None else _from_object(self.result)
+        """The stored bytes; raises `StoreError` if another program has written others."""
+        try:
+            if self.binary is not None:
+                return b64decode(self.binary)
+            if isinstance(self.result, str):
+                return self.result.encode()
+            return b"" if self.result is None else _from_object(self.result)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"a document was written by another program: its value is unreadable ({error})"
+            ) from error
 
 
 class Document(NamedTuple):

@@ -20,6 +20,7 @@ from typing import Any
 from bson import Binary, ObjectId
 from pymongo import ReturnDocument
 
+from kvbackends import StoreError
 from kvbackends.contract import Entry, Offer, Rank, RankOf
 from kvbackends_mongodb.client import Document, Documents
 
@@ -41,7 +42,7 @@ def expiry(ttl: float | None) -> Any:
 def get(documents: Documents, key: str) -> Entry | None:
     """The value and its version, or None."""
     found = _alive(documents, key, {"value": 1, "version": 1})
-    return None if found is None else Entry(_bytes(found["value"]), found["version"])
+    return None if found is None else Entry(_value(found), found.get("version"))
 
 
 def get_batch(documents: Documents, keys: Collection[str]) -> dict[str, bytes]:
@@ -49,7 +50,7 @@ def get_batch(documents: Documents, keys: Collection[str]) -> dict[str, bytes]:
     found = documents.collection.find(
         {"_id": {"$in": list(keys)}, "$expr": ALIVE}, {"value": 1}, batch_size=len(keys) + 1
     )
-    return {each["_id"]: _bytes(each["value"]) for each in found}
+    return {each["_id"]: _value(each) for each in found}
 
 
 def put(documents: Documents, key: str, value: bytes, ttl: float | None) -> None:
@@ -204,6 +205,17 @@ def _readable(value: bytes | str) -> Binary | str:
         return value.decode()
     except UnicodeDecodeError:
         return Binary(value)
+
+
+def _value(document: Document) -> bytes:
+    """The document's value; raises `StoreError` if another program has written none."""
+    value = document.get("value")
+    if not isinstance(value, bytes | str):
+        raise StoreError(
+            f"the document {document['_id']!r} was written by another program: its value is of "
+            f"type {type(value).__name__}, not text or binary"
+        )
+    return _bytes(value)
 
 
 def _bytes(value: bytes | str) -> bytes:

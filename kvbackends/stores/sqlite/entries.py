@@ -25,9 +25,10 @@ _OFFER = f"""{_PUT} WHERE entry.expires <= ?
     OR entry.rank <= excluded.rank AND entry.rank <> {Rank.SUCCEEDED.value}
     OR entry.value = excluded.value
 """
-_GET = "SELECT value FROM entry WHERE key = ? AND expires > ?"
-_GET_BATCH = "SELECT key, value FROM entry WHERE expires > ? AND key IN "
-_RANK = "SELECT rank, value FROM entry WHERE key = ? AND expires > ?"
+# Bytes whatever type another program has stored: its text may be a result, its number is none.
+_GET = "SELECT CAST(value AS BLOB) FROM entry WHERE key = ? AND expires > ?"
+_GET_BATCH = "SELECT key, CAST(value AS BLOB) FROM entry WHERE expires > ? AND key IN "
+_RANK = "SELECT rank, CAST(value AS BLOB) FROM entry WHERE key = ? AND expires > ?"
 _TOUCH = "UPDATE entry SET expires = ? WHERE key = ? AND expires > ?"
 _DELETE = "DELETE FROM entry WHERE key = ?"
 _LIST = "SELECT key, expires FROM entry WHERE key > ? ORDER BY key LIMIT ?"
