@@ -121,7 +121,7 @@ class Client:
         """The document, expired or not; None if it is absent."""
         given = f"?routing={quote(routing, safe='')}" if routing else ""
         answer = self._sender.read("GET", f"{self._address('_doc', id)}{given}")
-        return None if answer.status == 404 else _decode_found(answer.accepted()).document()
+        return None if answer.status == 404 else answer.decoded(_decode_found).document()
 
     def write(
         self,
@@ -140,7 +140,7 @@ class Client:
         answer = self._sender.send("PUT", target, body)
         if answer.status == 409:
             return None
-        found = _decode_found(answer.accepted())
+        found = answer.decoded(_decode_found)
         return found.seq_no, found.term
 
     def delete(self, id: str) -> None:  # noqa: A002
@@ -159,7 +159,7 @@ class Client:
         given = f"?routing={quote(routing, safe='')}" if routing else ""
         body = b"\n".join(line for each in actions for line in each.lines()) + b"\n"
         answer = self._sender.send("POST", f"{self.index.path}/_bulk{given}", body)
-        decoded = _decode_items(answer.accepted()).items
+        decoded = answer.decoded(_decode_items).items
         items = [item for each in decoded for item in each.values()]
         for item in items:
             if not item.done and item.status not in {404, 409}:
@@ -175,7 +175,7 @@ class Client:
         rest = iter(ids)
         while batch := list(itertools.islice(rest, self._batches.size)):
             answer = self._sender.read("POST", target, {"ids": batch})
-            docs = [] if answer.status == 404 else _decode_many(answer.accepted()).docs
+            docs = [] if answer.status == 404 else answer.decoded(_decode_many).docs
             found = [each.document() for each in docs]
             names = sum(len(each) + len(self.index.path) + ENTRY_BYTES for each in batch)
             self._batches.adjust(len(docs) - found.count(None), len(answer.data) - names)

@@ -55,6 +55,11 @@ class _Index(msgspec.Struct):
     mappings: _Properties
 
 
+_decode_found = msgspec.json.Decoder(_Found).decode
+_decode_indices = msgspec.json.Decoder(dict[str, _Index]).decode
+_decode_refreshed = msgspec.json.Decoder(_Refreshed).decode
+
+
 class Index:
     """One index, or the indices behind an alias."""
 
@@ -87,7 +92,7 @@ class Index:
                 created.accepted()
                 return
             answer = self._sender.read("GET", f"{self.path}/_mapping")
-        for each in msgspec.json.decode(answer.accepted(), type=dict[str, _Index]).values():
+        for each in answer.decoded(_decode_indices).values():
             self._complete(each.mappings.properties)
 
     def _definition(self) -> bytes:
@@ -127,7 +132,7 @@ class Index:
         answer = self._sender.send("POST", f"{self.path}/_refresh")
         if answer.status == 404:
             return
-        done = msgspec.json.decode(answer.accepted(), type=_Refreshed)
+        done = answer.decoded(_decode_refreshed)
         if done.shards.failed:
             raise Unavailable(
                 f"Elasticsearch could not refresh all copies of the index {self._name!r}; check "
@@ -144,7 +149,7 @@ class Index:
         answer = self._sender.read("POST", target, body)
         if answer.status == 404:
             return []
-        return msgspec.json.decode(answer.accepted(), type=_Found).hits.hits
+        return answer.decoded(_decode_found).hits.hits
 
     def search_all(self, query: Mapping[str, Any]) -> Iterator[Hit]:
         """All hits at one point in time, read in pages, by a scroll, which OpenSearch has, too."""
@@ -153,13 +158,13 @@ class Index:
         answer = self._sender.read("POST", target, body)
         if answer.status == 404:
             return
-        found = msgspec.json.decode(answer.accepted(), type=_Found)
+        found = answer.decoded(_decode_found)
         try:
             while found.hits.hits:
                 yield from found.hits.hits
                 more = {"scroll": _KEEP_ALIVE, "scroll_id": found.scroll}
                 answer = self._sender.send("POST", "/_search/scroll", msgspec.json.encode(more))
-                found = msgspec.json.decode(answer.accepted(), type=_Found)
+                found = answer.decoded(_decode_found)
         finally:
             self._close(found.scroll)
 

@@ -5,9 +5,11 @@ and sends media types that only servers of its own version accept.  Servers 8 an
 plain JSON.
 """
 
+import queue
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from elastic_transport import ConnectionError as NoConnection
@@ -18,10 +20,13 @@ from elastic_transport import (
     TransportError,
 )
 
+from kvbackends import StoreError
 from kvbackends.contract import seconds_left, uninterrupted
 from kvbackends_elasticsearch.connections import Node
 from kvbackends_elasticsearch.errors import TimedOut, Unavailable, failed, refused
 from kvbackends_elasticsearch.turns import Turns
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -37,6 +42,22 @@ class Answer(NamedTuple):
         if self.status >= 400:
             raise refused(self.status, self.data, self.url)
         return self.data
+
+    def decoded(self, decode: Callable[[bytes], T]) -> T:
+        """What `decode` makes of the body.  Raises if the status is an error.
+
+        A body that is not JSON was cut on the way, or another program's: the connection is lost.
+        """
+        if self.status >= 400:
+            raise refused(self.status, self.data, self.url)
+        try:
+            return decode(self.data)
+        except msgspec.ValidationError as error:
+            raise StoreError(f"Elasticsearch at {self.url}: unexpected answer: {error}") from error
+        except msgspec.DecodeError as error:
+            raise Unavailable(
+                f"the answer of Elasticsearch at {self.url} is cut or not JSON ({error})"
+            ) from error
 
 
 class Resending(NamedTuple):
@@ -68,9 +89,10 @@ class Sender:
                 "connections_per_node"
             ) from None
         except TransportError as error:
-            several = len(self._turns) > 1  # else the pool only warns of each failure
-            if several and isinstance(error, NoConnection | ConnectionTimeout):
-                self._pool.mark_dead(node)  # the pool prefers other hosts for a while
+            if isinstance(error, NoConnection | ConnectionTimeout):
+                _close_idle(node)
+                if len(self._turns) > 1:  # else the pool only warns of each failure
+                    self._pool.mark_dead(node)  # the pool prefers other hosts for a while
             raise failed(error, node.base_url) from error
         self._pool.mark_live(node)
         return Answer(answer.meta.status, answer.body, node.base_url)
@@ -91,3 +113,15 @@ class Sender:
         """Close the connections."""
         for node in self._pool.all():
             node.close()
+
+
+def _close_idle(node: Any) -> None:
+    """Close the idle connections of urllib3's pool: they have most likely lost the same server."""
+    idle, taken = node.pool.pool, []
+    with suppress(queue.Empty, AttributeError):  # None if another thread has closed the pool
+        while True:
+            taken.append(idle.get_nowait())
+    for connection in taken:
+        if connection is not None:
+            connection.close()  # it connects again when it is used
+        idle.put_nowait(connection)

@@ -1,6 +1,7 @@
 """URLs and Celery's settings, and the requests and errors that follow from them."""
 
 import base64
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -14,7 +15,10 @@ from kvbackends_elasticsearch.options import index_of, nodes
 from kvbackends import ConfigurationError, StoreError, ValueTooLarge, open_store
 from kvbackends.contract import StoreURL
 from kvbackends.contract.options import fill
+from tests.servers.process import eventually
+from tests.support.liar import Liar
 from tests.support.stalls import takes_less, took
+from tests.support.threads import together
 
 
 def configured(text, **settings) -> list[NodeConfig]:
@@ -155,6 +159,33 @@ def test_busy_and_unavailable_servers_are_transient(recorder, open_one, status):
     for call in (lambda: store.get("k"), lambda: store.set("k", b"v"), lambda: store.delete("k")):
         with pytest.raises(Unavailable, match=str(status)):
             call()
+
+
+@pytest.mark.parametrize("body", [b"", b'{"_sour', b"SSH-2.0"])
+def test_an_answer_that_is_cut_is_transient(recorder, open_one, body):
+    recorder.body = body
+    store = open_one(f"elasticsearch://{recorder.host}")
+    for call in (lambda: store.get("k"), lambda: store.get_batch(["k"])):
+        with pytest.raises(Unavailable, match=f"{recorder.host} is cut or not JSON"):
+            call()
+
+
+def test_connections_that_a_firewall_forgot_cost_one_timeout(recorder, open_one):
+    """The idle ones are closed when the first one fails."""
+    recorder.body = b'{"_source": {"result": {}}}'
+    with contextlib.closing(Liar(int(recorder.host.rpartition(":")[2]))) as liar:
+        store = open_one(f"elasticsearch://127.0.0.1:{liar.port}?timeout=1", {})
+        liar.delay = 0.1
+        together([lambda: store.get("k")] * 8)
+        liar.forget()
+        assert took(lambda: store.get("k")) < 3
+        assert eventually(lambda: liar.open_forgotten() == 0)
+
+
+def test_an_answer_of_another_shape_is_not_retried(recorder, open_one):
+    recorder.body = b'{"_source": 5}'
+    with pytest.raises(StoreError, match=f"{recorder.host}: unexpected answer"):
+        open_one(f"elasticsearch://{recorder.host}", {}).get("k")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 413])

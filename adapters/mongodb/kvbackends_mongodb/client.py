@@ -17,6 +17,7 @@ from pymongo.errors import (
     ConnectionFailure,
     InvalidOperation,
     OperationFailure,
+    ProtocolError,
     PyMongoError,
     WriteConcernError,
     WriteError,
@@ -144,7 +145,9 @@ def _is_transient(error: PyMongoError) -> bool:
         cause = type(error.__cause__)
         return cause.__module__.startswith("dns.") and cause.__name__ not in _DNS_ANSWERS
     # InvalidOperation: another thread has closed the client during the call.
-    if isinstance(error, (ConnectionFailure, InvalidOperation)) or error.timeout:
+    # ProtocolError: an answer that is not MongoDB's; the driver has closed the connection.
+    lost = (ConnectionFailure, InvalidOperation, ProtocolError)
+    if isinstance(error, lost) or error.timeout:
         return True
     if any(error.has_error_label(label) for label in _LABELS):
         return True

@@ -24,6 +24,11 @@ TIMEOUTS = {
 without limit for an answer.
 """
 
+IDLE = {"maxIdleTimeMS": 120_000}
+"""Milliseconds, unless the user says otherwise.  By default the driver would use connections that a
+firewall has forgotten meanwhile, one after the other.
+"""
+
 _OWN_SETTINGS = (
     *("host", "port", "mongo_host", "database", "taskmeta_collection", "groupmeta_collection"),
     *("user", "password", "max_pool_size", "options"),
@@ -137,17 +142,19 @@ def _from_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _timeouts(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The timeouts that the user does not set; none, if `timeoutMS` sets one for all."""
-    if "timeoutms" in given:
-        return {}
-    return {name: value for name, value in TIMEOUTS.items() if name.lower() not in given}
+    """The times that the user does not set; `timeoutMS` sets one for all timeouts."""
+    times = IDLE if "timeoutms" in given else TIMEOUTS | IDLE
+    return {name: value for name, value in times.items() if name.lower() not in given}
 
 
 def _patience(given: Mapping[str, Any]) -> float:
     """The longest of the driver's timeouts, of which 0 and None mean "without limit"."""
     names = ["timeoutms"] if "timeoutms" in given else map(str.lower, TIMEOUTS)
     defaults = {name.lower(): value for name, value in TIMEOUTS.items()}
-    longest = max(given.get(name, defaults.get(name)) or math.inf for name in names)
+    times = [given.get(name, defaults.get(name)) for name in names]
+    if not all(isinstance(each, int | float) and each for each in times):
+        return math.inf  # also for what `check` refuses
+    longest: float = max(times)
     return longest / 1000 - 0.1
 
 

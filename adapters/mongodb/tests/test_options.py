@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from kvbackends_mongodb.options import TIMEOUTS, MongoDBOptions, target
+from kvbackends_mongodb.options import IDLE, TIMEOUTS, MongoDBOptions, target
 
 from kvbackends import ConfigurationError, InvalidOption, open_store
 from kvbackends.contract import Feature, StoreURL
@@ -61,6 +61,7 @@ def test_celerys_settings_keep_their_meaning():
     assert (found.database, found.collection) == ("theirs", "results_kv")
     assert found.arguments == {
         **TIMEOUTS,
+        **IDLE,
         "maxPoolSize": 20,
         "appName": "settings",
         "tls": True,
@@ -80,14 +81,14 @@ def test_defaults_are_not_celerys_collections():
     """The default collection is not one of Celery's own backend, in the same default database."""
     found = read("mongodb://h")
     assert (found.database, found.collection) == ("celery", "celery_taskmeta_kv")
-    assert found.arguments == TIMEOUTS
+    assert found.arguments == TIMEOUTS | IDLE
     assert read("mongodb://h?collection=mine").collection == "mine"
 
 
 def test_timeouts_of_the_url_replace_the_defaults():
-    """`timeoutMS` replaces all of them."""
+    """`timeoutMS` replaces all of them; the idle time is none."""
     assert "socketTimeoutMS" not in read("mongodb://h?sockettimeoutms=9").arguments
-    assert read("mongodb://h?timeoutMS=900").arguments == {}
+    assert read("mongodb://h?timeoutMS=900").arguments == IDLE
 
 
 @pytest.mark.parametrize(
