@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import states
 
+from kvbackends.backend import hidden
 from kvbackends.backend.chords import Chords
 from kvbackends.backend.compat import ImproperlyConfigured, when_working
 from kvbackends.backend.ends import Ends
@@ -15,11 +16,10 @@ from kvbackends.backend.times import Times
 from kvbackends.backend.waits import Waits
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.records import Feature
-from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import at_most, give
-from kvbackends.plugins.opening import core_options, open_store
+from kvbackends.plugins.opening import core_options, open_store, parsed
 
 SWEEP_BATCH = 1000
 
@@ -35,8 +35,8 @@ class BaseKeyValueStoreBackend(Ends, Waits):
     is_async = True
 
     def __init__(self, app: Any, url: str, expires: Any = None, **kwargs: Any) -> None:
-        parsed = StoreURL.parse(url)
         self.store = open_store(url, app.conf)
+        place = parsed(url)
         features = self.store.features
         self.supports_autoexpire = Feature.AUTOEXPIRE in features
         self.persistent = Feature.DURABLE in features
@@ -46,8 +46,8 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         self.task_prefix = text(self.task_keyprefix)
         self.chord_prefix = text(self.chord_keyprefix)
         self.extended = bool(app.conf.result_extended)
-        self._redacted = str(parsed)
-        self._options = core_options(parsed, app.conf)
+        self._redacted = str(place)
+        self._options = core_options(place, app.conf)
         self.largest = self._options.largest_unpacked
         self.times = Times(app.conf, self.expires, self._options.claim_lease)
         give(self.store, min(self._options.client_retry_timeout, self._options.retry_timeout))
@@ -55,6 +55,7 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         self.ranks = Ranks(self.decode)
         self.chords = Chords(self)
         self._prepare_waits()
+        hidden.hide(app, place)
 
     # -- Celery's key-value methods -------------------------------------------------------------
 
@@ -152,6 +153,8 @@ def open_backend(
             'result_backend must name a store, for example "kv+sqlite:///results.db"'
         )
     try:
-        return BaseKeyValueStoreBackend(app, url=url, **kwargs)
+        return BaseKeyValueStoreBackend(app, url=hidden.whole(app, url), **kwargs)
     except ConfigurationError as error:
-        raise ImproperlyConfigured(str(error)) from error
+        message = str(error)
+    url = None  # an error is often reported with the variables of its frames
+    raise ImproperlyConfigured(message)

@@ -34,8 +34,8 @@ def option(
     """Return the annotation that makes a field of `Options` an option.
 
     `help` describes it in the reference and in error messages; `setting` is a Celery setting that
-    sets it, too.  `secret` marks passwords and the like; printed URLs mask options by their names,
-    so a secret's name must contain "pass", "token", "key" or another word of `url._SECRET_NAME`.
+    sets it, too.  `secret` marks passwords and the like, which printed URLs mask.  `celery report`
+    masks by names only: let a secret's name contain "pass", "token", "key", "secret" or "api".
     """
     return msgspec.Meta(description=help, extra={"setting": setting, "secret": secret})
 

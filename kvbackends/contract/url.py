@@ -61,6 +61,8 @@ class StoreURL:
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: Secret = field(default=Secret(), repr=False)
     """The URL as written, without ``kv+``, for drivers that parse it themselves (MongoDB's)."""
+    secret_options: frozenset[str] = field(default=frozenset(), repr=False)
+    """Options that are masked, beside those whose names or values look like secrets."""
 
     @classmethod
     def parse(cls, text: str) -> "StoreURL":
@@ -97,7 +99,7 @@ class StoreURL:
     def redacted(self, text: str) -> str:
         """`text` without the URL's password and secret options."""
         secrets = [self.password.reveal()] if self.password else []
-        secrets += [value for name, value in self.query.items() if _masked(name, value) == _MASK]
+        secrets += [value for name, value in self.query.items() if self._hides(name)]
         for secret in filter(None, secrets):
             # Drivers may quote the URL, where the secret is percent-encoded.
             text = text.replace(secret, _MASK).replace(quote(secret, safe=""), _MASK)
@@ -106,12 +108,21 @@ class StoreURL:
     def __str__(self) -> str:
         user = quote(self.username or "") + (f":{_MASK}" if self.password is not None else "")
         hosts = ",".join(map(str, self.hosts))
-        query = "&".join(f"{name}={_masked(name, text)}" for name, text in self.query.items())
+        query = "&".join(
+            f"{name}={_MASK if self._hides(name) else quote(text, safe='/:,')}"
+            for name, text in self.query.items()
+        )
         return (
             f"{self.scheme}://{user}{'@' if user else ''}{hosts}"
             f"{'/' if self.path else ''}{quote(self.path)}"
             f"{'?' if query else ''}{query}"
         )
+
+    def _hides(self, name: str) -> bool:
+        text = self.query[name]
+        # A value with "@" may be a URL with credentials; one with "{" may be JSON with a password.
+        looks_secret = _SECRET_NAME.search(name) or "@" in text or text.lstrip().startswith("{")
+        return name in self.secret_options or bool(looks_secret)
 
 
 def _split(server: str) -> tuple[str, list[str]]:
@@ -136,9 +147,3 @@ def _host(text: str) -> Host:
     if not port.isdecimal():
         raise ConfigurationError("the port in a store's URL must be a number, as in host:6379")
     return Host(name.strip("[]"), int(port))
-
-
-def _masked(name: str, text: str) -> str:
-    # A value with "@" may be a URL with credentials; one with "{" may be JSON with a password.
-    hidden = _SECRET_NAME.search(name) or "@" in text or text.lstrip().startswith("{")
-    return _MASK if hidden else quote(text, safe="/:,")

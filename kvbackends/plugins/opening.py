@@ -1,11 +1,13 @@
 """Opens a store by its URL, behind its layers."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kvbackends.contract.options import CoreOptions, check_known, fill
+from kvbackends.contract.options import CoreOptions, check_known, declared, fill
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
+from kvbackends.errors import ConfigurationError
 from kvbackends.layers.chunks import Chunks
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.retry import Retry
@@ -20,12 +22,30 @@ def open_store(url: str, settings: Mapping[str, Any] | None = None) -> Store:
     The options of the URL take precedence over `settings`, which are Celery's.  Nothing is
     connected yet.  Raises `ConfigurationError` if the URL, an option or a plugin is wrong.
     """
-    parsed = StoreURL.parse(url)
-    store_type = adapter_for(parsed.scheme).store
-    check_known(parsed.scheme, store_type.options_type, parsed.query)
-    core = core_options(parsed, settings)
-    options = fill(store_type.options_type, parsed.query, settings or {})
-    return _layered(store_type.from_url(parsed, options), parsed, core)
+    try:
+        return _opened(url, settings)
+    except ConfigurationError as error:
+        failed = error
+    # Raised anew: who reports an error often reports the variables of its frames, too.
+    failed.__context__ = url = settings = None  # type: ignore[assignment]
+    raise failed.with_traceback(None)
+
+
+def parsed(url: str) -> StoreURL:
+    """Return the parts of `url`; what its adapter declares to be secret is masked."""
+    found = StoreURL.parse(url)
+    options = declared(adapter_for(found.scheme).store.options_type)
+    secret = frozenset(each.name for each in options if each.secret)
+    return dataclasses.replace(found, secret_options=secret)
+
+
+def _opened(url: str, settings: Mapping[str, Any] | None) -> Store:
+    place = parsed(url)
+    store_type = adapter_for(place.scheme).store
+    check_known(place.scheme, store_type.options_type, place.query)
+    core = core_options(place, settings)
+    options = fill(store_type.options_type, place.query, settings or {})
+    return _layered(store_type.from_url(place, options), place, core)
 
 
 def core_options(url: StoreURL, settings: Mapping[str, Any] | None = None) -> CoreOptions:

@@ -4,9 +4,20 @@ import importlib.util
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 from kvbackends import register
-from kvbackends.contract import Adapter, Entry, Feature, Layering, Limits, StoreURL, hookimpl
+from kvbackends.contract import (
+    Adapter,
+    Entry,
+    Feature,
+    Layering,
+    Limits,
+    Options,
+    StoreURL,
+    hookimpl,
+    option,
+)
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.stores import memory
 from tests.support.layers import Counting
@@ -30,6 +41,22 @@ class KeptStore(memory.MemoryStore):
     promises = Feature.AUTOEXPIRE | Feature.DURABLE
 
 
+class SecretiveOptions(Options, frozen=True, kw_only=True):
+    """Secrets under names that tell, and under one that does not."""
+
+    collection: Annotated[str, option("Not secret.")] = ""
+    word: Annotated[str, option("A secret.", secret=True)] = ""
+    password: Annotated[str, option("A secret.", secret=True)] = ""
+    api_token: Annotated[str, option("A secret.")] = ""
+    proxy_secret: Annotated[str, option("A secret.")] = ""
+
+
+class SecretiveStore(memory.MemoryStore):
+    """Has secret options."""
+
+    options_type = SecretiveOptions
+
+
 class AwayStore(memory.MemoryStore):
     """Cannot be reached."""
 
@@ -46,6 +73,9 @@ class AwayStore(memory.MemoryStore):
 def kvbackends_adapters() -> Iterable[Adapter]:
     yield Adapter(schemes=("away",), store=AwayStore, summary="away", example="away://")
     yield Adapter(schemes=("small",), store=SmallStore, summary="small values", example="small://")
+    yield Adapter(
+        schemes=("secretive",), store=SecretiveStore, summary="secrets", example="secretive://"
+    )
     yield Adapter(schemes=("kept",), store=KeptStore, summary="durable", example="kept://")
 
 

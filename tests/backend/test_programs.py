@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 
 import pytest
 from celery import Celery, states
@@ -279,11 +280,60 @@ class TestSecrets:
         app = Celery("report", set_as_current=False, broker="memory://", backend=f"kv+{url}")
         assert SECRET not in app.bugreport()
 
+    @pytest.mark.parametrize("name", ["password", "api_token", "proxy_secret"])
+    def test_a_backend_that_is_open_hides_secret_options(self, caplog, name):
+        """As in ``celery inspect conf``.  Other backends of the app still get the whole URL."""
+        url = f"kv+secretive://one?collection=a%26b&{name}={SECRET}"
+        app = Celery("report", set_as_current=False, broker="memory://", backend=url)
+        assert app.backend.as_uri(include_password=True) == url
+        assert SECRET not in app.bugreport()
+        assert "collection=a%26b" in app.bugreport()
+        assert SECRET not in app.conf.humanize(with_defaults=False)
+        assert f"({name})" in caplog.text
+        assert SECRET not in caplog.text
+        assert app._get_backend().as_uri(include_password=True) == url
+
+    def test_an_option_that_is_declared_secret_is_masked(self, make_app):
+        """Whatever its name is."""
+        app = make_app(url=f"secretive://one?word={SECRET}")
+        assert app.backend.as_uri() == "kv+secretive://one?word=**"
+
+    @pytest.mark.parametrize(
+        "url", [*URLS, "memory://user:hunter2@one?retry_timeout=x", "xyzzy://:hunter2@one"]
+    )
+    def test_the_frames_of_an_error_hold_no_secret(self, url):
+        """Reporters of errors send the variables of their frames."""
+        app = Celery("frames", set_as_current=False, broker="memory://")
+        for opened in (
+            lambda: kvbackends.open_backend(app, url),
+            lambda: kvbackends.open_store(url),
+        ):
+            assert SECRET not in _frames(_error_of(opened))
+
     def test_celerys_report_hides_secret_options_in_the_settings(self, make_app):
         options = {"password": SECRET, "api_key": SECRET}
         app = make_app(result_backend_transport_options=options)
         assert app.backend
         assert SECRET not in app.bugreport()
+
+
+def _error_of(call):
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
+
+
+def _frames(error):
+    """The variables of all frames of our own, of an error and of its causes."""
+    shown = []
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if "/kvbackends/" in frame.f_code.co_filename:
+                shown.append(repr(frame.f_locals))
+        error = error.__cause__ or error.__context__
+    return "\n".join(shown)
 
 
 def _whole(error):

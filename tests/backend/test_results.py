@@ -488,7 +488,7 @@ class TestExpiry:
     @pytest.mark.parametrize(
         ("chord", "result", "expected"),
         [
-            (None, 60, 60),
+            (None, 60, 60 + 7 * 86400),
             (600, 60, 600),
             (dt.timedelta(seconds=5), 60, 5),
             (0, 60, 30 * 86400),

@@ -1,0 +1,47 @@
+"""Secret options in `result_backend`, which ``celery inspect conf`` and ``celery report`` print.
+
+Celery masks the password of a URL, but not its query, and reports without opening the backend.  So
+a backend that is opened takes the secrets out of the app's setting, and warns.
+"""
+
+import logging
+import re
+from typing import Any
+from urllib.parse import quote_plus, unquote_plus
+from weakref import WeakKeyDictionary
+
+from kvbackends.contract.url import StoreURL
+
+logger = logging.getLogger("kvbackends")
+
+MASK = "**"
+_SURELY = re.compile(r"pass|pw|secret|token|api_?key|bearer", re.IGNORECASE)
+"""Names of secrets.  URLs mask more names, such as those of files with keys."""
+_taken: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
+"""By app: the whole URLs, by those that are shown in place of them."""
+
+
+def hide(app: Any, url: StoreURL) -> None:
+    """Mask the secret options in the app's `result_backend`, if it is `url`."""
+    raw = url.raw.reveal()
+    names = [each for each in url.query if each in url.secret_options or _SURELY.search(each)]
+    if not names or str(app.conf.result_backend).removeprefix("kv+") != raw:
+        return
+    logger.warning(
+        "result_backend has secrets among its URL's options (%s), which `celery report` shows: put "
+        "them into result_backend_transport_options or the settings of the store",
+        ", ".join(names),
+    )
+    base, _, query = raw.partition("?")
+    pairs = [each.partition("=") for each in query.split("&")]
+    shown = "&".join(
+        f"{name}={quote_plus(MASK) if unquote_plus(name) in names else text}"
+        for name, _, text in pairs
+    )
+    _taken.setdefault(app, {})[f"{base}?{shown}"] = raw
+    app.conf.result_backend = f"kv+{base}?{shown}"
+
+
+def whole(app: Any, url: str) -> str:
+    """The URL with the secrets that `hide` has taken out."""
+    return _taken.get(app, {}).get(url.removeprefix("kv+"), url)
