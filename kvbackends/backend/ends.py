@@ -7,7 +7,12 @@ from celery import group, states
 
 from kvbackends.backend.compat import FAILS_AFTER_CHORD, request_of_signature
 from kvbackends.backend.results import Results
-from kvbackends.backend.signatures import tasks_of, without_errbacks_of_outer_chord
+from kvbackends.backend.signatures import (
+    bodies_within,
+    errbacks_of,
+    tasks_of,
+    without_errbacks_of_outer_chord,
+)
 
 TERMINATED = "terminated"
 """Celery's reason for revoking a task that was running."""
@@ -125,9 +130,21 @@ class Ends(Results):
             if request.chord and not in_header:
                 self.on_chord_part_return(request, state, exc)
 
+    def _call_errbacks_within(self, callback: Any, exc: Any) -> None:
+        """Call the errbacks of a chord that never starts: they are linked to its body."""
+        called = errbacks_of(callback)
+        for body in bodies_within(callback):
+            request = request_of_signature(body)
+            request.errbacks = [each for each in errbacks_of(body) if each not in called]
+            called += request.errbacks
+            if request.errbacks:
+                self._call_task_errbacks(request, exc, None)
+
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
         """Fail a chord's body; a body that is itself a part returns to its outer chord."""
-        answer = super().chord_error_from_stack(without_errbacks_of_outer_chord(callback), exc)
+        called = without_errbacks_of_outer_chord(callback)
+        answer = super().chord_error_from_stack(called, exc)
+        self._call_errbacks_within(called, exc)
         # Celery shows the members of a group the part's own error, not the chord's.
         own = isinstance(callback, group) and getattr(exc, "__cause__", None)
         self._fail_signature(callback, own or exc, but=callback.id)

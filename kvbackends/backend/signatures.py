@@ -18,6 +18,14 @@ def without_errbacks_of_outer_chord(body: Any) -> Any:
     return own
 
 
+def bodies_within(body: Any) -> Iterator[Mapping[str, Any]]:
+    """The bodies of a body that is itself a chord; Celery knows the errbacks of the outer one."""
+    while body and body.get("subtask_type") == "chord":
+        body = (body.get("kwargs") or {}).get("body")
+        if body:
+            yield body
+
+
 def errbacks_of(signature: Any) -> list[Any]:
     """The errbacks linked to a signature, which may be None."""
     options = signature.get("options") or {} if signature else {}

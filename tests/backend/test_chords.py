@@ -282,6 +282,30 @@ class TestFailures:
         assert len(app.remembered) == 1
         assert result.state == states.FAILURE
 
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            lambda echo, last: chord([echo.si(1)], last),
+            lambda echo, last: chord([echo.si(1)], chord([echo.si(1)], last)),
+            lambda echo, last: chain(group(echo.si(1), echo.si(2)), last),
+        ],
+        ids=["chord", "chord in chord", "group first"],
+    )
+    @pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header")
+    @pytest.mark.parametrize("linked", ["whole", "last"])
+    def test_errbacks_of_a_body_with_a_chord_are_called(self, app, shape, linked):
+        """Also where the body is itself a chord, or begins with a group; each once."""
+        echo, errback = app.tasks["echo"], app.tasks["remember"].s("errback")
+        last = echo.s()
+        body = shape(echo, last.on_error(errback) if linked == "last" else last)
+        result = chord([app.tasks["fail"].s()], app=app)(
+            body.on_error(errback) if linked == "whole" else body
+        )
+        app.bench.run_all()
+        assert len(app.remembered) == 1
+        with pytest.raises((ChordError, Boom)):
+            result.get(timeout=1)
+
     def test_a_failing_part_that_comes_again_changes_nothing(self, app):
         result = chord([app.tasks["fail"].s(), app.tasks["echo"].s(1)], app=app)(
             app.tasks["echo"].s()
