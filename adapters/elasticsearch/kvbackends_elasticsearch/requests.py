@@ -28,6 +28,8 @@ from kvbackends_elasticsearch.turns import Turns
 
 T = TypeVar("T")
 
+BUSY = "no connection to Elasticsearch became free in time; set connections_per_node"
+
 
 class Answer(NamedTuple):
     """The server's answer to a request."""
@@ -81,13 +83,8 @@ class Sender:
         node = self._pool.get()
         try:
             longest = node.config.request_timeout or threading.TIMEOUT_MAX
-            with self._turns[node].one(seconds_left(longest)):
+            with self._turns[node].one(seconds_left(longest), BUSY):
                 answer = node.perform_request(method, target, body)
-        except TimeoutError:
-            raise TimedOut(
-                f"no connection to Elasticsearch at {node.base_url} became free in time; set "
-                "connections_per_node"
-            ) from None
         except TransportError as error:
             if isinstance(error, NoConnection | ConnectionTimeout):
                 _close_idle(node)

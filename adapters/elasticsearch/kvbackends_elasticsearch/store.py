@@ -21,6 +21,8 @@ from kvbackends.contract import (
     Recent,
     Store,
     StoreURL,
+    seconds_left,
+    uninterrupted,
 )
 from kvbackends_elasticsearch.barriers import ElasticsearchBarrier, Memory
 from kvbackends_elasticsearch.client import CREATE, Action, Client
@@ -41,9 +43,13 @@ from kvbackends_elasticsearch.requests import Resending, Sender
 
 _EXPIRED = {"range": {"expires": {"lte": "now"}}}
 """A query for expired documents, by the server's clock."""
+PATIENCE = 10.0
+"""Seconds for which a thread waits for its turn at a document that other threads write."""
+CONTENDED = "other threads of this process wrote the document all the time"
 PAUSE = 0.05
-"""Most seconds of the pause after the first lost race for a document, half of it after the second,
-and so on: the longer a writer has lost, the sooner it tries again, so none loses for long."""
+"""Most seconds of the pause after the first race that is lost to another process, half of it after
+the second, and so on: the longer a writer has lost, the sooner it tries again, so none loses long.
+"""
 _NO_FACETS: Mapping[str, str] = {}
 
 
@@ -198,17 +204,27 @@ class ElasticsearchStore(Store):
         Returns the new version, or None if it may not be replaced.
         """
         client = self._client()
-        version = client.write(key, body, guess)
-        races = 0
-        while version is None:
-            if races:
-                time.sleep(random.uniform(0, PAUSE / races))
-            races += 1
-            document = client.get(key)
-            if document is not None and not may_replace(document):
-                return None
-            version = client.write(key, body, CREATE if document is None else document.version)
-        return version
+        # A guess of the thread that wrote last would succeed again and again, before all others.
+        version = None if client.turns(key).taken else client.write(key, body, guess)
+        return self._contend(key, body, may_replace) if version is None else version
+
+    @uninterrupted  # else an exception could keep the turn for ever
+    def _contend(
+        self, key: str, body: bytes, may_replace: Callable[[Document], bool]
+    ) -> Version | None:
+        """Read and write until no other write has come in between."""
+        client, races = self._client(), 0
+        with client.turns(key).one(seconds_left(PATIENCE), CONTENDED):
+            while True:
+                if races:
+                    time.sleep(random.uniform(0, PAUSE / races))
+                races += 1
+                document = client.get(key)
+                if document is not None and not may_replace(document):
+                    return None
+                condition = CREATE if document is None else document.version
+                if (version := client.write(key, body, condition)) is not None:
+                    return version
 
     def _found(self, query: Mapping[str, Any]) -> Iterator[str]:
         index = self._client().index

@@ -1,9 +1,11 @@
-"""Turns at a limited number of connections, in the order in which threads ask for one."""
+"""Turns at something limited, such as connections, in the order in which threads ask for one."""
 
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from kvbackends_elasticsearch.errors import TimedOut
 
 
 class Turns:
@@ -18,11 +20,16 @@ class Turns:
         self._guard = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
 
+    @property
+    def taken(self) -> bool:
+        """True if a thread would have to wait."""
+        return not self._free
+
     @contextmanager
-    def one(self, seconds: float) -> Iterator[None]:
-        """A turn for the ``with`` block.  Raises `TimeoutError` after `seconds` without one."""
+    def one(self, seconds: float, missing: str) -> Iterator[None]:
+        """A turn for the ``with`` block.  Raises `TimedOut` that says `missing` after `seconds`."""
         if not self._take(seconds):
-            raise TimeoutError
+            raise TimedOut(missing)
         try:
             yield
         finally:

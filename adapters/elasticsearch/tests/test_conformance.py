@@ -13,3 +13,14 @@ class TestElasticsearch(StoreSuite):
     def store_url(cls, matching_url: str) -> str:
         """The URL of a server that this test session has started."""
         return matching_url
+
+
+@pytest.mark.slow
+class TestOpenSearch(StoreSuite):
+    """Server 2.19."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, opensearch_url: str) -> str:
+        """The URL of a server that this test session has started."""
+        return opensearch_url

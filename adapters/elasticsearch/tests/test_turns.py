@@ -9,7 +9,8 @@ from kvbackends_elasticsearch.options import ElasticsearchOptions, nodes
 from kvbackends_elasticsearch.requests import Resending, Sender
 from kvbackends_elasticsearch.turns import Turns
 
-from kvbackends.contract import StoreURL
+from kvbackends.contract import Offer, Rank, StoreURL
+from kvbackends.layers.layer import innermost
 
 
 def waiting(turns, count):
@@ -25,10 +26,10 @@ def test_a_thread_that_asks_again_stands_behind_those_that_wait():
     turns, served, threads = Turns(1), [], []
 
     def serve(name):
-        with turns.one(10):
+        with turns.one(10, ""):
             served.append(name)
 
-    with turns.one(10):
+    with turns.one(10, ""):
         for name in range(3):
             threads.append(threading.Thread(target=serve, args=(name,)))
             threads[-1].start()
@@ -42,9 +43,9 @@ def test_a_thread_that_asks_again_stands_behind_those_that_wait():
 def test_a_wait_for_a_turn_ends():
     """After the given time; the turn that comes later goes to another thread."""
     turns = Turns(1)
-    with turns.one(10), pytest.raises(TimeoutError), turns.one(0.01):
+    with turns.one(10, ""), pytest.raises(TimedOut, match="busy"), turns.one(0.01, "busy"):
         pass
-    with turns.one(0.01):
+    with turns.one(0.01, "busy"):
         pass
 
 
@@ -57,3 +58,18 @@ def test_no_free_connection_is_a_timeout(recorder):
     with pytest.raises(TimedOut, match="connections_per_node"):
         sender.send("GET", "/")
     assert not recorder.asked
+
+
+def test_writers_of_one_document_take_turns(recorder, open_one):
+    """A thread that finds another one at it sends nothing before its turn has come."""
+    recorder.script = lambda method, _: (404 if method == "GET" else 200, b"{}")
+    store = open_one(f"elasticsearch://{recorder.host}/x")
+    turns = innermost(store)._client().turns("key")
+    offer = Offer("key", b"1", Rank.SUCCEEDED, 60)
+    writer = threading.Thread(target=store.offer, args=(offer, lambda _: Rank.UNREADY))
+    with turns.one(10, ""):
+        writer.start()
+        waiting(turns, 1)
+        assert not recorder.asked
+    writer.join()
+    assert "/x/_create/key" in [path for _, path, _ in recorder.asked]
