@@ -19,6 +19,7 @@ from tests.servers.failure import ServerFailed
 from tests.servers.group import Group
 from tests.servers.memcached import memcached_server
 from tests.servers.mongodb import mongodb_server
+from tests.servers.opensearch import opensearch_server
 from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server, valkey_server
@@ -39,6 +40,7 @@ __all__ = [
     "elasticsearch_server",
     "memcached_server",
     "mongodb_server",
+    "opensearch_server",
     "rabbitmq_server",
     "redis_acl_server",
     "redis_cluster",
@@ -67,6 +69,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "cassandra": cassandra_server,
     "elasticsearch": elasticsearch_server,
     "elasticsearch9": partial(elasticsearch_server, version="9.2"),
+    "opensearch": opensearch_server,
 }
 
 #: Every group of servers, likewise.

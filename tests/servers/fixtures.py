@@ -113,6 +113,12 @@ def elasticsearch9_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def opensearch_url() -> Iterator[str]:
+    """The URL of an OpenSearch 2.19."""
+    yield from _url_of("opensearch")
+
+
+@pytest.fixture(scope="session")
 def cassandra_url() -> Iterator[str]:
     """The URL of a Cassandra 5.0."""
     yield from _url_of("cassandra")

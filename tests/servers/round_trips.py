@@ -4,9 +4,11 @@
 # mypy: disable-error-code="import-untyped,attr-defined,no-untyped-call"
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
+import urllib.request
 from urllib.parse import urlsplit
 
 import elasticsearch
@@ -39,6 +41,15 @@ def elasticsearch_round_trip(url: str) -> bool:
     with elasticsearch.Elasticsearch(f"http://{urlsplit(url).netloc}") as client:
         client.index(index="things", id="key", document={"value": "value"})
         return bool(client.get(index="things", id="key")["_source"] == {"value": "value"})
+
+
+def opensearch_round_trip(url: str) -> bool:
+    """Without a client: Elastic's refuses other products."""
+    place = f"http://{urlsplit(url).netloc}/things/_doc/key"
+    headers = {"content-type": "application/json"}
+    put = urllib.request.Request(place, b'{"value": "value"}', headers, method="PUT")
+    with urllib.request.urlopen(put), urllib.request.urlopen(place) as answer:
+        return bool(json.load(answer)["_source"] == {"value": "value"})
 
 
 def cassandra_round_trip(url: str) -> bool:
@@ -76,6 +87,7 @@ CLIENTS = {
     "memcached": memcached_round_trip,
     "mongodb": mongodb_round_trip,
     "elasticsearch": elasticsearch_round_trip,
+    "opensearch": opensearch_round_trip,
     "cassandra": cassandra_round_trip,
     "rabbitmq": rabbitmq_round_trip,
 }

@@ -39,11 +39,12 @@ VERSIONS = {
     "mongodb": "6.0.",
     "elasticsearch": "8.19.",
     "elasticsearch9": "9.2.",
+    "opensearch": "2.19.",
     "cassandra": "5.0.",
     "rabbitmq": "3.10.",
 }
 # The servers with Java take half a minute each; the adapters' tests start them as well.
-WITH_JAVA = {"cassandra", "elasticsearch", "elasticsearch9"}
+WITH_JAVA = {"cassandra", "elasticsearch", "elasticsearch9", "opensearch"}
 QUICK = [name for name in SERVERS if name not in WITH_JAVA]
 COMING_BACK = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SERVERS
