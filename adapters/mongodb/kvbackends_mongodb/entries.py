@@ -31,6 +31,8 @@ ALIVE = {"$gt": ["$expires", "$$NOW"]}
 DIGITS = 18
 """The server adds numbers of at most so many characters: their sums fit into 64 bits."""
 
+_RANKS = [*map(int, Rank)]
+"""A document of another program may have anything in the field of the rank."""
 _REPLACES = {rank: [other for other in Rank if other.yields_to(rank)] for rank in Rank}
 
 
@@ -82,7 +84,7 @@ def offer(documents: Documents, offer: Offer, rank_of: RankOf) -> bool:
         found = _alive(documents, offer.key, _fields(offer))
         if found is None:
             continue  # the better one has expired, or was deleted, since the attempt
-        if "rank" not in found:
+        if found.get("rank") not in _RANKS or isinstance(found["rank"], bool):
             return _offer_over_plain(documents, offer, rank_of, new)
         if "value" in found and _bytes(found["value"]) == offer.value:
             return True  # stored by an earlier attempt of this offer
@@ -185,7 +187,8 @@ def _offer_over_plain(documents: Documents, offer: Offer, rank_of: RankOf, new: 
 
 def _changed(old: Entry | None) -> Document:
     """An expression: the key exists, and not with the version that was read."""
-    return {"$and": [ALIVE, {"$ne": ["$version", None if old is None else old.version]}]}
+    stored = {"$ifNull": ["$version", None]}  # another program's document may have none
+    return {"$and": [ALIVE, {"$ne": [stored, None if old is None else old.version]}]}
 
 
 def _increment_by_comparing(documents: Documents, key: str, by: int, ttl: float | None) -> int:

@@ -202,6 +202,15 @@ class TestDocuments:
         assert store.offer(success, rank_of)
         assert not store.offer(offer(key, size=9), rank_of)
 
+    @pytest.mark.parametrize("fields", [{}, {"rank": True}, {"rank": "x"}, {"rank": 9.5}])
+    def test_an_offer_over_a_document_of_another_program(self, store, database, key, fields):
+        """It ends: the bytes tell the rank, whatever the fields for rank and version have."""
+        later = {"expires": {"$add": ["$$NOW", 60_000]}, "value": "1"}
+        other = {"$replaceWith": {"_id": key, **later, **fields}}
+        database.celery_taskmeta_kv.update_one({"_id": key}, [other], upsert=True)
+        assert store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        assert store.get(key).value.startswith(b"3")
+
     def test_a_text_that_is_no_number_is_not_counted(self, store, key):
         store.set(key, b"one")
         with pytest.raises(ValueError, match="one"):
