@@ -42,10 +42,7 @@ def store(open_sqlite: Opener) -> SQLiteStore:
     return open_sqlite()
 
 
-WITH_JAVA = [pytest.param(name, marks=pytest.mark.slow) for name in ("elasticsearch", "cassandra")]
-
-
-@pytest.fixture(params=["sqlite", "redis", "memcached", "mongodb", *WITH_JAVA])
+@pytest.fixture(params=["sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"])
 def any_url(request: pytest.FixtureRequest, path: Path) -> str:
     """The URL of each kind of store in turn, without ``kv+``."""
     if request.param == "sqlite":
