@@ -19,6 +19,7 @@ from kvbackends.backend.compat import (
 from kvbackends.backend.delays import announce, announced
 from kvbackends.backend.dispatch import Dispatcher
 from kvbackends.backend.recovery import Recovery
+from kvbackends.backend.signatures import is_carried_again
 from kvbackends.backend.unopened import Unopened
 from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import SIZE_PLACE, Arrival, Offer, Outcome, Part, Rank
@@ -81,8 +82,18 @@ class Chords:
         """Begin a run of the chord, before any header task is sent."""
         backend = self._backend
         announce(backend.app, body, backend.times.chord.ttl)
-        self._barrier(group_id, body).open(payload.encode(backend.app, body, results))
+        if not self._is_repeated(group_id):
+            self._barrier(group_id, body).open(payload.encode(backend.app, body, results))
         _opened.groups.append((group_id, body))
+
+    def _is_repeated(self, group_id: str) -> bool:
+        """True if an earlier delivery of the running task's message has applied the same chord.
+
+        Then its run goes on: the header tasks are sent again, under their ids, and count once.
+        """
+        if not is_carried_again(current_request(), group_id):
+            return False
+        return self.recover(group_id, may_wait=False) is not Outcome.UNKNOWN
 
     def expect(self, group_id: str, size: int) -> None:
         """Set the size of the header, before its last task is sent.  Never waits for a claim.
@@ -186,11 +197,11 @@ class Chords:
 
     # -- lost processes ---------------------------------------------------------------------------
 
-    def recover(self, group_id: str) -> None:
+    def recover(self, group_id: str, *, may_wait: bool | None = None) -> Outcome:
         """Dispatch the chord if it is complete; its dispatcher may have been lost."""
         part = Part(SIZE_PLACE, "recovery", new_delivery())
         arrival = self._barrier(group_id).arrive(part, None)
-        self._chord(group_id, part, None).settle(arrival)
+        return self._chord(group_id, part, None, may_wait=may_wait).settle(arrival).outcome
 
     def succeeded_before_it_was_lost(self, request: Any) -> bool:
         """True if a lost process had recorded this task's success; then it is finished here.

@@ -52,3 +52,15 @@ def tasks_of(
             yield from tasks_of(kwargs["body"], in_header)
     else:
         yield signature, in_header
+
+
+def is_carried_again(request: Any, group_id: str) -> bool:
+    """True if the request is a redelivered message that carries this chord as its chain's next.
+
+    Celery applies that chord once for each delivery; whatever else is applied may be meant.
+    """
+    if not request or not request.chain or not (request.delivery_info or {}).get("redelivered"):
+        return False
+    header = (request.chain[-1].get("kwargs") or {}).get("header")
+    options = header.get("options") if isinstance(header, Mapping) else None
+    return (options or {}).get("task_id") == group_id

@@ -139,6 +139,45 @@ class TestWholeChords:
         assert [values for (values,) in app.remembered] == [[0, 1], [0, 1]]
 
 
+class TestRepeatedApplications:
+    """A chain's task is delivered again after it has applied the chord that follows it."""
+
+    @pytest.fixture
+    def first(self, app):
+        """The message of a task that a chord follows, delivered once."""
+        header = group([app.tasks["echo"].s(), app.tasks["echo"].s()], app=app)
+        (app.tasks["echo"].s(1) | header | app.tasks["remember"].s()).apply_async()
+        message = app.bench.take("echo")
+        app.bench.run(message)
+        return message
+
+    def test_before_any_part_has_returned(self, app, first):
+        app.bench.run(first, redelivered=True)
+        app.bench.run_all()
+        assert app.remembered == [([1, 1],)]
+
+    def test_while_the_chord_runs(self, app, first):
+        """The part that has returned still counts."""
+        app.bench.run(app.bench.take("echo"))
+        app.bench.run(first, redelivered=True)
+        app.bench.run(app.bench.take("echo"))
+        app.bench.run_all()
+        assert app.remembered == [([1, 1],)]
+
+    def test_after_the_body_was_published(self, app, first):
+        app.bench.run_all()
+        app.bench.run(first, redelivered=True)
+        app.bench.run_all()
+        assert app.remembered == [([1, 1],)]
+
+    def test_a_new_message_is_a_new_application(self, app, first):
+        """It may be the user who applies a frozen chain again."""
+        app.bench.run_all()
+        app.bench.run(first)
+        app.bench.run_all()
+        assert app.remembered == [([1, 1],)] * 2
+
+
 class TestHeaders:
     """Headers each of which breaks a simpler design."""
 
