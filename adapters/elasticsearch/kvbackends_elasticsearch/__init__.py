@@ -1,6 +1,6 @@
 """Celery results in Elasticsearch: ``elasticsearch://host:9200/index``.
 
-The server: Elasticsearch 8 or 9, or OpenSearch 2 or 3.  The user needs ``read``, ``write``,
+The server: Elasticsearch 8 or 9, or OpenSearch 2.  The user needs ``read``, ``write``,
 ``maintenance`` and ``view_index_metadata`` on the index, and ``create_index`` and ``manage`` if the
 index does not exist.  Neither scripts nor ingest pipelines are used.
 
@@ -28,6 +28,6 @@ def kvbackends_adapters() -> Iterable[Adapter]:
     yield Adapter(
         schemes=tuple(f"{name}{tls}" for name in PRODUCTS for tls in ("", "+http", "+https")),
         store=ElasticsearchStore,
-        summary="documents of an index of Elasticsearch 8 and 9, or OpenSearch 2 and 3",
+        summary="documents of an index of Elasticsearch 8 and 9, or OpenSearch 2",
         example="elasticsearch://localhost:9200/celery",
     )
