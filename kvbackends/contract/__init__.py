@@ -13,7 +13,7 @@ from kvbackends.contract.barrier import (
 )
 from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
-from kvbackends.contract.options import Options, option
+from kvbackends.contract.options import Options, check_files, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
 from kvbackends.contract.process import PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
@@ -79,6 +79,7 @@ __all__ = [
     "StoreURL",
     "Subscription",
     "Visit",
+    "check_files",
     "deadline",
     "delays_forks",
     "finish_in_steps",

@@ -1,6 +1,7 @@
 """Declares the options of a store's URL, and reads them from the URL and Celery's settings."""
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
@@ -112,6 +113,13 @@ def declared(options_type: type[Options]) -> Iterator[Declared]:
         text = next((each.description for each in metas if each.description), "")
         extra = next((each.extra for each in metas if each.extra), {})
         yield Declared(name, hints[name], text, extra.get("setting"), extra.get("secret", False))
+
+
+def check_files(files: Mapping[str, Any]) -> None:
+    """Raise `InvalidOption` if one of the options names a file that does not exist."""
+    for name, path in files.items():
+        if path is not None and not os.path.exists(path):  # noqa: PTH110 - a folder, too, and bytes
+            raise InvalidOption(f"option {name!r}: there is no file {path!r}")
 
 
 def fill(

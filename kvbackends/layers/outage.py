@@ -43,7 +43,7 @@ class Outage:
         if since is not None:
             logger.info("%s answers again, after %.1f s", self._store, time.monotonic() - since)
 
-    def check(self, error: BaseException, seconds: float = 0.0) -> None:
+    def check(self, error: BaseException, seconds: float) -> None:
         """Raise if repeating cannot help; `seconds` is for how long it has been tried."""
         for cause in _causes(error):
             if isinstance(cause, socket.gaierror) and cause.errno in _NO_NAME:

@@ -128,7 +128,7 @@ class Retry(Layer):
         Raises `StoreUnavailable` when the time is spent, `ConfigurationError` for an error that
         stays.
         """
-        self.outage.check(error)
+        self.outage.check(error, time.monotonic() - started)
         self.outage.begins(name, error, self.seconds)
         attempts = 1
         for pause in self._pauses():

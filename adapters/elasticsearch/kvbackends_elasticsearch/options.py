@@ -3,7 +3,6 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +10,7 @@ from elastic_transport import NodeConfig
 from elastic_transport.client_utils import basic_auth_to_header, parse_cloud_id
 
 from kvbackends import ConfigurationError, InvalidOption
-from kvbackends.contract import Host, Options, Secret, StoreURL, option
+from kvbackends.contract import Host, Options, Secret, StoreURL, check_files, option
 
 INDEX = "celery"
 PORT = 9200
@@ -147,9 +146,7 @@ def _tls(options: ElasticsearchOptions, *, tls: bool) -> dict[str, Any]:
         raise ConfigurationError(
             f"{', '.join(files)} only work with TLS; write elasticsearch+https:// or add use_ssl=1"
         )
-    for name, path in files.items():
-        if name != "ssl_assert_fingerprint" and not Path(path).exists():
-            raise InvalidOption(f"option {name!r}: there is no file {path!r}")
+    check_files({name: path for name, path in files.items() if "fingerprint" not in name})
     return {**files, "verify_certs": options.verify_certs, "ssl_show_warn": False} if tls else {}
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from kvbackends import ConfigurationError
-from kvbackends.contract import Options, Secret, StoreURL, option
+from kvbackends import ConfigurationError, InvalidOption
+from kvbackends.contract import Options, Secret, StoreURL, check_files, option
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0)] | None
 DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
@@ -102,11 +102,17 @@ class MemcachedOptions(Options, frozen=True, kw_only=True):
                 f"cache_backend_options: {', '.join(refused)} is not supported, because workers "
                 "and clients without it could not read the results; remove it"
             )
+        names = "tls_ca_file", "tls_cert_file", "tls_key_file"
+        check_files({name: getattr(self, name) for name in names})
         own = {"connect_timeout": self.connect_timeout, "timeout": self.timeout}
         kept = {name: given[name] for name in KEPT & given.keys()} | {
             name: seconds for name, seconds in own.items() if seconds is not None
         }
-        return DEFAULTS | {name: value for name, value in kept.items() if value is not None}
+        made = DEFAULTS | {name: value for name, value in kept.items() if value is not None}
+        for name in own:
+            if not (isinstance(made[name], int | float) and made[name] > 0):
+                raise InvalidOption(f"cache_backend_options: {name} is not a number of seconds")
+        return made
 
     def tls_context(self) -> ssl.SSLContext | None:
         """A context with the files of the options, or None without TLS."""

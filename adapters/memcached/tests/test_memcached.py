@@ -469,6 +469,18 @@ class TestConnecting:
 
 
 class TestOptions:
+    @pytest.mark.parametrize(
+        ("url", "settings", "says"),
+        [
+            ("memcached://h?tls=1&tls_ca_file=/no/such", {}, "there is no file '/no/such'"),
+            ("memcached://h", {"timeout": "soon"}, "timeout is not a number"),
+        ],
+    )
+    def test_what_can_never_work_is_told_at_once(self, url, settings, says):
+        """When the store is opened."""
+        with pytest.raises(ConfigurationError, match=says):
+            open_store(url, {"cache_backend_options": settings})
+
     def test_another_serializer_is_refused(self):
         with pytest.raises(ConfigurationError, match="serde"):
             open_store("memcached://h", {"cache_backend_options": {"serde": object()}})

@@ -4,6 +4,9 @@ import dataclasses
 import functools
 import itertools
 import logging
+import re
+import socket
+import ssl
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -52,6 +55,9 @@ CLOSING = 0.5
 
 _REPLY = ", full error:"
 """What stands before the server's reply in the driver's messages."""
+_FAILURES = re.compile(r"error=\w+\((.*?)\)>")
+"""Finds what the driver says of each server that it could not reach."""
+_NO_NAME = f"[Errno {int(socket.EAI_NONAME)}]"
 
 PAGE = 100
 """Items that an iterator of answers prepares at a time."""
@@ -93,7 +99,7 @@ def translated(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
             return method(self, *args, **kwargs)
         except (PyMongoError, BSONError) as error:
             # A traceback would show the cause, and so the server's whole reply.
-            raise _translated(error) from (None if _REPLY in str(error) else error)
+            raise _translated(error) from (None if _REPLY in str(error) else _cause(error))
 
     return call
 
@@ -124,6 +130,16 @@ def _page(_owner: Any, each: Iterator[T]) -> list[T]:
 def _closed(_owner: Any, each: Iterator[Any]) -> None:
     if isinstance(each, Generator):
         each.close()
+
+
+def _cause(error: Exception) -> Exception:
+    """The error of the connection, of which the driver keeps the text only."""
+    failures = _FAILURES.findall(str(error))
+    if failures and all(_NO_NAME in each for each in failures):
+        return socket.gaierror(socket.EAI_NONAME, failures[0])
+    if failures and all("CERTIFICATE_VERIFY_FAILED" in each for each in failures):
+        return ssl.SSLCertVerificationError(1, failures[0])
+    return error
 
 
 def _translated(error: PyMongoError | BSONError) -> KVBackendsError:

@@ -18,6 +18,7 @@ from pymongo.monitoring import CommandListener
 
 from kvbackends import ConfigurationError, StoreUnavailable, open_store
 from kvbackends.contract import SIZE_PLACE, Feature, Offer, Outcome, Part, Rank
+from kvbackends.errors import UnknownHost
 from kvbackends.testing.tools import part
 from tests.servers.mongodb import mongodb_server
 
@@ -323,6 +324,15 @@ class TestErrors:
         monkeypatch.setattr(resolver, "resolve", resolve)
         with pytest.raises(raised):
             open_one("mongodb+srv://cluster.example.com/db", NO_RETRY).get("k")
+
+    def test_a_host_that_does_not_exist_is_told(self):
+        """The driver looks it up again until its own timeout is over."""
+        url = "mongodb://no-such-host.invalid/db?serverSelectionTimeoutMS=1100"
+        with (
+            contextlib.closing(open_store(url)) as store,
+            pytest.raises(UnknownHost, match="does not exist"),
+        ):
+            store.get("k")
 
     def test_making_a_barrier_does_not_connect(self, open_one):
         """The first operation connects, so its errors are translated and retried like others."""

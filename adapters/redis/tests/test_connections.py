@@ -74,8 +74,13 @@ class Provider(redis.CredentialProvider):
         ("rediss://h?ssl_cert_reqs=CERT_NONE", {}, {"ssl_cert_reqs": "none"}),
         (
             "redis://h",
-            {"redis_backend_use_ssl": {"ssl_cert_reqs": ssl.CERT_OPTIONAL, "ssl_ca_certs": "f"}},
-            {"kind": "SSLConnection", "ssl_cert_reqs": "optional", "ssl_ca_certs": "f"},
+            {
+                "redis_backend_use_ssl": {
+                    "ssl_cert_reqs": ssl.CERT_OPTIONAL,
+                    "ssl_ca_certs": __file__,
+                }
+            },
+            {"kind": "SSLConnection", "ssl_cert_reqs": "optional", "ssl_ca_certs": __file__},
         ),
     ],
 )
@@ -102,6 +107,7 @@ def test_a_credential_provider_takes_the_place_of_a_password():
         ("redis://a,b/0", "one server"),
         ("unix://", "path"),
         ("redis://h?ssl_ca_certs=f", "rediss://"),
+        ("rediss://h?ssl_ca_certs=/no/such", "there is no file '/no/such'"),
         ("rediss://h?ssl_cert_reqs=maybe", "required, optional or none"),
         ("redis://h?socket_timeout=soon", "socket_timeout"),
         ("redis://h?socket_timeout=inf", "socket_timeout"),

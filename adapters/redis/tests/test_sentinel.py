@@ -85,9 +85,9 @@ TRANSPORT = "result_backend_transport_options"
         ("sentinel://a", {}, {"kind": "PrimaryConnection"}),
         ("sentinel://a?ssl=1", {}, {"kind": "SSLPrimaryConnection", "ssl_cert_reqs": "required"}),
         (
-            "sentinel://a?ssl_ca_certs=f",
+            f"sentinel://a?ssl_ca_certs={__file__}",
             {},
-            {"kind": "SSLPrimaryConnection", "ssl_ca_certs": "f", "ssl_check_hostname": True},
+            {"kind": "SSLPrimaryConnection", "ssl_ca_certs": __file__, "ssl_check_hostname": True},
         ),
         (
             "sentinel://a",

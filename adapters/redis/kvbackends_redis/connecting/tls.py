@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvbackends import InvalidOption
-from kvbackends.contract import StoreURL
+from kvbackends.contract import StoreURL, check_files
 from kvbackends_redis.options import RedisOptions
 
 SCHEMES = ("rediss", "rediss+cluster")
@@ -26,6 +26,7 @@ _OPTIONS = (
     "ssl_validate_ocsp",
     "ssl_validate_ocsp_stapled",
 )
+_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _VERIFICATIONS = ("none", "optional", "required")
 
 
@@ -54,6 +55,7 @@ def checked(given: Mapping[str, Any], *, wanted: bool = False) -> dict[str, Any]
         made["ssl_cert_reqs"] = _verification(made.get("ssl_cert_reqs", "required"))
         verified = made["ssl_cert_reqs"] != "none"
         made["ssl_check_hostname"] = verified and made.get("ssl_check_hostname", True)
+    check_files({name: made.get(name) for name in _FILES})
     for name in ("ssl_include_verify_flags", "ssl_exclude_verify_flags"):
         if isinstance(made.get(name), str):
             made[name] = [_flag(name, flag) for flag in made[name].strip("[]").split(",")]
