@@ -4,7 +4,7 @@ Each has a test that fails when the name is gone (`tests/backend/test_compat.py`
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from celery.app.utils import Settings
 from celery.backends import base
 from celery.backends.base import BaseKeyValueStoreBackend as CeleryBackend
 from celery.backends.base import _nulldict as NoCache  # noqa: N812 - a class
-from celery.canvas import _chord
+from celery.canvas import _chord, group, maybe_signature
 from celery.exceptions import (
     BackendGetMetaError,
     BackendStoreError,
@@ -54,6 +54,7 @@ __all__ = [
     "compress_payload",
     "current_request",
     "current_task",
+    "flatten_lazy_header",
     "header_being_sent",
     "may_be_eager",
     "publish",
@@ -110,17 +111,43 @@ def as_datetime(app: Any, eta: datetime | str) -> datetime:
 def header_being_sent() -> tuple[list[Any], Mapping[str, Any]]:
     """The tasks of the chord that the caller applies, and the delay that is given to all of them.
 
-    `apply_chord` is given their results only; the tasks are variables of `chord.run`.  Empty where
-    it is not among the callers, and for a lazy header, which reading would exhaust.
+    Empty where there is no such caller, and for a lazy header, which reading would exhaust.
     """
+    given = _variables_of_chord()
+    if not given:
+        return [], {}
+    tasks = given["header"].tasks
+    delay = {**given["options"], **(given.get("header_delay") or {})}
+    return [] if isinstance(tasks, LazyTasks) else list(tasks), delay
+
+
+def flatten_lazy_header() -> None:
+    """Let the lazy header of the caller's chord yield the tasks of its groups one by one.
+
+    Celery numbers the tasks of each group from 0, so their order would be lost.
+    """
+    given = _variables_of_chord()
+    if given and isinstance(given["header"].tasks, LazyTasks):
+        given["header"].tasks = LazyTasks(_flat(given["header"].tasks, given["app"]))
+
+
+def _flat(tasks: Iterable[Any], app: Any) -> Iterator[Any]:
+    for each in tasks:
+        task = maybe_signature(each, app=app)
+        if isinstance(task, group):
+            yield from _flat(task.tasks, app)
+        else:
+            yield task
+
+
+def _variables_of_chord() -> Mapping[str, Any]:
+    """The variables of `chord.run` if it is among the callers: `apply_chord` has results only."""
     frame, near = sys._getframe(1), 10
     while frame.f_code is not _chord.run.__code__:
         if frame.f_back is None or not near:
-            return [], {}
+            return {}
         frame, near = frame.f_back, near - 1
-    given, tasks = frame.f_locals, frame.f_locals["header"].tasks
-    delay = {**given["options"], **(given.get("header_delay") or {})}
-    return [] if isinstance(tasks, LazyTasks) else list(tasks), delay
+    return frame.f_locals
 
 
 def when_working(app: Any, then: Callable[..., None]) -> None:

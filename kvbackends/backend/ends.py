@@ -5,7 +5,11 @@ from typing import Any
 
 from celery import group, states
 
-from kvbackends.backend.compat import FAILS_AFTER_CHORD, request_of_signature
+from kvbackends.backend.compat import (
+    FAILS_AFTER_CHORD,
+    flatten_lazy_header,
+    request_of_signature,
+)
 from kvbackends.backend.results import Results
 from kvbackends.backend.signatures import (
     bodies_within,
@@ -23,6 +27,7 @@ class Ends(Results):
 
     def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **_: Any) -> None:
         """Open the chord's barrier; called before any header task is sent."""
+        flatten_lazy_header()
         self.chords.open(header_result_args[0], body, header_result_args[1])
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:

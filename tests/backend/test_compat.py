@@ -31,7 +31,7 @@ NAMES = {
         "mark_as_revoked",
         "meta_from_decoded",
     ],
-    "celery.canvas": ["_chord", "maybe_signature"],
+    "celery.canvas": ["_chord", "group", "maybe_signature"],
     "celery.exceptions": [
         "BackendGetMetaError",
         "BackendStoreError",

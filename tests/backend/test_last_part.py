@@ -65,6 +65,22 @@ def test_every_serializer(make_app, kind, serializer, compression):
     assert repr(run(app, [app.tasks["echo"].s(each) for each in values])) == repr(values)
 
 
+def test_a_generator_of_groups_keeps_its_order(app):
+    """Also of groups in groups; the first tasks are sent before the last group is made."""
+    echo, sent = app.tasks["echo"], []
+
+    def header():
+        for n in range(0, 40, 4):
+            sent.append(len(app.bench.sent))
+            inner = group(echo.s(n + 1), echo.s(n + 2))
+            yield group(echo.s(n), inner, echo.s(n + 3))
+
+    result = chord(header(), app=app)(echo.s())
+    assert sent[-1] > 0
+    shuffled(app)
+    assert result.get(timeout=2) == list(range(40))
+
+
 def test_values_that_json_has_not(app):
     values = [1, uuid.UUID(int=7), dt.datetime(2026, 1, 2, tzinfo=dt.UTC), b"\xff", float("inf")]
     assert run(app, [app.tasks["echo"].s(each) for each in values]) == values
