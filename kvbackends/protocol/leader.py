@@ -85,7 +85,7 @@ class Lead:
             self._take_up()
             self._read(self._due_keys(time.monotonic()))
             if not leader.has_news():
-                self._read(self._listen(until))
+                self._read(self._heard(until))
         except StoreUnavailable:  # the retry layer has warned
             self._rest(until)
         except self._source.outages as error:
@@ -154,6 +154,16 @@ class Lead:
                 keys |= wait.pending
                 heapq.heappush(self._due, (now + wait.next_pause(), next(self._count), wait))
         return keys
+
+    def _heard(self, until: float) -> Collection[str]:
+        """`_listen`; all keys if the subscription is lost: reading tells whether the store is."""
+        try:
+            return self._listen(until)
+        except self._source.away:
+            logger.debug("the subscription is lost; subscribing again", exc_info=True)
+            self.back_by = math.inf
+            self._rest(until)
+            return list(self._by_key)
 
     def _listen(self, until: float) -> Collection[str]:
         """Return the pending keys that may have changed."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from kvbackends import StoreError, open_store
+from kvbackends import StoreError, StoreUnavailable, open_store
 from kvbackends.contract import Offer, PerProcess, Rank
 from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import Layer, innermost
@@ -194,6 +194,31 @@ def test_an_outage_is_logged_once_and_the_wait_goes_on(store, caplog, monkeypatc
             warnings = [each for each in caplog.records if "trying again" in each.message]
             assert len(warnings) == outage
             assert all(each.exc_info for each in warnings)
+    waiters.close()
+
+
+def test_a_lost_subscription_is_replaced_in_silence(store, caplog, monkeypatch):
+    """All keys are read at once, which tells whether the store is away."""
+    subscribe, lost = store.subscribe, []
+
+    def losing():
+        subscription = subscribe()
+        wait = subscription.wait
+
+        def lose_first(timeout):
+            if not lost:
+                lost.append(store.set("key", b"value"))
+                raise StoreUnavailable
+            return wait(timeout)
+
+        monkeypatch.setattr(subscription, "wait", lose_first)
+        return subscription
+
+    monkeypatch.setattr(store, "subscribe", losing)
+    waiters = Waiters(store, lambda _: True)
+    with caplog.at_level(logging.INFO), waiters.wait_for(["key", "never"]) as wait:
+        assert wait.take(10) == [("key", b"value")]
+    assert (len(lost), caplog.records) == (1, [])
     waiters.close()
 
 
