@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from kvbackends import StoreError, StoreUnavailable, open_store
+from kvbackends import StoreError, open_store
 from kvbackends.contract import Offer, PerProcess, Rank
 from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import Layer, innermost
@@ -208,13 +208,14 @@ def test_a_lost_subscription_is_replaced_in_silence(store, caplog, monkeypatch):
         def lose_first(timeout):
             if not lost:
                 lost.append(store.set("key", b"value"))
-                raise StoreUnavailable
+                raise ConnectionError
             return wait(timeout)
 
         monkeypatch.setattr(subscription, "wait", lose_first)
         return subscription
 
     monkeypatch.setattr(store, "subscribe", losing)
+    monkeypatch.setattr(store, "transient_errors", (ConnectionError,))
     waiters = Waiters(store, lambda _: True)
     with caplog.at_level(logging.INFO), waiters.wait_for(["key", "never"]) as wait:
         assert wait.take(10) == [("key", b"value")]
