@@ -16,6 +16,7 @@ from celery.exceptions import (
     ImproperlyConfigured,
     TaskRevokedError,
 )
+from celery.signals import celeryd_init
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu.exceptions import EncodeError
@@ -605,6 +606,29 @@ class TestUnavailable:
             with pytest.raises(BackendStoreError):
                 call()
         assert time.monotonic() - started < 10
+
+    def test_a_worker_has_more_time_than_a_client(self, make_app, tmp_path):
+        """Also if its backend was opened before the process became a worker."""
+        app = make_app(url=new_url("memory", tmp_path, "?client_retry_timeout=2&retry_timeout=7"))
+        assert app.backend.store.seconds == 2
+        celeryd_init.send(sender="worker", instance=None, conf=app.conf, options={})
+        assert app.backend.store.seconds == 7
+        app.use_fast_trace_task = True
+        assert app._get_backend().store.seconds == 7
+
+    def test_a_client_has_never_more_time_than_a_worker(self, make_app, tmp_path):
+        url = new_url("memory", tmp_path, "?retry_timeout=1")
+        assert make_app(url=url).backend.store.seconds == 1
+
+    def test_a_wait_without_a_timeout_outlives_an_outage(self, make_app, tmp_path):
+        """In which it begins."""
+        url, faults = new_url("memory", tmp_path, "?retry_attempts=0"), []
+        wrap(url, lambda store: faults.append(Faulty(store, [])) or faults[0])
+        app = make_app(url=url)
+        app.backend.mark_as_done("t", "value")
+        faults[0].script = ["before"] * 3
+        assert app.AsyncResult("t").get() == "value"
+        assert faults[0].script == []
 
     def test_a_short_outage_is_not_seen(self, make_app, tmp_path):
         url = new_url("memory", tmp_path)
