@@ -10,6 +10,7 @@ from celery.exceptions import ChordError
 
 from kvbackends.backend.delays import HEADER
 from kvbackends.backend.times import CHORD_LONGER
+from tests.backend.versions import needs_57
 
 EXPIRES = 0.01
 DAY = 86400.0
@@ -161,6 +162,7 @@ class TestLifetimes:
         app.bench.run_all()
         assert result.get(timeout=1)
 
+    @needs_57
     def test_a_delay_of_the_whole_chord(self, app, ttls):
         echo = app.tasks["echo"]
         chord([echo.s(1)], echo.s(), app=app).apply_async(countdown=60)
