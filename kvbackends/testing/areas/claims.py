@@ -21,6 +21,7 @@ from kvbackends.testing.tools import (
     publisher,
     rank_of,
     value_at,
+    within,
 )
 
 
@@ -174,10 +175,14 @@ class Closing(Area):
 
     def expired_parts_are_missed(self, store: Store, barrier: Barrier) -> Waits:
         """Expired parts are not yielded; the claim's answer has the number that had arrived."""
-        begin(barrier, 2)
-        store.barrier(barrier.name, SHORT).arrive(part(0), b"short")
-        answer = barrier.arrive(part(1), b"long")
-        yield SHORT
+
+        def arrived(ttl: float) -> Arrival:
+            begin(barrier, 2)
+            store.barrier(barrier.name, ttl).arrive(part(0), b"short")
+            return barrier.arrive(part(1), b"long")
+
+        answer, ttl = within(store, arrived, calls=16)
+        yield max(ttl, SHORT)
         left = gathered(barrier)
         assert left[1, "task-1"] == b"long"
         # A store may renew the whole barrier with each arrival: then nothing is missed.
