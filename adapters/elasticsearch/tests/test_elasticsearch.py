@@ -14,7 +14,7 @@ from kvbackends_elasticsearch.client import BatchSize
 from kvbackends import ConfigurationError, open_store
 from kvbackends.contract import SIZE_PLACE, Offer, Outcome, Part, Rank
 
-WAITING, CLAIMED, HELD, CLOSED = Outcome
+WAITING, CLAIMED, HELD, CLOSED, UNKNOWN = Outcome
 TTL = 60
 
 
