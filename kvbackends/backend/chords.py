@@ -261,9 +261,8 @@ class Chords:
         )
 
     def _barrier(self, group_id: str, body: Any = None) -> Barrier:
-        backend, ttl = self._backend, self._backend.times.chord.ttl
-        if body and "options" in body and "headers" in body["options"]:
-            ttl = announced(body, ttl)
+        backend = self._backend
+        ttl = announced(body) or backend.times.chord.ttl
         is_plain = type(group_id) is str and group_id
         key = backend.chord_prefix + group_id if is_plain else self._key(group_id)
         barrier: Barrier = backend.store.barrier(key, ttl)

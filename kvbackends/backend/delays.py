@@ -1,7 +1,7 @@
-"""How long a chord whose header is delayed is kept: as long as its header tasks know.
+"""How long a chord is kept, as its opener tells all its parts.
 
-The opener alone sees the header.  It tells the lifetime in a header of the body, which every header
-task's message carries, so each part is kept as long.
+The opener alone sees the delays of the header.  It tells the lifetime in a header of the body, and
+every header task's message carries the body, so each part is kept as long.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,21 +11,20 @@ from typing import Any
 from kvbackends.backend.compat import as_datetime, header_being_sent
 
 HEADER = "kvbackends_chord_ttl"
-"""The header of the body, in seconds; without it the settings decide."""
+"""The header of the body, in seconds.  A body without it belongs to a chord of another backend."""
 
 
 def announce(app: Any, body: Any, ttl: float) -> None:
     """Tell that the chord that is being applied is kept for `ttl` after its longest delay."""
     tasks, options = header_being_sent()
     delay = max(_own(app, options), _longest(app, tasks))
-    if delay:
-        body.options["headers"] = {**(body.options.get("headers") or {}), HEADER: ttl + delay}
+    body.options["headers"] = {**(body.options.get("headers") or {}), HEADER: ttl + delay}
 
 
-def announced(body: Mapping[str, Any] | None, ttl: float) -> float:
-    """Return the lifetime that the body's header tells, or `ttl`."""
+def announced(body: Mapping[str, Any] | None) -> float | None:
+    """Return the lifetime that the body's header tells; None for a chord of another backend."""
     headers = ((body or {}).get("options") or {}).get("headers") or {}
-    told: float = headers.get(HEADER, ttl)
+    told: float | None = headers.get(HEADER)
     return told
 
 

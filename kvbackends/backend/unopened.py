@@ -31,17 +31,28 @@ class Unopened:
         self._dispatcher = dispatcher
 
     def fail(self, barrier: str, part: Part, body: Any) -> None:
-        """Fail the chord; does nothing without a body, which only a header task's message has."""
+        """Fail the chord; does nothing without a body, which only a header task's message has.
+
+        A chord of another backend is left alone: its client may have scheduled its end.
+        """
         body = maybe_signature(body, app=self._backend.app)
         if body is None or self._has_ended(part, body) or not self._is_first(barrier, part):
             return
+        ttl = announced(body)
+        if ttl is None:
+            logger.warning(
+                "%s returned to the chord of %s, which a client with another result backend has "
+                "begun. It ends only if celery.chord_unlock was scheduled for it: run the header "
+                "tasks of such chords on workers with the client's backend",
+                *(part.member, body.id),
+            )
+            return
         try:
-            self._raise(part, body)
+            self._raise(part, body, ttl)
         except ChordError as error:
             self._dispatcher.fail(body, error)
 
-    def _raise(self, part: Part, body: Any) -> None:
-        ttl = announced(body, self._backend.times.chord.ttl)
+    def _raise(self, part: Part, body: Any, ttl: float) -> None:
         raise ChordError(
             f"{part.member} returned to the chord of {body.id}, whose parts are not in "
             f"{self._backend.as_uri()}: they expire {ttl:g} s after the last of them arrived. "

@@ -153,7 +153,10 @@ class Retry(Layer):
             first = options.retry_first_ms or (FIRST if done else 0)
             ceiling = min(first * 2 ** min(done, 30), options.retry_longest_ms) / 1000
             pause = max(random.uniform(ceiling / 2, ceiling), SHORTEST_PAUSE if done else 0)
-            if time.monotonic() + pause > until:
-                return
+            left = until - time.monotonic()
+            if pause > left:  # a shorter pause, if it is worth another attempt
+                if left < ceiling / 4:
+                    return
+                pause = left / 2
             yield pause
             done += 1

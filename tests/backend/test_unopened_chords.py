@@ -45,6 +45,18 @@ def test_the_chord_fails_once(app, caplog):
     assert app.bench.names() == ["echo"] * 3
 
 
+def test_a_chord_of_another_backend_is_left_alone(app, caplog):
+    """Its client may have scheduled `celery.chord_unlock`; one warning says so."""
+    result = applied(app)
+    for message in app.bench.queue:
+        del message.request["chord"]["options"]["headers"][HEADER]
+    app.bench.run_all()
+    assert not app.remembered
+    assert result.state == states.PENDING
+    [warning] = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert "celery.chord_unlock" in warning.getMessage()
+
+
 def test_a_failed_part_fails_it_too(app):
     result = chord([app.tasks["fail"].s()], app=app)(app.tasks["echo"].s())
     time.sleep(2 * EXPIRES)
@@ -175,7 +187,8 @@ class TestLifetimes:
         assert result.get(timeout=1) == [0, 1, 2]
         assert set(ttls) == {0}
 
-    def test_nothing_is_told_without_a_delay(self, app):
+    def test_every_part_is_told(self, app):
         chord([app.tasks["echo"].s(1)], app=app)(app.tasks["echo"].s())
         (message,) = app.bench.queue
-        assert HEADER not in str(message.request["chord"])
+        told = message.request["chord"]["options"]["headers"][HEADER]
+        assert told == app.backend.times.chord.ttl

@@ -22,9 +22,9 @@ def write(event: str, **what: Any) -> None:
 
 
 def read(where: Path, event: str, **what: Any) -> list[dict[str, Any]]:
-    """The lines of an event, oldest first."""
+    """The lines of an event, oldest first; without the last one while it is being written."""
     diary = where / "diary"
-    lines = diary.read_text().splitlines() if diary.exists() else []
+    lines = diary.read_text().split("\n")[:-1] if diary.exists() else []
     wanted = {"event": event, **what}
     return [each for each in map(json.loads, lines) if wanted.items() <= each.items()]
 

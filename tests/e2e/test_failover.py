@@ -28,7 +28,7 @@ def group(request):
 
 @pytest.fixture(scope="module")
 def site(make_site, group: Group) -> Site:
-    site = make_site("redis", url=group.url, query="retry_timeout=60")
+    site = make_site("redis", url=group.url, query="retry_timeout=60&client_retry_timeout=60")
     site.worker("-c", "4")
     return site
 
