@@ -150,12 +150,13 @@ def _variables_of_chord() -> Mapping[str, Any]:
     return frame.f_locals
 
 
-def when_working(app: Any, then: Callable[..., None]) -> None:
+def when_working(app: Any, then: Any) -> None:
     """Call `then` when this process becomes a worker; at once if it is one.
 
     `then` is a method, which takes any keywords; its object is not kept alive.
     """
-    celeryd_init.connect(then)
+    # Celery 5.6 takes the methods of two objects for one receiver unless they have an id.
+    celeryd_init.connect(then, dispatch_uid=f"kvbackends-{id(then.__self__)}")
     if app.use_fast_trace_task:
         then()
 
