@@ -61,6 +61,7 @@ class Connections:
         self._lock = threading.RLock()
         self._given_back = threading.Condition(self._lock)
         self._waiting = 0
+        self._closed = False
 
     def call(self, *command: Any) -> Any:
         """Send one command and return its answer; raise an error reply."""
@@ -136,7 +137,11 @@ class Connections:
             link.disconnect()
 
     def close(self) -> None:
-        """Close every connection, after the deferred answers of idle ones have been read."""
+        """Close every connection, after the deferred answers of idle ones have been read.
+
+        A connection that a thread uses meanwhile, or makes, is closed when it is given back.
+        """
+        self._closed = True
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._drain(self._free.popleft())
@@ -169,6 +174,8 @@ class Connections:
         come = wire.come
         if come:
             wire.come = []
+        if self._closed:
+            wire.disconnect()
         self._free.append(wire)
         if self._waiting:
             with self._lock:
