@@ -1,11 +1,11 @@
 """A signal's handler that interrupts operations of a store: none hangs, no exception is lost."""
 
-import subprocess
-import sys
-
 import pytest
 
-STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"]
+from tests.support.suites import WITH_JAVA
+from tests.support.survives import survives
+
+STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", *WITH_JAVA]
 
 
 @pytest.fixture(params=STORES)
@@ -22,6 +22,4 @@ def url(request, tmp_path):
 @pytest.mark.parametrize("times", [12, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_handler_that_interrupts_an_operation(url, handler, times):
     """It raises, and the exception reaches the caller; or calls the store, or is refused."""
-    program = [sys.executable, "-m", "tests.support.struck", url, handler, str(times)]
-    ended = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    survives(url, handler, times)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.protocol.native import SERVERS, NativeWorld
 from tests.protocol.world import Plan, by_bytes
+from tests.support.suites import WITH_JAVA
 
 SECONDS = 6.0
 """For each server; one history at least."""
@@ -25,7 +26,9 @@ PLANS = [
 ]
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    "name", [*(name for name in SERVERS if name not in ("elasticsearch", "cassandra")), *WITH_JAVA]
+)
 def test_any_order_of_requests(name: str, request: pytest.FixtureRequest):
     """Published once or with an excuse, with the right values; nothing is lost or kept for ever."""
     server = SERVERS[name](request.getfixturevalue(f"{name}_url"))

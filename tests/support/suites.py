@@ -5,6 +5,9 @@ import pytest
 from kvbackends.testing import StoreSuite
 
 DERIVED = pytest.param("derived", marks=pytest.mark.slow)
+WITH_JAVA = [pytest.param(name, marks=pytest.mark.slow) for name in ("elasticsearch", "cassandra")]
+"""Stores whose servers take half a minute to start: `make test` starts them for the adapters' own
+tests only."""
 
 
 class FiveMethods(StoreSuite):
