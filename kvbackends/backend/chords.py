@@ -16,7 +16,7 @@ from kvbackends.backend.compat import (
     current_request,
     current_task,
 )
-from kvbackends.backend.delays import announce, announced
+from kvbackends.backend.delays import HEADER, announce
 from kvbackends.backend.dispatch import Dispatcher
 from kvbackends.backend.recovery import Recovery
 from kvbackends.backend.signatures import is_carried_again
@@ -262,7 +262,8 @@ class Chords:
 
     def _barrier(self, group_id: str, body: Any = None) -> Barrier:
         backend = self._backend
-        ttl = announced(body) or backend.times.chord.ttl
+        options = (body or {}).get("options") or {}  # as `announced`, on the way of every part
+        ttl = (options.get("headers") or {}).get(HEADER) or backend.times.chord.ttl
         is_plain = type(group_id) is str and group_id
         key = backend.chord_prefix + group_id if is_plain else self._key(group_id)
         barrier: Barrier = backend.store.barrier(key, ttl)

@@ -36,9 +36,12 @@ class Unopened:
         A chord of another backend is left alone: its client may have scheduled its end.
         """
         body = maybe_signature(body, app=self._backend.app)
-        if body is None or self._has_ended(part, body) or not self._is_first(barrier, part):
+        ttl, times = announced(body), self._backend.times.chord
+        lasting = times.ttl if ttl is None else times.tombstone
+        if body is None or self._has_ended(part, body):
             return
-        ttl = announced(body)
+        if not self._is_first(barrier, part, lasting):
+            return
         if ttl is None:
             logger.warning(
                 "%s returned to the chord of %s, which a client with another result backend has "
@@ -77,10 +80,10 @@ class Unopened:
             logger.info("%s returned to a chord that has ended before", part.member)
         return bool(ended)
 
-    def _is_first(self, barrier: str, part: Part) -> bool:
+    def _is_first(self, barrier: str, part: Part, ttl: float) -> bool:
         """True for one part of the chord, and for its redeliveries."""
         store, mine = self._backend.store, f"{part.place}:{part.member}".encode()
-        key, ttl = f"{barrier}.unopened", self._backend.times.chord.tombstone
+        key = f"{barrier}.unopened"
         if store.compare_and_set(key, mine, None, ttl):
             return True
         entry = store.get(key)
