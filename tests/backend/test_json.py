@@ -7,7 +7,7 @@ matters.
 import math
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from kombu.utils import json as kombu_json
 
@@ -92,7 +92,10 @@ def test_results_of_successes_are_extracted(results, key, other):
     ]
     found = json_successes(records)
     if found is not None:
-        decoded = [kombu_json.loads(each.decode()) for each in records]
+        try:
+            decoded = [kombu_json.loads(each.decode()) for each in records]
+        except ValueError:  # kombu refuses `other`, which is not read here
+            reject()
         assert repr(found) == repr([each["result"] for each in decoded])
         assert {each["status"] for each in decoded} == {"SUCCESS"}
 

@@ -115,7 +115,9 @@ def test_what_a_replica_has_confirmed_survives_a_kill_at_any_moment(make_site, g
     The killed server is started again, as a supervisor would: without it there is no replica.
     """
     group.settle()
-    site = make_site("redis", url=group.url, query="retry_timeout=90&wait_replicas=1")
+    site = make_site(
+        "redis", url=group.url, query="retry_timeout=90&client_retry_timeout=90&wait_replicas=1"
+    )
     site.worker("-c", "4")
     held = Held(site, "confirmed")
     primary, replica = group.primary_of(held.key), group.replica_of(held.key)

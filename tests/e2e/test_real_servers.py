@@ -45,7 +45,9 @@ def proxy(server: Server):
 
 @pytest.fixture(scope="module")
 def site(make_site, server, proxy) -> Site:
-    site = make_site("redis", url=proxy.url_of(server.url), query="retry_timeout=60")
+    site = make_site(
+        "redis", url=proxy.url_of(server.url), query="retry_timeout=60&client_retry_timeout=60"
+    )
     site.worker("-c", "2")
     return site
 

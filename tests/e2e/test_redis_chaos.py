@@ -44,7 +44,9 @@ def proxy(server):
 def site(make_site, server, proxy) -> Site:
     """Its broker is another server, to which the way is good."""
     url = proxy.url_of(server.url)
-    site = make_site("redis", url=url, query="retry_timeout=60", task_track_started=True)
+    site = make_site(
+        "redis", url=url, query="retry_timeout=60&client_retry_timeout=60", task_track_started=True
+    )
     site.worker("-c", "2", "-I", "tests.e2e.reports")
     return site
 
