@@ -17,6 +17,9 @@ from kvbackends.contract.records import Part, Rank
 
 logger = logging.getLogger(__name__)
 
+WARNED_ONCE = 60.0
+"""Seconds within which the warning of one chord is not repeated, however short chords are kept."""
+
 
 class Unopened:
     """Fails each such chord once, unless it has ended before.
@@ -37,7 +40,7 @@ class Unopened:
         """
         body = maybe_signature(body, app=self._backend.app)
         ttl, times = announced(body), self._backend.times.chord
-        lasting = times.ttl if ttl is None else times.tombstone
+        lasting = max(times.ttl, WARNED_ONCE) if ttl is None else times.tombstone
         if body is None or self._has_ended(part, body):
             return
         if not self._is_first(barrier, part, lasting):
