@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -254,7 +254,7 @@ class Chords:
             part,
             self._backend.times.chord,
             lambda gathered: self._dispatcher.dispatch(gathered, body),
-            on_unknown=lambda: self._unopened.fail(key, part, body),
+            on_unknown=lambda: self._unopened.fail(key, part, body, _announced(body)),
             rank_of=self._backend.ranks.rank_of,
             offer=offer,
             may_wait=current_task() is not None if may_wait is None else may_wait,
@@ -262,8 +262,7 @@ class Chords:
 
     def _barrier(self, group_id: str, body: Any = None) -> Barrier:
         backend = self._backend
-        options = (body or {}).get("options") or {}  # as `announced`, on the way of every part
-        ttl = (options.get("headers") or {}).get(HEADER) or backend.times.chord.ttl
+        ttl = _announced(body) or backend.times.chord.ttl
         is_plain = type(group_id) is str and group_id
         key = backend.chord_prefix + group_id if is_plain else self._key(group_id)
         barrier: Barrier = backend.store.barrier(key, ttl)
@@ -272,6 +271,16 @@ class Chords:
     def _key(self, group_id: str) -> str:
         key = self._backend.get_key_for_chord(group_id)
         return key.decode() if isinstance(key, bytes) else str(key)
+
+
+def _announced(body: Mapping[str, Any] | None) -> float | None:
+    """The lifetime that the body's header tells; None for a chord of another backend.
+
+    Here and not beside `announce`: it is on the way of every part.
+    """
+    headers = ((body or {}).get("options") or {}).get("headers") or {}
+    told: float | None = headers.get(HEADER)
+    return told
 
 
 def part_of(request: Any, delivery: str) -> Part:

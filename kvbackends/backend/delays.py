@@ -21,13 +21,6 @@ def announce(app: Any, body: Any, ttl: float) -> None:
     body.options["headers"] = {**(body.options.get("headers") or {}), HEADER: ttl + delay}
 
 
-def announced(body: Mapping[str, Any] | None) -> float | None:
-    """Return the lifetime that the body's header tells; None for a chord of another backend."""
-    headers = ((body or {}).get("options") or {}).get("headers") or {}
-    told: float | None = headers.get(HEADER)
-    return told
-
-
 def _longest(app: Any, tasks: Iterable[Mapping[str, Any]]) -> float:
     return max((_delay(app, task) for task in tasks), default=0.0)
 

@@ -9,7 +9,6 @@ from typing import Any
 from celery import maybe_signature
 
 from kvbackends.backend.compat import ChordError
-from kvbackends.backend.delays import announced
 from kvbackends.backend.dispatch import Dispatcher
 from kvbackends.backend.signatures import tasks_of
 from kvbackends.contract.derived import get_many
@@ -33,13 +32,13 @@ class Unopened:
         self._backend = backend
         self._dispatcher = dispatcher
 
-    def fail(self, barrier: str, part: Part, body: Any) -> None:
+    def fail(self, barrier: str, part: Part, body: Any, ttl: float | None) -> None:
         """Fail the chord; does nothing without a body, which only a header task's message has.
 
-        A chord of another backend is left alone: its client may have scheduled its end.
+        `ttl` is for how many seconds its opener keeps it; None: another backend has opened it.
+        Such a chord is left alone: its client may have scheduled its end.
         """
-        body = maybe_signature(body, app=self._backend.app)
-        ttl, times = announced(body), self._backend.times.chord
+        body, times = maybe_signature(body, app=self._backend.app), self._backend.times.chord
         lasting = max(times.ttl, WARNED_ONCE) if ttl is None else times.tombstone
         if body is None or self._has_ended(part, body):
             return
