@@ -14,6 +14,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 
 from kvbackends.contract import StoreURL
 from tests.servers.proxy import FaultProxy
+from tests.support.suites import java_is_slow
 
 URLS = {
     "redis": "redis://127.0.0.1:{}/0",
@@ -22,7 +23,6 @@ URLS = {
     "cassandra": "cassandra://127.0.0.1:{}/results",
     "memcached": "memcached://127.0.0.1:{}",
 }
-STARTED_LATE = {"elasticsearch", "cassandra"}
 BOUND = 1.0
 """Seconds that each call is given."""
 SLACK = 2.5
@@ -121,7 +121,7 @@ def test_a_server_that_never_answers(server):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in STARTED_LATE else []) for name in URLS],
+    java_is_slow(URLS),
 )
 def test_a_server_that_falls_silent(name, request):
     """Calls end in their time, a longer wait outlives it, and then all is as before."""

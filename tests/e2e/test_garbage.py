@@ -12,11 +12,11 @@ from kvbackends import StoreError
 from tests.servers.process import HOST
 from tests.support.liar import HTTP, NOISE, Liar
 from tests.support.stalls import takes_less, took
+from tests.support.suites import java_is_slow
 from tests.support.threads import together
 
 # Their servers take long to start; `make test-all` has them.
-SLOW = ["elasticsearch", "cassandra"]
-STORES = ["redis", "memcached", "mongodb", *(pytest.param(s, marks=pytest.mark.slow) for s in SLOW)]
+STORES = java_is_slow(["redis", "memcached", "mongodb", "elasticsearch", "cassandra"])
 PORT = re.compile(rf"{HOST}:(\d+)")
 LIES = [HTTP, NOISE, 40]
 

@@ -15,6 +15,7 @@ from tests.servers import (
     redis_server,
 )
 from tests.servers.proxy import FaultProxy
+from tests.support.suites import java_is_slow
 
 STORES = {
     "redis": lambda: redis_server("--appendonly", "yes", "--appendfsync", "always"),
@@ -27,8 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 # Their servers take long to come back; `make test-all` has them.
-SLOW = {"elasticsearch", "cassandra"}
-PARAMS = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in STORES]
+PARAMS = java_is_slow(STORES)
 
 
 @pytest.fixture(scope="module", params=PARAMS)

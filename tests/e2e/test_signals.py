@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.support.suites import WITH_JAVA
+from tests.support.suites import java_is_slow
 from tests.support.survives import survives
 
-STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", *WITH_JAVA]
+STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"]
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=java_is_slow(STORES))
 def url(request, tmp_path):
     """The URL of each store, as a forked or spawned process opens it."""
     if request.param == "memory":

@@ -10,7 +10,7 @@ import pytest
 
 from tests.protocol.native import SERVERS, NativeWorld
 from tests.protocol.world import Plan, by_bytes
-from tests.support.suites import WITH_JAVA
+from tests.support.suites import java_is_slow
 
 SECONDS = 6.0
 """For each server; one history at least."""
@@ -26,9 +26,7 @@ PLANS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name", [*(name for name in SERVERS if name not in ("elasticsearch", "cassandra")), *WITH_JAVA]
-)
+@pytest.mark.parametrize("name", java_is_slow(SERVERS))
 def test_any_order_of_requests(name: str, request: pytest.FixtureRequest):
     """Published once or with an excuse, with the right values; nothing is lost or kept for ever."""
     server = SERVERS[name](request.getfixturevalue(f"{name}_url"))

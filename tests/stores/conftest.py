@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kvbackends.stores.sqlite import SQLiteOptions, SQLiteStore
-from tests.support.suites import WITH_JAVA
+from tests.support.suites import java_is_slow
 
 Opener = Callable[..., SQLiteStore]
 Together = Callable[[Callable[[int], object], int], list[int]]
@@ -43,7 +43,9 @@ def store(open_sqlite: Opener) -> SQLiteStore:
     return open_sqlite()
 
 
-@pytest.fixture(params=["sqlite", "redis", "memcached", "mongodb", *WITH_JAVA])
+@pytest.fixture(
+    params=java_is_slow(["sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"])
+)
 def any_url(request: pytest.FixtureRequest, path: Path) -> str:
     """The URL of each kind of store in turn, without ``kv+``."""
     if request.param == "sqlite":

@@ -1,13 +1,22 @@
 """Base classes for the suites of several folders."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from kvbackends.testing import StoreSuite
 
 DERIVED = pytest.param("derived", marks=pytest.mark.slow)
-WITH_JAVA = [pytest.param(name, marks=pytest.mark.slow) for name in ("elasticsearch", "cassandra")]
-"""Stores whose servers take half a minute to start: `make test` starts them for the adapters' own
-tests only."""
+
+
+def java_is_slow(stores: Iterable[str]) -> list[Any]:
+    """The stores as parameters of a test; those with Java are marked slow.
+
+    Their servers take half a minute to start: `make test` starts them for the adapters' own tests.
+    """
+    java = ("elasticsearch", "cassandra")
+    return [pytest.param(each, marks=pytest.mark.slow) if each in java else each for each in stores]
 
 
 class FiveMethods(StoreSuite):
