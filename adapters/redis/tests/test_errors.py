@@ -352,9 +352,11 @@ def test_the_documented_permissions_are_enough(make_app):
         body = chord([app.tasks["echo"].s(n) for n in range(3)])(app.tasks["total"].s())
         large = app.tasks["large"].delay(LARGE)
         app.GroupResult("g", [large]).save()
-        threading.Timer(0.3, app.bench.run_all).start()
+        worker = threading.Timer(0.3, app.bench.run_all)
+        worker.start()
         assert body.get(timeout=10) == 3
         assert len(large.get(timeout=10)) == LARGE
+        worker.join()
         assert app.GroupResult.restore("g").results == [large]
         large.forget()
         assert list(app.backend.store.scan("celery-task-meta-"))

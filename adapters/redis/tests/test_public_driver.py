@@ -108,10 +108,12 @@ def test_a_subscription_hears_of_a_change_and_of_its_end(store):
     assert not subscription.wait(0.05)
     store.offer(offer(key), unready)
     assert subscription.wait(5) == {key: offer(key).value}
-    threading.Timer(0.1, subscription.wake).start()
+    waker = threading.Timer(0.1, subscription.wake)
+    waker.start()
     began = time.monotonic()
     assert subscription.wait(5) == ()
     assert time.monotonic() - began < 3
+    waker.join()
     store.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     with pytest.raises(Unavailable):
         subscription.wait(5)
@@ -121,8 +123,10 @@ def test_a_subscription_hears_of_a_change_and_of_its_end(store):
 def test_celery_waits_for_a_result(redis_url):
     app = Celery("app", broker="memory://", backend=f"kv+{redis_url}", set_as_current=False)
     task_id = str(uuid.uuid4())
-    threading.Timer(0.3, app.backend.mark_as_done, (task_id, 42)).start()
+    worker = threading.Timer(0.3, app.backend.mark_as_done, (task_id, 42))
+    worker.start()
     assert app.AsyncResult(task_id).get(timeout=10) == 42
+    worker.join()
     app.backend.store.close()
 
 
@@ -161,3 +165,22 @@ def test_names_that_have_changed_their_meaning_are_not_used(open_redis):
     Lookalike._parser = type("Parser", (), {"parse_error": lambda *_: "no exception"})()
     assert isinstance(wire._ends(Lookalike())[0], wire._PublicEnds)
     connection.disconnect()
+
+
+@pytest.mark.parametrize("kind", [AttributeError, TypeError, ValueError])
+def test_a_call_whose_connection_another_thread_closes_is_a_lost_connection(kind):
+    """redis-py raises what it meets first: its socket is None, or has no descriptor any more."""
+
+    class Closing:
+        def can_read(self, timeout: float) -> bool:
+            ends.is_closed = closes
+            raise kind
+
+    ends = wire._PublicEnds(Closing())
+    ends.settimeout(1)
+    closes = True
+    with pytest.raises(redis.ConnectionError):
+        ends.recv(1)
+    ends.is_closed = closes = False
+    with pytest.raises(kind):
+        ends.recv(1)

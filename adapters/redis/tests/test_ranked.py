@@ -160,10 +160,12 @@ def test_old_and_new_workers_and_clients_understand_each_other(redis_url, storin
     request = request_of(task_id)
     waiting = reader.AsyncResult(task_id)
     began = time.monotonic()
-    threading.Timer(
+    worker = threading.Timer(
         0.2, writer.backend.mark_as_done, [task_id, {"a": [1, "ü"]}], {"request": request}
-    ).start()
+    )
+    worker.start()
     assert waiting.get(timeout=30) == {"a": [1, "ü"]}
+    worker.join()
     assert time.monotonic() - began < 15
     stored = json.loads(redis.Redis.from_url(redis_url).get(f"celery-task-meta-{task_id}"))
     other = str(uuid.uuid4())

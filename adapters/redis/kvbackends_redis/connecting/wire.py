@@ -260,7 +260,7 @@ class _PublicEnds:
         try:
             self._check_open()
             result = step()
-        except AttributeError:  # redis-py's, if another thread disconnects meanwhile
+        except (AttributeError, TypeError, ValueError):  # another thread disconnected meanwhile
             self._check_open()
             raise
         self._check_open()
