@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# Only `test` runs things side by side: two suites at a time, in a make of its own.
+# Only `test` runs things side by side: three suites at a time, in a make of its own.
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
 endif
@@ -41,9 +41,15 @@ store_quick = $(if $(FULL),,--store-quick -k "not derived")
 # Real workers, servers and installations.
 system_tests = tests/e2e tests/servers tests/celery_suite \
     $(addprefix tests/test_,demo.py guide.py outsider.py)
-# What `make test` consists of. The longest come first, so that two at a time end together.
-suites = test-adapters test-system test-core test-celery56 test-elasticsearch9 test-redis-lowest \
-    test-pythons
+# Stores that are written in Java: their servers start slowly and take most of a core.
+java_stores = adapters/elasticsearch/ adapters/cassandra/
+# The conformance suite, its command, and the distributions.
+suite_tests = tests/testing tests/cli tests/test_distributions.py
+# What `make test` consists of. The longest come first, so that three at a time end together.
+suites = test-system test-adapters test-java test-core test-suite test-celery56 \
+    test-elasticsearch9 test-redis-lowest test-pythons
+# Two cores are busy with three: tests of real processes wait a good part of their time.
+side_by_side = --jobs=3 --output-sync=target --keep-going SIDE_BY_SIDE=1
 url = $(if $(URL),--url '$(URL)')
 broker = $(if $(BROKER),--broker '$(BROKER)')
 project := pyproject.toml kvbackends/_version.py tools/make_env $(wildcard adapters/*/pyproject.toml)
@@ -103,11 +109,11 @@ bench: .venv/.ready  ## side by side with Celery's own backends  [ARGS=...]
 
 # ------------------------------------------------------------------------------------- to prove
 
-# Two suites at a time. The output of each comes in one piece when it ends; one that fails stops no other.
+# The output of each suite comes in one piece when it ends; one that fails stops no other.
 .PHONY: test
 test: .venv/.ready .venv-suite/.ready .venv-celery56/.ready .venv-elasticsearch9/.ready \
     .venv-redis-lowest/.ready downloads  ## all that proves the project; may install Debian packages, needs root for it
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going SIDE_BY_SIDE=1 $(suites)
+	@$(MAKE) --no-print-directory $(side_by_side) $(suites)
 
 .PHONY: test-fast
 test-fast: .venv/.ready  ## to run while working: no root, no servers, under two minutes
@@ -124,7 +130,11 @@ downloads: .venv/.ready debian-packages
 
 .PHONY: test-adapters
 test-adapters: downloads
-	.venv/bin/python $(pytest) adapters
+	.venv/bin/python $(pytest) $(filter-out $(java_stores),$(dir $(wildcard adapters/*/tests)))
+
+.PHONY: test-java
+test-java: downloads
+	.venv/bin/python $(pytest) $(java_stores)
 
 .PHONY: test-system
 test-system: downloads .venv-suite/.ready
@@ -132,7 +142,11 @@ test-system: downloads .venv-suite/.ready
 
 .PHONY: test-core
 test-core: downloads
-	.venv/bin/python $(pytest) tests $(addprefix --ignore=,$(system_tests))
+	.venv/bin/python $(pytest) tests $(addprefix --ignore=,$(system_tests) $(suite_tests))
+
+.PHONY: test-suite
+test-suite: downloads
+	.venv/bin/python $(pytest) $(suite_tests)
 
 .PHONY: test-celery56
 test-celery56: .venv-celery56/.ready downloads
