@@ -8,9 +8,12 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.records import Entry, Limits, Offer, RankOf, Subscription
 from kvbackends.contract.store import Store
-from kvbackends.errors import ValueTooLarge
+from kvbackends.errors import ConfigurationError, ValueTooLarge
 from kvbackends.layers.barriers import WrappedBarrier
 from kvbackends.layers.layer import Layer
+
+SHORTEST = 36
+"""Bytes of the shortest hashed key: 128 bits of the hash are enough for no two to be equal."""
 
 
 class Guard(Layer):
@@ -19,7 +22,7 @@ class Guard(Layer):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self._largest = inner.limits.value_bytes
-        self._key = _key_mapping(inner.limits)
+        self._key = key_mapping(inner.limits)
 
     def get(self, key: str) -> Entry | None:
         """Read the key as the store can hold it."""
@@ -147,16 +150,29 @@ def _as_it_is(key: str) -> str:
     return key
 
 
-def _key_mapping(limits: Limits) -> Callable[[str], str]:
+def key_mapping(limits: Limits) -> Callable[[str], str]:
+    """Return the function from a key to the key under which a store with these limits holds it.
+
+    Raises `ConfigurationError` if the limits leave no room for a hashed key.
+    """
     longest, pattern = limits.key_bytes, limits.key_pattern
     if longest is None and pattern is None:
         return _as_it_is
     full_match = re.compile(pattern or ".*", re.DOTALL).fullmatch
+    if not full_match(_hashed(b"", longest)) or (longest is not None and longest < SHORTEST):
+        raise ConfigurationError(
+            f"the store's limits (key_bytes={longest}, key_pattern={pattern!r}) have no room for a "
+            f"hashed key: {SHORTEST} bytes or more, such as {_hashed(b'', longest)!r}"
+        )
 
     def held(key: str) -> str:
         data = key.encode()
         if full_match(key) and (longest is None or len(data) <= longest):
             return key
-        return f"kvh-{hashlib.sha256(data).hexdigest()}"
+        return _hashed(data, longest)
 
     return held
+
+
+def _hashed(data: bytes, longest: int | None) -> str:
+    return f"kvh-{hashlib.sha256(data).hexdigest()}"[:longest]

@@ -67,6 +67,14 @@ def adapter_for(scheme: str) -> Adapter:
         return _adapters[scheme]
 
 
+def plugin_of(scheme: str) -> object:
+    """Return the registered plugin, a module or an object, that serves a scheme."""
+    adapter = adapter_for(scheme)
+    with _lock:
+        plugins = _manager.get_plugins()
+        return next(plugin for plugin in plugins if adapter in _adapters_of(plugin))
+
+
 def installed() -> list[str]:
     """Return the available schemes, sorted, whether their adapters are imported or not."""
     return sorted({*_adapters, *(entry.name for entry in entry_points(group=STORES))})

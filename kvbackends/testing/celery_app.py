@@ -16,6 +16,7 @@ from kombu import transport
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
+from kvbackends import register
 from kvbackends.backend import BaseKeyValueStoreBackend
 from kvbackends.layers.only_five import OnlyFive
 
@@ -61,8 +62,10 @@ class Boom(Exception):
 
 
 def make(url: str, derived: bool, settings: dict[str, Any], folder: str, module: str) -> Any:
-    """Return the application. `module` is imported first: it registers the store's adapter."""
-    import_module(module)
+    """Return the application. `module` is imported and registered first: it has the adapter."""
+    plugin = import_module(module)
+    if hasattr(plugin, "kvbackends_adapters"):
+        register(plugin)
     app = Celery("kvbackends-testing", set_as_current=False)
     app.conf.update(settings)
     app.conf.update(

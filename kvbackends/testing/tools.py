@@ -25,6 +25,7 @@ from kvbackends.contract import (
     Store,
     Subscription,
 )
+from kvbackends.layers.guard import key_mapping
 
 T = TypeVar("T")
 Opener = Callable[[], Store]
@@ -56,6 +57,15 @@ def version_at(store: Store, key: str) -> Hashable:
     entry = store.get(key)
     assert entry is not None, "the key is absent"
     return entry.version
+
+
+def listed(store: Store, keys: Iterable[str], prefix: str = "") -> list[str]:
+    """Return the sorted names under which the store lists those of the keys with the prefix.
+
+    A key that the store's limits do not allow is listed under its hash.
+    """
+    names = map(key_mapping(store.limits), keys)
+    return sorted(name for name in names if name.startswith(prefix))
 
 
 def latency(store: Store) -> float:

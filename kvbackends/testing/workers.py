@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from celery import _state
 
 from kvbackends.contract.url import StoreURL
-from kvbackends.plugins.registry import adapter_for
+from kvbackends.plugins.registry import plugin_of
 from kvbackends.testing.celery_app import CONFIGURATION, make
 
 PATIENCE = 30.0
@@ -71,8 +72,12 @@ def _arguments(
         "derived": derived,
         "settings": settings,
         "folder": str(folder),
-        "module": adapter_for(StoreURL.parse(url).scheme).store.__module__,
+        "module": _module_of(plugin_of(StoreURL.parse(url).scheme)),
     }
+
+
+def _module_of(plugin: object) -> str:
+    return plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
 
 
 def _start(configuration: str, folder: Path) -> "subprocess.Popen[bytes]":

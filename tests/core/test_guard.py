@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from kvbackends import ValueTooLarge
+from kvbackends import ConfigurationError, ValueTooLarge
 from kvbackends.contract import Entry, Limits, Rank, Store, paged
 from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.paged import PagedBarrier
 from kvbackends.contract.url import StoreURL
-from kvbackends.layers.guard import Guard
+from kvbackends.layers.guard import Guard, key_mapping
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import Retry
@@ -55,11 +55,27 @@ class TestKeys:
     def test_key_length_is_counted_in_bytes(self):
         """The limit counts bytes of UTF-8, not letters."""
         store = DictStore()
-        store.limits = Limits(key_bytes=4)
+        store.limits = Limits(key_bytes=40)
         guard = Guard(store)
-        guard.set("éé", b"v")
-        guard.set("ééé", b"v")
+        guard.set("é" * 20, b"v")
+        guard.set("é" * 21, b"v")
         assert [key.startswith("kvh-") for key in store.rows] == [False, True]
+
+    @pytest.mark.parametrize("longest", [36, 64, 67, 68, None])
+    def test_hashed_keys_fit(self, longest: int | None):
+        """A hashed key is no longer than the store's keys may be."""
+        held = key_mapping(Limits(key_bytes=longest, key_pattern="[a-z0-9-]+"))
+        hashed = {held(key) for key in ("With Blank", "k" * 69 + ".", "ключ")}
+        assert len(hashed) == 3
+        assert {len(each) for each in hashed} == {longest or 68}
+
+    @pytest.mark.parametrize("limits", [Limits(key_bytes=35), Limits(key_pattern="[a-z]*")])
+    def test_no_room_for_a_hashed_key(self, limits: Limits):
+        """Limits that no hashed key could keep are refused when the store is opened."""
+        store = DictStore()
+        store.limits = limits
+        with pytest.raises(ConfigurationError, match="no room for a hashed key"):
+            Guard(store)
 
     def test_batches_return_the_original_keys(self):
         """`get_batch` returns the keys that the caller passed, not their hashes."""

@@ -8,6 +8,7 @@ from kvbackends import ValueTooLarge
 from kvbackends.contract import Feature, Rank, Secret, Store, StoreURL
 from kvbackends.contract.options import fill
 from kvbackends.contract.store import ACCELERABLE
+from kvbackends.layers.guard import SHORTEST
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.testing.check import Area, thorough
@@ -62,7 +63,7 @@ class Limits(Area):
     def are_sensible(self, store: Store) -> None:
         """Every declared limit is above zero, and a ttl's step at least zero."""
         limits = store.limits
-        assert limits.key_bytes is None or limits.key_bytes >= 68, "no hashed key would fit"
+        assert limits.key_bytes is None or limits.key_bytes >= SHORTEST, "no hashed key would fit"
         assert limits.value_bytes is None or limits.value_bytes > 0
         assert limits.batch_keys > 0
         assert limits.ttl_step >= 0

@@ -6,7 +6,7 @@ from kvbackends import NotSupported
 from kvbackends.contract import Feature, Rank, Store
 from kvbackends.testing.check import Area, lacking, requires
 from kvbackends.testing.delayed import Waits
-from kvbackends.testing.tools import SHORT, offer, rank_of
+from kvbackends.testing.tools import SHORT, listed, offer, rank_of
 
 
 class Listing(Area):
@@ -25,7 +25,7 @@ class Listing(Area):
         store.set(f"{key}-a-deleted", b"v")
         store.delete(f"{key}-a-deleted")
         yield SHORT
-        assert sorted(store.scan(f"{key}-a")) == sorted(wanted)
+        assert sorted(store.scan(f"{key}-a")) == listed(store, wanted, f"{key}-a")
 
     @requires(Feature.LISTING)
     def wildcards_are_letters(self, store: Store, key: str) -> None:
@@ -35,13 +35,14 @@ class Listing(Area):
             store.set(f"{key}{each}x", b"v")
         store.set(f"{key}yx", b"v")
         for each in wildcards:
-            assert list(store.scan(f"{key}{each}")) == [f"{key}{each}x"]
+            prefix = f"{key}{each}"
+            assert list(store.scan(prefix)) == listed(store, [f"{prefix}x"], prefix)
 
     @requires(Feature.LISTING)
     def offered_keys_are_listed(self, store: Store, key: str) -> None:
         """Ranked keys are listed under their names."""
         store.offer(offer(key, Rank.FAILED), rank_of)
-        assert list(store.scan(key)) == [key]
+        assert list(store.scan(key)) == listed(store, [key], key)
 
     @requires(Feature.FACETS)
     def finds_by_facets(self, store: Store, key: str) -> None:
@@ -49,8 +50,8 @@ class Listing(Area):
         here, there = {"worker": key, "state": "a"}, {"worker": key, "state": "b"}
         for i, facets in enumerate((here, there)):
             store.offer(offer(f"{key}-{i}", Rank.UNREADY)._replace(facets=facets), rank_of)
-        assert sorted(store.find({"worker": key}) or ()) == [f"{key}-0", f"{key}-1"]
-        assert list(store.find(there) or ()) == [f"{key}-1"]
+        assert sorted(store.find({"worker": key}) or ()) == listed(store, [f"{key}-0", f"{key}-1"])
+        assert list(store.find(there) or ()) == listed(store, [f"{key}-1"])
         assert not list(store.find({"worker": f"{key}-other"}) or ())
 
     @lacking(Feature.FACETS)

@@ -102,9 +102,10 @@ class Parts(Area):
         assert arrive(barrier, part(2, "c")).outcome is CLAIMED
         assert set(gathered(barrier)) == {(0, "a"), (0, "b"), (2, "c")}
 
-    def odd_members_and_values(self, barrier: Barrier) -> None:
+    def odd_members_and_values(self, store: Store, barrier: Barrier) -> None:
         """Members are any text and values any bytes."""
-        odd = {"a:b:c": b"", "": bytes(range(256)), "ключ\n\"'": b"\0", "m" * 500: b"x" * 100_000}
+        large = b"x" * min(100_000, store.limits.value_bytes or 100_000)
+        odd = {"a:b:c": b"", "": bytes(range(256)), "ключ\n\"'": b"\0", "m" * 500: large}
         begin(barrier, len(odd))
         for place, (member, value) in enumerate(odd.items()):
             answer = barrier.arrive(Part(place, member, delivery()), value)

@@ -107,7 +107,7 @@ def _bring(store: Store, key: str, claims: str, name: str, n: int) -> None:
     for place in range(n, 40, 4):
         store.increment(key, 1, None)
         answer = barrier.arrive(part(place), b"v")
-        store.increment(claims, answer.outcome is Outcome.CLAIMED, None)
+        store.increment(claims, int(answer.outcome is Outcome.CLAIMED), None)
 
 
 def _works(store: Store, key: str) -> None:
