@@ -1,4 +1,4 @@
-"""``python -m examples.wordcount [--url kv+sqlite:///results.db] [--broker redis://…]``."""
+"""``python -m examples.wordcount [--url kv+sqlite:////tmp/results.db] [--broker redis://…]``."""
 
 import argparse
 import contextlib

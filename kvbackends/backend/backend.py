@@ -7,8 +7,9 @@ from celery import states
 
 from kvbackends.backend import hidden
 from kvbackends.backend.chords import Chords
-from kvbackends.backend.compat import ImproperlyConfigured, when_working
+from kvbackends.backend.compat import ImproperlyConfigured, bare_name, when_working
 from kvbackends.backend.ends import Ends
+from kvbackends.backend.places import Place
 from kvbackends.backend.ranks import Ranks
 from kvbackends.backend.recovery import chord_to_recover
 from kvbackends.backend.results import text
@@ -55,7 +56,8 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         self.ranks = Ranks(self.decode)
         self.chords = Chords(self)
         self._prepare_waits()
-        hidden.hide(app, place)
+        hidden.hide(app, place, url)
+        self.place = Place(app, self.store, place)
 
     # -- Celery's key-value methods -------------------------------------------------------------
 
@@ -107,6 +109,11 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         """The URL as in the settings; passwords, tokens and keys are hidden unless asked for."""
         return f"kv+{self.url if include_password else self._redacted}"
 
+    def on_task_call(self, producer: Any, task_id: str) -> Mapping[str, Any]:
+        """Celery's hook before it sends a task whose result it wants."""
+        self.place.calls(task_id)
+        return {}
+
     def cleanup(self) -> None:
         """Celery's daily cleanup: remove expired keys; or recover the chord of the message."""
         if group_id := chord_to_recover():
@@ -148,9 +155,11 @@ def open_backend(
 
     A wrong URL, option or plugin is Celery's `ImproperlyConfigured`, which says what to do.
     """
-    if not url or "://" not in url:
+    url = url or bare_name(app)
+    if "://" not in url:
         raise ImproperlyConfigured(
-            'result_backend must name a store, for example "kv+sqlite:///results.db"'
+            "result_backend must name a store, for example "
+            '"kv+sqlite:////var/lib/app/results.db" or "kv+redis://host:6379/0"'
         )
     try:
         return BaseKeyValueStoreBackend(app, url=hidden.whole(app, url), **kwargs)

@@ -51,11 +51,14 @@ __all__ = [
     "ResultTimeout",
     "SoftTimeLimitExceeded",
     "as_datetime",
+    "bare_name",
     "compress_payload",
+    "connect",
     "current_request",
     "current_task",
     "flatten_lazy_header",
     "header_being_sent",
+    "is_prefork",
     "may_be_eager",
     "publish",
     "request_of_signature",
@@ -155,10 +158,26 @@ def when_working(app: Any, then: Any) -> None:
 
     `then` is a method, which takes any keywords; its object is not kept alive.
     """
-    # Celery 5.6 takes the methods of two objects for one receiver unless they have an id.
-    celeryd_init.connect(then, dispatch_uid=f"kvbackends-{id(then.__self__)}")
+    connect(celeryd_init, then)
     if app.use_fast_trace_task:
         then()
+
+
+def connect(signal: Any, method: Any) -> None:
+    """Let a signal of Celery's call `method`, whose object is not kept alive."""
+    # Celery 5.6 takes the methods of two objects for one receiver unless they have an id.
+    signal.connect(method, dispatch_uid=f"kvbackends-{id(method.__self__)}")
+
+
+def is_prefork(pool: Any) -> bool:
+    """True if tasks run in processes of their own; `pool` is a worker's."""
+    return type(pool).__module__ == "celery.concurrency.prefork"
+
+
+def bare_name(app: Any) -> str:
+    """The app's result backend where it is no URL, as ``kv+mongodb``; as a URL without ``kv+``."""
+    named = str(app.backend_cls or app.conf.result_backend or "")
+    return f"{named.removeprefix('kv+')}://" if named.startswith("kv+") else named
 
 
 def publish(app: Any, send: Callable[..., Any], *args: Any) -> None:

@@ -1,7 +1,7 @@
 """Secret options in `result_backend`, which ``celery inspect conf`` and ``celery report`` print.
 
-Celery masks the password of a URL, but not its query, and reports without opening the backend.  So
-a backend that is opened takes the secrets out of the app's setting, and warns.
+Celery masks the password of a URL, but not its query.  A backend that is opened takes the secrets
+out of the app's setting, and warns; `kvbackends.cli.in_celery` opens it for ``celery report``.
 """
 
 import logging
@@ -21,11 +21,18 @@ _taken: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 """By app: the whole URLs, by those that are shown in place of them."""
 
 
-def hide(app: Any, url: StoreURL) -> None:
-    """Mask the secret options in the app's `result_backend`, if it is `url`."""
+def hide(app: Any, url: StoreURL, given: str) -> None:
+    """Mask the secret options in the app's `result_backend`, and make its path absolute.
+
+    It is left alone unless it is `given`, from which `url` was made.
+    """
     raw = url.raw.reveal()
+    if _bare(str(app.conf.result_backend)) != _bare(given):
+        return
     names = [each for each in url.query if each in url.secret_options or _SURELY.search(each)]
-    if not names or str(app.conf.result_backend).removeprefix("kv+") != raw:
+    if not names:
+        if raw != _bare(given):
+            app.conf.result_backend = f"kv+{raw}"
         return
     logger.warning(
         "result_backend has secrets among its URL's options (%s), which `celery report` shows: put "
@@ -44,4 +51,8 @@ def hide(app: Any, url: StoreURL) -> None:
 
 def whole(app: Any, url: str) -> str:
     """The URL with the secrets that `hide` has taken out."""
-    return _taken.get(app, {}).get(url.removeprefix("kv+"), url)
+    return _taken.get(app, {}).get(_bare(url), url)
+
+
+def _bare(url: str) -> str:
+    return url.strip().removeprefix("kv+")

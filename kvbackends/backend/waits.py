@@ -211,7 +211,7 @@ class Waits(Pending):
         if not keys:
             return
         if timeout is not None and timeout <= 0:
-            raise ResultTimeout("The operation timed out.")
+            raise self.timed_out()
         wait = self.waiters().wait_for(keys, changes=changes)
         # Not `with`, and not `close` alone: a signal's exception may come when a method begins.
         try:
@@ -247,7 +247,8 @@ class Waits(Pending):
     def timed_out(self) -> ResultTimeout:
         """The error of a wait whose time is over; it tells if the store did not answer."""
         trouble = self.waiters().trouble()
-        return ResultTimeout(f"The operation timed out{': ' if trouble else '.'}{trouble}")
+        reason = f": {trouble}" if trouble else f"; results are read from {self.as_uri()}."
+        return ResultTimeout(f"The operation timed out{reason}")
 
     def parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
         """Return `on_interval`, preceded by a batch read of the unready parents.

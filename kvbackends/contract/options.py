@@ -12,6 +12,11 @@ from kvbackends.errors import InvalidOption, UnknownOption
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 
 
+_NEARLY = 0.85
+"""The similarity of two names, see `difflib`, from which on one is taken for the other misspelt."""
+_CELERYS_NAMES = ("retry_policy", "global_keyprefix", "visibility_timeout")
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base class of an adapter's options: each field declares one option with its default.
 
@@ -153,6 +158,20 @@ def check_known(scheme: str, options_type: type[Options], query: Iterable[str]) 
         raise UnknownOption(
             f"{scheme}:// has no option {name!r}{hint} Valid options: {', '.join(sorted(valid))}"
         )
+
+
+def misspelt(options_type: type[Options], names: Iterable[str]) -> dict[str, str]:
+    """Return those of the names that are nearly the name of an option, with that name.
+
+    Other unknown names are left out: Celery's settings may have some that mean nothing here.
+    """
+    valid = _valid_names(options_type)
+    near = {
+        name: difflib.get_close_matches(str(name).lower(), sorted(valid), n=1, cutoff=_NEARLY)
+        for name in names
+        if name not in valid and name not in _CELERYS_NAMES
+    }
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def _valid_names(options_type: type[Options]) -> set[str]:

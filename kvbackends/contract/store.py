@@ -71,6 +71,11 @@ class Store(ABC):
     def from_url(cls, url: StoreURL, options: Any) -> Self:
         """Build without any I/O; `options` is a filled `cls.options_type`."""
 
+    @classmethod
+    def located(cls, url: StoreURL) -> StoreURL:
+        """Return `url` with an absolute path; overridden by stores whose path is a local file's."""
+        return url
+
     @abstractmethod
     def get(self, key: str) -> Entry | None:
         """The value and its version, or None if the key is absent or expired."""

@@ -1,8 +1,9 @@
 """Parses a store's URL, and prints it without secrets."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, quote, unquote
 
 from kvbackends.errors import ConfigurationError
@@ -12,6 +13,11 @@ _SECRET_NAME = re.compile(r"pass|pw|secret|token|key|auth|cred|sig", re.IGNORECA
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*")
 _SEPARATOR = re.compile("[,;]")
 _NEXT_HOST = re.compile(rf"[,;]{_SCHEME.pattern}://")
+_NOT_ENCODED = re.compile(r"[#@]|%(?![0-9a-fA-F]{2})")
+_TO_ENCODE = (
+    "the user name or password in a store's URL has a character that must be percent-encoded: "
+    "# as %23, % as %25, / as %2F, ? as %3F, @ as %40"
+)
 
 
 class Secret(str):
@@ -66,8 +72,11 @@ class StoreURL:
 
     @classmethod
     def parse(cls, text: str) -> "StoreURL":
-        """Parse ``x://…`` or ``kv+x://…``.  Raises `ConfigurationError` if it is malformed."""
-        raw = text.removeprefix("kv+")
+        """Parse ``x://…`` or ``kv+x://…``.  Raises `ConfigurationError` if it is malformed.
+
+        Blanks and line breaks around it are ignored.
+        """
+        raw = text.strip().removeprefix("kv+")
         scheme, separator, rest = raw.partition("://")
         if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigurationError(
@@ -80,12 +89,11 @@ class StoreURL:
         authority, _, path = last.partition("/")
         servers = [*(other.partition("/")[0] for other in others), authority]
         options = dict(parse_qsl(query, keep_blank_values=True))
-        if (authority and "@" in path) or any("@" in name for name in options):
-            raise ConfigurationError(
-                "the user name or password in a store's URL has a character that must be "
-                "percent-encoded: / as %2F, ? as %3F, @ as %40"
-            )
-        username, has_password, password = _split(servers[0])[0].partition(":")
+        credentials = _split(servers[0])[0]
+        misplaced = (authority and "@" in path) or any("@" in name for name in options)
+        if misplaced or _NOT_ENCODED.search(credentials):
+            raise ConfigurationError(_TO_ENCODE)
+        username, has_password, password = credentials.partition(":")
         return cls(
             scheme=scheme.lower(),
             hosts=tuple(_host(each) for server in servers for each in _split(server)[1] if each),
@@ -95,6 +103,12 @@ class StoreURL:
             query=options,
             raw=Secret(raw),
         )
+
+    def at_path(self, path: str) -> "StoreURL":
+        """Return the URL with another path; `raw`, too."""
+        query = self.raw.reveal().partition("?")[1:]
+        base = f"{self.scheme}://{','.join(map(str, self.hosts))}/{quote(path)}"
+        return replace(self, path=path, raw=Secret(base + "".join(query)))
 
     def redacted(self, text: str) -> str:
         """`text` without the URL's password and secret options."""
@@ -141,9 +155,30 @@ def _split(server: str) -> tuple[str, list[str]]:
 
 
 def _host(text: str) -> Host:
+    if text.lower() == "unix:":
+        raise ConfigurationError(
+            "a Unix socket is named by its whole path after three slashes: redis+socket:///run/"
+            "redis.sock or memcached:///run/memcached.sock"
+        )
+    if _is_ipv6(text):
+        raise ConfigurationError(
+            f"an IPv6 address in a store's URL is written in brackets: [{text}] or [::1]:6379"
+        )
     name, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         return Host(text.strip("[]"))
     if not port.isdecimal():
         raise ConfigurationError("the port in a store's URL must be a number, as in host:6379")
+    if ":" in name and not name.endswith("]"):
+        raise ConfigurationError(
+            f"{text} looks like host:port:weight, but weights are not supported: each server gets "
+            "the same share of the keys. Leave the weight out"
+        )
     return Host(name.strip("[]"), int(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False

@@ -1,10 +1,11 @@
 """Opens a store by its URL, behind its layers."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from kvbackends.contract.options import CoreOptions, check_known, declared, fill
+from kvbackends.contract.options import CoreOptions, check_known, declared, fill, misspelt
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
@@ -13,6 +14,7 @@ from kvbackends.layers.guard import Guard
 from kvbackends.layers.retry import Retry
 from kvbackends.plugins.registry import adapter_for, layerings
 
+logger = logging.getLogger("kvbackends")
 _TRANSPORT = "result_backend_transport_options"
 
 
@@ -32,17 +34,20 @@ def open_store(url: str, settings: Mapping[str, Any] | None = None) -> Store:
 
 
 def parsed(url: str) -> StoreURL:
-    """Return the parts of `url`; what its adapter declares to be secret is masked."""
+    """Return the parts of `url` with an absolute path; its adapter's secret options are masked."""
     found = StoreURL.parse(url)
-    options = declared(adapter_for(found.scheme).store.options_type)
-    secret = frozenset(each.name for each in options if each.secret)
-    return dataclasses.replace(found, secret_options=secret)
+    store = adapter_for(found.scheme).store
+    secret = frozenset(each.name for each in declared(store.options_type) if each.secret)
+    return dataclasses.replace(store.located(found), secret_options=secret)
 
 
 def _opened(url: str, settings: Mapping[str, Any] | None) -> Store:
     place = parsed(url)
     store_type = adapter_for(place.scheme).store
     check_known(place.scheme, store_type.options_type, place.query)
+    transport = (settings or {}).get(_TRANSPORT) or {}
+    for name, meant in misspelt(store_type.options_type, transport).items():
+        logger.warning("%s has %r, which is ignored; did you mean %r?", _TRANSPORT, name, meant)
     core = core_options(place, settings)
     options = fill(store_type.options_type, place.query, settings or {})
     return _layered(store_type.from_url(place, options), place, core)

@@ -15,7 +15,7 @@ from kvbackends.contract import plugin as hookspecs
 from kvbackends.contract.plugin import Adapter, Layering
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError, UnknownScheme
-from kvbackends.plugins.catalogue import EXTRAS, install_line
+from kvbackends.plugins.catalogue import EXTRAS, install_line, replacement
 
 STORES = "kvbackends.stores"
 LAYERS = "kvbackends.layers"
@@ -120,6 +120,11 @@ def _unknown(scheme: str) -> str:
     message = f"no adapter for {scheme}:// is installed"
     if line := install_line(scheme):
         return f"{message}; get it with: {line}"
+    if instead := replacement(scheme):
+        return (
+            f"{scheme}:// is a backend of Celery's own that has no adapter here; use instead: "
+            f"{instead}"
+        )
     near = difflib.get_close_matches(scheme, [*present, *EXTRAS], n=1)
     hint = f"; did you mean {near[0]}://?" if near else "."
     if near and near[0] not in present:

@@ -5,7 +5,6 @@ Costs are round trips to one server; those of several servers follow one another
 
 import json
 import math
-import re
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -30,8 +29,6 @@ from kvbackends_memcached.client import Connection, Server, connect
 from kvbackends_memcached.options import MemcachedOptions
 
 PORT = 11211
-WEIGHTED = re.compile(r"[^:]+:\d+")
-"""The name of a host with a port and a weight, of which the URL's parser takes the port."""
 KEY_BYTES = 250
 ITEM_BYTES = 59 + KEY_BYTES
 """Bytes of an item beside its value in server 1.6: header, version, longest key, line end."""
@@ -80,14 +77,8 @@ class MemcachedStore(Store):
     def from_url(cls, url: StoreURL, options: MemcachedOptions) -> Self:
         """The store on the servers, or the Unix socket, that the URL names.
 
-        Raises `ConfigurationError` if it names neither, gives weights, or half a login.
+        Raises `ConfigurationError` if it names neither, or gives half a login.
         """
-        if weighted := [host for host in url.hosts if WEIGHTED.fullmatch(host.name)]:
-            raise ConfigurationError(
-                f"{weighted[0].name}:{weighted[0].port} looks like host:port:weight, but weights "
-                "are not supported: pymemcache, and so Celery's backend with it, gives each server "
-                "the same share of the keys. Leave the weight out"
-            )
         addresses: dict[str, Any] = {
             f"{host.name}:{host.port or PORT}": (host.name, host.port or PORT) for host in url.hosts
         }

@@ -78,7 +78,14 @@ class SQLiteStore(Store):
         if url.path == ":memory:":
             raise ConfigurationError("a store in memory is memory://; sqlite:// names a file")
         # Absolute, because the application may change its directory before the file is opened.
-        return cls(str(Path(url.path).absolute()), options)
+        return cls(cls.located(url).path, options)
+
+    @classmethod
+    def located(cls, url: StoreURL) -> StoreURL:
+        """Return the URL with an absolute path."""
+        if url.path in {"", ":memory:"} or Path(url.path).is_absolute():
+            return url
+        return url.at_path(str(Path(url.path).absolute()))
 
     # -- plain and ranked keys ----------------------------------------------------------------
 
