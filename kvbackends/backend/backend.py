@@ -20,6 +20,7 @@ from kvbackends.contract.records import Feature
 from kvbackends.errors import ConfigurationError
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import at_most, give
+from kvbackends.layers.telemetry import telemetry_of
 from kvbackends.plugins.opening import core_options, open_store, parsed
 
 SWEEP_BATCH = 1000
@@ -37,6 +38,7 @@ class BaseKeyValueStoreBackend(Ends, Waits):
 
     def __init__(self, app: Any, url: str, expires: Any = None, **kwargs: Any) -> None:
         self.store = open_store(url, app.conf)
+        self.telemetry = telemetry_of(self.store)
         place = parsed(url)
         features = self.store.features
         self.supports_autoexpire = Feature.AUTOEXPIRE in features

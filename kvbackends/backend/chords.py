@@ -80,10 +80,10 @@ class Chords:
 
     def open(self, group_id: str, body: Any, results: Any) -> None:
         """Begin a run of the chord, before any header task is sent."""
-        backend = self._backend
-        announce(backend.app, body, backend.times.chord.ttl)
+        announce(self._backend.app, body, self._backend.times.chord.ttl)
         if not self._is_repeated(group_id):
-            self._barrier(group_id, body).open(payload.encode(backend.app, body, results))
+            self._barrier(group_id, body).open(payload.encode(self._backend.app, body, results))
+            self._dispatcher.count("opened")
         _opened.groups.append((group_id, body))
 
     def _is_repeated(self, group_id: str) -> bool:

@@ -35,13 +35,20 @@ class Dispatcher:
                 raise
             except Exception as error:
                 raise ChordError(f"Callback error: {error!r}") from error
+            self.count("dispatched")
         except ChordError as error:
             self.fail(body, error)
 
     def fail(self, body: Any, error: ChordError) -> None:
         """Run Celery's error path for the error that is being handled."""
+        self.count("failed")
         logger.error("chord of %s failed", body.id, exc_info=error)
         self._backend.chord_error_from_stack(body, error)
+
+    def count(self, event: str) -> None:
+        """Count a chord that was opened, dispatched or has failed, if telemetry is on."""
+        if self._backend.telemetry is not None:
+            self._backend.telemetry.chord(event)
 
     def _values(self, gathered: Gathered, known: payload.Payload) -> list[Any]:
         """The body's argument.  Raises `ChordError` for the first failed part in header order."""

@@ -152,13 +152,13 @@ class Waits(Pending):
         first = self._read_first(keys, timeout)
         registered = self._pending_results.weak
         caches = not isinstance(self._cache, NoCache)
+        later = self._read_later(
+            keys, timeout, deadline, interval, on_interval, changes=on_message is not None
+        )
+        if self.telemetry is not None:
+            later = self.telemetry.wait(later, ResultTimeout)
         # One generator for all: each further one costs a call for each record.
-        for found in itertools.chain(
-            (first,),
-            self._read_later(
-                keys, timeout, deadline, interval, on_interval, changes=on_message is not None
-            ),
-        ):
+        for found in itertools.chain((first,), later):
             metas = self.decoded([value for _, value in found])
             for (key, value), meta in zip(found, metas, strict=True):
                 if key not in keys:

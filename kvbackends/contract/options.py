@@ -93,6 +93,10 @@ class CoreOptions(Options, frozen=True, kw_only=True):
             "it is unpacked. A larger one is refused by its writer and its readers."
         ),
     ] = 100.0
+    telemetry: Annotated[
+        bool,
+        option("Measure operations with OpenTelemetry (`kvbackends[opentelemetry]`)."),
+    ] = False
 
     @property
     def largest_unpacked(self) -> int:

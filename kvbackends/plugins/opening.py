@@ -12,6 +12,8 @@ from kvbackends.errors import ConfigurationError
 from kvbackends.layers.chunks import Chunks
 from kvbackends.layers.guard import Guard
 from kvbackends.layers.retry import Retry
+from kvbackends.layers.telemetry import Telemetry
+from kvbackends.plugins.catalogue import EXTRAS
 from kvbackends.plugins.registry import adapter_for, layerings
 
 logger = logging.getLogger("kvbackends")
@@ -78,4 +80,6 @@ def _layered(store: Store, url: StoreURL, core: CoreOptions) -> Store:
         store = Chunks(store, core.largest_unpacked)
     for layering in reversed(layerings(url)):
         store = layering(store)
+    if core.telemetry:
+        store = Telemetry(store, url, EXTRAS.get(url.scheme, url.scheme))
     return Retry(store, core, url) if core.retry else store
