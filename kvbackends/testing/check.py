@@ -23,6 +23,8 @@ class Check(NamedTuple):
     """Link to the rule that a failing store breaks."""
     summary: str
     """The property that the check proves, in one sentence."""
+    alone: bool
+    """True for a check that does not bear others beside it, also on a slow store."""
     quick: bool
     """False for a check that takes long: a quick run leaves it out."""
     requires: Feature
@@ -50,6 +52,8 @@ class Area:
     area: ClassVar[str]
     rule: ClassVar[str]
     """The anchor of the section of the contract that holds the rules."""
+    alone: ClassVar[bool] = False
+    """True if its checks fork, count threads or files, or look at keys of others."""
 
 
 def requires(flag: Feature) -> Callable[[F], F]:
@@ -119,6 +123,7 @@ def _checks_of(area: type[Area]) -> Iterator[Check]:
                 area=area.area,
                 rule=f"{PAGE}#{anchor}",
                 summary=_first_sentence(function.__doc__ or ""),
+                alone=area.alone,
                 quick=getattr(function, "kvbackends_quick", True),
                 requires=getattr(function, "kvbackends_requires", Feature.NONE),
                 lacking=getattr(function, "kvbackends_lacking", Feature.NONE),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kvbackends.contract import StoreURL
-from kvbackends.testing.hooks import check_of, longest
+from kvbackends.testing.hooks import check_of, longest, slowness
 from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.running import Began, Collected, Finished, Frame, Result
 
@@ -43,7 +43,7 @@ class Reporter:
     def pytest_runtest_protocol(self, item: Any) -> None:
         """Announces the check, so that the parent process can name one that never ends."""
         if check_of(item) is not None:
-            self._send(Began(self._result(item, "failed"), longest(item)))
+            self._send(Began(self._result(item, "failed"), longest(item), slowness(item)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -1,6 +1,6 @@
 """The connections that the checks of one suite share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import pytest
@@ -11,6 +11,8 @@ from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import at_most
 from kvbackends.testing.check import Check
 from kvbackends.testing.delayed import Delayed
+from kvbackends.testing.overlapped import SLOW, Overlapped
+from kvbackends.testing.tools import latency
 
 PATIENCE = 8
 """Attempts, about three seconds, to reach a store that may just be starting."""
@@ -29,6 +31,9 @@ class Connections:
         self._kept: dict[tuple[str, bool], Store] = {}
         self._refused: set[str] = set()
         self._delayed: dict[tuple[str, int], Delayed] = {}
+        self._overlapped: dict[tuple[str, bool], Overlapped] = {}
+        self.latency = 0.0
+        """Seconds that a call of the store takes."""
 
     def opened(self, url: str, derived: bool) -> Store:
         """A new connection, which the caller closes."""
@@ -57,6 +62,21 @@ class Connections:
             self._delayed[url, id(store)] = Delayed(store, applying)
         return self._delayed[url, id(store)]
 
+    def overlapped(
+        self, url: str, derived: bool, runs: Callable[[], Mapping[str, Callable[[], object]]]
+    ) -> Overlapped:
+        """The checks that run side by side; on a quick store, and on a further URL, none."""
+        if (url, derived) not in self._overlapped:
+            is_first = all(url == known for known, _ in self._overlapped)
+            is_slow = self.latency > SLOW
+            self._overlapped[url, derived] = Overlapped(runs() if is_first and is_slow else {})
+        return self._overlapped[url, derived]
+
+    def settle(self, seconds: float) -> None:
+        """Wait for the end of the checks that run side by side, at most so long."""
+        for each in self._overlapped.values():
+            each.settle(seconds)
+
     def close(self) -> None:
         """Close all shared connections; later calls open new ones."""
         kept, self._kept = list(self._kept.values()), {}
@@ -79,6 +99,7 @@ class Connections:
             store = self.opened(url, derived)
             with at_most(PATIENCE):
                 store.ping()
+            self.latency = max(self.latency, latency(store))
         except Exception:
             self._refused.add(url)
             raise

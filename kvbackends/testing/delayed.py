@@ -3,7 +3,7 @@
 import inspect
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from kvbackends.contract import Store
@@ -17,10 +17,28 @@ SPARE = 0.02
 """Seconds added to each wait, because a sleep may end a little early."""
 
 
+_OWN = ("self", "store", "key", "barrier")
+
+
 class _Started(NamedTuple):
     rest: Waits
     resumes: float
     error: Exception | None
+
+
+def may_start(check: Check, given: Iterable[str]) -> bool:
+    """True if `arguments` has all that the check asks for, and it does not wait to expire."""
+    names = inspect.signature(check.function).parameters.keys()
+    return names <= {*_OWN, *given} and not is_delayed(check)
+
+
+def arguments(check: Check, store: Store, given: Mapping[str, object]) -> dict[str, object]:
+    """The check's arguments: those given, the store, and a key and a barrier of its own."""
+    names = inspect.signature(check.function).parameters
+    found = {"self": None, "store": store, "key": f"kvt-key-{uuid.uuid4().hex}", **given}
+    if "barrier" in names:
+        found["barrier"] = store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
+    return {name: found[name] for name in names}
 
 
 def is_delayed(check: Check) -> bool:
@@ -47,12 +65,7 @@ class Delayed:
         raise started.error
 
     def _start(self, check: Check) -> _Started:
-        names = inspect.signature(check.function).parameters
-        given: dict[str, object] = {name: f"kvt-{name}-{uuid.uuid4().hex}" for name in names}
-        given |= {"self": None, "store": self._store}
-        if "barrier" in names:
-            given["barrier"] = self._store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
-        rest = check.function(**{name: given[name] for name in names})
+        rest = check.function(**arguments(check, self._store, {}))
         try:
             return _Started(rest, self._when_expired(next(rest)), None)
         except Exception as error:  # noqa: BLE001 - the check's failure, raised when it is finished

@@ -3,15 +3,25 @@
 They read the options of `kvbackends.testing.plugin` where that plugin is loaded.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from kvbackends.contract import Store
 from kvbackends.testing.check import Check, checks_by_method
+from kvbackends.testing.connections import Connections
+from kvbackends.testing.delayed import arguments, may_start
 from kvbackends.testing.deviations import deviation_for
 
+USUAL = 0.01
+"""Seconds that a call may take before time limits grow."""
+MOST = 20.0
+"""Time limits grow at most this many times."""
+
 _has_failed = pytest.StashKey[bool]()
+_slowness = pytest.StashKey[float]()
 
 
 def check_of(item: object) -> Check | None:
@@ -24,7 +34,19 @@ def check_of(item: object) -> Check | None:
 def longest(item: Any) -> float:
     """Seconds after which the check fails because it has not ended."""
     given: float | None = item.config.getoption("kvbackends_longest", None)
-    return item.cls.longest if given is None else given
+    seconds: float = item.cls.longest if given is None else given
+    return seconds * slowness(item)
+
+
+def slowness(item: Any) -> float:
+    """How many times longer than usual checks may take, for a store whose calls take long."""
+    times: float = item.config.stash.get(_slowness, 1.0)
+    return times
+
+
+def set_slowness(config: pytest.Config, latency: float) -> None:
+    """Lengthen the time limits for a store whose calls take `latency` seconds."""
+    config.stash[_slowness] = min(max(1.0, latency / USUAL), MOST)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,6 +79,40 @@ def _expect_deviation(item: Any, check: Check) -> None:
         item.add_marker(
             pytest.mark.xfail(raises=deviation.raises, reason=deviation.reason, strict=True)
         )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
+    """Takes the result of a check that has run beside others, if it passed."""
+    check, kept = check_of(pyfuncitem), pyfuncitem.funcargs.get("_kept")
+    if check is None or kept is None:
+        return None
+    url, mode = pyfuncitem.funcargs["store_url"], pyfuncitem.funcargs["mode"]
+    runs = partial(_overlapping, pyfuncitem, kept)
+    if kept.overlapped(url, mode == "derived", runs).passed(pyfuncitem.nodeid):
+        return True
+    if check.alone:
+        kept.settle(longest(pyfuncitem) / 2)
+    return None
+
+
+def _overlapping(first: Any, kept: Connections) -> dict[str, Callable[[], object]]:
+    """The checks of a suite that may run beside others, in the mode of the first one."""
+    store, url, mode = (first.funcargs[name] for name in ("store", "store_url", "mode"))
+    second = kept.second(url, mode == "derived")
+    found: dict[str, Callable[[], object]] = {}
+    for item in first.session.items:
+        check = check_of(item)
+        if check is None or item.cls is not first.cls or check.is_lacking(store.features):
+            continue
+        given = {**item.callspec.params, "other": second, "second": second}
+        if given.pop("mode", "") == mode and not check.alone and may_start(check, given):
+            found[item.nodeid] = partial(_run, check, store, given)
+    return found
+
+
+def _run(check: Check, store: Store, given: dict[str, object]) -> None:
+    check.function(**arguments(check, store, given))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -100,6 +100,8 @@ class Began(NamedTuple):
     """Its result if the process ends before the check does."""
     longest: float
     """Seconds that it may take."""
+    slowness: float
+    """How many times longer than usual all may take."""
 
 
 class Finished(NamedTuple):
@@ -173,15 +175,17 @@ class _Run:
         self._on_result = on_result
         self._report = Report()
         self._amid: Began | None = None
+        self._slowness = 1.0
         self._finished: Finished | None = None
         self.late = ""
         """Why the process has to be ended; empty if it ends by itself."""
 
     def listen(self, events: Connection, longest: float) -> None:
         """Handle events until the last one, or until the process ends or is late."""
-        until = time.monotonic() + longest
+        began = time.monotonic()
         with suppress(EOFError, ConnectionResetError):
             while self._finished is None:
+                until = began + longest * self._slowness
                 patience = max(until - time.monotonic(), 0.0)
                 if self._amid is not None:
                     patience = min(patience, self._amid.longest + GRACE)
@@ -199,6 +203,7 @@ class _Run:
                 self._on_total(event.total)
             case Began():
                 self._amid = event
+                self._slowness = max(self._slowness, event.slowness)
             case Finished():
                 self._finished = event
             case _:

@@ -100,9 +100,12 @@ class StoreSuite:
             store.close()
 
     @pytest.fixture
-    def store(self, _kept: Connections, store_url: str, mode: str) -> Store:
+    def store(
+        self, request: pytest.FixtureRequest, _kept: Connections, store_url: str, mode: str
+    ) -> Store:
         """The store under test. All checks share its connection until one of them fails."""
         store = _kept.first(store_url, mode == DERIVED)
+        hooks.set_slowness(request.config, _kept.latency)
         if mode == NATIVE and not store.native & set(ACCELERABLE):
             pytest.skip("the store overrides nothing: derived is all there is")
         return store

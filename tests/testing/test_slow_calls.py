@@ -1,10 +1,12 @@
 """The suite on a store a network away: right, and in time, whatever a call takes."""
 
+import threading
 import time
 
 import pytest
 
 from kvbackends.testing import run
+from kvbackends.testing.overlapped import Overlapped
 
 PLUGIN = """
 from kvbackends.contract import Adapter, hookimpl
@@ -18,9 +20,20 @@ class SlowMemory(MemoryStore):
         return Latency(super().from_url(url, options), float(url.path))
 
 
+class EmptyIsAbsent(MemoryStore):
+    @classmethod
+    def from_url(cls, url, options):
+        return Latency(super().from_url(url, options), float(url.path))
+
+    def get(self, key):
+        entry = super().get(key)
+        return entry if entry and entry.value else None
+
+
 @hookimpl
 def kvbackends_adapters():
-    yield Adapter(schemes=("slow",), store=SlowMemory, summary="far away", example="slow://x")
+    for scheme, store in {"slow": SlowMemory, "slow-broken": EmptyIsAbsent}.items():
+        yield Adapter(schemes=(scheme,), store=store, summary="far away", example="slow://x")
 """
 
 
@@ -29,6 +42,44 @@ def plugin(tmp_path, monkeypatch):
     (tmp_path / "slowly.py").write_text(PLUGIN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     return "slowly"
+
+
+def test_checks_run_side_by_side():
+    """A check that passes beside others has passed; one that fails or is skipped runs again."""
+    ended = threading.Event()
+
+    def fail():
+        raise AssertionError
+
+    checks = {"waits": lambda: ended.wait(30), "fails": fail, "skips": lambda: pytest.skip("why")}
+    overlapped = Overlapped(checks | {"ends": ended.set})
+    assert [overlapped.passed(name) for name in ("waits", "ends")] == [True, True]
+    assert [overlapped.passed(name) for name in ("fails", "skips", "other")] == [False] * 3
+
+
+def test_check_that_hangs_beside_others():
+    """The checks that run alone do not wait for it for ever, and it is run again."""
+    ended = threading.Event()
+    overlapped = Overlapped({"hangs": lambda: ended.wait(30), "ends": lambda: None})
+    overlapped.settle(0.05)
+    ended.set()
+    assert [overlapped.passed(name) for name in ("hangs", "ends")] == [False, True]
+
+
+def test_broken_and_slow(plugin):
+    """What is wrong is found on a slow store, too; and only that."""
+    report = run(["slow-broken://there/0.005"], plugins=[plugin], checks=["methods", "versions"])
+    assert report.failing_checks == ["methods.empty_value"], report.problem
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_quick_run_far_away(plugin):
+    """Each call takes 30 milliseconds: a quick run takes two and a half minutes at most."""
+    began = time.monotonic()
+    report = run(["slow://there/0.03"], plugins=[plugin], quick=True)
+    assert (report.exit_code, report.failing_checks) == (0, []), report.problem
+    assert time.monotonic() - began < 150
 
 
 @pytest.mark.slow

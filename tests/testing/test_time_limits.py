@@ -90,7 +90,7 @@ def test_check_that_cannot_be_ended(prove, scheme, check, why):
 
 def test_run_that_is_too_long(prove):
     """So it is when the whole run takes longer than it may."""
-    report = prove("sleeps", "methods", longest=8)
+    report = prove("sleeps", "methods", longest=12)
     assert report.exit_code
     assert report.failed
     assert "the run did not end in time" in report.problem

@@ -18,6 +18,7 @@ class WholeBackend(Area):
 
     area = "backend"
     rule = "in-celery"
+    alone = True
 
     @requires(Feature.SHARED)
     def result(self, job: Job) -> None:

@@ -32,6 +32,7 @@ class Histories(Area):
 
     area = "histories"
     rule = "linearizability"
+    alone = True
 
     def compare_and_set(self, store: Store, key: str) -> None:
         """Reads and conditional writes of one key."""

@@ -48,6 +48,7 @@ class Kills(Area):
 
     area = "kills"
     rule = "claims"
+    alone = True
 
     @requires(Feature.SHARED)
     @thorough

@@ -30,6 +30,7 @@ class Lasting(Area):
 
     area = "lasting"
     rule = "ping-and-close"
+    alone = True
 
     def close_frees(self, opener: Opener, key: str) -> None:
         """Stores that were opened, used and closed leak neither threads nor files."""

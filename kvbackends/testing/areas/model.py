@@ -19,6 +19,7 @@ class Model(Area):
 
     area = "model"
     rule = "the-five-methods"
+    alone = True
 
     def agrees(self, store: Store, other: Store, key: str) -> None:
         """A few short programs, alternating between two connections."""

@@ -16,6 +16,7 @@ class Pickling(Area):
 
     area = "pickling"
     rule = "in-celery"
+    alone = True
 
     def options(self, store: Store, store_url: str) -> None:
         """A pickled copy of the store's options and URL, with their secrets, is equal."""

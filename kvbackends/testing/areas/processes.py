@@ -27,6 +27,7 @@ class Processes(Area):
 
     area = "processes"
     rule = "processes"
+    alone = True
 
     def fork_after_use(self, store: Store, key: str) -> None:
         """A store that was used before a fork works in the child, and afterwards in the parent."""

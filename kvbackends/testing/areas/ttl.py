@@ -146,6 +146,7 @@ class Sweeping(Area):
 
     area = "sweeping"
     rule = "sweeping"
+    alone = True
 
     def bounded(self, store: Store, key: str) -> None:
         """`sweep` removes at most the given number of expired keys, and no live ones."""
