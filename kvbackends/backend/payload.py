@@ -1,6 +1,7 @@
 """The payload of a chord's barrier: its body and the shape of its header, for the dispatcher."""
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ class _Kept(msgspec.Struct):
     content_type: str
     content_encoding: str
     body: bytes
+    opened: float = 0.0
+    """When the chord was opened, in seconds since 1970 by its opener's clock; 0: not known."""
 
 
 def encode(app: Any, body: Any, results: Any) -> bytes:
@@ -40,7 +43,7 @@ def encode(app: Any, body: Any, results: Any) -> bytes:
         logger.warning("a chord's body cannot be encoded; only its header tasks can dispatch it")
         kind, encoding, data = "", "", b""
     payload = data.encode() if isinstance(data, str) else data
-    return msgspec.msgpack.encode(_Kept(header, kind, encoding, payload))
+    return msgspec.msgpack.encode(_Kept(header, kind, encoding, payload, time.time()))
 
 
 def decode(app: Any, data: bytes) -> Payload:
@@ -54,6 +57,20 @@ def decode(app: Any, data: bytes) -> Payload:
     accept = serialization.prepare_accept_content(names)
     body = serialization.loads(kept.body, kept.content_type, kept.content_encoding, accept=accept)
     return Payload(body, kept.header)
+
+
+def opened(data: bytes) -> float:
+    """When the chord was opened, in seconds since 1970; 0 if the payload does not tell."""
+    return msgspec.msgpack.decode(data, type=_Kept).opened if data else 0.0
+
+
+def ids(header: Tree) -> Iterator[str]:
+    """The task ids of a header, in its order."""
+    for node in header:
+        if isinstance(node, list):
+            yield from ids(node)
+        else:
+            yield node
 
 
 def leaves(result: Any) -> Iterator[str]:

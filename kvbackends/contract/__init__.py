@@ -19,6 +19,7 @@ from kvbackends.contract.process import PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
     SIZE_PLACE,
     Arrival,
+    BarrierState,
     Entry,
     Feature,
     Limits,
@@ -52,6 +53,7 @@ __all__ = [
     "Adapter",
     "Arrival",
     "Barrier",
+    "BarrierState",
     "BoundedSocket",
     "CalledBarrier",
     "Claim",

@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterator
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
-from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
+from kvbackends.contract.records import (
+    Arrival,
+    BarrierState,
+    Offer,
+    Outcome,
+    Part,
+    Rank,
+    RankOf,
+)
+from kvbackends.errors import NotSupported
 
 if TYPE_CHECKING:
     from kvbackends.contract.store import Store
@@ -99,6 +108,13 @@ class Barrier(ABC):
         has claimed began after the dispatched one, and is left alone.
         """
 
+    def state(self) -> BarrierState | None:
+        """The barrier as it is now; None if it is not open.  Changes nothing.
+
+        Raises `NotSupported` where a barrier of the store's own does not override it.
+        """
+        raise NotSupported(f"{type(self).__name__} does not tell the state of a chord")
+
 
 def _through_call(name: str) -> Callable[..., Any]:
     def operation(barrier: "CalledBarrier", *args: Any, **kwargs: Any) -> Any:
@@ -122,6 +138,7 @@ class CalledBarrier(Barrier):
     parts = _through_call("parts")
     renew = _through_call("renew")
     close = _through_call("close")
+    state = _through_call("state")
 
 
 class FreshBarrier(CalledBarrier):

@@ -28,7 +28,15 @@ from kvbackends.contract.stepwise import (
 PAGES = 256
 """With 10,000 parts a page is about 2 KB, the control record with its counts below 1 KB."""
 
+_CONTROL = ".c"
+"""Ends the key of a control record."""
+
 _members = msgspec.json.Decoder(list[str]).decode
+
+
+def barriers_among(keys: Iterator[str]) -> Iterator[str]:
+    """The names of the barriers whose control records are among the keys."""
+    return (key.removesuffix(_CONTROL) for key in keys if key.endswith(_CONTROL))
 
 
 class Run(NamedTuple):
@@ -69,7 +77,7 @@ class PagedBarrier(StepwiseBarrier):
 
     @property
     def _key(self) -> str:
-        return f"{self.name}.c"
+        return self.name + _CONTROL
 
     def open(self, payload: bytes) -> None:
         """Two calls: the payload, under the new run's name, and the control record."""

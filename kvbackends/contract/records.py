@@ -1,7 +1,7 @@
 """The records that cross the storage contract.  Nothing here knows Celery."""
 
 import enum
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -127,6 +127,36 @@ class Arrival(NamedTuple):
     """CLAIMED: how many parts `Barrier.parts` must yield; fewer means that some have expired."""
     payload: bytes = b""
     """CLAIMED: what `Barrier.open` kept; empty if it has expired."""
+
+
+class BarrierState(NamedTuple):
+    """An open barrier at one moment, for operators: nothing in a chord depends on it."""
+
+    size: int | None
+    """The number of parts of the header; None until `Barrier.expect`."""
+    arrived: frozenset[tuple[int, str]]
+    """Place and member of each recorded part."""
+    slots: Mapping[str, Sequence[str]]
+    """What `Barrier.expect_more` added: by slot, the members any one of which fills it."""
+    holder: Part | None
+    """The part and the delivery that hold the claim."""
+    payload: bytes
+    """What `Barrier.open` kept; empty if it has expired."""
+
+    @property
+    def total(self) -> int | None:
+        """How many parts complete the barrier; None if that is not known yet."""
+        return None if self.size is None else self.size + len(self.slots)
+
+    @property
+    def done(self) -> int:
+        """How many of these have arrived."""
+        members = {member for _, member in self.arrived}
+        added = {member for names in self.slots.values() for member in names}
+        header = sum(member not in added for _, member in self.arrived)
+        filled = sum(not members.isdisjoint(names) for names in self.slots.values())
+        known = header + filled
+        return known if self.total is None else min(known, self.total)
 
 
 class Subscription(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kvbackends.contract.barrier import CLOSED, UNKNOWN, WAITING, Barrier, finish_in_steps
 from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.derived import LostRaces
-from kvbackends.contract.records import Arrival, Offer, Outcome, Part, RankOf
+from kvbackends.contract.records import Arrival, BarrierState, Offer, Outcome, Part, RankOf
 
 if TYPE_CHECKING:
     from kvbackends.contract.store import Store
@@ -173,6 +173,16 @@ class StepwiseBarrier(Barrier):
             self.store.offer(offer, rank_of)
         if ended is not None:
             self.discard(ended)
+
+    def state(self) -> BarrierState | None:
+        """A snapshot, the list of the parts, and the payload."""
+        snapshot = self.snapshot()
+        if not snapshot.open:
+            return None
+        control, claim = snapshot.control, snapshot.control.claim
+        holder = claim and Part(claim.place, claim.member, claim.delivery)
+        listed, slots = frozenset(self.listed(snapshot)), dict(control.extra)
+        return BarrierState(control.size, listed, slots, holder, self.payload(snapshot))
 
     def chosen(self, snapshot: Snapshot, listed: Iterable[Listed]) -> Iterable[Listed]:
         """The parts that the claim chose, for `parts`; all, while the barrier is not complete."""

@@ -9,7 +9,7 @@ import msgspec
 from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.derived import LostRaces, concurrently, update
 from kvbackends.contract.options import Options
-from kvbackends.contract.paged import PagedBarrier
+from kvbackends.contract.paged import PagedBarrier, barriers_among
 from kvbackends.contract.polling import Polling
 from kvbackends.contract.records import Entry, Feature, Limits, Offer, RankOf, Subscription
 from kvbackends.contract.url import StoreURL
@@ -26,6 +26,8 @@ ACCELERABLE = (
     "sweep",
     "scan",
     "find",
+    "barriers",
+    "lifetimes",
     "subscribe",
 )
 """The operations that a store may override: for speed, never for meaning."""
@@ -172,6 +174,23 @@ class Store(ABC):
     def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
         """Keys that were offered with these facets; None: not supported, use `scan` and decode."""
         return None
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """The names of open barriers that begin with `prefix`, in no order.
+
+        Closed ones may be among them, which `Barrier.state` tells.  Raises `NotSupported` where
+        keys cannot be listed, or the store has a barrier of its own and does not override this.
+        """
+        if "barrier" in self.native:
+            raise NotSupported(f"{type(self).__name__} cannot list its chords")
+        return barriers_among(self.scan(prefix))
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Seconds that those keys that exist have left; None: for ever.
+
+        At most ``limits.batch_keys`` keys.  Raises `NotSupported` if the store cannot tell.
+        """
+        raise NotSupported(f"{type(self).__name__} cannot tell how long its keys live")
 
     def subscribe(self) -> Subscription:
         """A new subscription, which names keys that have changed."""

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from kvbackends.contract.barrier import Barrier, finish_in_steps, payload_ttl
 from kvbackends.contract.deadline import deadline, limit
-from kvbackends.contract.records import Arrival, Offer, Outcome, Part, Rank, RankOf
+from kvbackends.contract.records import (
+    Arrival,
+    BarrierState,
+    Offer,
+    Outcome,
+    Part,
+    Rank,
+    RankOf,
+)
 from kvbackends.layers.manifest import Ranking, manifest_of
 from kvbackends.layers.outage import SHORTEST
 
@@ -85,6 +93,13 @@ class WrappedBarrier(Barrier):
         encoded, through = None if offer is None else self._encode_offer(offer), self._rank_through
         self.inner.close(part, encoded, rank_of if through is None else through(rank_of))
 
+    def state(self) -> BarrierState | None:
+        """The inner state with the decoded payload."""
+        state, decode = self.inner.state(), self._decode
+        if state is None or decode is None or not state.payload:
+            return state
+        return state._replace(payload=decode(state.payload))
+
     def _decoded(self, arrival: Arrival) -> Arrival:
         if self._decode is None or not arrival.payload:
             return arrival
@@ -127,6 +142,7 @@ class RetriedBarrier(Barrier):
     finish = _retried("finish")
     renew = _retried("renew")
     close = _retried("close")
+    state = _retried("state")
 
     def parts(self) -> Iterator[tuple[int, str, bytes]]:
         """All parts, read here, where an error in the middle is retried."""
@@ -206,12 +222,20 @@ class ChunkedBarrier(Barrier):
         if offer is not None:
             self._chunks.offer(offer, rank_of)
 
+    def state(self) -> BarrierState | None:
+        """The inner state with the joined payload."""
+        state = self._inner.state()
+        return state and state._replace(payload=self._joined_payload(state.payload))
+
     def _joined(self, arrival: Arrival) -> Arrival:
-        manifest = manifest_of(arrival.payload)
+        payload = self._joined_payload(arrival.payload)
+        return arrival if payload is arrival.payload else arrival._replace(payload=payload)
+
+    def _joined_payload(self, stored: bytes) -> bytes:
+        manifest = manifest_of(stored)
         if manifest is None:
-            return arrival
-        payload = self._chunks.joined(self._payload_key(), manifest)
-        return arrival._replace(payload=payload or b"")
+            return stored
+        return self._chunks.joined(self._payload_key(), manifest) or b""
 
     def _key(self, place: int, member: str) -> str:
         return f"{self.name}.{place}:{member}"

@@ -89,6 +89,13 @@ class Guard(Layer):
         """Count at the checked key."""
         return operation(self._key(key), by, valid_ttl(ttl))
 
+    def around_lifetimes(
+        self, operation: Callable[..., Mapping[str, float | None]], keys: Collection[str]
+    ) -> Mapping[str, float | None]:
+        """Ask for the keys as the store can hold them; the answer names them as the caller did."""
+        held = {self._key(key): key for key in keys}
+        return {held[key]: left for key, left in operation(list(held)).items()}
+
     def around_subscribe(self, operation: Callable[..., Subscription]) -> Subscription:
         """A subscription that names keys as its user does."""
         inner = operation()

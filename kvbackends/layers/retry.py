@@ -24,9 +24,9 @@ from kvbackends.layers.outage import SHORTEST, Outage
 
 T = TypeVar("T")
 
-NOT_RETRIED = frozenset({"increment", "subscribe", "scan", "find"})
-"""Operations that are passed through.  `increment` is not idempotent.  `subscribe`, `scan` and
-`find` return objects that are consumed later; their consumers restart them on errors."""
+NOT_RETRIED = frozenset({"increment", "subscribe", "scan", "find", "barriers"})
+"""Operations that are passed through.  `increment` is not idempotent.  The others return
+objects that are consumed later; their consumers restart them on errors."""
 
 FIRST = 5
 """Milliseconds that pauses grow from if the first retry is made at once."""

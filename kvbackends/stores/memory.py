@@ -165,6 +165,13 @@ class MemoryStore(Store):
             if key.startswith(prefix) and self._row(key) is not None:
                 yield key
 
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Read without the lock: each row is immutable."""
+        now, rows = time.monotonic(), ((key, self._row(key)) for key in keys)
+        return {
+            key: None if row.expires == NEVER else row.expires - now for key, row in rows if row
+        }
+
     def sweep(self, limit: int = 1000) -> int:
         """Remove at most `limit` expired keys, in order of expiry."""
         with self._space.lock():

@@ -27,6 +27,7 @@ import msgspec
 from kvbackends.contract import (
     Arrival,
     Barrier,
+    BarrierState,
     Entry,
     Feature,
     Offer,
@@ -107,6 +108,11 @@ class ReferenceBarrier(Barrier):
         with self.store.world() as world:
             state = world.barrier(self.name)
             return state is not None and state.held_by(part)
+
+    def state(self) -> BarrierState | None:
+        with self.store.world() as world:
+            state = world.barrier(self.name)
+            return None if state is None or state.done else state.shown()
 
     def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
         with self.store.world() as world:
@@ -208,6 +214,20 @@ class ReferenceStore(Store):
     def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
         with self.world() as world:
             return [key for key, row in world.live() if facets.items() <= row.facets.items()]
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        now = time.monotonic()
+        with self.world() as world:
+            rows = {key: row for key in keys if (row := world.row(key)) is not None}
+        return {
+            key: None if row.expires == float("inf") else row.expires - now
+            for key, row in rows.items()
+        }
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        with self.world() as world:
+            names = [name for name in world.barriers if name.startswith(prefix)]
+            return iter([name for name in names if world.barrier(name) is not None])
 
     # -- ranked keys ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from kvbackends.contract import Arrival, Outcome, Part
+from kvbackends.contract import Arrival, BarrierState, Outcome, Part
 
 Identity = tuple[int, str]
 """The place and the member of a part."""
@@ -86,6 +86,10 @@ class State:
     def may_be_closed_by(self, part: Part) -> bool:
         """True if the run is claimed or closed: an unclaimed one began after the dispatched run."""
         return self.done or self.holder is not None
+
+    def shown(self) -> BarrierState:
+        slots = {name: list(members) for name, members in self.slots.items()}
+        return BarrierState(self.size, frozenset(self.parts), slots, self.holder, self.payload)
 
     def tombstone(self, expires: float) -> "State":
         return type(self)(expires, done=True)

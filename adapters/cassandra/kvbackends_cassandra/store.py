@@ -40,6 +40,8 @@ _SWAP = _WRITE + "IF version = ?"
 _OFFER = _WRITE + "IF version != ? AND rank != ? AND rank != ? AND rank != ?"
 _DELETE = "DELETE FROM {entries} WHERE key = ? IF EXISTS"
 _SCAN = "SELECT key FROM {entries}"
+_LEFT = "SELECT key, TTL(value), version FROM {entries} WHERE key IN ?"
+_BARRIERS = "SELECT DISTINCT barrier, version FROM {barriers}"
 
 PLAIN = 0
 """The `rank` column of a value that `set` has stored; only `rank_of` knows its rank."""
@@ -164,6 +166,18 @@ class CassandraStore(Store):
         """Read all keys of the table, in pages: Cassandra does not order its keys by name."""
         for page in self._client().stream(_SCAN, (), LISTED, lambda _: LISTED):
             yield from (key for (key,) in page if key.startswith(prefix))
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Cost: one request for every 50 keys, sent together."""
+        listed = list(keys)
+        batches = [(listed[at : at + TOGETHER],) for at in range(0, len(listed), TOGETHER)]
+        rows = (row for answer in self._client().all_rows(_LEFT, batches) for row in answer)
+        return {key: left for key, left, version in rows if version is not None}
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """Read the names of all chords, in pages: Cassandra does not order them."""
+        for page in self._client().stream(_BARRIERS, (), LISTED, lambda _: LISTED):
+            yield from (name for name, run in page if run is not None and name.startswith(prefix))
 
     def barrier(self, name: str, ttl: float | None = None) -> Barrier:
         """A part is two requests, the first one of a process three."""

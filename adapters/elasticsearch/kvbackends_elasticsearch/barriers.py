@@ -34,6 +34,8 @@ from kvbackends_elasticsearch.documents import Document, Version, encode, expiry
 from kvbackends_elasticsearch.index import PAGE
 
 DELETED_AT_ONCE = 1000
+CONTROL = ".c"
+"""Ends the id of a control record."""
 LONGER = 4 / 3
 """Control records live this many times the ttl: so not every part has to renew them, and none ends
 before the ttl of a part that has just arrived."""
@@ -87,7 +89,7 @@ class ElasticsearchBarrier(StepwiseBarrier):
         self._memory = memory
         self._as_text = as_text
         self._routing = f"{zlib.crc32(name.encode()):x}"
-        self._record = self._id("c")
+        self._record = self._id(CONTROL[1:])
         self._over = CREATE
         """The version of the expired control record, or `CREATE`."""
         self._last = memory.snapshots.get(name)

@@ -192,6 +192,14 @@ class Client:
             self._batches.adjust(len(docs) - found.count(None), len(answer.data) - names)
             yield from ((one.id, it.source) for one, it in zip(docs, found, strict=True) if it)
 
+    def expiries(self, ids: Collection[str]) -> Iterator[tuple[str, Source]]:
+        """The id, and the source without its value, of each document that exists."""
+        target = f"{self.index.path}/_mget?_source_includes=expires"
+        answer = self._sender.read("POST", target, {"ids": list(ids)})
+        for each in [] if answer.status == 404 else answer.decoded(_decode_many).docs:
+            if (document := each.document()) is not None:
+                yield each.id, document.source
+
     def _address(self, api: str, id: str) -> str:  # noqa: A002
         return f"{self.index.path}/{api}/{quote(id, safe='')}"
 

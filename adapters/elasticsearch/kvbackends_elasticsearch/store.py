@@ -24,7 +24,7 @@ from kvbackends.contract import (
     seconds_left,
     uninterrupted,
 )
-from kvbackends_elasticsearch.barriers import ElasticsearchBarrier, Memory
+from kvbackends_elasticsearch.barriers import CONTROL, ElasticsearchBarrier, Memory
 from kvbackends_elasticsearch.client import CREATE, Action, Client
 from kvbackends_elasticsearch.documents import (
     LARGEST,
@@ -169,6 +169,24 @@ class ElasticsearchStore(Store):
         """The keys with these facets, found by a search."""
         words = [{"term": {"facets": facet(*each)}} for each in facets.items()]
         return self._found({"filter": words, "must_not": [_EXPIRED]})
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Cost: one request; this host's clock decides."""
+        found = self._client().expiries(keys) if keys else ()
+        now = time.time() * 1000
+        return {
+            key: None if source.expires is None else (source.expires - now) / 1000
+            for key, source in found
+            if source.is_alive()
+        }
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """The names of barriers whose ids are not hashed, found by a search."""
+        of_runs = {"filter": [{"exists": {"field": "run"}}]}
+        others = [_EXPIRED, {"exists": {"field": "part"}}]
+        found = self._found({**of_runs, "must_not": others})
+        controls = (each.removesuffix(CONTROL) for each in found if each.endswith(CONTROL))
+        return (name for name in controls if name.startswith(prefix))
 
     def sweep(self, limit: int = 1000) -> int:
         """Remove documents that have expired by the server's clock and do not change meanwhile."""

@@ -11,6 +11,7 @@ opened once, so its run is assumed to be 0; the count is made in that run only, 
 """
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from bson import Binary, ObjectId
@@ -42,6 +43,14 @@ from kvbackends_mongodb.entries import ALIVE, expiry
 
 if TYPE_CHECKING:
     from kvbackends_mongodb.store import MongoDBStore
+
+
+def names(chords: Documents, prefix: str) -> Iterator[str]:
+    """The names of open barriers that begin with `prefix`, in order."""
+    wanted = {"_id": {"$gte": {"b": prefix}}, "done": False, **LIVING}
+    with chords.collection.find(wanted, {"_id": 1}).sort("_id") as found:
+        listed = (each["_id"]["b"] for each in found)
+        yield from takewhile(lambda name: name.startswith(prefix), listed)
 
 
 class MongoDBBarrier(StepwiseBarrier):

@@ -140,6 +140,15 @@ def scan(documents: Documents, prefix: str) -> Iterator[str]:
         yield from takewhile(lambda key: key.startswith(prefix), (each["_id"] for each in found))
 
 
+def lifetimes(documents: Documents, keys: Collection[str]) -> dict[str, float | None]:
+    """The seconds that those keys that exist have left; None: for ever."""
+    wanted = {"_id": {"$in": list(keys)}, "$expr": ALIVE}
+    left = {"$subtract": ["$expires", "$$NOW"]}
+    fields = {"left": {"$cond": [{"$eq": ["$expires", NEVER]}, None, left]}}
+    found = documents.collection.find(wanted, fields, batch_size=len(keys) + 1)
+    return {each["_id"]: each["left"] and each["left"] / 1000 for each in found}
+
+
 def find(documents: Documents, facets: Mapping[str, str]) -> Iterator[str]:
     """The keys with these facets, read from the wildcard index on ``facets``."""
     wanted = {f"facets.{name}": {"$eq": value} for name, value in facets.items()}

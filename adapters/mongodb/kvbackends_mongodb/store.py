@@ -15,7 +15,7 @@ from kvbackends.contract import (
     StoreURL,
 )
 from kvbackends_mongodb import entries
-from kvbackends_mongodb.barriers import MongoDBBarrier
+from kvbackends_mongodb.barriers import MongoDBBarrier, names
 from kvbackends_mongodb.client import Client, Unavailable, translated, translated_each
 from kvbackends_mongodb.options import MongoDBOptions, Target, target
 
@@ -104,6 +104,16 @@ class MongoDBStore(Store):
     def find(self, facets: Mapping[str, str]) -> Iterator[str]:
         """The keys with these facets, from the index on them."""
         return entries.find(self._client().entries, facets)
+
+    @translated
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Cost: one request.  The server's clock decides."""
+        return entries.lifetimes(self._client().entries, keys)
+
+    @translated_each
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """The names in order, read in batches."""
+        return names(self._client().chords, prefix)
 
     def barrier(self, name: str, ttl: float | None = None) -> MongoDBBarrier:
         """A part is one request while others are missing; four where it claims."""

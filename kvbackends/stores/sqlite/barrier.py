@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from kvbackends.contract.barrier import Barrier
-from kvbackends.contract.records import Arrival, Offer, Part, RankOf
+from kvbackends.contract.records import Arrival, BarrierState, Offer, Part, RankOf
 from kvbackends.stores.sqlite import barrier_steps as steps
+from kvbackends.stores.sqlite import inspecting
 from kvbackends.stores.sqlite.database import Database
 from kvbackends.stores.sqlite.sweeping import empty_trash
 
@@ -47,6 +48,10 @@ class SQLiteBarrier(Barrier):
     def renew(self, part: Part) -> bool:
         """One query."""
         return self._database().read(steps.holds, self.name, part)
+
+    def state(self) -> BarrierState | None:
+        """Four queries in one transaction."""
+        return self._database().read(inspecting.state, self.name)
 
     def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
         """One transaction for the tombstone and the result; the parts are then deleted in steps.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from kvbackends.contract.records import Offer, Rank, RankOf
 from kvbackends.stores.sqlite.database import Database
@@ -28,6 +29,7 @@ _OFFER = f"""{_PUT} WHERE entry.expires <= ?
 # Bytes whatever type another program has stored: its text may be a result, its number is none.
 _GET = "SELECT CAST(value AS BLOB) FROM entry WHERE key = ? AND expires > ?"
 _GET_BATCH = "SELECT key, CAST(value AS BLOB) FROM entry WHERE expires > ? AND key IN "
+_EXPIRIES = "SELECT key, expires FROM entry WHERE expires > ? AND key IN "
 _RANK = "SELECT rank, CAST(value AS BLOB) FROM entry WHERE key = ? AND expires > ?"
 _TOUCH = "UPDATE entry SET expires = ? WHERE key = ? AND expires > ?"
 _DELETE = "DELETE FROM entry WHERE key = ?"
@@ -51,13 +53,23 @@ def get_batch(database: Database, keys: Collection[str]) -> dict[str, bytes]:
 
     The number of parameters is padded to a power of two, so that SQLite compiles few statements.
     """
+    return dict(_rows_of(database, _GET_BATCH, keys, time.time()))
+
+
+def lifetimes(database: Database, keys: Collection[str]) -> dict[str, float | None]:
+    """Return the seconds that those keys that exist have left; None: for ever."""
+    now = time.time()
+    rows = _rows_of(database, _EXPIRIES, keys, now)
+    return {key: None if expires == NEVER else expires - now for key, expires in rows}
+
+
+def _rows_of(database: Database, sql: str, keys: Collection[str], now: float) -> list[Any]:
     if not keys:
-        return {}
+        return []
     size = 1 << (len(keys) - 1).bit_length()
     listed = list(keys)
-    padded = [time.time(), *listed, *listed[-1:] * (size - len(listed))]
-    rows = database.rows(_GET_BATCH + f"({','.join('?' * size)})", padded)
-    return dict(rows)
+    padded = [now, *listed, *listed[-1:] * (size - len(listed))]
+    return database.rows(sql + f"({','.join('?' * size)})", padded)
 
 
 def put(connection: Connection, key: str, value: bytes, ttl: float | None) -> None:

@@ -12,7 +12,7 @@ from kvbackends.contract.records import Entry, Feature, Limits, Offer, RankOf
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
-from kvbackends.stores.sqlite import entries
+from kvbackends.stores.sqlite import entries, inspecting
 from kvbackends.stores.sqlite.barrier import SQLiteBarrier
 from kvbackends.stores.sqlite.database import Database
 from kvbackends.stores.sqlite.errors import Busy
@@ -135,6 +135,14 @@ class SQLiteStore(Store):
     def scan(self, prefix: str) -> Iterator[str]:
         """Yield the keys in order, read in pages; keys written meanwhile may be missing."""
         return entries.scan(self._database(), prefix)
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Cost: one query."""
+        return entries.lifetimes(self._database(), keys)
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """Yield the names in order, read in pages."""
+        return inspecting.barriers(self._database(), prefix)
 
     def sweep(self, limit: int = 1000) -> int:
         """Reads without the lock, deletes in short transactions, continues where it ended."""

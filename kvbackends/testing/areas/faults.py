@@ -101,6 +101,10 @@ SCENARIOS = {
         lambda s, k: s.delete_batch([k, f"{k}-absent"]), lambda s, k: s.set(k, b"old")
     ),
     "sweep": Scenario(lambda s, _: s.sweep() >= 0, lambda s, k: s.set(k, b"live")),
+    "lifetimes": Scenario(
+        lambda s, k: "lifetimes" in s.native and list(s.lifetimes([k, f"{k}-absent"]).values()),
+        lambda s, k: s.set(k, b"kept"),
+    ),
     "touch": Scenario(lambda s, k: s.touch(k, TTL), lambda s, k: s.set(k, b"old")),
     "offer": Scenario(lambda s, k: s.offer(offer(k, Rank.SUCCEEDED), rank_of)),
     "offer over": Scenario(

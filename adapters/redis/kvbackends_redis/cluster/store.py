@@ -9,8 +9,8 @@ from kvbackends_redis.cluster.shards import NodeListeners
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.connecting.endpoints import of_cluster
 from kvbackends_redis.listening.subscription import PubSub
-from kvbackends_redis.operations.barriers import ClusterBarrier
-from kvbackends_redis.operations.plain import scanned
+from kvbackends_redis.operations.barriers import ClusterBarrier, barriers_of
+from kvbackends_redis.operations.plain import lifetimes_of, literally, scanned
 from kvbackends_redis.options import ClusterOptions
 from kvbackends_redis.store import RedisStore
 
@@ -41,7 +41,16 @@ class ClusterStore(RedisStore):
     def scan(self, prefix: str) -> Iterator[str]:
         """Yield the keys node by node; keys that move meanwhile may be missing or appear twice."""
         for node in self._primaries():
-            yield from scanned(node, prefix)
+            yield from scanned(node, f"{literally(prefix)}*")
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Seconds that the keys have left.  Cost: one exchange with each node, in parallel."""
+        return lifetimes_of(self._connections().send_all({key: ("PTTL", key) for key in keys}))
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """Yield the names of barriers, node by node, as `scan` does."""
+        for node in self._primaries():
+            yield from barriers_of(node, prefix)
 
     def barrier(self, name: str, ttl: float | None = None) -> ClusterBarrier:
         """A barrier is in one slot; its results are not."""

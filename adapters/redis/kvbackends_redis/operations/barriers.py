@@ -4,12 +4,15 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from kvbackends.contract import (
     CLOSED,
     UNKNOWN,
     WAITING,
     Arrival,
     Barrier,
+    BarrierState,
     Offer,
     Outcome,
     Part,
@@ -20,11 +23,15 @@ from kvbackends.contract import (
 from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.errors import Unavailable
 from kvbackends_redis.operations import scripts
+from kvbackends_redis.operations.plain import scanned
 from kvbackends_redis.operations.ranked import DIGITS, SUCCEEDED, seen
 from kvbackends_redis.operations.scripts import milliseconds
 
 TAG = 36
 """Most letters at the end of a barrier's name that choose its slot: as many as a UUID has."""
+
+CONTROL = ".control"
+"""Ends the key of a barrier's control hash."""
 
 PAGE = 2000
 """Elements of the list that are read at once: a thousand parts and their values."""
@@ -39,7 +46,18 @@ def keys_of(barrier: str) -> tuple[str, str, str]:
     the name becomes the tag.
     """
     family = f"{barrier}-" if _has_tag(barrier) else _tagged(barrier)
-    return f"{family}.control", f"{family}.parts", f"{family}.extra"
+    return f"{family}{CONTROL}", f"{family}.parts", f"{family}.extra"
+
+
+def barrier_of(control: str) -> str:
+    """The name of the barrier whose control key this is."""
+    family = control.removesuffix(CONTROL)
+    if family.endswith("-"):
+        return family[:-1]
+    name = "".join(family.removesuffix("}").rpartition("{")[::2])
+    if name == "%":
+        return ""
+    return name.replace("%7B", "{").replace("%7D", "}").replace("%25", "%")
 
 
 def _has_tag(name: str) -> bool:
@@ -63,6 +81,16 @@ class Barriers:
     def barrier(self, name: str, ttl: float | None = None) -> Barrier:
         """Each operation of the barrier is one script."""
         return RedisBarrier(self._connections, name, ttl)
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """The names of barriers.  Like `scan`, it reads the names of all keys."""
+        return barriers_of(self._connections(), prefix)
+
+
+def barriers_of(connections: Connections, prefix: str) -> Iterator[str]:
+    """Yield one server's barriers with this prefix; it may be quoted in the key."""
+    names = map(barrier_of, scanned(connections, f"*{CONTROL}", "hash"))
+    return (name for name in names if name.startswith(prefix))
 
 
 class RedisBarrier(Barrier):
@@ -117,6 +145,13 @@ class RedisBarrier(Barrier):
         control = keys_of(self.name)[0]
         holder, done = self._connections().call("HMGET", control, "o", "d")
         return not done and holder == part.delivery.encode()
+
+    def state(self) -> BarrierState | None:
+        """One round trip; the part's values are not read."""
+        control, _, extra = keys_of(self.name)
+        answers = checked(self._connections().send(("HGETALL", control), ("HGETALL", extra)))
+        fields, more = ({k.decode(): v for k, v in _pairs(each)} for each in answers)
+        return None if not fields or "d" in fields else _state(fields, more)
 
     def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
         """One script for the tombstone and the result; a thread of the server's frees the parts."""
@@ -173,6 +208,31 @@ def _arrival(answer: object) -> Arrival:
             return UNKNOWN
         case _:
             return CLOSED
+
+
+def _pairs(flat: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _state(control: dict[str, bytes], extra: dict[str, bytes]) -> BarrierState:
+    """The state that the fields of the two hashes stand for."""
+    arrived = frozenset(
+        (int(place), name[2:])
+        for name, places in control.items()
+        if name.startswith("p:")
+        for place in places.split(b",")
+    )
+    slots: dict[str, list[str]] = {}
+    for name, packed in extra.items():
+        for slot in msgspec.msgpack.decode(packed) if name.startswith("m:") else ():
+            if slot:  # else it was added after the claim
+                slots.setdefault(slot, []).append(name[2:])
+    holder = None
+    if "o" in control:
+        place, _, member = control["op"].decode().partition(":")
+        holder = Part(int(place), member, control["o"].decode())
+    size = int(control["n"]) if "n" in control else None
+    return BarrierState(size, arrived, slots, holder, control.get("a", b""))
 
 
 def _is_wanted(pairs: list[bytes]) -> Callable[[bytes], bool]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any
 
 from kvbackends.contract import Entry
-from kvbackends_redis.connecting.connections import Connections
+from kvbackends_redis.connecting.connections import Connections, checked
 from kvbackends_redis.operations import scripts
 from kvbackends_redis.operations.ranked import is_staged
 from kvbackends_redis.operations.scripts import milliseconds
@@ -78,16 +78,28 @@ class PlainKeys:
 
         It does not block the server, but it reads the names of all keys of the database.
         """
-        return scanned(self._connections(), prefix)
+        return scanned(self._connections(), f"{literally(prefix)}*")
+
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Seconds that the keys that exist have left.  Cost: one exchange."""
+        if not keys:
+            return {}
+        left = checked(self._connections().send(*(("PTTL", key) for key in keys)))
+        return lifetimes_of(dict(zip(keys, left, strict=True)))
 
 
-def scanned(connections: Connections, prefix: str) -> Iterator[str]:
-    """Yield one server's keys with this prefix, each once, without those of barriers."""
+def lifetimes_of(answers: Mapping[str, int]) -> dict[str, float | None]:
+    """The seconds that PTTL's answers stand for, without absent keys."""
+    return {key: None if left < 0 else left / 1000 for key, left in answers.items() if left != -2}
+
+
+def scanned(connections: Connections, pattern: str, kind: str = "string") -> Iterator[str]:
+    """Yield one server's keys of a kind that match, each once; strings are no barriers."""
     seen: set[bytes] = set()
     cursor = b"0"
     while True:
         cursor, names = connections.call(
-            "SCAN", cursor, "MATCH", f"{_literally(prefix)}*", "COUNT", STEP, "TYPE", "string"
+            "SCAN", cursor, "MATCH", pattern, "COUNT", STEP, "TYPE", kind
         )
         for name in names:
             if name in seen or is_staged(name):
@@ -102,7 +114,7 @@ def scanned(connections: Connections, prefix: str) -> Iterator[str]:
             return
 
 
-def _literally(prefix: str) -> str:
+def literally(prefix: str) -> str:
     """`prefix` as a glob pattern that matches only itself."""
     return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in prefix)
 

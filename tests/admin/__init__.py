@@ -1,0 +1,1 @@
+"""The operators' side, on every store that lists."""
