@@ -187,6 +187,7 @@ lint: .venv/.ready  ## style, types and the direction of imports
 	.venv/bin/mypy $(typed)
 	.venv/bin/lint-imports
 	.venv/bin/python tools/reference.py --check
+	.venv/bin/python tools/versions.py --check
 
 # ------------------------------------------------------------------------------------- to keep
 
@@ -196,8 +197,19 @@ format: .venv/.ready  ## lay the source out, and mend what ruff can mend safely
 	.venv/bin/ruff check --fix $(sources)
 
 .PHONY: docs
-docs: .venv/.ready  ## write the generated tables of docs/ again
+docs: .venv/.ready  ## write the generated tables of docs/ and the adapters' versions again
 	.venv/bin/python tools/reference.py
+	.venv/bin/python tools/versions.py
+
+# A second build has the same bytes: the time in the archives is the commit's.
+.PHONY: dist
+dist: .venv/.ready  ## wheels and source distributions of all, checked, in dist/
+	rm -rf dist
+	@for project in . $(dir $(wildcard adapters/*/pyproject.toml)); do \
+	    SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv/bin/python -m build --no-isolation \
+	        --outdir dist $$project >/dev/null; \
+	done
+	.venv/bin/twine check --strict dist/*
 
 .PHONY: requirements
 requirements:  ## compile requirements/*.in to pinned *.txt  [ARGS=--upgrade]
