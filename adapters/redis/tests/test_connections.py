@@ -311,6 +311,42 @@ def test_connections_are_made_while_the_store_is_closed(store):
         maker.join()
 
 
+@pytest.mark.parametrize("error", [None, AttributeError("no sendall"), ValueError("closed")])
+def test_a_connection_that_is_closed_while_it_is_made_is_lost(error, monkeypatch, store):
+    """By another thread: redis-py then uses a socket that is gone, or connects all the same."""
+    connections = store._connections()
+    connect, opened = redis.Connection.connect, []
+
+    def cut(connection):
+        connect(connection)
+        opened.append(connection)
+        connections.close()
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(redis.Connection, "connect", cut)
+    with pytest.raises(Unavailable, match="another thread"):
+        connections.call("PING")
+    with (
+        contextlib.closing(store.subscribe()) as subscription,
+        pytest.raises(Unavailable, match="another thread"),
+    ):
+        subscription.watch(["key"])
+    assert [each._sock for each in opened] == [None, None]
+
+
+def test_a_subscription_that_another_thread_closes_raises(store):
+    """Not an error of its socket, in whatever step."""
+    for step in (lambda each: each.wait(0.1), lambda each: each.watch(["other"])):
+        subscription = store.subscribe()
+        subscription.watch(["key"])
+        [listener] = subscription._listeners.opened()
+        listener._link.sock.close()
+        with pytest.raises(Unavailable):
+            step(subscription)
+        subscription.close()
+
+
 def test_a_subscription_raises_when_its_connection_is_lost(store, open_redis):
     subscription = store.subscribe()
     subscription.watch(["key"])

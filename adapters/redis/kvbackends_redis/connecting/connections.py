@@ -27,6 +27,8 @@ Command = tuple[Any, ...]
 LARGE = 65_536
 """Bytes from which a separate send costs less than a copy."""
 
+CLOSED = "another thread has closed the store"
+
 TURN = 0.05
 """Seconds after which a call that waits for a connection checks again without a notification."""
 
@@ -189,6 +191,8 @@ class Connections:
             self._lost(wire)
             raise translated(error) from error
         self._disconnected(wire)
+        if self._closed and isinstance(error, Exception):  # TLS sockets may raise AttributeError
+            raise Unavailable(CLOSED) from error
 
     def _disconnected(self, wire: Wire) -> None:
         """Return it to the pool disconnected; it reconnects on next use."""

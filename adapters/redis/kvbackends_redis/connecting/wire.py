@@ -104,6 +104,8 @@ class Link:
         self._longest_connect = connection.socket_connect_timeout or math.inf
         self._relaxed = self._longest - NEARLY
         self._hurried = False
+        self._cuts = 0
+        """Counts `disconnect`, which another thread may call while this one connects."""
         self.sock: Any = None
         """None while disconnected."""
         self.reader: Any = None
@@ -111,9 +113,19 @@ class Link:
     def connect(self) -> None:
         """Connect; raises redis-py's errors."""
         self._connection.disconnect()  # an interrupted `disconnect` may have left it open
-        with delays_forks if isinstance(self._connection, SSLConnection) else nullcontext():
-            self._connection.connect()
-        self.sock, self.reader = _ends(self._connection)
+        cuts = self._cuts
+        try:
+            with delays_forks if isinstance(self._connection, SSLConnection) else nullcontext():
+                self._connection.connect()
+            ends = _ends(self._connection)
+        except Exception as error:  # redis-py may use a socket that it does not have any more
+            if self._cuts == cuts:
+                raise
+            raise exceptions.ConnectionError("Connection closed by another thread.") from error
+        if self._cuts != cuts:
+            self._connection.disconnect()
+            raise exceptions.ConnectionError("Connection closed by another thread.")
+        self.sock, self.reader = ends
 
     def hurry(self) -> None:
         """Bound the next step by the deadline: a socket's timeout is for one step only."""
@@ -121,11 +133,12 @@ class Link:
         self._hurried = left < self._relaxed
         self._connection.socket_timeout = left
         self._connection.socket_connect_timeout = min(left, self._longest_connect)
-        if self.sock is not None:
-            self.sock.settimeout(left)
+        if (sock := self.sock) is not None:  # another thread may disconnect
+            sock.settimeout(left)
 
     def disconnect(self) -> None:
         """Close the socket, if it is open.  Safe while another thread uses it."""
+        self._cuts += 1
         if isinstance(self.sock, _PublicEnds):
             self.sock.is_closed = True
         try:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -61,7 +62,8 @@ class Listener:
     def confirm(self) -> None:
         """Return when the server has confirmed every subscription."""
         while self._unconfirmed:
-            self._link.hurry()
+            with _lost_connection():
+                self._link.hurry()
             self.hear()
 
     def leave(self, names: Iterable[bytes]) -> None:
@@ -120,10 +122,8 @@ class Listener:
 
     def is_readable(self) -> bool:
         """True if `hear` has something to read.  Only for listeners without a file."""
-        try:
+        with _lost_connection():
             return bool(self._socket().is_readable())
-        except RedisError as error:
-            raise translated(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -152,10 +152,8 @@ class Listener:
     def _send(self, commands: list[Any]) -> None:
         if not commands:
             return
-        try:
+        with _lost_connection():
             self._socket().sendall(b"".join([pack(command) for command in commands]))
-        except (OSError, RedisError) as error:
-            raise translated(error) from error
 
     def _socket(self) -> Any:
         """The socket; connects the first time.  A lost connection is not opened again."""
@@ -166,11 +164,18 @@ class Listener:
         return sock
 
     def _connect(self) -> None:
-        try:
+        with _lost_connection():
             self._link.hurry()
             self._link.connect()
-        except RedisError as error:
-            raise translated(error) from error
+
+
+@contextmanager
+def _lost_connection() -> Iterator[None]:
+    """Translate the errors of a connection that the server, or another thread, has closed."""
+    try:
+        yield
+    except (OSError, RedisError) as error:
+        raise translated(error) from error
 
 
 def _batches(names: list[bytes], size: int) -> Iterator[list[bytes]]:

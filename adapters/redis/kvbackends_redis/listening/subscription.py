@@ -129,6 +129,8 @@ class PubSub:
             ready = self._bell.wait(min(longest, pause), *opened)
         except NoDescriptor:
             ready = self._poll(min(longest, pause), opened)
+        except (OSError, ValueError) as error:
+            raise Unavailable("another thread has closed the subscription's connection") from error
         for listener in opened:
             if listener in ready:
                 listener.hear()
