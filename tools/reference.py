@@ -1,9 +1,11 @@
 """Generates docs/reference.md and the table of docs/features.md; ``--check`` only compares them."""
 
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -48,7 +50,8 @@ HEAD = """# Reference
 Generated from the code by `make docs`; `make lint` fails when it is not up to date.
 
 An option is read from the URL, as in `kv+sqlite:///results.db?synchronous=FULL`, else from
-`result_backend_transport_options`, else from the Celery setting in its row.
+`result_backend_transport_options`, else from the Celery setting in its row. Options of names and values are
+dictionaries, which only settings can hold.
 """
 
 
@@ -96,15 +99,17 @@ def options_section(title: str, options_type: type[Options]) -> str:
         (
             f"`{each.name}`",
             type_name(each.type),
-            f"`{fields[each.name].default}`",
+            default_of(fields[each.name].default),
             f"`{each.setting}`" if each.setting else "",
             each.help,
         )
         for each in declared(options_type)
-        if each.name not in shared
+        if each.name not in shared and each.help
     ]
+    if options_type.extra == "driver":
+        rows.append(("any other", "text", "", "", "The driver's own options, by its names."))
     if rows:
-        note += table(("option", "type", "default", "setting", "meaning"), rows)
+        note += table(("option", "value", "default", "setting", "meaning"), rows)
     return f"## {title}\n\n{note.rstrip()}\n"
 
 
@@ -160,11 +165,35 @@ def number(limit: int | None) -> str:
     return "" if limit is None else f"{limit:,}"
 
 
-def type_name(hint: object) -> str:
-    """Return a type's name, or its choices."""
-    kind = get_args(hint)[0] if get_args(hint) else hint
-    choices = get_args(kind)
-    return " or ".join(map(str, choices)) if choices else getattr(kind, "__name__", str(kind))
+TYPES = {bool: "1 or 0", int: "whole number", float: "number", str: "text", type(None): "", Any: "any value"}
+"""How a value of a type is called, and how a switch is written in a URL."""
+
+
+def type_name(hint: Any) -> str:
+    """Return what to write for a value of this type, in words."""
+    kind = get_origin(hint)
+    if kind is Annotated:
+        return type_name(get_args(hint)[0])
+    if kind is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(hint))
+    if kind in (UnionType, Union):
+        return " or ".join(filter(None, dict.fromkeys(map(type_name, get_args(hint)))))
+    if kind in (list, tuple):
+        return f"list of {type_name(get_args(hint)[0])}"
+    if dict in (kind, hint):
+        return "names and values"
+    return TYPES[hint]
+
+
+def default_of(value: object) -> str:
+    """Return the cell of a default; empty if the option then is not used."""
+    if isinstance(value, bool):
+        return f"`{int(value)}`"
+    if value in (None, "", (), msgspec.NODEFAULT):
+        return ""
+    if value == math.inf:
+        return "no limit"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
