@@ -50,8 +50,8 @@ HEAD = """# Reference
 Generated from the code by `make docs`; `make lint` fails when it is not up to date.
 
 An option is read from the URL, as in `kv+sqlite:///results.db?synchronous=FULL`, else from
-`result_backend_transport_options`, else from the Celery setting in its row. Options of names and values are
-dictionaries, which only settings can hold.
+`result_backend_transport_options`, else from the Celery setting in its row. Options of names and
+values are dictionaries, which only settings can hold.
 """
 
 
@@ -165,7 +165,14 @@ def number(limit: int | None) -> str:
     return "" if limit is None else f"{limit:,}"
 
 
-TYPES = {bool: "1 or 0", int: "whole number", float: "number", str: "text", type(None): "", Any: "any value"}
+TYPES = {
+    bool: "1 or 0",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    type(None): "",
+    Any: "any value",
+}
 """How a value of a type is called, and how a switch is written in a URL."""
 
 
