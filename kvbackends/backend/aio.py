@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
+from kvbackends.backend.fallback import INTERVAL as OLD_INTERVAL
 from kvbackends.backend.pending import Meta, is_set, leaf_results
 
 T = TypeVar("T")
@@ -52,10 +53,15 @@ async def achanges(result: Any, timeout: float | None = None) -> AsyncIterator[M
     until = math.inf if timeout is None else loop.time() + timeout
     backend = result.backend
     keys = {backend.key_of(leaf.id): leaf.id for leaf in leaf_results(result) if not leaf.ignored}
-    news = _News(loop)
+    news, old = _News(loop), backend.old_finals()
     with backend.waiters().wait_for(keys, news.tell, changes=True) as wait:
         while keys:
-            if not await news.wait(until):
+            if old is not None:
+                for meta in await loop.run_in_executor(None, backend._deliver_old, keys, old):
+                    yield meta
+                if not keys:
+                    return
+            if not await news.wait(until, math.inf if old is None else OLD_INTERVAL):
                 raise backend.timed_out()
             for meta in backend._deliver_changes(keys, wait.take(0)):
                 yield meta
@@ -115,14 +121,17 @@ async def _ready(
     keys = {backend.key_of(each): each for each in ids if each not in found}
     if not keys:
         return
-    news = _News(loop)
+    news, old = _News(loop), backend.old_finals()
+    most = INTERVAL if look else (math.inf if old is None else OLD_INTERVAL)
     with backend.waiters().wait_for(keys, news.tell) as wait:
         while keys:
             if look is not None:
                 await loop.run_in_executor(None, look)
-            if not await news.wait(until, INTERVAL if look else math.inf):
+            if not await news.wait(until, most):
                 raise backend.timed_out()
             backend._deliver_all(keys, wait.take(0))
+            if old is not None:
+                await loop.run_in_executor(None, backend._deliver_old, keys, old)
 
 
 def _value(result: Any, propagate: bool) -> Any:

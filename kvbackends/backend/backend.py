@@ -6,9 +6,12 @@ from typing import Any
 from celery import states
 
 from kvbackends.backend import hidden
+from kvbackends.backend.books import Books
+from kvbackends.backend.celerys import named, with_chords
 from kvbackends.backend.chords import Chords
 from kvbackends.backend.compat import ImproperlyConfigured, bare_name, when_working
 from kvbackends.backend.ends import Ends
+from kvbackends.backend.fallback import Fallback
 from kvbackends.backend.places import Place
 from kvbackends.backend.ranks import Ranks
 from kvbackends.backend.recovery import chord_to_recover
@@ -57,8 +60,18 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         when_working(app, self._works)
         self.ranks = Ranks(self.decode)
         self.chords = Chords(self)
+        url_of_old = hidden.whole(app, self._options.fallback or "")
+        old = named(app, url_of_old, place) if url_of_old else None
+        self.fallback = Fallback(app, old) if old else None
+        self.books = Books(
+            self,
+            old or with_chords(app, place),
+            self._redacted,
+            opens=self._options.chords == "celery",
+        )
         self._prepare_waits()
         hidden.hide(app, place, url)
+        hidden.hide_fallback(app, url_of_old)
         self.place = Place(app, self.store, place)
 
     # -- Celery's key-value methods -------------------------------------------------------------

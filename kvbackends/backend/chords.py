@@ -2,12 +2,12 @@
 
 import logging
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
+
+from celery import states
 
 from kvbackends.backend import payload
 from kvbackends.backend.compat import (
@@ -21,6 +21,7 @@ from kvbackends.backend.delays import HEADER, announce
 from kvbackends.backend.deliveries import is_redelivered
 from kvbackends.backend.dispatch import Dispatcher
 from kvbackends.backend.recovery import Recovery
+from kvbackends.backend.sending import Sending
 from kvbackends.backend.signatures import is_carried_again
 from kvbackends.backend.unopened import Unopened
 from kvbackends.contract.barrier import Barrier
@@ -44,6 +45,7 @@ class TaskEnd:
     arrival: Arrival | None = None
     chord: Chord | None = None
     """Kept when a soft time limit interrupts the end: a finished publish is not repeated."""
+    in_books = False
 
     def __init__(self, request: Any) -> None:
         self.request = request
@@ -51,18 +53,6 @@ class TaskEnd:
 
 
 _task_end: ContextVar[TaskEnd | None] = ContextVar("kvbackends_task_end", default=None)
-
-
-class _Opened(threading.local):
-    """The chords whose headers this thread is about to send; chords may be nested in headers."""
-
-    def __init__(self) -> None:
-        # Bounded: sending a header may fail before its size is known.
-        self.groups: deque[tuple[str, Any]] = deque(maxlen=1000)
-        """Their ids and bodies."""
-
-
-_opened = _Opened()
 
 
 class Chords:
@@ -75,6 +65,7 @@ class Chords:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._dispatcher = Dispatcher(backend)
+        self._sending = Sending()
         self._unopened = Unopened(backend, self._dispatcher)
         self._recovery = Recovery(backend.app, backend.times.chord.lease)
 
@@ -86,7 +77,7 @@ class Chords:
         if not self._is_repeated(group_id):
             self._barrier(group_id, body).open(payload.encode(self._backend.app, body, results))
             self._dispatcher.count("opened")
-        _opened.groups.append((group_id, body))
+        self._sending.begin(group_id, body)
 
     def _is_repeated(self, group_id: str) -> bool:
         """True if an earlier delivery of the running task's message has applied the same chord.
@@ -103,12 +94,11 @@ class Chords:
         Only the opener knows the size.  A group at the end of a chain in the header calls this too,
         when the chain reaches it, with its own size and another id (5.6: with the chord's id).
         """
-        opened = next((each for each in _opened.groups if each[0] == group_id), None)
-        if opened is None:
+        body = self._sending.end(group_id)
+        if body is None:
             return
-        _opened.groups.remove(opened)
         part = Part(SIZE_PLACE, "size", new_delivery())
-        arrival = self._barrier(*opened).expect(part, size)
+        arrival = self._barrier(group_id, body).expect(part, size)
         self._chord(group_id, part, None, may_wait=False).settle(arrival)
 
     def expect_more(self, group_id: str, result: Any) -> None:
@@ -183,11 +173,23 @@ class Chords:
         if end.chord is None:
             if arrival.outcome is WAITING:
                 return  # as nearly every part; there is nothing to settle
+            if arrival.outcome is Outcome.UNKNOWN and self._backend.books.has(request):
+                self._return_to_books(end, state, result)
+                return
             part = part_of(request, end.delivery)
             end.chord = self._chord(request.group, part, request.chord, offer=end.offer)
         left = end.chord.settle(arrival)
         if left.outcome is Outcome.HELD:
             self._recovery.send_later(request, left.holder)
+
+    def _return_to_books(self, end: TaskEnd, state: str, result: Any) -> None:
+        """Return a part of a chord that Celery's own backend has begun, after its result."""
+        backend = self._backend
+        if end.offer is not None:
+            backend.store.offer(end.offer, backend.ranks.rank_of)
+        if not end.in_books:
+            backend.books.part_returns(end.request, state, result)
+        end.in_books = True
 
     def _arrive(self, end: TaskEnd, state: str, result: Any) -> Arrival:
         part = part_of(end.request, end.delivery)
@@ -221,10 +223,16 @@ class Chords:
         recorded = next(values, None)
         if recorded is None:
             recorded = backend.get(backend.key_of(request.id))
-            return recorded is not None and backend.ranks.rank_of(recorded) is Rank.SUCCEEDED
+            if recorded is None or backend.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
+                return False
+            if backend.books.has(request):
+                value = backend.decode_result(recorded)["result"]
+                backend.books.part_returns(request, states.SUCCESS, value)
+            return True
         if backend.ranks.rank_of(recorded) is not Rank.SUCCEEDED:
             return False
-        offer = None if request.ignore_result else self._recorded_offer(request, recorded)
+        key, kept = backend.key_of(request.id), backend.times.result
+        offer = None if request.ignore_result else Offer(key, recorded, Rank.SUCCEEDED, kept)
         # The part arrives again, with its value: that takes over a claim of the lost delivery.
         arrival = barrier.arrive(part, recorded)
         if arrival.outcome is WAITING and offer is not None:
@@ -233,10 +241,6 @@ class Chords:
         if left.outcome is Outcome.HELD:
             self._recovery.send_later(request, left.holder)
         return True
-
-    def _recorded_offer(self, request: Any, value: bytes) -> Offer:
-        backend = self._backend
-        return Offer(backend.key_of(request.id), value, Rank.SUCCEEDED, backend.times.result)
 
     # -- barriers -----------------------------------------------------------------------------
 
@@ -256,7 +260,7 @@ class Chords:
             part,
             self._backend.times.chord,
             lambda gathered: self._dispatcher.dispatch(gathered, body),
-            on_unknown=lambda: self._unopened.fail(key, part, body, _announced(body)),
+            on_unknown=lambda: self._unopened.fail(key, part, body, announced(body)),
             rank_of=self._backend.ranks.rank_of,
             offer=offer,
             may_wait=current_task() is not None if may_wait is None else may_wait,
@@ -264,7 +268,7 @@ class Chords:
 
     def _barrier(self, group_id: str, body: Any = None) -> Barrier:
         backend = self._backend
-        ttl = _announced(body) or backend.times.chord.ttl
+        ttl = announced(body) or backend.times.chord.ttl
         is_plain = type(group_id) is str and group_id
         key = backend.chord_prefix + group_id if is_plain else self._key(group_id)
         barrier: Barrier = backend.store.barrier(key, ttl)
@@ -275,7 +279,7 @@ class Chords:
         return key.decode() if isinstance(key, bytes) else str(key)
 
 
-def _announced(body: Mapping[str, Any] | None) -> float | None:
+def announced(body: Mapping[str, Any] | None) -> float | None:
     """The lifetime that the body's header tells; None for a chord of another backend.
 
     Here and not beside `announce`: it is on the way of every part.

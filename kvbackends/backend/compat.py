@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from celery._state import get_current_task
+from celery.app.backends import by_url
 from celery.app.task import Context
 from celery.app.utils import Settings
 from celery.backends import base
@@ -51,6 +52,7 @@ __all__ = [
     "ResultTimeout",
     "SoftTimeLimitExceeded",
     "as_datetime",
+    "backend_class",
     "bare_name",
     "compress_payload",
     "connect",
@@ -92,6 +94,12 @@ def compress_payload(payload: bytes | str, method: str) -> bytes:
     """The payload compressed as Celery 5.7 does it; earlier versions never call this."""
     compressed: bytes = base.compress_payload(payload, method)
     return compressed
+
+
+def backend_class(app: Any, url: str) -> tuple[Any, str | None]:
+    """The class of Celery's backend with this URL or name, and the URL that it is given."""
+    found: tuple[Any, str | None] = by_url(url, loader=app.loader)
+    return found
 
 
 def current_task() -> Any:

@@ -7,6 +7,7 @@ from celery import group, states
 
 from kvbackends.backend.compat import (
     FAILS_AFTER_CHORD,
+    current_request,
     flatten_lazy_header,
     request_of_signature,
 )
@@ -25,18 +26,25 @@ TERMINATED = "terminated"
 class Ends(Results):
     """Stores how tasks ended, returns their parts, and passes failures on."""
 
-    def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **_: Any) -> None:
+    def apply_chord(self, header_result_args: tuple[Any, ...], body: Any, **options: Any) -> None:
         """Open the chord's barrier; called before any header task is sent."""
+        if self.books.opens:
+            self.books.begin(header_result_args, body, options)
+            return
         flatten_lazy_header()
         self.chords.open(header_result_args[0], body, header_result_args[1])
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Set the size of the header; called before its last task is sent."""
-        self.chords.expect(group_id, chord_size)
+        if not self.books.expect(group_id, chord_size):
+            self.chords.expect(group_id, chord_size)
 
     def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Expect the tasks of `result` too; called by a header task before it returns."""
-        self.chords.expect_more(chord_id, result)
+        if self.books.has(current_request()):
+            self.books.expect_more(chord_id, result)
+        else:
+            self.chords.expect_more(chord_id, result)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
         """Return a header task's part, unless storing its result did."""

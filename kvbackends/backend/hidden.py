@@ -29,7 +29,11 @@ def hide(app: Any, url: StoreURL, given: str) -> None:
     raw = url.raw.reveal()
     if _bare(str(app.conf.result_backend)) != _bare(given):
         return
-    names = [each for each in url.query if each in url.secret_options or _SURELY.search(each)]
+    names = [
+        name
+        for name, value in url.query.items()
+        if name in url.secret_options or _SURELY.search(name) or ("://" in value and "@" in value)
+    ]
     if not names:
         if raw != _bare(given):
             app.conf.result_backend = f"kv+{raw}"
@@ -49,8 +53,17 @@ def hide(app: Any, url: StoreURL, given: str) -> None:
     app.conf.result_backend = f"kv+{base}?{shown}"
 
 
+def hide_fallback(app: Any, url: str) -> None:
+    """Mask the password of `url` where it is the app's transport option `fallback`."""
+    transport = app.conf.result_backend_transport_options or {}
+    if "@" in url and transport.get("fallback") == url:
+        shown = str(StoreURL.parse(url))
+        _taken.setdefault(app, {})[shown] = url
+        app.conf.result_backend_transport_options = {**transport, "fallback": shown}
+
+
 def whole(app: Any, url: str) -> str:
-    """The URL with the secrets that `hide` has taken out."""
+    """The URL with the secrets that `hide` and `hide_fallback` have taken out."""
     return _taken.get(app, {}).get(_bare(url), url)
 
 

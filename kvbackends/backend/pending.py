@@ -7,6 +7,7 @@ from weakref import ref
 
 from celery.result import ResultSet
 
+from kvbackends.backend.fallback import Finals
 from kvbackends.backend.results import Results
 
 Meta = dict[str, Any]
@@ -58,6 +59,18 @@ class Pending(Results):
                 if self.ranks.is_final(value):
                     self._deliver(keys.pop(key), meta)
                 yield meta
+
+    def _deliver_old(self, keys: dict[str, str], old: Finals) -> Iterable[Meta]:
+        """Deliver those of `keys` that are in the old place, and return their records."""
+        found = old.read(dict(keys))
+        for (key, _), meta in zip(found, found.metas, strict=True):
+            if key in keys:
+                self._deliver(keys.pop(key), meta)
+        return found.metas
+
+    def old_finals(self) -> Finals | None:
+        """The reads in the old place for one wait; None if there is no old place."""
+        return Finals(self.fallback) if self.fallback else None
 
     def _deliver_all(self, keys: dict[str, str], found: Iterable[tuple[str, bytes]]) -> None:
         """Deliver those of `keys` that were found, and remove them from `keys`."""

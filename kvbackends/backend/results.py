@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from celery import states
 
+from kvbackends.backend.books import Books
 from kvbackends.backend.chords import Chords
 from kvbackends.backend.compat import (
     BackendGetMetaError,
@@ -29,6 +30,7 @@ from kvbackends.backend.encoding import (
     kombu_reads_json,
     kombu_writes_json,
 )
+from kvbackends.backend.fallback import Fallback
 from kvbackends.backend.ranks import RANKS, Ranks, facets
 from kvbackends.backend.shortening import shortened
 from kvbackends.backend.times import Times
@@ -62,6 +64,8 @@ class Results(CeleryBackend):
 
     store: Store
     chords: Chords
+    books: Books
+    fallback: Fallback | None
     times: Times
     ranks: Ranks
     has_facets: bool
@@ -261,9 +265,15 @@ class Results(CeleryBackend):
             return known[task_id]
         try:
             entry = self.store.get(self.key_of(task_id))
+            if entry is None:
+                return (self.fallback and self.fallback.record(text(task_id))) or dict(PENDING)
         except StoreUnavailable as error:
             raise BackendGetMetaError(str(error), task_id=task_id) from error
-        return dict(PENDING) if entry is None else self.decode_result(entry.value)
+        return self.decode_result(entry.value)
+
+    def _restore_group(self, group_id: str) -> Any:
+        meta = super()._restore_group(group_id)
+        return self.fallback.group(group_id) if self.fallback and not meta else meta
 
 
 def text(key: str | bytes) -> str:

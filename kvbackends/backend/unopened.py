@@ -47,9 +47,10 @@ class Unopened:
         if ttl is None:
             logger.warning(
                 "%s returned to the chord of %s, which a client with another result backend has "
-                "begun. It ends only if celery.chord_unlock was scheduled for it: run the header "
-                "tasks of such chords on workers with the client's backend",
-                *(part.member, body.id),
+                "begun. Its part could not be passed on, because %s. The chord ends only if "
+                "celery.chord_unlock was scheduled for it: run the header tasks of such chords on "
+                "workers with the client's backend",
+                *(part.member, body.id, self._backend.books.lacking),
             )
             return
         try:

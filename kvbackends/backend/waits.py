@@ -10,6 +10,7 @@ from typing import Any
 from celery import states
 
 from kvbackends.backend.compat import NoCache, ResultTimeout
+from kvbackends.backend.fallback import Finals, OldRecords
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.ranks import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched, text
@@ -159,11 +160,15 @@ class Waits(Pending):
             later = self.telemetry.wait(later, ResultTimeout)
         # One generator for all: each further one costs a call for each record.
         for found in itertools.chain((first,), later):
-            metas = self.decoded([value for _, value in found])
+            metas: Iterable[Meta]
+            if isinstance(found, OldRecords):
+                metas = found.metas
+            else:
+                metas = self.decoded([value for _, value in found])
             for (key, value), meta in zip(found, metas, strict=True):
                 if key not in keys:
                     continue
-                if on_message is not None and not self.ranks.is_final(value):
+                if on_message is not None and value and not self.ranks.is_final(value):
                     on_message(meta)
                     continue
                 task_id = keys.pop(key)
@@ -208,6 +213,9 @@ class Waits(Pending):
         changes: bool = False,
     ) -> Iterator[list[tuple[str, bytes]]]:
         """Yield keys as they become final until `keys` is empty; the caller removes them there."""
+        old = self.old_finals()
+        if keys and old:
+            yield old.read(keys, deadline)
         if not keys:
             return
         if timeout is not None and timeout <= 0:
@@ -215,7 +223,7 @@ class Waits(Pending):
         wait = self.waiters().wait_for(keys, changes=changes)
         # Not `with`, and not `close` alone: a signal's exception may come when a method begins.
         try:
-            yield from self._await(wait, keys, deadline, interval, on_interval)
+            yield from self._await(wait, keys, deadline, interval, on_interval, old)
         finally:
             wait.closed = True
             wait.close()
@@ -227,15 +235,16 @@ class Waits(Pending):
         deadline: float | None,
         interval: float,
         on_interval: Callback,
+        old: Finals | None,
     ) -> Iterator[list[tuple[str, bytes]]]:
         interval = max(interval, SHORTEST_INTERVAL)
         next_interval = time.monotonic() + interval
         while keys:
             now = time.monotonic()
-            until = min(
-                each for each in (deadline, on_interval and next_interval, now + 3600) if each
-            )
-            yield wait.take(max(until - now, 0.0))
+            ends = (deadline, on_interval and next_interval, old and old.due, now + 3600)
+            yield wait.take(max(min(each for each in ends if each) - now, 0.0))
+            if keys and old:
+                yield old.read(keys, deadline)
             now = time.monotonic()
             if keys and deadline is not None and now >= deadline:
                 raise self.timed_out()
@@ -258,11 +267,13 @@ class Waits(Pending):
         if on_interval is None or getattr(result, "parent", None) is None:
             return on_interval
 
+        old = self.old_finals()
+
         def look() -> None:
             leaves = (leaf for node in parents(result) for leaf in leaf_results(node))
             ids = [leaf.id for leaf in leaves if not leaf._cache]
             try:
-                token = prefetched.set(self._records(ids))
+                token = prefetched.set(self._records(ids, old))
             except StoreUnavailable:  # the wait outlives it
                 return
             try:
@@ -272,12 +283,16 @@ class Waits(Pending):
 
         return look
 
-    def _records(self, ids: Iterable[str]) -> dict[str, Meta]:
+    def _records(self, ids: Iterable[str], old: Finals | None) -> dict[str, Meta]:
         keys = self.keys_of(ids)
         found = list(get_many(self.store, keys))
         metas = self.decoded([value for _, value in found])
-        known = dict(zip((keys[key] for key, _ in found), metas, strict=True))
-        return {each: known.get(each) or dict(PENDING) for each in keys.values()}
+        known = dict(zip((keys.pop(key) for key, _ in found), metas, strict=True))
+        if old and keys:
+            read = old.read(keys)
+            known.update(zip((keys.pop(key) for key, _ in read), read.metas, strict=True))
+        known.update((each, dict(PENDING)) for each in keys.values())
+        return known
 
 
 def _until_timeout(found: Iterator[tuple[str, Meta]]) -> Iterator[tuple[str, Meta]]:

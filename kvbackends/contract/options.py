@@ -83,6 +83,21 @@ class CoreOptions(Options, frozen=True, kw_only=True):
         _Positive,
         option("Seconds for which a chord's claim is unchanged before another worker takes it."),
     ] = 30.0
+    chords: Annotated[
+        Literal["own", "celery"],
+        option(
+            "celery: begin chords in the books of Celery's own backend, so that workers without "
+            "kvbackends can end them, while a fleet changes over."
+        ),
+    ] = "own"
+    fallback: Annotated[
+        str | None,
+        option(
+            "One of Celery's own backends, as a URL or a name, in which results and groups are "
+            "read that are absent here. A URL with a password belongs into "
+            "result_backend_transport_options."
+        ),
+    ] = None
     chunk: Annotated[bool, option("Split values above the store's limit over several keys.")] = (
         False
     )

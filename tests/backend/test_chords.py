@@ -16,7 +16,6 @@ from celery.exceptions import (
 
 from kvbackends import StoreUnavailable
 from kvbackends.backend import payload
-from kvbackends.backend.chords import _opened
 from tests.backend.stores import LARGEST, new_url, wrap
 from tests.backend.tasks import Boom
 from tests.support.layers import Broken, Wrapped
@@ -600,7 +599,7 @@ class TestLostWorkers:
     def test_a_client_that_finds_the_chord_held_returns(self, crashed):
         app = crashed
         group_id = app.parts[0].request["group"]
-        _opened.groups.append(group_id)
+        app.backend.chords._sending.begin(group_id, {"task": "echo"})
         app.backend.set_chord_size(group_id, 2)
         assert bodies(app) == 0
 

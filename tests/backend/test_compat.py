@@ -9,6 +9,7 @@ from celery import Celery
 NAMES = {
     "celery._state": ["get_current_task"],
     "celery.app.task": ["Context"],
+    "celery.app.backends": ["by_url"],
     "celery.app.utils": ["Settings"],
     "celery.app.trace": ["build_tracer"],
     "celery.app.utils:Settings": ["_to_keys"],
@@ -31,6 +32,7 @@ NAMES = {
         "mark_as_revoked",
         "meta_from_decoded",
     ],
+    "celery.backends.redis:RedisBackend": ["_transport_options", "ensure"],
     "celery.canvas": ["_chord", "group", "maybe_signature"],
     "celery.exceptions": [
         "BackendGetMetaError",

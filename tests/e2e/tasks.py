@@ -137,7 +137,7 @@ def pause(seconds, value=None):
 @task()
 def held(name, value=None):
     """Runs until the test lets it go."""
-    diary.write("running", name=name)
+    diary.write("running", name=name, worker=os.getppid())
     diary.wait_for(f"go-{name}")
     return value
 

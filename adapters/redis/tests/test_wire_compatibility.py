@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery, _state, chord, states
 from celery.app.task import Context
+from celery.exceptions import ChordError
 from celery.result import GroupResult
 
 from kvbackends.protocol import waiting
@@ -331,15 +332,40 @@ SIZE = 4
 STARTERS = ["Celery begins", "we begin"]
 
 
-@pytest.mark.parametrize("starting", [0, 1], ids=STARTERS)
+@pytest.mark.parametrize("starting", [0, 1], ids=["Celery begins", "we begin in its books"])
 @pytest.mark.parametrize("of_the_other", range(1, SIZE + 1))
-def test_a_chord_of_both_does_not_end(pairs, raw, starting, of_the_other):
-    """Each keeps its own books: the body is never sent, the parts' results are there for both.
-
-    `docs/redis.md` says what to do.  Nothing of it is kept for ever.
-    """
-    apps = pairs(result_chord_expires=30)
+@pytest.mark.parametrize("failing", [False, True], ids=["succeeds", "fails"])
+def test_a_chord_in_celerys_books_ends_on_workers_of_both(pairs, starting, of_the_other, failing):
+    """Whichever worker runs a header task, its part returns to the books of the chord, once."""
+    apps = pairs(result_backend_transport_options={"chords": "celery"} if starting else {})
     starter, other = apps[starting], apps[1 - starting]
+    result = started_chord(starter, "fail" if failing else "echo")
+    header = [starter.bench.take() for _ in range(SIZE)]
+    for place, message in enumerate(header):
+        runner = other if place < of_the_other else starter
+        runner.set_current()
+        runner.bench.run(message)
+        runner.bench.run(message, redelivered=True)
+    sent = [(app, app.bench.take("total")) for app in apps if app.bench.queue]
+    if not failing:
+        [(app, message)] = sent
+        app.bench.run(message)
+    assert not any(app.bench.queue for app in apps)
+    for app in apps:
+        waited = app.AsyncResult(result.id)
+        if failing:
+            assert isinstance(waited.get(timeout=5, propagate=False), ChordError)
+        else:
+            assert waited.get(timeout=5) == 6
+
+
+@pytest.mark.parametrize("of_the_other", range(1, SIZE + 1))
+def test_a_chord_of_ours_does_not_end_on_celerys_workers(pairs, raw, of_the_other):
+    """Celery's own class does not know our books: the body is never sent, the results are there.
+
+    `docs/moving-in.md` says what to do.  Nothing of it is kept for ever.
+    """
+    other, starter = apps = pairs(result_chord_expires=30)
     before = set(raw.ask("KEYS", "*"))
     result = started_chord(starter)
     header = [starter.bench.take() for _ in range(SIZE)]
@@ -370,8 +396,8 @@ def test_a_chord_of_one_ends_for_the_others_client(pairs, starting):
     assert apps[1 - starting].AsyncResult(result.id).get(timeout=5) == 6
 
 
-def started_chord(app: Celery) -> Any:
+def started_chord(app: Celery, name: str = "echo") -> Any:
     """The result of its body; the header waits for a worker."""
     app.set_current()
-    header = [app.tasks["echo"].s(number) for number in range(SIZE)]
+    header = [app.tasks[name].s(number) for number in range(SIZE)]
     return chord(header, app=app)(app.tasks["total"].s())
