@@ -1,13 +1,13 @@
 """Result objects: their tasks, and the pending ones that receive a record."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 from weakref import ref
 
 from celery.result import ResultSet
 
-from kvbackends.backend.fallback import Finals
+from kvbackends.backend.fallback import Finals, OldRecords
 from kvbackends.backend.results import Results
 
 Meta = dict[str, Any]
@@ -41,6 +41,12 @@ class Pending(Results):
 
     def on_result_fulfilled(self, result: Any) -> None:
         """Do nothing: no resource is kept for a result."""
+
+    def _metas(self, found: Sequence[tuple[str, bytes]]) -> Iterable[Meta]:
+        """The records of keys that were found here or in the old place."""
+        if isinstance(found, OldRecords):
+            return found.metas
+        return self.decoded([value for _, value in found])
 
     def _deliver(self, task_id: str, meta: Meta) -> None:
         self._cache[task_id] = meta

@@ -10,7 +10,7 @@ from typing import Any
 from celery import states
 
 from kvbackends.backend.compat import NoCache, ResultTimeout
-from kvbackends.backend.fallback import Finals, OldRecords
+from kvbackends.backend.fallback import Finals
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.ranks import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched, text
@@ -160,12 +160,7 @@ class Waits(Pending):
             later = self.telemetry.wait(later, ResultTimeout)
         # One generator for all: each further one costs a call for each record.
         for found in itertools.chain((first,), later):
-            metas: Iterable[Meta]
-            if isinstance(found, OldRecords):
-                metas = found.metas
-            else:
-                metas = self.decoded([value for _, value in found])
-            for (key, value), meta in zip(found, metas, strict=True):
+            for (key, value), meta in zip(found, self._metas(found), strict=True):
                 if key not in keys:
                     continue
                 if on_message is not None and value and not self.ranks.is_final(value):
