@@ -18,7 +18,7 @@ from kvbackends.cli.console import Live, console, counted
 from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
 from kvbackends.cli.subjects import CannotRun, Subject, chosen, load_plugins, subjects
-from kvbackends.cli.terminal import show, show_checks, show_verdicts
+from kvbackends.cli.terminal import show, show_checks, show_left, show_verdicts
 from kvbackends.testing.check import Check, checks
 from kvbackends.testing.running import Report, run
 
@@ -41,6 +41,7 @@ class Request:
     """Names of checks and areas; empty for all."""
     plugins: tuple[str, ...]
     quick: bool
+    keep: bool
     json: str | None
     junit: str | None
 
@@ -55,6 +56,7 @@ def _writable(_context: click.Context, _option: click.Parameter, file: str | Non
 @click.command()
 @click.argument("urls", metavar="URL...", nargs=-1)
 @click.option("--quick", is_flag=True, help="Leave out the checks that take their time.")
+@click.option("--keep", is_flag=True, help="Leave the keys that the checks wrote there.")
 @click.option("--check", "names", metavar="NAME", multiple=True, help="This check; repeatable.")
 @click.option("--area", "areas", metavar="NAME", multiple=True, help="This area; repeatable.")
 @click.option(
@@ -76,6 +78,7 @@ def _writable(_context: click.Context, _option: click.Parameter, file: str | Non
 def conformance(
     urls: tuple[str, ...],
     quick: bool,
+    keep: bool,
     names: tuple[str, ...],
     areas: tuple[str, ...],
     json_file: str | None,
@@ -86,11 +89,12 @@ def conformance(
     """Prove that the stores at URL... keep the contract.
 
     Every check runs on the store as it is (native) and with its own operations taken away, so that
-    they are derived from the five methods. The store is written to: under keys of the checks' own.
+    they are derived from the five methods. The store is written to: under keys of the checks' own,
+    which are removed at the end.
 
     Exit status: 0 all passed, 1 some failed, 2 could not run.
     """
-    request = Request(urls, (*names, *areas), plugins, quick, json_file, junit)
+    request = Request(urls, (*names, *areas), plugins, quick, keep, json_file, junit)
     screen = console(on_stderr=json_file == "-")
     try:
         wanted = chosen(checks(), request.asked, quick=quick)
@@ -127,6 +131,7 @@ def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
         show(screen, digest, request.plugins, sum(each.seconds for each in digest.results))
     if len(digests) > 1:
         show_verdicts(screen, digests)
+    show_left(screen, report.left)
     if report.problem:
         screen.print(Text(f"stopped: {_reason(report.problem)}", "red"))
     status = PASSED if all(each.passed for each in digests) else FAILED
@@ -145,6 +150,7 @@ def _run(request: Request, stores: Sequence[Subject], screen: Console) -> Report
         return run(
             request.urls,
             quick=request.quick,
+            keep=request.keep,
             checks=request.asked,
             plugins=request.plugins,
             on_total=live.on_total,

@@ -22,6 +22,8 @@ LONGEST_MESSAGE = 12
 LEGEND = "native: as it is; derived: its own operations taken away; lacking: not asked"
 DETAILED = 10
 """The most failures of one store that are shown in full."""
+LONGEST_NAME = 200
+"""The most letters of a key that are shown."""
 NAMED_FAILURES = 4
 """The most failing checks that the matrix names in one area."""
 
@@ -156,6 +158,14 @@ def show_verdicts(console: Console, digests: Sequence[Digest]) -> None:
         line = Text(f"{marks.good} conforms" if digest.passed else f"{marks.bad} {failed}")
         line.stylize("green" if digest.passed else "red")
         console.print(line.append(f"   {digest.subject.shown}", "default"), soft_wrap=True)
+
+
+def show_left(console: Console, names: Sequence[str]) -> None:
+    """Print the keys that could not be removed from the stores."""
+    for name in names[:DETAILED]:
+        console.print(Text(f"left behind: {name[:LONGEST_NAME]}", "yellow"))
+    if names[DETAILED:]:
+        console.print(Text(f"and {len(names) - DETAILED} more", "yellow"))
 
 
 def show_checks(console: Console, checks: Sequence[Check]) -> None:

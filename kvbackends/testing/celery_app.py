@@ -61,16 +61,24 @@ class Boom(Exception):
     """Raised by the failing task."""
 
 
-def make(url: str, derived: bool, settings: dict[str, Any], folder: str, module: str) -> Any:
-    """Return the application. `module` is imported and registered first: it has the adapter."""
+def make(
+    url: str, derived: bool, settings: dict[str, Any], folder: str, module: str, prefix: str
+) -> Any:
+    """Return the application, whose keys begin with `prefix`.
+
+    `module` is imported and registered first: it has the adapter.
+    """
     plugin = import_module(module)
     if hasattr(plugin, "kvbackends_adapters"):
         register(plugin)
     app = Celery("kvbackends-testing", set_as_current=False)
-    app.conf.update(settings)
+    options = {**settings.get("result_backend_transport_options", {})}
+    options.setdefault("global_keyprefix", prefix)
+    app.conf.update({**settings, "result_backend_transport_options": options})
     app.conf.update(
         result_backend=f"{__name__}:Derived+{url}" if derived else f"kv+{url}",
         result_expires=EXPIRES,
+        result_chord_expires=EXPIRES,
         broker_url="kvtfiles://",
         broker_transport_options=_folders(Path(folder)),
         broker_connection_retry_on_startup=True,

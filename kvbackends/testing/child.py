@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kvbackends.contract import StoreURL
-from kvbackends.testing.hooks import check_of, longest, slowness
+from kvbackends.testing.hooks import check_of, left, longest, slowness
 from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.running import Began, Collected, Finished, Frame, Result
 
@@ -35,6 +35,7 @@ class Reporter:
         self._hidden = Redactor(urls)
         self._shown = [str(StoreURL.parse(url)) for url in urls]
         self._results: list[Result] = []
+        self.left: list[str] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._send(Collected(len(session.items)))
@@ -64,6 +65,9 @@ class Reporter:
         """Sends the results at the end, when no time limit can interrupt the sending."""
         self._send(self._results)
         self._results = []
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.left = [self._hidden(each) for each in left(session.config)]
 
     def _result(self, item: Any, outcome: str) -> Result:
         check = check_of(item)
@@ -122,8 +126,9 @@ def main() -> None:
     urls, words = connection.recv()
     arguments = [*OPTIONS, *(f"--store-url={url}" for url in urls)]
     arguments += ["--pyargs", "kvbackends.testing", *words]
-    status = pytest.main(arguments, plugins=[Reporter(connection.send, urls)])
-    connection.send(Finished(int(status)))
+    reporter = Reporter(connection.send, urls)
+    status = pytest.main(arguments, plugins=[reporter])
+    connection.send(Finished(int(status), reporter.left))
     sys.exit(status)
 
 

@@ -1,16 +1,19 @@
 """The connections that the checks of one suite share."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
 from kvbackends import open_store
 from kvbackends.contract import Store
+from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.layers.retry import at_most
+from kvbackends.testing import leftovers
 from kvbackends.testing.check import Check
 from kvbackends.testing.delayed import Delayed
+from kvbackends.testing.leftovers import noted
 from kvbackends.testing.overlapped import SLOW, Overlapped
 from kvbackends.testing.tools import latency
 
@@ -30,6 +33,7 @@ class Connections:
         self._url = ""
         self._kept: dict[tuple[str, bool], Store] = {}
         self._refused: set[str] = set()
+        self._began = leftovers.now()
         self._delayed: dict[tuple[str, int], Delayed] = {}
         self._overlapped: dict[tuple[str, bool], Overlapped] = {}
         self.latency = 0.0
@@ -38,7 +42,8 @@ class Connections:
     def opened(self, url: str, derived: bool) -> Store:
         """A new connection, which the caller closes."""
         store = open_store(url, self._settings)
-        return OnlyFive(store) if derived and store.native else store
+        noted(innermost(store))
+        return noted(OnlyFive(store) if derived and store.native else store)
 
     def first(self, url: str, derived: bool) -> Store:
         """The shared connection that checks use; its store has answered a ping."""
@@ -83,6 +88,20 @@ class Connections:
         for store in kept:
             with suppress(Exception):  # a broken store may raise anything
                 store.close()
+
+    def remove_all(self) -> list[str]:
+        """Remove what the checks have written to the last store, if it was ever reached.
+
+        Returns the names of what could not be removed.
+        """
+        if not self._url or self._url in self._refused:
+            return []
+        try:
+            store = open_store(self._url, self._settings)
+            with closing(store):
+                return leftovers.remove(store, self._began)
+        except Exception as error:  # noqa: BLE001 - a broken store may raise anything
+            return [f"all keys that begin with {' or '.join(leftovers.PREFIXES)}: {error!r}"]
 
     def _shared(
         self, name: str, url: str, derived: bool, make: Callable[[str, bool], Store]

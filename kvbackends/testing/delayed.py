@@ -2,12 +2,12 @@
 
 import inspect
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from kvbackends.contract import Store
 from kvbackends.testing.check import Check
+from kvbackends.testing.leftovers import new_key
 from kvbackends.testing.tools import TTL
 
 Waits = Iterator[float]
@@ -35,9 +35,9 @@ def may_start(check: Check, given: Iterable[str]) -> bool:
 def arguments(check: Check, store: Store, given: Mapping[str, object]) -> dict[str, object]:
     """The check's arguments: those given, the store, and a key and a barrier of its own."""
     names = inspect.signature(check.function).parameters
-    found = {"self": None, "store": store, "key": f"kvt-key-{uuid.uuid4().hex}", **given}
+    found = {"self": None, "store": store, "key": new_key(), **given}
     if "barrier" in names:
-        found["barrier"] = store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
+        found["barrier"] = store.barrier(new_key("barrier"), TTL)
     return {name: found[name] for name in names}
 
 

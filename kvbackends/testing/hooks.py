@@ -20,7 +20,11 @@ USUAL = 0.01
 MOST = 20.0
 """Time limits grow at most this many times."""
 
+NAMED, LONGEST_NAME = 20, 200
+"""The most names that are shown, and their longest length, in letters."""
+
 _has_failed = pytest.StashKey[bool]()
+_left = pytest.StashKey[list[str]]()
 _slowness = pytest.StashKey[float]()
 
 
@@ -79,6 +83,26 @@ def _expect_deviation(item: Any, check: Check) -> None:
         item.add_marker(
             pytest.mark.xfail(raises=deviation.raises, reason=deviation.reason, strict=True)
         )
+
+
+def tell_left(config: pytest.Config, names: list[str]) -> None:
+    """Keep the names of what a suite could not remove, for the end of the run."""
+    config.stash.setdefault(_left, []).extend(names)
+
+
+def left(config: pytest.Config) -> list[str]:
+    """The names of what the suites could not remove."""
+    return config.stash.get(_left, [])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Names what the suites have left on their servers."""
+    if names := left(config):
+        terminalreporter.section("left on the server")
+        for name in names[:NAMED]:
+            terminalreporter.line(name[:LONGEST_NAME])
+        if names[NAMED:]:
+            terminalreporter.line(f"and {len(names) - NAMED} more")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--store-check", dest="kvbackends_checks", action="append", default=[], help="check or area"
     )
+    add("--store-keep", dest="kvbackends_keep", action="store_true", help="leave the keys there")
     add("--store-longest", dest="kvbackends_longest", type=float, help="seconds limit of a check")
 
 

@@ -65,6 +65,8 @@ class Report:
     exit_code: int = 2
     """0: all passed; 1: some failed; 2: it could not run, and `problem` says why."""
     problem: str = ""
+    left: list[str] = field(default_factory=list)
+    """The names of keys that could not be removed from the stores."""
 
     @property
     def failed(self) -> list[Result]:
@@ -109,6 +111,8 @@ class Finished(NamedTuple):
 
     status: int
     """pytest's exit status."""
+    left: list[str]
+    """What could not be removed."""
 
 
 def run(
@@ -119,6 +123,7 @@ def run(
     plugins: Sequence[str] = (),
     arguments: Sequence[str] = (),
     first_failure: bool = False,
+    keep: bool = False,
     longest: float = LONGEST,
     on_total: Callable[[int], object] = lambda _: None,
     on_result: Callable[[Result], object] = lambda _: None,
@@ -127,14 +132,15 @@ def run(
 
     `checks` names checks or areas (none: all); `plugins` are modules that are imported first, to
     register adapters that are not installed; `arguments` are more arguments for pytest; `longest`
-    is in seconds for each store.  What a store shows of its URL's secrets is masked in the report.
+    is in seconds for each store; with `keep` what the checks wrote is not removed at the end.  What
+    a store shows of its URL's secrets is masked in the report.
     Raises `ValueError` for a check that there is not and `ConfigurationError` for what is no URL.
     """
     if problem := unknown(checks):
         raise ValueError(problem)
     hidden = Redactor(urls)
     words = [f"--store-check={each}" for each in checks] + [f"-p{each}" for each in plugins]
-    words += ["--store-quick"] * quick + ["-x"] * first_failure
+    words += ["--store-quick"] * quick + ["-x"] * first_failure + ["--store-keep"] * keep
     run = _Run(on_total, on_result)
     with tempfile.TemporaryFile() as output:
         events, process = _start(output.fileno())
@@ -206,6 +212,7 @@ class _Run:
                 self._slowness = max(self._slowness, event.slowness)
             case Finished():
                 self._finished = event
+                self._report.left = event.left
             case _:
                 self._amid = None
                 for result in event:

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +15,7 @@ from kvbackends.testing.check import Check, checks, checks_by_method
 from kvbackends.testing.connections import Connections
 from kvbackends.testing.delayed import Delayed, is_delayed
 from kvbackends.testing.deviations import Deviation, refuse_unfit
+from kvbackends.testing.leftovers import new_key
 from kvbackends.testing.tools import TTL, Opener
 
 if TYPE_CHECKING:
@@ -81,10 +81,12 @@ class StoreSuite:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def _kept(cls) -> Iterator[Connections]:
+    def _kept(cls, request: pytest.FixtureRequest) -> Iterator[Connections]:
         kept = Connections(dict(cls.settings))
         yield kept
         kept.close()
+        if not request.config.getoption("kvbackends_keep", False):
+            hooks.tell_left(request.config, kept.remove_all())
 
     @pytest.fixture
     def opener(self, _kept: Connections, store_url: str, mode: str) -> Iterator[Opener]:
@@ -161,7 +163,7 @@ class StoreSuite:
     @pytest.fixture
     def key(self) -> str:
         """A key that no other test uses, also where tests share a server."""
-        return f"kvt-key-{uuid.uuid4().hex}"
+        return new_key()
 
     @pytest.fixture
     def subscription(self, store: Store) -> Iterator[Subscription]:
@@ -191,7 +193,7 @@ class StoreSuite:
     @pytest.fixture
     def barrier(self, store: Store) -> Barrier:
         """A barrier of the store that no other test uses."""
-        return store.barrier(f"kvt-barrier-{uuid.uuid4().hex}", TTL)
+        return store.barrier(new_key("barrier"), TTL)
 
 
 def _test(check: Check) -> Callable[..., None]:

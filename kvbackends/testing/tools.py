@@ -26,6 +26,7 @@ from kvbackends.contract import (
     Subscription,
 )
 from kvbackends.layers.guard import key_mapping
+from kvbackends.testing.leftovers import note
 
 T = TypeVar("T")
 Opener = Callable[[], Store]
@@ -125,6 +126,7 @@ def rank_of(value: bytes) -> Rank:
 
 def offer(key: str, rank: Rank, text: str = "", ttl: float | None = None) -> Offer:
     """Return a ranked write whose bytes `rank_of` understands."""
+    note(key)
     return Offer(key, b"%d%s" % (rank, text.encode()), rank, ttl)
 
 

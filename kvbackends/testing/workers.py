@@ -16,6 +16,7 @@ from celery import _state
 from kvbackends.contract.url import StoreURL
 from kvbackends.plugins.registry import plugin_of
 from kvbackends.testing.celery_app import CONFIGURATION, make
+from kvbackends.testing.leftovers import PREFIXES
 
 PATIENCE = 30.0
 """Seconds in which a worker starts, and runs any task of a check."""
@@ -72,6 +73,7 @@ def _arguments(
         "derived": derived,
         "settings": settings,
         "folder": str(folder),
+        "prefix": PREFIXES[0],
         "module": _module_of(plugin_of(StoreURL.parse(url).scheme)),
     }
 
