@@ -1,0 +1,1 @@
+"""kvbackends inside other frameworks."""
