@@ -104,8 +104,7 @@ class Link:
         self._longest_connect = connection.socket_connect_timeout or math.inf
         self._relaxed = self._longest - NEARLY
         self._hurried = False
-        self._cuts = 0
-        """Counts `disconnect`, which another thread may call while this one connects."""
+        self._cuts = 0  # counts `disconnect`: another thread may call it while this one connects
         self.sock: Any = None
         """None while disconnected."""
         self.reader: Any = None
