@@ -13,7 +13,7 @@ from kvbackends.admin.records import ChordInfo, Page, ResultDetail, ResultInfo, 
 from kvbackends.admin.results import AT_ONCE, Results, batches
 from kvbackends.backend.alone import app_of
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
-from kvbackends.contract.derived import delete_many
+from kvbackends.contract.derived import delete_many, get_many
 from kvbackends.contract.records import Outcome
 from kvbackends.errors import ConfigurationError
 
@@ -81,6 +81,13 @@ class Admin:
     def each(self, wanted: Wanted | None = None) -> Iterator[ResultInfo]:
         """Every wanted result in no order, in constant memory."""
         return (info for info, _ in self._results.each(wanted or Wanted()))
+
+    def named(self, ids: Iterable[str]) -> Iterator[ResultInfo]:
+        """The results with these ids that are stored, read in batches."""
+        for some in batches(ids, AT_ONCE):
+            keys = self.backend.keys_of(some)
+            for key, value in get_many(self.backend.store, list(keys)):
+                yield self._results.info(keys[key], value)
 
     def records(self, wanted: Wanted | None = None) -> Iterator[tuple[ResultInfo, bytes]]:
         """`each`, with the stored bytes."""

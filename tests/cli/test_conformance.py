@@ -200,12 +200,12 @@ def test_missing_extra(tmp_path):
     (tmp_path / "main.py").write_text(
         "import importlib.util as u\n"
         "find = u.find_spec\n"
-        "import kvbackends.cli as cli\n"
-        "cli.find_spec = lambda name: None if name == 'pytest' else find(name)\n"
-        "cli.main()\n"
+        "import kvbackends.cli.app as app\n"
+        "app.find_spec = lambda name: None if name == 'pytest' else find(name)\n"
+        "app.command()\n"
     )
     done = subprocess.run(
-        [sys.executable, f"{tmp_path}/main.py", "--version"], capture_output=True, text=True
+        [sys.executable, f"{tmp_path}/main.py", "conformance"], capture_output=True, text=True
     )
     assert done.returncode == 2
     assert (

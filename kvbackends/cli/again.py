@@ -1,0 +1,92 @@
+"""``kvbackends again`` and ``kvbackends orphans``."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from kvbackends.admin import ResultInfo, Wanted
+from kvbackends.cli import FAILED, PASSED
+from kvbackends.cli.output import Period, formats, plain, table
+from kvbackends.cli.results import filters, wanted
+from kvbackends.cli.target import CannotRun, Target, on_store
+
+NEEDED = ("name", "args", "kwargs")
+RUNNING = ("STARTED", "PROGRESS")
+
+
+@click.command(epilog="Example: kvbackends again -A proj --failed --task proj.mail --since 2h")
+@filters
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent.")
+@on_store("[ID]...")
+def again(target: Target, yes: bool, dry_run: bool, **asked: Any) -> int:
+    """Send tasks again: the same arguments and queue, as new tasks whose parents are the old ones.
+
+    Needs -A, and records that were stored with `result_extended`.
+
+    Exit status: 0 all were sent, 1 one could not be.
+    """
+    app, which = target.app("sending tasks"), wanted(**asked)
+    if bool(target.words) == (which != Wanted()):
+        raise CannotRun("name the tasks: ids, or options such as --failed and --task")
+    ids = list(target.words) or [each.id for each in target.admin.each(which)]
+    if not ids:
+        click.echo("no such result")
+        return PASSED
+    if not (yes or dry_run):
+        click.confirm(f"Send {len(ids):,} tasks again?", abort=True, err=True)
+    sent = sum(_sent(target, app, each, dry_run=dry_run) for each in ids)
+    return PASSED if sent == len(ids) else FAILED
+
+
+def _sent(target: Target, app: Any, task_id: str, *, dry_run: bool) -> bool:
+    detail = target.admin.result(task_id)
+    record = detail.record if detail else {}
+    missing = [name for name in NEEDED if record.get(name) is None]
+    if missing:
+        why = f"its record has no {', '.join(missing)} (result_extended)" if detail else "no result"
+        click.echo(f"{plain(task_id)}: not sent: {why}", err=True)
+        return False
+    name, args, kwargs = (record[each] for each in NEEDED)
+    if dry_run:
+        click.echo(f"{task_id}  {plain(name)}  would be sent")
+        return True
+    queue = {"queue": record["queue"]} if record.get("queue") else {}
+    send = app.tasks[name].apply_async if name in app.tasks else None
+    options = {"args": args, "kwargs": kwargs, "parent_id": task_id, **queue}
+    sent = send(**options) if send else app.send_task(name, **options)
+    click.echo(f"{task_id}  {plain(name)}  sent as {sent.id}")
+    return True
+
+
+@click.command(epilog="Example: kvbackends orphans -A proj")
+@click.option("--timeout", type=Period(), default="2s", show_default=True, help="For the answers.")
+@formats
+@on_store()
+def orphans(target: Target, timeout: float, as_json: bool, as_csv: bool) -> int:
+    """List tasks in STARTED or PROGRESS whose worker does not answer, and the chords that wait.
+
+    Needs -A. Workers are known of records that were stored with `result_extended`.
+
+    Exit status: 1 if there is one.
+    """
+    app = target.app("asking the workers")
+    alive = {name for answer in app.control.ping(timeout=timeout) for name in answer}
+    rows = [_row(target, each) for each in _lost(target, alive)]
+    table(("id", "task", "worker", "chord"), rows, as_json=as_json, as_csv=as_csv)
+    return FAILED if rows else PASSED
+
+
+def _lost(target: Target, alive: set[str]) -> Iterator[ResultInfo]:
+    for state in RUNNING:
+        for each in target.admin.each(Wanted(state=state)):
+            if each.worker and each.worker not in alive:
+                yield each
+
+
+def _row(target: Target, info: ResultInfo) -> list[str]:
+    detail = target.admin.result(info.id)
+    group = detail.group if detail else ""
+    waits = group and target.admin.chord(group) is not None
+    return [info.id, info.task, info.worker, group if waits else ""]

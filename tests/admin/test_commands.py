@@ -1,0 +1,189 @@
+"""The `kvbackends` command of operators."""
+
+import csv
+import json
+
+import pytest
+from celery import chord, states
+from click.testing import CliRunner
+
+from kvbackends.admin import Admin, Wanted
+from kvbackends.cli.app import COMMANDS, command
+from tests.admin.proj import app as proj
+
+
+@pytest.fixture
+def run():
+    """Run the command; its result."""
+
+    def run(*words, status=0, **options):
+        done = CliRunner().invoke(command, words, prog_name="kvbackends", **options)
+        assert done.exit_code == status, done.output + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def app(make_app):
+    """Three results in a store of memory: two successes and a failure."""
+    app = make_app("memory", result_extended=True)
+    app.results = [app.tasks[name].delay(1) for name in ("echo", "fail", "echo")]
+    app.bench.run_all()
+    app.url = app.backend.as_uri()
+    return app
+
+
+@pytest.fixture
+def stuck(app):
+    """The id of a chord that waits for its last part."""
+    result = chord([app.tasks["echo"].s(n) for n in range(2)], app=app)(app.tasks["total"].s())
+    app.bench.run(app.bench.take())
+    return result.parent.id
+
+
+@pytest.mark.parametrize("name", set(COMMANDS) - {"conformance"})
+def test_help_has_an_example(run, name):
+    """Each command explains itself."""
+    assert f"Example: kvbackends {name}" in run(name, "--help").output
+
+
+def test_help_lists_the_commands(run):
+    assert all(name in run("--help").output for name in COMMANDS)
+
+
+def test_results(run, app):
+    """A table for people, JSON and CSV for programs; filters and pages."""
+    table = run("results", app.url).output.splitlines()
+    assert table[0].split() == ["ID", "STATE", "TASK", "WORKER", "DONE", "SIZE"]
+    assert [line.split()[1] for line in table[1:]] == ["SUCCESS", "FAILURE", "SUCCESS"]
+    (failed,) = json.loads(run("results", app.url, "--failed", "--since", "1h", "--json").output)
+    assert (failed["id"], failed["task"]) == (app.results[1].id, "fail")
+    rows = list(csv.DictReader(run("results", app.url, "--csv").output.splitlines()))
+    assert [row["task"] for row in rows] == ["echo", "fail", "echo"]
+    page = run("results", app.url, "--limit", "2")
+    cursor = page.stderr.partition("'")[2].partition("'")[0]
+    rest = json.loads(run("results", app.url, "--cursor", cursor, "--json").stdout)
+    assert [each["id"] for each in rest] == [app.results[0].id]
+
+
+def test_count(run, app):
+    counts = json.loads(run("count", app.url, "--by", "task", "--json").output)
+    assert counts == [{"task": "echo", "count": 2}, {"task": "fail", "count": 1}]
+
+
+def test_show(run, app):
+    """A failure is shown with its exception and traceback; control characters are not."""
+    shown = run("show", app.results[1].id, app.url).output
+    assert "Boom('boom')" in shown
+    assert "Traceback (most recent call last)" in shown
+    app.backend.store_result("evil\x1b[2J", "\x1b[2J", states.SUCCESS)
+    assert "\x1b" not in run("show", app.url, "evil\x1b[2J").output.replace("evil\x1b[2J", "")
+    run("show", app.url, "absent", status=1)
+
+
+def test_delete_asks_first(run, app):
+    """Nothing is deleted without a yes, or without saying what."""
+    run("delete", app.url, "--failed", input="n\n", status=1)
+    assert "1 results would" in run("delete", app.url, "--failed", "--dry-run").output
+    assert Admin(app).count().total() == 3
+    run("delete", app.url, status=2)
+    run("delete", app.url, "--failed", input="y\n")
+    run("delete", app.url, app.results[0].id, "--yes")
+    assert Admin(app).count() == {"SUCCESS": 1}
+
+
+def test_chords(run, app, stuck):
+    """The missing part is named; the exit status tells of stuck chords."""
+    (row,) = json.loads(run("chords", app.url, "--json").output)
+    assert (row["id"], row["done"], row["total"], row["missing"]) == (stuck, 1, 2, 1)
+    assert row["body"] == "total"
+    run("chords", app.url, "--stuck", "0s", status=1)
+    run("chords", app.url, "--stuck", "1h")
+    assert app.bench.queue[0].id in run("chord", app.url, stuck).output
+    run("chord", app.url, "absent", status=1)
+    run("chord", app.url, stuck, "--dispatch", status=2)
+
+
+def test_chords_are_mended(run, app, stuck, monkeypatch):
+    """With the application an incomplete chord is not dispatched, and can be abandoned."""
+    monkeypatch.setattr(proj.conf, "result_backend", app.url)
+    monkeypatch.setattr(proj, "_local", type(proj._local)())
+    assert "missing" in run("chord", "-A", "tests.admin.proj", stuck, "--dispatch", status=1).output
+    run("chord", "-A", "tests.admin.proj", stuck, "--abandon", "--yes")
+    assert "not in flight" in run("chord", app.url, stuck, status=1).output
+
+
+def test_check(run, app, make_app):
+    """A readiness probe: 0 for a store that works, 1 for one that cannot be reached."""
+    assert json.loads(run("check", app.url, "--write", "--json").output)["ok"]
+    make_app(url="away://")
+    done = run("check", "away://", "--timeout", "1s", status=1)
+    assert "ConnectionError" in done.output
+
+
+def test_no_secret(run):
+    """No message shows a password, and an error is one line."""
+    for words in (("check", "redis://:topsecret@127.0.0.1:1/0", "--timeout", "1s"),):
+        done = run(*words, status=1)
+        assert "topsecret" not in done.output + done.stderr
+    done = run("results", "nosuch://:topsecret@h", status=2)
+    assert "no adapter for nosuch://" in done.stderr
+    assert "topsecret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_store(run, app):
+    """No store, or two, is an error that says what to name."""
+    assert "name one store" in run("results", status=2).stderr
+    run("results", app.url, app.url, status=2)
+
+
+def test_tail_and_watch(run, app):
+    """Results are shown as they come; tasks are followed to their end."""
+    lines = run("tail", app.url, "--since", "1h", "--count", "3", "--interval", "0").output
+    assert len(lines.splitlines()) == 3
+    done = run("watch", app.url, app.results[0].id, app.results[2].id)
+    assert "2 of 2" in done.output
+    run("watch", app.url, app.results[1].id, status=1)
+    run("watch", app.url, "absent", "--interval", "0", "--timeout", "0", status=1)
+
+
+def test_sweep_and_stores(run, app):
+    assert "0 expired records" in run("sweep", app.url).output
+    stores = {each["scheme"]: each for each in json.loads(run("stores", "--json").output)}
+    assert stores["memory"]["status"] == "installed"
+
+
+def test_copy(run, app, make_app):
+    """Counts are told, and the status is 1 where something was refused."""
+    target = make_app("memory")
+    done = json.loads(run("copy", app.url, target.backend.as_uri(), "--json", "--verify").output)
+    assert (done["copied"], done["refused"]) == (3, 0)
+    assert Admin(target).count().total() == 3
+    app.backend.store_result("large", "x" * 20_000, states.SUCCESS)
+    small = make_app("small")
+    assert "refused: large" in run("copy", app.url, small.backend.as_uri(), status=1).stderr
+
+
+def test_again(run, monkeypatch):
+    """A task is sent again with its arguments, as a child of the old one; or it is said why not."""
+    sent = []
+    monkeypatch.setattr(proj.amqp, "send_task_message", lambda *args, **_: sent.append(args))
+    request = proj.tasks["proj.mail"].request_stack.top or proj.tasks["proj.mail"].request
+    request.update(task="proj.mail", args=["a@b"], kwargs={}, hostname="w@lost")
+    proj.backend.store_result("old", ValueError(), states.FAILURE, request=request)
+    proj.backend.store_result("bare", ValueError(), states.FAILURE)
+    proj.backend.store_result("lost", None, states.STARTED, request=request)
+    words = "-A", "tests.admin.proj"
+    assert "would be sent" in run("again", *words, "old", "--dry-run").output
+    assert not sent
+    run("again", *words, "old", "--yes")
+    ((_, name, message),) = sent
+    assert (name, message.headers["parent_id"]) == ("proj.mail", "old")
+    assert "a@b" in message.headers["argsrepr"]
+    assert "result_extended" in run("again", *words, "bare", "--yes", status=1).stderr
+    monkeypatch.setattr(proj.control, "ping", lambda **_: [{"w@here": {"ok": "pong"}}])
+    (orphan,) = json.loads(run("orphans", *words, "--json", status=1).output)
+    assert (orphan["id"], orphan["worker"]) == ("lost", "w@lost")
+    Admin(proj).delete(Wanted())
