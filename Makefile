@@ -47,7 +47,7 @@ java_stores = adapters/elasticsearch/ adapters/cassandra/
 suite_tests = tests/testing tests/cli tests/test_distributions.py
 # What `make test` consists of. The longest come first, so that three at a time end together.
 suites = test-system test-adapters test-java test-core test-suite test-celery56 \
-    test-elasticsearch9 test-redis-lowest test-pythons
+    test-elasticsearch9 test-redis-lowest test-pythons site
 # Two cores are busy with three: tests of real processes wait a good part of their time.
 side_by_side = --jobs=3 --output-sync=target --keep-going SIDE_BY_SIDE=1
 url = $(if $(URL),--url '$(URL)')
@@ -78,6 +78,10 @@ help:  ## this list
 
 .venv-suite/.ready: requirements/suite.txt $(project)
 	@tools/make_env .venv-suite $(PYTHON) requirements/suite.txt
+	@touch $@
+
+.venv-site/.ready: requirements/site.txt
+	@tools/make_env .venv-site $(PYTHON) requirements/site.txt
 	@touch $@
 
 .venv-python%/.ready: requirements/dev.txt $(project)
@@ -200,6 +204,10 @@ format: .venv/.ready  ## lay the source out, and mend what ruff can mend safely
 docs: .venv/.ready  ## write the generated tables of docs/ and the adapters' versions again
 	.venv/bin/python tools/reference.py
 	.venv/bin/python tools/versions.py
+
+.PHONY: site
+site: .venv-site/.ready  ## the documentation as a site, in site/; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --quiet --clean
 
 # A second build has the same bytes: the time in the archives is the commit's.
 .PHONY: dist
