@@ -35,23 +35,27 @@ class Celerys:
         self._app = app
         self._url = url
         self._sentinels = sentinels
-        try:
-            self._class, self._rest = backend_class(app, url)
-        except (ImportError, AttributeError, ImproperlyConfigured) as error:
-            raise InvalidOption(
-                f"option 'fallback': Celery cannot load a backend for {self}: {error}"
-            ) from None
 
     def __str__(self) -> str:
         return str(StoreURL.parse(self._url)) if "://" in self._url else self._url
 
     def open(self) -> Any:
         """Return a new backend.  Raises Celery's `ImproperlyConfigured`."""
-        backend = self._class(app=self._app, url=self._rest)
+        cls, url = backend_class(self._app, self._url)
+        backend = cls(app=self._app, url=url)
         if self._sentinels is not None:
             transport = self._app.conf.result_backend_transport_options or {}
             backend._transport_options = _sentinels({**transport, **self._sentinels})
         return backend
+
+    def check(self) -> None:
+        """Raise `InvalidOption` if Celery has no backend of that name, or cannot import it."""
+        try:
+            backend_class(self._app, self._url)
+        except (ImportError, AttributeError, ImproperlyConfigured) as error:
+            raise InvalidOption(
+                f"option 'fallback': Celery cannot load a backend for {self}: {error}"
+            ) from None
 
     def redacted(self, text: str) -> str:
         """`text` without the address's password."""
@@ -71,9 +75,12 @@ def named(app: Any, name: str, place: StoreURL) -> Celerys:
             "option 'fallback': it names one of Celery's own backends, without kv+; results of "
             "another store of kvbackends are copied"
         )
-    if separator:
-        return Celerys(app, f"{scheme}://{rest}")
-    return _beside(app, place) if place.scheme.startswith(name) else Celerys(app, name)
+    if not separator and place.scheme.startswith(name):
+        found = _beside(app, place)
+    else:
+        found = Celerys(app, f"{scheme}://{rest}" if separator else name)
+    found.check()
+    return found
 
 
 def with_chords(app: Any, place: StoreURL) -> Celerys | None:

@@ -83,7 +83,7 @@ MOVES: dict[str, Callable[[str, Any], Move]] = {
     "from redis": lambda url, folder: Move(
         url, f"kv+sqlite:///{folder}/new.db", transport={"fallback": url}
     ),
-    "elasticsearch": lambda url, _: Move(url, f"kv+{url}"),
+    "elasticsearch": lambda url, _: Move(url, f"kv+{url}", transport={"fallback": "elasticsearch"}),
     "from elasticsearch": lambda url, folder: Move(
         url, f"kv+sqlite:///{folder}/new.db", transport={"fallback": url}
     ),
