@@ -95,7 +95,8 @@ debian-packages:
 	    /usr/lib/rabbitmq/bin/rabbitmq-server=rabbitmq-server \
 	    /usr/lib/x86_64-linux-gnu/libcurl.so.4=libcurl4 \
 	    /usr/lib/jvm/java-17-openjdk-amd64/bin/java=openjdk-17-jre-headless mvn=maven \
-	    uwsgi-core=uwsgi-core /usr/bin/uwsgi_python311=uwsgi-plugin-python3
+	    uwsgi-core=uwsgi-core /usr/bin/uwsgi_python311=uwsgi-plugin-python3 \
+	    chromium=chromium chromedriver=chromium-driver
 
 # -------------------------------------------------------------------------------------- to run
 

@@ -1,6 +1,7 @@
 """The operators' side of one backend."""
 
 import heapq
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -65,14 +66,17 @@ class Admin:
         until: datetime | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        seen: Callable[[ResultInfo], object] | None = None,
     ) -> Page:
         """The newest `limit` results, or those that follow a page's cursor.
 
-        Each page lists the store once, with no more than a page in memory.
+        Each page lists the store once, with no more than a page in memory.  `seen` is told each
+        wanted result on the way, of all pages: whoever counts them need not list again.
         """
         wanted = Wanted(state=state, task=task, worker=worker, since=since, until=until)
         after = _position(cursor)
-        found = (each for each in self.each(wanted) if after is None or each.order < after)
+        every = self.each(wanted) if seen is None else _telling(self.each(wanted), seen)
+        found = (each for each in every if after is None or each.order < after)
         newest = heapq.nlargest(limit + 1, found, key=lambda each: each.order)
         shown = newest[:limit]
         more = len(newest) > limit and shown
@@ -166,9 +170,23 @@ class Admin:
         """Try what workers need, within `timeout` seconds; writes a key of its own if `write`."""
         return examine(self.backend, timeout, write=write)
 
+    def latency(self) -> float:
+        """Seconds that it takes now to read one key."""
+        began = time.perf_counter()
+        self.backend.store.get(f"{self.backend.task_prefix}kvbackends-latency")
+        return time.perf_counter() - began
+
     def close(self) -> None:
         """Close the store's connections."""
         self.backend.store.close()
+
+
+def _telling(
+    results: Iterable[ResultInfo], seen: Callable[[ResultInfo], object]
+) -> Iterator[ResultInfo]:
+    for each in results:
+        seen(each)
+        yield each
 
 
 def _cursor(last: ResultInfo) -> str:

@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("store", "Probe a store: can workers use it?"),
     "sweep": ("store", "Remove expired records."),
     "stores": ("store", "List the stores that are installed, and what could be."),
+    "web": ("web", "Show results, chords and health in a browser."),
     "copy": ("copying", "Copy results and groups from one store to another."),
     "conformance": ("conformance", "Prove that stores keep the contract."),
 }
