@@ -25,6 +25,7 @@ COMMANDS = {
     "stores": ("store", "List the stores that are installed, and what could be."),
     "web": ("web", "Show results, chords and health in a browser."),
     "copy": ("copying", "Copy results and groups from one store to another."),
+    "new": ("new", "Begin an adapter."),
     "conformance": ("conformance", "Prove that stores keep the contract."),
 }
 """Name -> module and summary."""
