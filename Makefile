@@ -208,7 +208,7 @@ docs: .venv/.ready  ## write the generated tables of docs/ and the adapters' ver
 
 .PHONY: site
 site: .venv-site/.ready  ## the documentation as a site, in site/; a broken link is an error
-	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --quiet --clean
+	@NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --clean
 
 # A second build has the same bytes: the time in the archives is the commit's.
 .PHONY: dist
