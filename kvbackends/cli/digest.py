@@ -83,6 +83,11 @@ class Failure:
         return example.removeprefix("<state machine>\n")
 
     @property
+    def likely(self) -> str:
+        """The likely cause; empty where nothing points to one."""
+        return next((run.likely for run in self.runs if run.likely), "")
+
+    @property
     def where(self) -> tuple[Frame, ...]:
         """The check's statement that failed, and the store's that raised."""
         return self.teller.where
@@ -164,6 +169,15 @@ class Digest:
     def lacked_by(self, check: Check) -> list[str]:
         """Return the features that the check requires and the store lacks; empty if it applies."""
         return names(check.requires & ~self.subject.features)
+
+    @property
+    def not_asked(self) -> list[str]:
+        """What this run says nothing about."""
+        lacked = Counter(name for each in self.checks for name in self.lacked_by(each))
+        told = [f"{number} checks, without {name}" for name, number in lacked.items()]
+        if not self.subject.has_transient_errors:
+            told.append("repeating after the driver's own errors: no transient_errors are declared")
+        return told
 
     @property
     def not_tried(self) -> dict[str, str]:

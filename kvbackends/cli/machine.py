@@ -44,6 +44,7 @@ def _store(digest: Digest, plugins: Sequence[str]) -> dict[str, Any]:
             }
             for row in digest.rows
         ],
+        "not_asked": digest.not_asked,
         "failures": [_failure(each, plugins) for each in digest.failures],
         "runs": [_run(each) for each in digest.results],
     }
@@ -58,6 +59,8 @@ def _failure(failure: Failure, plugins: Sequence[str]) -> dict[str, Any]:
         "modes": failure.modes,
         "cases": [each.case for each in failure.runs],
         "message": failure.message,
+        "likely": failure.likely,
+        "printed": failure.teller.printed,
         "example": failure.example,
         "where": [frame._asdict() for frame in failure.where],
         "reproduce": failure.reproduce(plugins),

@@ -30,6 +30,7 @@ class Subject(NamedTuple):
     features: Feature
     native: frozenset[str]
     """The derived operations that it overrides."""
+    has_transient_errors: bool = False
 
 
 def load_plugins(names: Sequence[str]) -> None:
@@ -73,11 +74,11 @@ def _reached(url: str, parsed: StoreURL, hide: Redactor) -> Subject:
     try:
         adapter = adapter_for(parsed.scheme)
         with closing(open_store(url, _PATIENCE)) as store:
-            features, native = store.features, store.native
+            features, native, errors = store.features, store.native, store.transient_errors
             _reach(store, parsed, hide)
     except ConfigurationError as error:
         raise CannotRun(f"{parsed}: {hide(str(error))}") from error
-    return Subject(url, str(parsed), adapter.summary, features, native)
+    return Subject(url, str(parsed), adapter.summary, features, native, bool(errors))
 
 
 def _reach(store: Store, parsed: StoreURL, hide: Redactor) -> None:

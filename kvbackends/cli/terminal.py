@@ -21,7 +21,7 @@ LONGEST_MESSAGE = 12
 """The most lines of a message that are shown; JSON and JUnit have all of them."""
 LEGEND = "native: as it is; derived: its own operations taken away; lacking: not asked"
 DETAILED = 10
-"""The most failures of one store that are shown in full."""
+"""The most failures of one store that are shown in full: those of the simplest area that fails."""
 LONGEST_NAME = 200
 """The most letters of a key that are shown."""
 NAMED_FAILURES = 4
@@ -38,13 +38,16 @@ def show(console: Console, digest: Digest, plugins: Sequence[str], seconds: floa
     console.print(Padding(Text(LEGEND, "dim"), (1, 2), expand=False))
     if digest.not_tried:
         console.print(Padding(_not_tried(digest), (0, 2, 1, 2), expand=False))
-    for failure in digest.failures[:DETAILED]:
+    first = [each for each in digest.failures if each.check.area == digest.failures[0].check.area]
+    for failure in first[:DETAILED]:
         console.print(_failure(failure, marks))
         # On a line of its own and never wrapped, to be copied.
         console.print(Text(f"  $ {failure.reproduce(plugins)}\n", "bold"), soft_wrap=True)
-    if digest.failures[DETAILED:]:
-        console.print(_more(digest.failures[DETAILED:], marks))
+    if more := digest.failures[len(first[:DETAILED]) :]:
+        console.print(_more(more, marks))
     console.print(_verdict(digest, marks, seconds))
+    for each in digest.not_asked:
+        console.print(Text(f"  not asked: {each}", "dim"))
 
 
 def _title(digest: Digest) -> Rule:
@@ -103,15 +106,19 @@ def _failure(failure: Failure, marks: Signs) -> Group:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
+    if failure.likely:
+        table.add_row("likely", Text(failure.likely, "bold"))
     table.add_row("proves", failure.check.summary)
     table.add_row("rule", Text(failure.check.rule, "cyan underline"))
     table.add_row("", Text(failure.check.rule_text, "dim"))
     if failure.teller.case not in MODES:
         table.add_row("case", failure.teller.case)
-    for word, frame in zip(("at", "raised"), failure.where, strict=False):
-        table.add_row(word, frame.location)
+    for frame in failure.where:
+        table.add_row(frame.role, frame.location)
         table.add_row("", _shortened(frame.statement, marks))
     table.add_row("message", _shortened(failure.message, marks))
+    if failure.teller.printed:
+        table.add_row("printed", _shortened(failure.teller.printed, marks, 2 * LONGEST_MESSAGE))
     if failure.example:
         table.add_row("smallest", _shortened(failure.example, marks, 2 * LONGEST_MESSAGE))
     if MASK in failure.url:

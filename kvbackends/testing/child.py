@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from kvbackends.contract import StoreURL
+from kvbackends.layers.layer import innermost
+from kvbackends.testing.causes import likely
 from kvbackends.testing.hooks import check_of, left, longest, slowness
 from kvbackends.testing.redaction import Redactor
 from kvbackends.testing.running import Began, Collected, Finished, Frame, Result
 
 SUITE = Path(__file__).parent
+PRINTED = 3000
+"""Characters of what a check has printed that are kept, from the end."""
 OPTIONS = [
     *("-q", "-c", os.devnull, f"--rootdir={SUITE}", "--import-mode=importlib"),
     *("-o", "xfail_strict=true", "-p", "no:cacheprovider", "-p", "kvbackends.testing.plugin"),
@@ -56,10 +60,21 @@ class Reporter:
                 message=self._hidden(_message(report)), seconds=call.duration
             )
             if outcome == "failed" and call.excinfo is not None:
-                details, where = self._hidden(report.longreprtext), _where(call.excinfo.value)
-                result = result._replace(details=details, where=where)
+                result = self._detailed(result, report, _where(call.excinfo.value, _home(item)))
             self._results.append(result)
         return report
+
+    def _detailed(
+        self, result: Result, report: pytest.TestReport, where: tuple[Frame, ...]
+    ) -> Result:
+        details, printed = self._hidden(report.longreprtext), self._hidden(report.capstderr)
+        said = "\n".join([*(frame.statement for frame in where), details, printed])
+        return result._replace(
+            details=details,
+            where=where,
+            printed=printed.strip()[-PRINTED:],
+            likely=likely(result.check, said),
+        )
 
     def pytest_runtest_logfinish(self) -> None:
         """Sends the results at the end, when no time limit can interrupt the sending."""
@@ -100,18 +115,31 @@ def _message(report: pytest.TestReport) -> str:
     return crash.message if crash is not None else report.longreprtext
 
 
-def _where(error: BaseException) -> tuple[Frame, ...]:
-    """The check's last statement and, if the store raised the error, the store's last one."""
+def _home(item: Any) -> Path | None:
+    """The folder of the adapter; None where its store was not opened."""
+    store = getattr(item, "funcargs", {}).get("store")
+    module = store and sys.modules.get(type(innermost(store)).__module__)
+    file = getattr(module, "__file__", None)
+    return file and Path(file).parent
+
+
+def _where(error: BaseException, home: Path | None) -> tuple[Frame, ...]:
+    """The check's last statement and, if the store raised the error, the adapter's and the last."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     traceback = pytest.ExceptionInfo.from_exception(error).traceback
     entries = [(Path(entry.path), entry) for entry in traceback]
     inside = [each for each in entries if SUITE in each[0].parents]
     of_check = [each for each in inside if each[0].name not in HELPERS]
-    of_store = [each for each in entries[-1:] if each not in inside]
+    outside = [each for each in entries if each not in inside]
+    of_adapter = [each for each in outside if home in each[0].parents]
+    found = {"at": of_check[-1:], "adapter": of_adapter[-1:], "raised": entries[-1:]}
+    if entries[-1:] == of_adapter[-1:] or entries[-1] in inside:
+        del found["raised"]
     return tuple(
-        Frame(f"{_shown(path)}:{entry.lineno + 1}", str(entry.statement).strip())
-        for path, entry in (*of_check[-1:], *of_store)
+        Frame(f"{_shown(path)}:{entry.lineno + 1}", str(entry.statement).strip(), role)
+        for role, each in found.items()
+        for path, entry in each
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kvbackends.contract import Store
+from kvbackends.testing.causes import likely
 from kvbackends.testing.check import Check, checks_by_method
 from kvbackends.testing.connections import Connections
 from kvbackends.testing.delayed import arguments, may_start
@@ -143,7 +144,9 @@ def _run(check: Check, store: Store, given: dict[str, object]) -> None:
 def pytest_runtest_makereport(item: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Closes the shared connections after a failed check, so that the next check gets new ones."""
     report = yield
-    if report.failed:
+    if report.failed and (check := check_of(item)) is not None:
+        if cause := likely(check.name, f"{report.longreprtext}\n{report.capstderr}"):
+            report.sections.append(("likely cause", cause))
         item.stash[_has_failed] = True
     if report.when == "teardown" and _has_failed in item.stash and "_kept" in item.funcargs:
         item.funcargs["_kept"].close()

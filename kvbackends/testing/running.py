@@ -33,6 +33,8 @@ class Frame(NamedTuple):
 
     location: str
     statement: str
+    role: str = "at"
+    """``at``: the check's; ``adapter``: the adapter's; ``raised``: what raised the error."""
 
 
 class Result(NamedTuple):
@@ -52,7 +54,11 @@ class Result(NamedTuple):
     """How it failed, with the lines of the check."""
     seconds: float = 0.0
     where: tuple[Frame, ...] = ()
-    """The check's statement that failed and, if the store raised, the store's."""
+    """The check's statement that failed and, if the store raised, the adapter's and the last."""
+    printed: str = ""
+    """What was printed meanwhile: the tracebacks of forked children, for instance."""
+    likely: str = ""
+    """The likely cause; empty where nothing points to one."""
 
 
 @dataclass

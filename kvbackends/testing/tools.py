@@ -4,6 +4,7 @@ import itertools
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -172,13 +173,15 @@ def close(barrier: Barrier, each: Part) -> None:
 
 
 def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
-    """Return True as soon as a `wait` reports that the key may have changed."""
-    until = time.monotonic() + timeout
+    """Return True as soon as a `wait` reports that the key may have changed; fails after a time."""
+    until, others = time.monotonic() + timeout, set[str]()
     while (left := until - time.monotonic()) > 0:
         keys = subscription.wait(min(left, 0.02))
         if keys is None or key in keys:
             return True
-    return False
+        others.update(keys)
+    told = f"; told of were {sorted(others)}" if others else ""
+    raise AssertionError(f"no wait named {key[:100]!r} within {timeout:g} s of its offer{told}")
 
 
 def told(hints: Collection[str] | None, key: str) -> bytes | None:
@@ -221,9 +224,17 @@ def child(work: Callable[[], object], seconds: int = 20) -> int:
     return pid
 
 
+def ended(pid: int) -> int:
+    """Wait for the child; return its exit status, and say which signal has ended it."""
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status < 0:
+        sys.stderr.write(f"a child of the check was ended by signal {-status}\n")
+    return status
+
+
 def in_child(work: Callable[[], object], seconds: int = 20) -> int:
     """Run `work` in a forked child; return 0 if it returned, else the child's exit status."""
-    return os.waitstatus_to_exitcode(os.waitpid(child(work, seconds), 0)[1])
+    return ended(child(work, seconds))
 
 
 def race_in_children(count: int, work: Callable[[int], T], seconds: int = 30) -> list[T]:
@@ -237,7 +248,7 @@ def race_in_children(count: int, work: Callable[[int], T], seconds: int = 30) ->
     for end in start:
         os.close(end)
     answers = [_read(read) for read, _ in pipes]
-    statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    statuses = [ended(pid) for pid in pids]
     assert statuses == [0] * count, f"children ended with {statuses}"
     return [pickle.loads(answer) for answer in answers]  # noqa: S301 - from our own children
 

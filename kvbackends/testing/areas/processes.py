@@ -1,6 +1,5 @@
 """Forks and processes."""
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +9,7 @@ from kvbackends.testing.check import Area, requires
 from kvbackends.testing.tools import (
     TTL,
     child,
+    ended,
     in_child,
     offer,
     part,
@@ -65,7 +65,7 @@ class Processes(Area):
             adding = [pool.submit(_add_until, store, key, stop) for _ in range(THREADS)]
             try:
                 children = [child(partial(_add, store, key)) for _ in range(CHILDREN)]
-                statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+                statuses = [ended(pid) for pid in children]
             finally:
                 stop.set()
         assert statuses == [0] * CHILDREN
@@ -84,7 +84,7 @@ class Processes(Area):
         barrier.expect(publisher(), 40)
         claims = f"{key}-claims"
         children = [child(partial(_bring, store, key, claims, barrier.name, n)) for n in range(4)]
-        assert [os.waitstatus_to_exitcode(os.waitpid(each, 0)[1]) for each in children] == [0] * 4
+        assert [ended(pid) for pid in children] == [0] * 4
         assert other.increment(claims, 0, None) == 1
         assert other.increment(key, 0, None) == 40
         assert len(list(other.barrier(barrier.name, TTL).parts())) == 40

@@ -142,7 +142,7 @@ class Waiting(Area):
             told = subscription.wait(0.2)
             pending -= store.get_batch(pending if told is None else pending & set(told)).keys()
         writer.join()
-        assert not pending
+        assert not pending, f"{len(pending)} of {len(keys)} offers were neither read nor notified"
 
     @requires(Feature.PUSH)
     def told_values_are_stored(self, store: Store, subscription: Subscription, key: str) -> None:
