@@ -192,6 +192,7 @@ lint: .venv/.ready  ## style, types and the direction of imports
 	.venv/bin/mypy $(typed)
 	.venv/bin/lint-imports
 	.venv/bin/python tools/reference.py --check
+	.venv/bin/python tools/rules.py --check
 	.venv/bin/python tools/versions.py --check
 
 # ------------------------------------------------------------------------------------- to keep
@@ -204,6 +205,7 @@ format: .venv/.ready  ## lay the source out, and mend what ruff can mend safely
 .PHONY: docs
 docs: .venv/.ready  ## write the generated tables of docs/ and the adapters' versions again
 	.venv/bin/python tools/reference.py
+	.venv/bin/python tools/rules.py
 	.venv/bin/python tools/versions.py
 
 .PHONY: site

@@ -9,7 +9,8 @@ PAGE = "docs/contract.md"
 
 _HERE = Path(__file__)
 _PLACES = (_HERE.with_name("contract.md"), _HERE.parents[2] / PAGE)
-_SECTION = re.compile(r"^### (.+?)\n+(.*?)\s*(?=^#|\Z)", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^### (.+?)\n+(.*?)\s*(?=^#|^\[\^|\Z)", re.MULTILINE | re.DOTALL)
+_MARK = re.compile(r"\[\^[\w-]+\]")
 
 
 def text_of(link: str) -> str:
@@ -28,4 +29,4 @@ def _anchor(title: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    return "\n".join(" ".join(each.split()) for each in text.split("\n\n"))
+    return "\n".join(" ".join(each.split()) for each in _MARK.sub("", text).split("\n\n"))

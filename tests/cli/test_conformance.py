@@ -57,7 +57,7 @@ def test_passing_store(tmp_path):
     content = json.loads((tmp_path / "r.json").read_text())
     assert {name: type(value) for name, value in content.items()} == SCHEMA
     (store,) = content["stores"]
-    assert [row["area"] for row in store["areas"]] == ["ranks", "versions"]
+    assert [row["area"] for row in store["areas"]] == ["versions", "ranks"]
     assert "NATIVE_RANK" in store["features"]["native"]
     assert store["counts"] == {"passed": len(store["runs"])}
     suite = ET.parse(tmp_path / "r.xml").getroot().find("testsuite")
