@@ -1,6 +1,7 @@
 """Generates docs/rules.md: each rule of the contract, the checks that prove it, what breaks it.
 
-``--check`` only compares it. A rule is what stands before a footnote's mark in docs/contract.md; the footnote names its checks.
+``--check`` only compares it.  A rule is what stands before a footnote's mark in docs/contract.md,
+and the footnote names its checks.
 """
 
 import re
