@@ -11,6 +11,7 @@ from celery import states
 
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.fallback import Finals
+from kvbackends.backend.missed import Missed
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
 from kvbackends.backend.ranks import FINAL_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched, text
@@ -262,13 +263,15 @@ class Waits(Pending):
         if on_interval is None or getattr(result, "parent", None) is None:
             return on_interval
 
-        old = self.old_finals()
+        old, missed = self.old_finals(), Missed(self, result)
 
         def look() -> None:
             leaves = (leaf for node in parents(result) for leaf in leaf_results(node))
             ids = [leaf.id for leaf in leaves if not leaf._cache]
             try:
-                token = prefetched.set(self._records(ids, old))
+                known = self._records(ids, old)
+                missed.look(known)
+                token = prefetched.set(known)
             except StoreUnavailable:  # the wait outlives it
                 return
             try:

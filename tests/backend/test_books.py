@@ -154,4 +154,7 @@ def test_where_celery_keeps_no_chords(memory_app, url):
 )
 def test_the_place_that_the_option_names(memory_app, url, name, expected):
     """Beside the store if it has that name, else where Celery's settings say; a blank was a +."""
+    driver = {"mongodb": "pymongo", "db sqlite": "sqlalchemy"}.get(name.partition(":")[0])
+    if driver:
+        pytest.importorskip(driver)
     assert named(memory_app, name, StoreURL.parse(url))._url == expected

@@ -238,6 +238,7 @@ def test_without_the_option_nothing_is_looked_up(make_app):
 @pytest.mark.parametrize("in_url", [False, True])
 def test_the_address_is_printed_without_its_password(make_app, in_url):
     """Neither the settings nor a message shows it; each backend of the app has it."""
+    pytest.importorskip("sqlalchemy")
     url = "db+postgresql://user:s3cret@host/results"
     conf = {} if in_url else {"result_backend_transport_options": {"fallback": url}}
     app = make_app(query=f"?fallback={url}" if in_url else "", **conf)
