@@ -28,6 +28,7 @@ from kvbackends.contract.records import (
     Part,
     Rank,
     RankOf,
+    ServerAddress,
     Subscription,
 )
 from kvbackends.contract.signals import uninterrupted
@@ -75,6 +76,7 @@ __all__ = [
     "RankOf",
     "Recent",
     "Secret",
+    "ServerAddress",
     "Snapshot",
     "StepwiseBarrier",
     "Store",

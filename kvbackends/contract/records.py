@@ -46,6 +46,14 @@ class Limits(NamedTuple):
     """Seconds.  A key may outlive its ttl by this much, and never dies earlier."""
 
 
+class ServerAddress(NamedTuple):
+    """A server as an adapter connects to it."""
+
+    host: str
+    port: int
+    tls: bool
+
+
 class Entry(NamedTuple):
     """A stored value.  `version` is opaque; equal versions mean that equal bytes are stored."""
 

@@ -11,7 +11,15 @@ from kvbackends.contract.derived import LostRaces, concurrently, update
 from kvbackends.contract.options import Options
 from kvbackends.contract.paged import PagedBarrier, barriers_among
 from kvbackends.contract.polling import Polling
-from kvbackends.contract.records import Entry, Feature, Limits, Offer, RankOf, Subscription
+from kvbackends.contract.records import (
+    Entry,
+    Feature,
+    Limits,
+    Offer,
+    RankOf,
+    ServerAddress,
+    Subscription,
+)
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import NotSupported
 
@@ -65,6 +73,10 @@ class Store(ABC):
     The driver must not repeat a write by itself unless the server applies it exactly once: the
     repeated write would lose a race against its own first attempt.
     """
+
+    server: ServerAddress | None = None
+    """A server that the store reaches by TCP; `from_url` sets it.  Where the first connections fail
+    it is asked whether it speaks TLS, because the URL may have the wrong scheme."""
 
     # -- the five -----------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ import ssl
 import time
 from collections.abc import Iterator
 
+from kvbackends.contract.records import ServerAddress
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError, UnknownHost
+from kvbackends.layers.probing import wrong_scheme
 
 logger = logging.getLogger("kvbackends")
 
@@ -17,14 +19,17 @@ UNKNOWN_HOST = 1.0
 """Seconds for which a host name that does not exist is looked up again."""
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 """OpenSSL's words for an answer that is not TLS."""
+_CORRECT = "Correct the port, or the scheme or the TLS options of the URL."
+_UNREACHED = (ConnectionRefusedError, socket.gaierror)
 _NO_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 class Outage:
     """Logs one warning when an outage of the store begins, and one message when it is over."""
 
-    def __init__(self, url: StoreURL | None) -> None:
+    def __init__(self, url: StoreURL | None, server: ServerAddress | None = None) -> None:
         self._url = url
+        self._server = server
         self.since: dict[int, float] = {}
         """Empty while the store answers; else under 0 when the outage began."""
 
@@ -54,6 +59,20 @@ class Outage:
                     ) from error
             elif isinstance(cause, ssl.SSLError) and (reason := _reason(cause)):
                 raise ConfigurationError(f"{self._store}: {reason}") from error
+
+    def check_scheme(self, error: BaseException) -> None:
+        """Raise if the URL's scheme is wrong for the server; asks the server once.
+
+        After a wrong scheme it asks again, since the server may be mended.
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if any(isinstance(each, _UNREACHED) for each in _causes(error)):
+            self._server = server
+        elif (reason := wrong_scheme(server)) is not None:
+            self._server = server
+            raise ConfigurationError(f"{self._store}: {reason}. {_CORRECT}") from error
 
     def told(self, name: str, attempts: int, seconds: float, error: BaseException) -> str:
         """The message for an operation that is given up."""
@@ -88,7 +107,7 @@ def _reason(error: ssl.SSLError) -> str | None:
             "its authority among the URL's options, and the host as the certificate does."
         )
     if error.reason in _NO_TLS:
-        return "the server does not speak TLS on this port. Correct the port or the URL's scheme."
+        return f"the server does not speak TLS on this port. {_CORRECT}"
     return None
 
 

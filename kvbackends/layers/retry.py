@@ -19,7 +19,7 @@ from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import StoreUnavailable
 from kvbackends.layers.barriers import RetriedBarrier
-from kvbackends.layers.layer import Layer
+from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.outage import SHORTEST, Outage
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Retry(Layer):
 
     def __init__(self, inner: Store, options: CoreOptions, url: StoreURL | None = None) -> None:
         self._options = options
-        self.outage = Outage(url)
+        self.outage = Outage(url, innermost(inner).server)
         self.seconds = options.retry_timeout
         super().__init__(inner)
         for name, repeat in (
@@ -129,6 +129,7 @@ class Retry(Layer):
         stays.
         """
         self.outage.check(error, time.monotonic() - started)
+        self.outage.check_scheme(error)
         self.outage.begins(name, error, self.seconds)
         attempts = 1
         for pause in self._pauses():

@@ -20,7 +20,7 @@ from cassandra.policies import (
 from cassandra.query import tuple_factory
 
 from kvbackends import ConfigurationError, InvalidOption
-from kvbackends.contract import seconds_left
+from kvbackends.contract import ServerAddress, seconds_left
 from kvbackends_cassandra import schema
 from kvbackends_cassandra.errors import CassandraUnavailable
 
@@ -63,6 +63,14 @@ def addresses(arguments: Mapping[str, Any]) -> set[str]:
             name = point if isinstance(point, str) else point[0]
             found |= {str(each[4][0]) for each in socket.getaddrinfo(name, None)}
     return found
+
+
+def server(arguments: Mapping[str, Any]) -> ServerAddress | None:
+    """The first of the contact points; None for a bundle and for what only the driver knows."""
+    point = next(iter(arguments.get("contact_points", ())), None)
+    host, port = (point, arguments.get("port")) if isinstance(point, str) else (point or ("", 0))
+    tls = bool(arguments.get("ssl_context") or arguments.get("ssl_options"))
+    return ServerAddress(host, port, tls) if host and port else None
 
 
 def opened(plan: Plan) -> Any:

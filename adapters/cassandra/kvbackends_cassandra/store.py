@@ -26,7 +26,7 @@ from kvbackends_cassandra import options as settings
 from kvbackends_cassandra import versions
 from kvbackends_cassandra.barriers import CassandraBarrier, Memory
 from kvbackends_cassandra.client import Client, Connecting
-from kvbackends_cassandra.cluster import Plan, check_arguments
+from kvbackends_cassandra.cluster import Plan, check_arguments, server
 from kvbackends_cassandra.errors import CassandraUnavailable
 from kvbackends_cassandra.options import CassandraOptions
 from kvbackends_cassandra.schema import Tables
@@ -102,7 +102,9 @@ class CassandraStore(Store):
             options.timeout,
             options.local_dc,
         )
-        return cls(plan, options.entry_ttl, options.value_bytes)
+        store = cls(plan, options.entry_ttl, options.value_bytes)
+        store.server = server(arguments)
+        return store
 
     # -- plain and ranked keys ----------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from kvbackends.contract import (
     Rank,
     RankOf,
     Recent,
+    ServerAddress,
     Store,
     StoreURL,
     seconds_left,
@@ -90,7 +91,10 @@ class ElasticsearchStore(Store):
     @classmethod
     def from_url(cls, url: StoreURL, options: ElasticsearchOptions) -> Self:
         """The store in the index that the URL's path names; by default ``celery``."""
-        return cls(url, options)
+        store = cls(url, options)
+        node = nodes(url, options)[0]
+        store.server = ServerAddress(node.host, node.port, node.scheme == "https")
+        return store
 
     # -- plain and ranked keys ----------------------------------------------------------------
 

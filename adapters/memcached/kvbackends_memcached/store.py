@@ -22,6 +22,7 @@ from kvbackends.contract import (
     PerProcess,
     RankOf,
     Secret,
+    ServerAddress,
     Store,
     StoreURL,
 )
@@ -90,7 +91,10 @@ class MemcachedStore(Store):
                 "this URL names no memcached server; expected memcached://host:11211;other:11211, "
                 "or a Unix socket as in memcached:///run/memcached.sock"
             )
-        return cls(addresses, options.login(url), options)
+        store = cls(addresses, options.login(url), options)
+        for host in url.hosts[:1]:
+            store.server = ServerAddress(host.name, host.port or PORT, options.tls)
+        return store
 
     # -- the five methods ---------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import PyMongoError
 
 from kvbackends import ConfigurationError, InvalidOption
-from kvbackends.contract import Options, Secret, StoreURL, option
+from kvbackends.contract import Host, Options, Secret, ServerAddress, StoreURL, option
 
 TIMEOUTS = {
     "serverSelectionTimeoutMS": 5_000,
@@ -70,6 +70,8 @@ class Target:
     database: str
     collection: str
     concern: WriteConcern
+    server: ServerAddress | None
+    """One of the servers; None if the driver looks them up."""
     falls_back: bool
     """True if Celery's own backend would authenticate against ``admin`` instead."""
 
@@ -115,14 +117,16 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
     query = _drivers_query(url, options)
     named = _from_settings(settings)
     given = {name.lower(): value for name, value in (_checked(query) | named).items()}
+    arguments = _hosts(url, options) | _timeouts(given) | named
     found = Target(
         uri=_uri(url, query),
-        arguments=_hosts(url, options) | _timeouts(given) | named,
+        arguments=arguments,
         database=settings.get("database") or url.path.partition(".")[0] or "celery",
         collection=options.collection
         or f"{settings.get('taskmeta_collection', 'celery_taskmeta')}_kv",
         concern=_concern(given),
         patience=_patience(given),
+        server=_server(url, given) if "host" not in arguments else None,
         falls_back=bool(url.path) and "authsource" not in given,
     )
     found.check()
@@ -210,6 +214,13 @@ def _hosts(url: StoreURL, options: MongoDBOptions) -> dict[str, Any]:
     if url.password is not None:
         user["password"] = url.password.reveal()
     return {**options.driver_options, **user, "host": host}
+
+
+def _server(url: StoreURL, given: Mapping[str, Any]) -> ServerAddress | None:
+    if url.scheme != "mongodb":
+        return None
+    host = (*url.hosts, Host("localhost"))[0]
+    return ServerAddress(host.name, host.port or 27017, bool(given.get("tls", given.get("ssl"))))
 
 
 def _concern(given: Mapping[str, Any]) -> WriteConcern:

@@ -39,7 +39,10 @@ class MongoDBStore(Store):
     @classmethod
     def from_url(cls, url: StoreURL, options: MongoDBOptions) -> Self:
         """The store in the database that the URL's path names."""
-        return cls(target(url, options))
+        found = target(url, options)
+        store = cls(found)
+        store.server = found.server
+        return store
 
     # -- plain and ranked keys ----------------------------------------------------------------
 

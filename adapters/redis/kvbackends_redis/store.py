@@ -26,6 +26,7 @@ class RedisStore(PlainKeys, RankedKeys, Barriers, Store):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self.server = endpoint.server
         self.transient_errors = (Unavailable, *endpoint.errors)
         self._connections: PerProcess[Any] = PerProcess(
             self._connect,

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from kvbackends import ConfigurationError, InvalidOption
-from kvbackends.contract import StoreURL
+from kvbackends.contract import ServerAddress, StoreURL
 from kvbackends_redis.connecting import tls
 from kvbackends_redis.connecting.sentinel import (
     Address,
@@ -66,6 +66,16 @@ class Endpoint(msgspec.Struct, frozen=True):
     def listening(self) -> tuple[float, float]:
         """Seconds between a listener's health checks, and seconds to wait for their answers."""
         return self.arguments["health_check_interval"], self.arguments["socket_timeout"]
+
+    @property
+    def server(self) -> ServerAddress | None:
+        """The server, one node of the cluster, or one Sentinel."""
+        if sentinels := self.arguments.get("sentinels"):
+            return sentinels.server  # type: ignore[no-any-return]
+        own = self.arguments.get("host"), self.arguments.get("port")
+        host, port = self.seeds[0] if self.seeds else own
+        tls = issubclass(self.kind, redis.SSLConnection)
+        return None if host is None or port is None else ServerAddress(host, port, tls)
 
     def at(self, address: Address) -> dict[str, Any]:
         """The arguments for a connection to one node of the cluster."""

@@ -7,7 +7,7 @@ import redis
 from redis.exceptions import ConnectionError as NotConnected
 from redis.sentinel import Sentinel
 
-from kvbackends.contract import seconds_left
+from kvbackends.contract import ServerAddress, seconds_left
 
 Address = tuple[str, int]
 
@@ -32,6 +32,12 @@ class Sentinels:
         self._name = name
         self._least = least
         self._arguments = arguments
+
+    @property
+    def server(self) -> ServerAddress:
+        """One of the Sentinels."""
+        host, port = self._addresses[0]
+        return ServerAddress(host, port, bool(self._arguments.get("ssl")))
 
     def primary(self) -> Address:
         """The primary's current address; raises redis-py's errors."""
