@@ -79,7 +79,7 @@ def _arguments(
 
 
 def _module_of(plugin: object) -> str:
-    return plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
+    return plugin.__name__ if isinstance(plugin, ModuleType) else plugin.__module__
 
 
 def _start(configuration: str, folder: Path) -> "subprocess.Popen[bytes]":
