@@ -148,8 +148,8 @@ def run(
     words = [f"--store-check={each}" for each in checks] + [f"-p{each}" for each in plugins]
     words += ["--store-quick"] * quick + ["-x"] * first_failure + ["--store-keep"] * keep
     run = _Run(on_total, on_result)
-    with tempfile.TemporaryFile() as output:
-        events, process = _start(output.fileno())
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as folder:
+        events, process = _start(output.fileno(), folder)
         try:
             with events, suppress(BrokenPipeError):  # it ended at once, and its output says why
                 events.send((list(urls), [*words, *arguments]))
@@ -162,12 +162,14 @@ def run(
         return run.conclude(process.returncode, hidden(output.read().decode(errors="replace")))
 
 
-def _start(output: int) -> tuple[Connection, "subprocess.Popen[bytes]"]:
+def _start(output: int, folder: str) -> tuple[Connection, "subprocess.Popen[bytes]"]:
     ours, theirs = Pipe()
     with theirs:
         descriptor = theirs.fileno()
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
             [sys.executable, "-m", "kvbackends.testing.child", str(descriptor)],
+            # Hypothesis would leave a folder of its own where the command was run.
+            env={"HYPOTHESIS_STORAGE_DIRECTORY": folder, **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

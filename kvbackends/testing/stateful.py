@@ -135,7 +135,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.numbers[name] = self.numbers.get(name, 0) + by
         assert self.stores[s].increment(self.at("number", name), by, TTL) == self.numbers[name]
 
-    @rule(s=STORES, name=NAMES, member=st.text(max_size=3))
+    @rule(s=STORES, name=NAMES, member=st.text('ab: \n"é', max_size=3))
     def add_member(self, s: int, name: str, member: str) -> None:
         """`add_member` adds, and returns all members."""
         self.members.setdefault(name, set()).add(member)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from kvbackends.testing.leftovers import new_key, noted
 from kvbackends.testing.tools import begin, complete, in_child, offer, rank_of
 from tests.support.dict_store import DictStore
 
+ROOT = Path(__file__).parents[2]
 TABLES = ("entry", "barrier", "part", "slot")
 
 
@@ -25,6 +27,14 @@ def test_sqlite_is_empty_afterwards(tmp_path):
         assert [db.execute(f"SELECT count(*) FROM {each}").fetchone() for each in TABLES] == [
             (0,) for _ in TABLES
         ]
+
+
+def test_no_files_are_left(tmp_path, monkeypatch):
+    """Nor does a run leave anything in the folder where it was started."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    report = run(["memory://files"], checks=["model.agrees"])
+    assert (report.exit_code, list(tmp_path.iterdir())) == (0, []), report.problem
 
 
 def test_store_that_cannot_list():
