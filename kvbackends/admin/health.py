@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +16,8 @@ from kvbackends.layers.layer import innermost
 ASKED = 5
 """Round trips that are measured; the shortest is told."""
 PROBE_TTL = 60.0
+SHORTEST = 0.1
+"""Seconds that the server has at least to tell of itself."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -51,8 +52,9 @@ def examine(backend: BaseKeyValueStoreBackend, seconds: float, *, write: bool) -
         said = _tried(probe, left) if left > 0 else Check("", f"no answer in {seconds:g} s", False)
         checks.append(msgspec.structs.replace(said, name=said.name or name))
         if name == "connection" and not said.ok:
-            break
-    return Health(backend.as_uri(), [*checks, *_facts(backend)])
+            return Health(backend.as_uri(), checks)
+    told = _told(backend, max(until - time.monotonic(), SHORTEST))
+    return Health(backend.as_uri(), [*checks, *told, *_facts(backend)])
 
 
 def _tried(probe: Callable[[], str | None], seconds: float) -> Check:
@@ -100,15 +102,21 @@ def _done(_: object) -> None:
     """The call returned."""
 
 
+def _told(backend: BaseKeyValueStoreBackend, seconds: float) -> list[Check]:
+    """What the server tells of itself; nothing depends on it."""
+    try:
+        facts = within(seconds, lambda: list(innermost(backend.store).about()))
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises
+        return [Check("server", f"{type(error).__name__}: {error}", warning=True)]
+    return [Check(name, said, warning=warning) for name, said, warning in facts]
+
+
 def _facts(backend: BaseKeyValueStoreBackend) -> Iterator[Check]:
     store = backend.store
     yield Check("features", ", ".join(str(each.name) for each in store.features) or "none")
     yield Check("limits", _limits(store.limits))
     yield Check("results expire", _period(backend.times.result))
     yield Check("chords expire", _period(backend.times.chord.ttl))
-    path = getattr(getattr(innermost(store), "_database", None), "path", None)
-    if path:
-        yield Check("file", str(Path(path).absolute()))
     if Feature.SHARED not in store.features:
         yield Check("processes", "results stay in one process", warning=True)
     if Feature.AUTOEXPIRE not in store.features:

@@ -137,6 +137,15 @@ class Arrival(NamedTuple):
     """CLAIMED: what `Barrier.open` kept; empty if it has expired."""
 
 
+class Fact(NamedTuple):
+    """What an operator should know of a server, in words."""
+
+    name: str
+    said: str
+    warning: bool = False
+    """True: results may be lost, or not expire."""
+
+
 class BarrierState(NamedTuple):
     """An open barrier at one moment, for operators: nothing in a chord depends on it."""
 

@@ -13,6 +13,7 @@ from kvbackends.contract.paged import PagedBarrier, barriers_among
 from kvbackends.contract.polling import Polling
 from kvbackends.contract.records import (
     Entry,
+    Fact,
     Feature,
     Limits,
     Offer,
@@ -207,6 +208,13 @@ class Store(ABC):
     def subscribe(self) -> Subscription:
         """A new subscription, which names keys that have changed."""
         return Polling()
+
+    def about(self) -> Iterable[Fact]:
+        """What an operator should know: the server's version, its persistence, its clock.
+
+        Reads only, and shows no secret.  What the user may not ask for is left out.
+        """
+        return ()
 
     def ping(self) -> None:
         """Raise if the store cannot be reached."""

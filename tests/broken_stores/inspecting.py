@@ -1,8 +1,8 @@
 """Stores that show operators what is not so."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from kvbackends.contract import BarrierState
+from kvbackends.contract import BarrierState, Fact
 from tests.broken_stores.reference import ReferenceBarrier, ReferenceStore
 from tests.broken_stores.registry import caught_by
 
@@ -63,6 +63,14 @@ class ShowsTombstones(ReferenceStore):
             with self.store.world() as world:
                 state = world.barrier(self.name)
                 return state and state.shown()
+
+
+@caught_by("inspecting.tells_about_the_server")
+class TellsAll(ReferenceStore):
+    """The server's whole status is one fact, of many lines."""
+
+    def about(self) -> Iterable[Fact]:
+        return [Fact("status", "version: 7\nuptime: 3")]
 
 
 @caught_by("inspecting.tells_lifetimes")

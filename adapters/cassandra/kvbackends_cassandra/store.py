@@ -12,6 +12,7 @@ from typing import Any, Self
 from kvbackends.contract import (
     Barrier,
     Entry,
+    Fact,
     Feature,
     FreshBarrier,
     Limits,
@@ -41,6 +42,7 @@ _OFFER = _WRITE + "IF version != ? AND rank != ? AND rank != ? AND rank != ?"
 _DELETE = "DELETE FROM {entries} WHERE key = ? IF EXISTS"
 _SCAN = "SELECT key FROM {entries}"
 _LEFT = "SELECT key, TTL(value), version FROM {entries} WHERE key IN ?"
+_ABOUT = "SELECT release_version, cluster_name FROM system.local"
 _BARRIERS = "SELECT DISTINCT barrier, version FROM {barriers}"
 
 PLAIN = 0
@@ -187,6 +189,11 @@ class CassandraStore(Store):
 
     def _one_barrier(self, name: str, ttl: float | None) -> CassandraBarrier:
         return CassandraBarrier(self, self._client(), self._memory, name, ttl)
+
+    def about(self) -> Iterator[Fact]:
+        """The server's version.  Cost: one request."""
+        ((version, name),) = self._client().rows(_ABOUT)
+        yield Fact("server", f"Cassandra {version}, cluster {name!r}")
 
     # -- connections --------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from kvbackends import ConfigurationError, StoreError
+from kvbackends.contract import Fact
 from kvbackends_elasticsearch.documents import CELERYS_FIELDS, FIELDS
 from kvbackends_elasticsearch.errors import Unavailable, error_type
 from kvbackends_elasticsearch.requests import Sender
@@ -55,6 +56,7 @@ class _Index(msgspec.Struct):
     mappings: _Properties
 
 
+_decode_about = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_found = msgspec.json.Decoder(_Found).decode
 _decode_indices = msgspec.json.Decoder(dict[str, _Index]).decode
 _decode_refreshed = msgspec.json.Decoder(_Refreshed).decode
@@ -124,6 +126,13 @@ class Index:
                 f"the index {self._name!r} stores `result` as {kind}: set "
                 f"elasticsearch_save_meta_as_text to {kind == 'text'}, or name another index"
             )
+
+    def about(self) -> Iterator[Fact]:
+        """The server's version.  Cost: one request."""
+        told = self._sender.read("GET", "/").decoded(_decode_about)
+        version = told.get("version", {})
+        name = str(version.get("distribution", "elasticsearch")).capitalize()
+        yield Fact("server", f"{name} {version.get('number', '?')}, index {self._name!r}")
 
     # -- searches -----------------------------------------------------------------------------
 

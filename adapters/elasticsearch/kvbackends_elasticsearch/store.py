@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, cast
 from kvbackends.contract import (
     Barrier,
     Entry,
+    Fact,
     Feature,
     FreshBarrier,
     Limits,
@@ -202,6 +203,10 @@ class ElasticsearchStore(Store):
             for hit in hits
         ]
         return sum(item.done for item in self._client().bulk(actions)) if actions else 0
+
+    def about(self) -> Iterator[Fact]:
+        """The server's version."""
+        return self._client().index.about()
 
     def close(self) -> None:
         """Close the connections; a later call opens them again."""

@@ -5,6 +5,7 @@ from typing import Self
 
 from kvbackends.contract import (
     Entry,
+    Fact,
     Feature,
     Limits,
     Offer,
@@ -15,6 +16,7 @@ from kvbackends.contract import (
     StoreURL,
 )
 from kvbackends_mongodb import entries
+from kvbackends_mongodb.about import about
 from kvbackends_mongodb.barriers import MongoDBBarrier, names
 from kvbackends_mongodb.client import Client, Unavailable, translated, translated_each
 from kvbackends_mongodb.options import MongoDBOptions, Target, target
@@ -123,6 +125,11 @@ class MongoDBStore(Store):
         return MongoDBBarrier(self, lambda: self._client().chords, self._runs, name, ttl)
 
     # -- connections --------------------------------------------------------------------------
+
+    @translated
+    def about(self) -> list[Fact]:
+        """Version, topology and clock."""
+        return list(about(self._client().entries))
 
     @translated
     def ping(self) -> None:

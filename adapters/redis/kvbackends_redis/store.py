@@ -1,9 +1,10 @@
 """The store of one server: its connections, and what `operations` does with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from kvbackends.contract import Feature, Limits, PerProcess, Store, StoreURL
+from kvbackends.contract import Fact, Feature, Limits, PerProcess, Store, StoreURL
+from kvbackends_redis.about import about
 from kvbackends_redis.connecting.connections import Connections
 from kvbackends_redis.connecting.endpoints import Endpoint, of_sentinels, of_server, plain_client
 from kvbackends_redis.connecting.replicated import ReplicatedConnections
@@ -62,6 +63,10 @@ class RedisStore(PlainKeys, RankedKeys, Barriers, Store):
         """A subscription on a connection of its own, opened when the first key is watched."""
         connection = self._connections().for_listening()
         return PubSub(OneListener(Listener(connection, *self._endpoint.listening)))
+
+    def about(self) -> Iterable[Fact]:
+        """Version, eviction, persistence and clock.  Cost: two commands."""
+        return about(self._connections())
 
     def ping(self) -> None:
         """Return if the server answers; raise the error otherwise."""

@@ -1,5 +1,6 @@
 """The SQLite store: each operation is one statement or one transaction."""
 
+import sqlite3
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -8,7 +9,7 @@ import msgspec
 
 from kvbackends.contract.options import Options, option
 from kvbackends.contract.process import PerProcess
-from kvbackends.contract.records import Entry, Feature, Limits, Offer, RankOf
+from kvbackends.contract.records import Entry, Fact, Feature, Limits, Offer, RankOf
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
@@ -157,6 +158,12 @@ class SQLiteStore(Store):
     def subscribe(self) -> FileSubscription:
         """Return a subscription to the notifications in the lock file."""
         return FileSubscription(self._database().path)
+
+    def about(self) -> Iterator[Fact]:
+        """The library, and the file's absolute path and size."""
+        path = Path(self._database().path).absolute()
+        yield Fact("server", f"SQLite {sqlite3.sqlite_version}")
+        yield Fact("file", f"{path}, {path.stat().st_size:,} bytes")
 
     def ping(self) -> None:
         """Open the file if it is closed, and read a key."""

@@ -3,7 +3,8 @@
 import pytest
 
 from kvbackends import NotSupported
-from kvbackends.contract import Barrier, Feature, Store
+from kvbackends.contract import Barrier, Fact, Feature, Store
+from kvbackends.layers.layer import innermost
 from kvbackends.testing.check import Area, requires
 from kvbackends.testing.tools import (
     TTL,
@@ -110,6 +111,14 @@ class Inspecting(Area):
             assert ttl / 2 < seconds <= ttl + store.limits.ttl_step + 1
         store.delete(f"{key}-kept")
         assert store.lifetimes([]) == {}
+
+    def tells_about_the_server(self, store: Store) -> None:
+        """`about` yields facts in words: a name and a text on one line each."""
+        for fact in innermost(store).about():
+            assert isinstance(fact, Fact)
+            assert fact.name
+            assert fact.said
+            assert "\n" not in f"{fact.name}{fact.said}"
 
 
 def _is_hidden(barrier: Barrier) -> bool:

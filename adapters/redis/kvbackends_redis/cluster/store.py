@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
-from kvbackends.contract import StoreURL
+from kvbackends.contract import Fact, StoreURL
+from kvbackends_redis.about import about
 from kvbackends_redis.cluster.connections import ClusterConnections
 from kvbackends_redis.cluster.shards import NodeListeners
 from kvbackends_redis.connecting.connections import Connections
@@ -59,6 +60,12 @@ class ClusterStore(RedisStore):
     def subscribe(self) -> PubSub:
         """A subscription: a connection to each node of a watched key; Redis 6.2: to one node."""
         return PubSub(NodeListeners(self._connections().slots, *self._endpoint.listening))
+
+    def about(self) -> Iterator[Fact]:
+        """Of the first primary; the number of all."""
+        nodes = list(self._primaries())
+        yield Fact("cluster", f"{len(nodes)} primaries")
+        yield from about(nodes[0])
 
     def ping(self) -> None:
         """Return if every primary answers; raise the error otherwise."""
