@@ -4,6 +4,7 @@ import pytest
 from celery import chord
 from celery.exceptions import ImproperlyConfigured, Reject
 
+from kvbackends.backend.alone import app_of
 from kvbackends.backend.celerys import named, with_chords
 from kvbackends.backend.delays import HEADER
 from kvbackends.contract import StoreURL
@@ -158,3 +159,10 @@ def test_the_place_that_the_option_names(memory_app, url, name, expected):
     if driver:
         pytest.importorskip(driver)
     assert named(memory_app, name, StoreURL.parse(url))._url == expected
+
+
+def test_an_operators_other_store_is_not_that_of_the_fleet(app):
+    """`app_of` has the settings of an app, but not how its fleet changes over."""
+    backend = app_of("memory://elsewhere", like=app).backend
+    assert (backend.fallback, backend.books.opens) == (None, False)
+    backend.store.close()
