@@ -12,7 +12,7 @@ PAUSE = 2.0
 """Seconds from one look to the next, at least."""
 
 
-async def events(look: Callable[[], str], pause: float = PAUSE) -> AsyncIterator[bytes]:
+async def events(look: Callable[[], str]) -> AsyncIterator[bytes]:
     """Events with what `look` returns; it is called in a thread, and takes a tenth of the time."""
     last = None
     while True:
@@ -21,7 +21,7 @@ async def events(look: Callable[[], str], pause: float = PAUSE) -> AsyncIterator
         # A comment shows whether the browser is still there.
         yield _event(text) if text != last else b": unchanged\n\n"
         last = text
-        await anyio.sleep(max(pause, SHARE * (time.monotonic() - began)))
+        await anyio.sleep(max(PAUSE, SHARE * (time.monotonic() - began)))
 
 
 def _event(text: str) -> bytes:

@@ -8,6 +8,8 @@ from typing import Any
 
 LONGEST = 10_000
 """Characters of one value that a page has."""
+WIDEST = 80
+"""Characters of JSON in one line."""
 FIRST = ("status", "name", "worker", "queue", "retries", "date_done", "date_start")
 """Fields of a record that come first; the others follow in their order."""
 APART = ("result", "traceback", "args", "kwargs", "children", "task_id", "parent_id", "group_id")
@@ -25,6 +27,9 @@ def text_of(value: Any) -> str:
 
 def _json(value: Any) -> str:
     try:
+        line = json.dumps(value, ensure_ascii=False, default=repr)
+        if len(line) <= WIDEST:
+            return line
         return json.dumps(value, indent=2, ensure_ascii=False, default=repr)
     except (TypeError, ValueError, RecursionError):
         return repr(value)

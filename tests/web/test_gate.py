@@ -151,10 +151,11 @@ class TestActions:
             {"Cookie": "kvbackends-form=other"},
         ],
     )
-    def test_forms_of_other_sites(self, app, acting, headers):
+    def test_forms_of_other_sites(self, memory_app, headers):
         """A form that another site sends changes nothing."""
-        result = ran(app, "echo", 1)
-        assert confirmed(acting, "forget", result.id, **headers).status_code == 403
+        result = ran(memory_app, "echo", 1)
+        with TestClient(app_for(memory_app, allow_actions=True)) as client:
+            assert confirmed(client, "forget", result.id, **headers).status_code == 403
         assert result.get(timeout=5) == 1
 
     @pytest.mark.parametrize(
@@ -178,12 +179,13 @@ class TestActions:
 
 
 class TestLive:
-    def test_only_changes_are_sent(self):
+    def test_only_changes_are_sent(self, monkeypatch):
         """An event is sent at first and when the page has changed; a comment otherwise."""
+        monkeypatch.setattr("kvbackends.web.live.PAUSE", 0.001)
         texts = iter(["one\r\ntwo", "one\r\ntwo", "three"])
 
         async def first():
-            stream = events(lambda: next(texts), pause=0.001)
+            stream = events(lambda: next(texts))
             found = [await anext(stream) for _ in range(3)]
             await stream.aclose()
             return found

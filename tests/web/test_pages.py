@@ -75,20 +75,26 @@ class TestResults:
         assert answer.status_code == 400
         assert "write how long ago" in answer.text
 
-    def test_a_store_that_cannot_list(self, app, client, monkeypatch):
+    def test_a_store_that_cannot_list(self, memory_app, memory_client, monkeypatch):
         """A store that does not list its keys says so; single results are shown all the same."""
         from kvbackends import NotSupported
 
         def scan(_prefix=""):
             raise NotSupported("this store cannot list its keys")
 
-        result = ran(app, "echo", 1)
-        monkeypatch.setattr(app.backend.store, "scan", scan, raising=False)
-        answer = client.get("/")
+        result = ran(memory_app, "echo", 1)
+        monkeypatch.setattr(memory_app.backend.store, "scan", scan, raising=False)
+        answer = memory_client.get("/")
         assert answer.status_code == 501
         assert "cannot list its keys" in answer.text
-        assert client.get(f"/result?id={result.id}").status_code == 200
-        assert "kvbackends_up 1" in client.get("/metrics").text
+        assert memory_client.get(f"/result?id={result.id}").status_code == 200
+        assert "kvbackends_up 1" in memory_client.get("/metrics").text
+
+
+@pytest.fixture
+def memory_client(memory_app):
+    with TestClient(app_for(memory_app)) as client:
+        yield client
 
 
 class TestResult:
@@ -126,32 +132,32 @@ class TestResult:
         child = client.get(f"/result?id={result.results[0].id}").text
         assert f'id="box-{result.parent.id}"' in child
 
-    def test_large_values_are_cut(self, app, client):
+    def test_large_values_are_cut(self, memory_app, memory_client):
         """Of a large value the beginning is shown, and how much follows."""
-        page = client.get(f"/result?id={ran(app, 'large', 100_000).id}").text
+        page = memory_client.get(f"/result?id={ran(memory_app, 'large', 100_000).id}").text
         assert "90,000 more characters" in page
         assert len(page) < 30_000
 
     @pytest.mark.parametrize(
         "value", [HOSTILE, {HOSTILE: [HOSTILE]}, "\ud800", "\u202egpj.exe\x00"]
     )
-    def test_values_are_text(self, app, client, value):
+    def test_values_are_text(self, memory_app, memory_client, value):
         """No part of a value becomes a part of the page: markup, half a character, direction."""
-        result = app.tasks["echo"].delay(1)
-        app.backend.store_result(result.id, value, "SUCCESS")
-        answer = client.get(f"/result?id={result.id}")
+        result = memory_app.tasks["echo"].delay(1)
+        memory_app.backend.store_result(result.id, value, "SUCCESS")
+        answer = memory_client.get(f"/result?id={result.id}")
         assert answer.status_code == 200
         assert answer.text.count("<script") == 1
         assert answer.text.count("<pre") == answer.text.count("</pre>")
         assert not set(answer.text) & {"\x00", "\u202e"}
 
-    def test_names_and_ids_are_text(self, app, client):
+    def test_names_and_ids_are_text(self, memory_app, memory_client):
         """Neither states nor ids become a part of the page, wherever they stand."""
-        app.backend.store_result(HOSTILE, HOSTILE, HOSTILE)
+        memory_app.backend.store_result(HOSTILE, HOSTILE, HOSTILE)
         for address in ("/", "/result", "/progress", "/live-is-not-a-page"):
-            page = client.get(address, params={"id": HOSTILE, "state": HOSTILE}).text
+            page = memory_client.get(address, params={"id": HOSTILE, "state": HOSTILE}).text
             assert page.count("<script") == 1
-        assert "alert(1)" in client.get("/").text
+        assert "alert(1)" in memory_client.get("/").text
 
 
 class TestProgress:
@@ -165,11 +171,11 @@ class TestProgress:
             assert "reading &lt;b&gt;" in page
 
     @pytest.mark.parametrize("meta", [{"current": "1", "total": 2}, {"current": 1, "total": 0}, 7])
-    def test_other_meta_is_no_progress(self, app, client, meta):
+    def test_other_meta_is_no_progress(self, memory_app, memory_client, meta):
         """What is not a number of a number has no bar."""
-        app.backend.store_result("odd-task", meta, "PROGRESS")
-        assert "<progress" not in client.get("/result?id=odd-task").text
-        assert client.get("/progress").status_code == 200
+        memory_app.backend.store_result("odd-task", meta, "PROGRESS")
+        assert "<progress" not in memory_client.get("/result?id=odd-task").text
+        assert memory_client.get("/progress").status_code == 200
 
 
 class TestChords:

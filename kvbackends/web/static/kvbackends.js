@@ -11,20 +11,46 @@ function say(text) {
   if (said.textContent !== text) said.textContent = text;
 }
 
-function scrolling() {
-  return [...live.querySelectorAll(".wide, pre")];
+// Changes what differs and keeps the rest, with its focus, its selection and where it was scrolled.
+function patch(old, fresh) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+    return;
+  }
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  patchChildren(old, fresh);
+}
+
+// An element with an id stays the element of that id; the others are matched by their places.
+function patchChildren(old, fresh) {
+  const named = new Map([...old.children].filter((each) => each.id).map((each) => [each.id, each]));
+  let place = old.firstChild;
+  for (const next of [...fresh.childNodes]) {
+    const same = next.id ? named.get(next.id) : place && !place.id && place;
+    if (!same || same.nodeName !== next.nodeName) {
+      old.insertBefore(next, place);
+      continue;
+    }
+    if (same === place) place = place.nextSibling;
+    else old.insertBefore(same, place);
+    patch(same, next);
+  }
+  while (place) {
+    const following = place.nextSibling;
+    place.remove();
+    place = following;
+  }
 }
 
 function show(html) {
-  const selection = document.getSelection();
-  if (!selection.isCollapsed && live.contains(selection.anchorNode)) return; // it may be copied
-  const focused = live.contains(document.activeElement) && document.activeElement.id;
-  const places = scrolling().map((each) => [each.scrollLeft, each.scrollTop]);
-  live.innerHTML = html; // escaped by the server; the page's policy runs no script in it
-  scrolling().forEach((each, index) => {
-    [each.scrollLeft, each.scrollTop] = places[index] || [0, 0];
-  });
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const fresh = document.createElement("template");
+  fresh.innerHTML = html; // escaped by the server; the page's policy runs no script in it
+  patchChildren(live, fresh.content);
   watchMore();
 }
 
