@@ -9,6 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
+from kvbackends.contract.deadline import seconds_left
+from kvbackends.errors import StoreUnavailable
+
 T = TypeVar("T")
 
 MAX_FORK_WAIT = 2.0
@@ -55,7 +58,10 @@ class PerProcess(Generic[T]):
         _EVERY.add(self)
 
     def __call__(self) -> T:
-        """Return the value of this process, made if needed; thread-safe."""
+        """Return the value of this process, made if needed; thread-safe.
+
+        Raises `StoreUnavailable` if another thread still makes it at the caller's deadline.
+        """
         value = self._value
         # The process id, too: a fork in C runs none of the hooks below.
         return self._first() if value is None or self._pid != os.getpid() else value
@@ -82,16 +88,24 @@ class PerProcess(Generic[T]):
         if self._native is not None:
             return self._of_thread(self._native)()
         self._notice_fork()
-        with self._lock:
-            value = self._value
+        lock, left = self._lock, min(seconds_left(), threading.TIMEOUT_MAX)
+        if not lock.acquire(timeout=left):
+            raise StoreUnavailable(f"another thread has been connecting for more than {left:.1f} s")
+        try:
+            return self._made()
+        finally:
+            lock.release()
+
+    def _made(self) -> T:
+        value = self._value
+        if value is None:
+            made = self._make()
+            value = self.peek()
             if value is None:
-                made = self._make()
-                value = self.peek()
-                if value is None:
-                    value = self._value = made
-                else:  # by a handler, meanwhile
-                    self._close(made)
-            return value
+                value = self._value = made
+            else:  # by a handler, meanwhile
+                self._close(made)
+        return value
 
     def _of_thread(self, native: Any) -> "PerProcess[T]":
         own: PerProcess[T] | None = getattr(native, "own", None)

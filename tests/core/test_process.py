@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from kvbackends import StoreUnavailable
+from kvbackends.contract.deadline import within
 from kvbackends.contract.process import MAX_FORK_WAIT, PerProcess, delays_forks
 from kvbackends.contract.waking import Doorbell
 from kvbackends.stores.memory import MemoryStore
@@ -27,6 +29,27 @@ def descriptors() -> int:
 
 
 class TestPerProcess:
+    def test_a_caller_waits_for_another_threads_connecting_until_its_deadline(self):
+        """Not until that thread has its connection, or has given up."""
+        begun, goes_on = threading.Event(), threading.Event()
+
+        def connect() -> object:
+            begun.set()
+            goes_on.wait(60)
+            return "connected"
+
+        value = PerProcess(connect)
+        slow = threading.Thread(target=value)
+        slow.start()
+        begun.wait(60)
+        try:
+            with pytest.raises(StoreUnavailable, match=r"another thread has been connecting"):
+                within(0.05, value)
+        finally:
+            goes_on.set()
+            slow.join()
+        assert within(0.05, value) == "connected"
+
     def test_a_value_is_made_once(self):
         """Eight threads that call at the same time get the same value."""
         made: list[object] = []
