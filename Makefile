@@ -95,6 +95,7 @@ debian-packages:
 	    /usr/lib/rabbitmq/bin/rabbitmq-server=rabbitmq-server \
 	    /usr/lib/x86_64-linux-gnu/libcurl.so.4=libcurl4 \
 	    /usr/lib/jvm/java-17-openjdk-amd64/bin/java=openjdk-17-jre-headless mvn=maven \
+	    /usr/lib/postgresql/15/bin/initdb=postgresql-15 psql=postgresql-client-15 pgbouncer=pgbouncer \
 	    uwsgi-core=uwsgi-core /usr/bin/uwsgi_python311=uwsgi-plugin-python3 \
 	    chromium=chromium chromedriver=chromium-driver
 

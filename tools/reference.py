@@ -24,6 +24,7 @@ NAMES = {
     "memcached": "memcached",
     "memory": "memory",
     "mongodb": "MongoDB",
+    "postgresql": "PostgreSQL",
     "redis": "Redis",
     "redis+cluster": "Redis Cluster",
     "sentinel": "Redis Sentinel",

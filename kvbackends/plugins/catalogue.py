@@ -3,6 +3,8 @@
 _SCHEMES = {
     "redis": "redis rediss redis+socket unix sentinel redis+cluster rediss+cluster",
     "mongodb": "mongodb mongodb+srv",
+    "postgresql": "postgresql postgres postgresql+psycopg postgresql+psycopg2 "
+    "db+postgresql db+postgresql+psycopg db+postgresql+psycopg2",
     "elasticsearch": "elasticsearch elasticsearch+http elasticsearch+https "
     "opensearch opensearch+http opensearch+https",
     "cassandra": "cassandra",

@@ -19,6 +19,7 @@ from tests.support.suites import java_is_slow
 URLS = {
     "redis": "redis://127.0.0.1:{}/0",
     "mongodb": "mongodb://127.0.0.1:{}/results",
+    "postgresql": "postgresql://postgres@127.0.0.1:{}/postgres",
     "elasticsearch": "elasticsearch://127.0.0.1:{}/results",
     "cassandra": "cassandra://127.0.0.1:{}/results",
     "memcached": "memcached://127.0.0.1:{}",

@@ -16,7 +16,7 @@ from tests.support.suites import java_is_slow
 from tests.support.threads import together
 
 # Their servers take long to start; `make test-all` has them.
-STORES = java_is_slow(["redis", "memcached", "mongodb", "elasticsearch", "cassandra"])
+STORES = java_is_slow(["redis", "memcached", "mongodb", "postgresql", "elasticsearch", "cassandra"])
 PORT = re.compile(rf"{HOST}:(\d+)")
 LIES = [HTTP, NOISE, 40]
 
@@ -90,7 +90,7 @@ def test_garbage_that_goes_on_is_an_error_of_ours(open_backend, liar, lie):
     assert takes_less(6, read)
 
 
-TIMEOUT = {"redis": "socket_timeout", "memcached": "timeout"}
+TIMEOUT = {"redis": "socket_timeout", "memcached": "timeout", "postgresql": "timeout"}
 
 
 @pytest.mark.parametrize("url", TIMEOUT, indirect=True)

@@ -12,7 +12,8 @@ POOLS = {
     "gevent": ["-c", "20"],
     "eventlet": ["-c", "20"],
 }
-STORES = ["sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"]
+STORES = ["sqlite", "redis", "memcached", "mongodb", "postgresql", "elasticsearch", "cassandra"]
+IN_GREEN_POOLS = ("mongodb", "postgresql")
 GREEN = {
     "gevent": """
 from gevent import monkey; monkey.patch_all()
@@ -43,7 +44,7 @@ def cells():
     """On half of the stores `make test-all` runs some or all: pools of native threads, and Java."""
     for store in STORES:
         for pool in POOLS:
-            always = store in STORES[:3] or (store == "mongodb" and pool in GREEN)
+            always = store in STORES[:3] or (store in IN_GREEN_POOLS and pool in GREEN)
             marks = [] if always else [pytest.mark.slow]
             yield pytest.param(store, pool, id=f"{store}-{pool}", marks=marks)
 

@@ -12,6 +12,7 @@ from tests.servers import (
     elasticsearch_server,
     memcached_server,
     mongodb_server,
+    postgresql_server,
     redis_server,
 )
 from tests.servers.proxy import FaultProxy
@@ -20,6 +21,7 @@ from tests.support.suites import java_is_slow
 STORES = {
     "redis": lambda: redis_server("--appendonly", "yes", "--appendfsync", "always"),
     "mongodb": mongodb_server,
+    "postgresql": postgresql_server,
     "elasticsearch": elasticsearch_server,
     "cassandra": cassandra_server,
     "memcached": memcached_server,

@@ -5,7 +5,10 @@ import pytest
 from tests.support.suites import java_is_slow
 from tests.support.survives import survives
 
-STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"]
+STORES = [
+    *("memory", "sqlite", "redis", "memcached", "mongodb", "postgresql"),
+    *("elasticsearch", "cassandra"),
+]
 
 
 @pytest.fixture(params=java_is_slow(STORES))

@@ -59,7 +59,7 @@ class UWSGI(Server):
 
 
 @pytest.fixture(
-    params=["sqlite", "redis", "memcached", pytest.param("mongodb", marks=SLOW)],
+    params=["sqlite", "redis", "memcached", "postgresql", pytest.param("mongodb", marks=SLOW)],
 )
 def app(request, tmp_path):
     """An app whose store has the results of all tasks."""

@@ -160,6 +160,38 @@ class MongoDB(Server):
         return {str(each["_id"]): each["expires"].year < 9999 for each in ours}
 
 
+class PostgreSQL(Server):
+    def caught(self) -> contextlib.AbstractContextManager[Any]:
+        from kvbackends_postgresql.connections import Connections
+        from kvbackends_postgresql.errors import Unavailable
+
+        asked, lost = Connections.ask, partial(Unavailable, "lost")
+
+        def gated(self: Any, *given: Any) -> Any:
+            return Gate.passes(lost, partial(asked, self, *given))
+
+        stack = contextlib.ExitStack()
+        stack.enter_context(mock.patch.object(Connections, "ask", gated))
+        for entries in (store._entries() for store in self.stores):
+            stack.callback(setattr, entries, "ask", entries.ask)
+            entries.ask = entries.connections.ask
+            stack.enter_context(mock.patch.object(entries.sweeper, "wrote"))
+        return stack
+
+    def left(self, barrier: str) -> dict[str, bool]:
+        """The row of the tombstone names the run that it has replaced, whose parts are trash."""
+        from kvbackends_postgresql.link import Statement
+
+        entries = self.stores[0]._entries()
+        names = entries.names.filled(
+            "SELECT b.expires < 'infinity' FROM {barrier} b "
+            "LEFT JOIN {part} p ON p.run IN (b.run, b.replaced) "
+            "WHERE b.name = $1::bytea AND (NOT b.done OR p.run IS NOT NULL)"
+        )
+        rows = entries.connections.ask(Statement(names.encode(), b"left"), barrier.encode())
+        return {f"row {n}": row[0] == b"\1" for n, row in enumerate(rows)}
+
+
 class Collection:
     """The driver's collection, its requests through the gate."""
 
@@ -312,6 +344,7 @@ class NativeWorld(World):
 SERVERS = {
     "redis": Redis,
     "mongodb": MongoDB,
+    "postgresql": PostgreSQL,
     "elasticsearch": Elasticsearch,
     "cassandra": Cassandra,
 }

@@ -20,6 +20,7 @@ from tests.servers.group import Group
 from tests.servers.memcached import memcached_server
 from tests.servers.mongodb import mongodb_server
 from tests.servers.opensearch import opensearch_server
+from tests.servers.postgresql import postgresql_server, postgresql_standby
 from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server, valkey_server
@@ -41,6 +42,8 @@ __all__ = [
     "memcached_server",
     "mongodb_server",
     "opensearch_server",
+    "postgresql_server",
+    "postgresql_standby",
     "rabbitmq_server",
     "redis_acl_server",
     "redis_cluster",
@@ -65,6 +68,9 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "redis-acl": redis_acl_server,
     "memcached": memcached_server,
     "mongodb": mongodb_server,
+    "postgresql": postgresql_server,
+    "postgresql13": partial(postgresql_server, "13"),
+    "postgresql18": partial(postgresql_server, "18"),
     "rabbitmq": rabbitmq_server,
     "cassandra": cassandra_server,
     "elasticsearch": elasticsearch_server,

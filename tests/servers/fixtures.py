@@ -101,6 +101,24 @@ def mongodb_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The URL of a PostgreSQL 15."""
+    yield from _url_of("postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql13_url() -> Iterator[str]:
+    """The URL of a PostgreSQL 13."""
+    yield from _url_of("postgresql13")
+
+
+@pytest.fixture(scope="session")
+def postgresql18_url() -> Iterator[str]:
+    """The URL of a PostgreSQL 18."""
+    yield from _url_of("postgresql18")
+
+
+@pytest.fixture(scope="session")
 def elasticsearch_url() -> Iterator[str]:
     """The URL of an Elasticsearch 8.19."""
     yield from _url_of("elasticsearch")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import elasticsearch
 import kombu
+import psycopg
 import pymemcache
 import pymongo
 import redis
@@ -72,6 +73,13 @@ def cassandra_round_trip_here(url: str) -> bool:
         return bool(session.execute("SELECT v FROM things.things").one().v == "value")
 
 
+def postgresql_round_trip(url: str) -> bool:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS things (v text)")
+        connection.execute("INSERT INTO things VALUES ('value')")
+        return connection.execute("SELECT v FROM things").fetchone() == ("value",)
+
+
 def rabbitmq_round_trip(url: str) -> bool:
     with kombu.Connection(url) as connection, connection.SimpleQueue("queue") as queue:
         queue.put("value")
@@ -89,6 +97,7 @@ CLIENTS = {
     "elasticsearch": elasticsearch_round_trip,
     "opensearch": opensearch_round_trip,
     "cassandra": cassandra_round_trip,
+    "postgresql": postgresql_round_trip,
     "rabbitmq": rabbitmq_round_trip,
 }
 

@@ -41,11 +41,15 @@ VERSIONS = {
     "elasticsearch9": "9.2.",
     "opensearch": "2.19.",
     "cassandra": "5.0.",
+    "postgresql": "15.",
+    "postgresql13": "13.",
+    "postgresql18": "18.",
     "rabbitmq": "3.10.",
 }
 # The servers with Java take half a minute each; the adapters' tests start them as well.
 WITH_JAVA = {"cassandra", "elasticsearch", "elasticsearch9", "opensearch"}
-QUICK = [name for name in SERVERS if name not in WITH_JAVA]
+OTHER_VERSIONS = {"postgresql13", "postgresql18"}
+QUICK = [name for name in SERVERS if name not in WITH_JAVA | OTHER_VERSIONS]
 COMING_BACK = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SERVERS
 ]

@@ -44,7 +44,9 @@ def store(open_sqlite: Opener) -> SQLiteStore:
 
 
 @pytest.fixture(
-    params=java_is_slow(["sqlite", "redis", "memcached", "mongodb", "elasticsearch", "cassandra"])
+    params=java_is_slow(
+        ["sqlite", "redis", "memcached", "mongodb", "postgresql", "elasticsearch", "cassandra"]
+    )
 )
 def any_url(request: pytest.FixtureRequest, path: Path) -> str:
     """The URL of each kind of store in turn, without ``kv+``."""
