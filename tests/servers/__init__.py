@@ -21,6 +21,7 @@ from tests.servers.memcached import memcached_server
 from tests.servers.mongodb import mongodb_server
 from tests.servers.opensearch import opensearch_server
 from tests.servers.postgresql import postgresql_server, postgresql_standby
+from tests.servers.postgresql_access import pgbouncer, postgresql_tls_server
 from tests.servers.process import Server
 from tests.servers.rabbitmq import rabbitmq_server
 from tests.servers.redis import redis_server, valkey_server
@@ -42,8 +43,10 @@ __all__ = [
     "memcached_server",
     "mongodb_server",
     "opensearch_server",
+    "pgbouncer",
     "postgresql_server",
     "postgresql_standby",
+    "postgresql_tls_server",
     "rabbitmq_server",
     "redis_acl_server",
     "redis_cluster",
@@ -71,6 +74,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "postgresql": postgresql_server,
     "postgresql13": partial(postgresql_server, "13"),
     "postgresql18": partial(postgresql_server, "18"),
+    "postgresql-tls": postgresql_tls_server,
     "rabbitmq": rabbitmq_server,
     "cassandra": cassandra_server,
     "elasticsearch": elasticsearch_server,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import ALL
+from tests.servers import ALL, pgbouncer, postgresql_server
 
 
 def _url_of(name: str) -> Iterator[str]:
@@ -116,6 +116,19 @@ def postgresql13_url() -> Iterator[str]:
 def postgresql18_url() -> Iterator[str]:
     """The URL of a PostgreSQL 18."""
     yield from _url_of("postgresql18")
+
+
+@pytest.fixture(scope="session")
+def postgresql_tls_url() -> Iterator[str]:
+    """The URL of a PostgreSQL 15 with TLS, with a client's certificate."""
+    yield from _url_of("postgresql-tls")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_url() -> Iterator[str]:
+    """The URL of a PgBouncer before a PostgreSQL 15."""
+    with postgresql_server() as behind, pgbouncer(behind) as pooler:
+        yield pooler.url
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,17 @@ class Installed:
         return Path(f"/usr/lib/postgresql/{DEBIAN}/bin")
 
 
+def as_nobody() -> list[str]:
+    """What stands before a command that refuses root."""
+    return AS_NOBODY if os.geteuid() == 0 else []
+
+
+def given_to_nobody(folder: Path) -> None:
+    """Make a folder that of the user as whom the servers run."""
+    user = pwd.getpwnam("nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+
+
 def _readable(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
@@ -112,7 +123,7 @@ VERSIONS: dict[str, Jar | WheelOfMany | Installed] = {
 
 
 class PostgreSQLServer(Server):
-    """A `postgres` whose confirmed writes survive `kill`.
+    """A `postgres` whose confirmed writes survive `kill`, though not the machine's end.
 
     Args:
         version: A major version.
@@ -137,7 +148,7 @@ class PostgreSQLServer(Server):
     @property
     def version(self) -> str:
         """The version, as the program gives it."""
-        return self.run("psql", *self._to_here(), "-Atc", "SHOW server_version").split()[0]
+        return self.run("psql", *self.where(), "-Atc", "SHOW server_version").split()[0]
 
     def download(self) -> None:
         """Get the programs, unless Debian has them."""
@@ -146,8 +157,7 @@ class PostgreSQLServer(Server):
     def prepare(self) -> None:
         """A new database; connections from this machine are trusted."""
         if os.geteuid() == 0:
-            user = pwd.getpwnam("nobody")
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            given_to_nobody(self.folder)
         self.make_data()
 
     def make_data(self) -> None:
@@ -163,10 +173,18 @@ class PostgreSQLServer(Server):
             "unix_socket_directories": str(self.folder),
             "shared_buffers": "32MB",
             "max_connections": "200",
+            # What was written outlives the process, and nothing waits for the disk.
+            "fsync": "off",
+            "full_page_writes": "off",
+            **self.settings(),
             **self._settings,
         }
         words = (word for name, value in own.items() for word in ("-c", f"{name}={value}"))
-        return [*self._as_user(), str(self._program("postgres")), "-D", "data", *words]
+        return [*as_nobody(), str(self._program("postgres")), "-D", "data", *words]
+
+    def settings(self) -> dict[str, str]:
+        """What a kind of server adds to its settings."""
+        return {}
 
     def answers(self) -> bool:
         """The first line of its own file names the process; the last one whether it is ready."""
@@ -181,7 +199,7 @@ class PostgreSQLServer(Server):
         Raises:
             ServerFailed: It failed, or is not there.
         """
-        command = [*self._as_user(), str(self._program(program)), *arguments]
+        command = [*as_nobody(), str(self._program(program)), *arguments]
         try:
             done = subprocess.run(
                 command, cwd=self.folder, capture_output=True, text=True, check=False
@@ -195,7 +213,7 @@ class PostgreSQLServer(Server):
 
     def sql(self, text: str, database: str = "postgres") -> str:
         """Run statements as the owner; the rows, their columns separated by `|`."""
-        return self.run("psql", *self._to_here(database), "-v", "ON_ERROR_STOP=1", "-Atqc", text)
+        return self.run("psql", *self.where(database), "-v", "ON_ERROR_STOP=1", "-Atqc", text)
 
     def restart(self) -> None:
         """Stop in good order without waiting for clients, which SIGTERM would, and start again."""
@@ -216,9 +234,10 @@ class PostgreSQLServer(Server):
         self.run("pg_ctl", "-D", "data", "-w", "promote")
 
     def _asked(self) -> list[str]:
-        return [str(self._program("psql")), *self._to_here(), "-Atc", "SELECT 1"]
+        return [str(self._program("psql")), *self.where(), "-Atc", "SELECT 1"]
 
-    def _to_here(self, database: str = "postgres") -> list[str]:
+    def where(self, database: str = USER) -> list[str]:
+        """The arguments with which a program finds the server."""
         return ["-X", "-h", HOST, "-p", str(self.port), "-U", USER, "-d", database]
 
     def _program(self, name: str) -> Path:
@@ -226,9 +245,6 @@ class PostgreSQLServer(Server):
         found = VERSIONS[self._major].get() / name
         other = shutil.which(name)
         return found if found.exists() or other is None else Path(other)
-
-    def _as_user(self) -> list[str]:
-        return AS_NOBODY if os.geteuid() == 0 else []
 
 
 class PostgreSQLStandby(PostgreSQLServer):

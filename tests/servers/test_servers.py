@@ -44,6 +44,7 @@ VERSIONS = {
     "postgresql": "15.",
     "postgresql13": "13.",
     "postgresql18": "18.",
+    "postgresql-tls": "15.",
     "rabbitmq": "3.10.",
 }
 # The servers with Java take half a minute each; the adapters' tests start them as well.

@@ -133,7 +133,8 @@ class Target:
     def _servers(self) -> list[tuple[str, str]]:
         hosts = self.parameters["host"].split(",")
         ports = self.parameters.get("port", "5432").split(",")
-        servers = list(zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=True))
+        every = ports if len(ports) > 1 else ports * len(hosts)
+        servers = [(host, port or "5432") for host, port in zip(hosts, every, strict=True)]
         if self.parameters.get("load_balance_hosts") == "random":
             random.shuffle(servers)
         return servers
