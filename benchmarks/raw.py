@@ -56,6 +56,20 @@ def _mongodb(url: str) -> Storing:
     return lambda task_id, record: raw.replace_one({"_id": task_id}, {"value": record}, upsert=True)
 
 
+def _postgresql(url: str) -> Storing:
+    import psycopg
+
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute(
+        "CREATE TABLE raw (id text PRIMARY KEY, expires timestamptz NOT NULL, value bytea NOT NULL)"
+    )
+    insert = (
+        "INSERT INTO raw (id, expires, value) VALUES (%s, now() + interval '1 day', %b) "
+        "ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, value = excluded.value"
+    )
+    return lambda task_id, record: connection.execute(insert, (task_id, record))
+
+
 def _elasticsearch(url: str) -> Storing:
     import elasticsearch
 
@@ -82,6 +96,7 @@ DRIVERS: dict[str, Callable[[str], Storing]] = {
     "redis": _redis,
     "memcached": _memcached,
     "mongodb": _mongodb,
+    "postgresql": _postgresql,
     "elasticsearch": _elasticsearch,
     "cassandra": _cassandra,
 }

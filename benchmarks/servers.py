@@ -29,16 +29,19 @@ from benchmarks.stores import (
 )
 from benchmarks.waits import latencies_of
 from benchmarks.workers import running_worker
-from tests.servers import SERVERS
+from tests.servers import SERVERS, postgresql_server
 
 DRIVERS = {
     "redis": "redis",
     "memcached": "pymemcache",
     "mongodb": "pymongo",
+    "postgresql": "psycopg",
     "elasticsearch": "elasticsearch",
     "cassandra": "cassandra-driver",
 }
 """Server -> the distribution of its driver."""
+STARTED = {"postgresql": functools.partial(postgresql_server, fsync="on", full_page_writes="on")}
+"""Servers that tests start with other settings."""
 PARTS = 100
 FASTER = at_least(1)
 
@@ -64,11 +67,10 @@ def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[R
 
 
 def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
-    with SERVERS[name]() as server:
+    with STARTED.get(name, SERVERS[name])() as server:
         driver = DRIVERS[name]
         versions[name] = f"{server.version}, {driver} {version(driver)}"
-        cached = "cache+" if name == "memcached" else ""
-        rivals = Rivals(f"kv+{server.url}", f"{cached}{server.url}")
+        rivals = Rivals(f"kv+{server.url}", _theirs(name, server.url))
         store_one(open_backend(rivals.ours), "first", "")  # creates the tables or indexes
         place = plan._replace(folder=plan.folder / name)
         place.folder.mkdir()
@@ -82,6 +84,13 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         for scenario in (_waits, _chords, _races):
             yield from scenario(rivals, place)
         gc.collect()  # results of Celery's Redis backend unsubscribe
+
+
+def _theirs(name: str, url: str) -> str:
+    """The URL of Celery's own backend."""
+    if name == "postgresql":
+        return f"db+postgresql+psycopg{url.removeprefix(name)}"
+    return f"cache+{url}" if name == "memcached" else url
 
 
 def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:

@@ -15,6 +15,7 @@ from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
 from kvbackends.contract.options import Options, check_files, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
+from kvbackends.contract.polling import Polling
 from kvbackends.contract.process import PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
     SIZE_PLACE,
@@ -74,6 +75,7 @@ __all__ = [
     "Outcome",
     "Part",
     "PerProcess",
+    "Polling",
     "Rank",
     "RankOf",
     "Recent",

@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from kvbackends.contract import seconds_left
 from kvbackends_postgresql import schema
@@ -19,6 +20,15 @@ from kvbackends_postgresql.statements import Statements
 
 TURN = 0.05
 """Seconds after which a call that waits for a connection checks again without a notification."""
+
+
+class Known(NamedTuple):
+    """What a process knows of its server."""
+
+    pooled: bool
+    """True if a pooler is between: the server is not the process that answers first."""
+    utf8: bool
+    """True if the database can store every character in a text."""
 
 
 class _Slot:
@@ -50,8 +60,8 @@ class Connections:
         self._given_back = threading.Condition(self._lock)
         self._waiting = 0
         self._prepare = target.prepare
-        self._known: bool | None = None
-        """None until the tables were looked for; then whether a pooler is between."""
+        self._known: Known | None = None
+        """None until the tables were looked for."""
         self._closed = False
 
     def ask(self, statement: Statement, *values: Value) -> list[Row]:
@@ -65,11 +75,11 @@ class Connections:
             self._known = None
             raise
 
-    def pooled(self) -> bool:
-        """True if a pooler is between: the server is not the process that answers first."""
-        if self._known is None:
+    def known(self) -> Known:
+        """What the first connection has found; connects where there is none yet."""
+        while (known := self._known) is None:
             self.ask(self.statements.ping)
-        return bool(self._known)
+        return known
 
     def for_listening(self) -> Link:
         """A connection for the caller alone; it does not count as one of the pool's."""
@@ -113,7 +123,10 @@ class Connections:
         """Make the tables if they are missing, and see whether a pooler is between."""
         schema.prepare(link, self._target.names)
         ((process,),) = link.ask(self.statements.whoami, (), prepare=False)
-        self._known = int.from_bytes(process, "big") != link.pq.backend_pid
+        self._known = Known(
+            pooled=int.from_bytes(process, "big") != link.pq.backend_pid,
+            utf8=link.pq.parameter_status(b"server_encoding") in {b"UTF8", b"SQL_ASCII"},
+        )
 
     def _forget(self) -> None:
         """Close all connections that are not in use."""

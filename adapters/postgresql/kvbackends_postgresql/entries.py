@@ -80,7 +80,7 @@ class Entries:
         return (
             seconds(offer.ttl),
             int(offer.rank),
-            *(_facet(offer.facets.get(name)) for name in FACETS),
+            *(self._facet(offer.facets.get(name)) for name in FACETS),
             bucket(self.names.digest(offer.key.encode())),
         )
 
@@ -116,21 +116,22 @@ class Entries:
     def find(self, facets: Mapping[str, str]) -> Iterator[str]:
         """The keys with these facets, in order, read in pages."""
         statement = self.statements.find(tuple(sorted(facets)))
-        wanted = [_facet(facets[name]) for name in sorted(facets)]
+        wanted = [self._facet(facets[name]) for name in sorted(facets)]
         start = b""
         while rows := self.ask(statement, start, *wanted):
             yield from (key.decode() for (key,) in rows)
             start = rows[-1][0] + b"\0"
 
+    def _facet(self, text: str | None) -> bytes | None:
+        """A facet as text that the database can store."""
+        if text is None or text.isascii() or self.connections.known().utf8:
+            return None if text is None else text.replace("\0", "\\0").encode()
+        return text.replace("\0", "\\0").encode("ascii", "backslashreplace")
+
 
 def seconds(ttl: float | None) -> float | None:
     """The time to live for a statement."""
     return None if ttl is None or ttl > LONGEST else ttl
-
-
-def _facet(text: str | None) -> bytes | None:
-    """A facet in ASCII, which each encoding of a database has, unless it is in Unicode's."""
-    return None if text is None else text.replace("\0", "\\0").encode()
 
 
 def _array(keys: Collection[str]) -> bytes:

@@ -68,7 +68,7 @@ class Unprepared(StoreError):
 def of_result(result: Any) -> StoreError:
     """The exception for the server's error."""
     state = _field(result, DiagnosticField.SQLSTATE)
-    words = _field(result, DiagnosticField.MESSAGE_PRIMARY) or "the connection is lost"
+    words = _field(result, DiagnosticField.MESSAGE_PRIMARY) or result.get_error_message()
     text = f"PostgreSQL: {words}{_HINTS.get(state, '')}" + (f" ({state})" if state else "")
     if state in UNPREPARED:
         return Unprepared(text)
@@ -79,6 +79,11 @@ def of_result(result: Any) -> StoreError:
     if state[:2] in _TRANSIENT_CLASSES and state not in _PERMANENT:
         return Unavailable(text)
     return Refused(text)
+
+
+def lost(error: Exception) -> Unavailable:
+    """The exception for libpq's words about a connection that it has lost."""
+    return Unavailable(f"PostgreSQL: {' '.join(str(error).split())}")
 
 
 def of_connecting(words: str) -> Exception:

@@ -16,7 +16,7 @@ from psycopg import Error, pq
 from psycopg.pq import ConnStatus, ExecStatus, PollingStatus
 
 from kvbackends.contract import deadline, delays_forks, seconds_left
-from kvbackends_postgresql.errors import Unavailable, of_connecting, of_result
+from kvbackends_postgresql.errors import Unavailable, lost, of_connecting, of_result
 from kvbackends_postgresql.options import Target
 
 Value = bytes | int | float | str | None
@@ -73,26 +73,24 @@ class Link:
                 self.pq.send_query_params(statement.text, sent, None, formats, _BINARY)
             else:
                 self.pq.send_query_prepared(statement.name, sent, formats, _BINARY)
-            (result,) = self._results()
+            return _rows(self._results())
         except Error as error:
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
-        return _rows(result)
+            raise lost(error) from error
 
     def run(self, script: str) -> list[Row]:
         """Run several statements as one transaction; the rows of the last, as text."""
         try:
             self.pq.send_query(script.encode())
-            results = self._results()
+            return _rows(self._results())
         except Error as error:
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
-        return [_rows(result) for result in results][-1]
+            raise lost(error) from error
 
     def drain(self) -> None:
         """Read the rest of an outstanding answer, and drop it."""
         try:
             self._results()
         except Error as error:
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
+            raise lost(error) from error
 
     def usable(self) -> bool:
         """True if the connection is open and nothing is outstanding."""
@@ -120,10 +118,9 @@ class Link:
         uses = self._seen[statement.name] = self._seen.get(statement.name, 0) + 1
         if uses == 2:
             self.pq.send_prepare(statement.name, statement.text)
-            (result,) = self._results()
-            if result.status in _FAILED:
-                self._seen[statement.name] = 0
-                raise of_result(result)
+            self._seen[statement.name] = 0
+            _rows(self._results())
+            self._seen[statement.name] = uses
         return uses > 1
 
     def _results(self) -> list[Any]:
@@ -209,8 +206,13 @@ def _text(value: Value) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else str(value).encode()
 
 
-def _rows(result: Any) -> list[Row]:
-    if result.status in _FAILED:
-        raise of_result(result)
+def _rows(results: list[Any]) -> list[Row]:
+    """The rows of the last result; raises the first error among them."""
+    for each in results:
+        if each.status in _FAILED:
+            raise of_result(each)
+    if not results:
+        raise Unavailable("PostgreSQL: the connection is lost")
+    result = results[-1]
     get, columns = result.get_value, range(result.nfields)
     return [tuple(get(row, column) for column in columns) for row in range(result.ntuples)]

@@ -10,11 +10,13 @@ from collections.abc import Collection, Iterable
 
 from psycopg import Error
 
-from kvbackends.contract import Doorbell
-from kvbackends_postgresql.errors import Unavailable
+from kvbackends.contract import Doorbell, Polling
+from kvbackends_postgresql.errors import Unavailable, lost
 from kvbackends_postgresql.link import Link
 from kvbackends_postgresql.names import Names, bucket, channel
 
+FIRST, LONGEST = 0.005, 0.5
+"""Seconds after which a waiter behind a pooler reads again: at first, and in the end."""
 INTERVAL = 15.0
 """Seconds of silence after which the server is asked whether it is there."""
 SPARE = 8
@@ -100,7 +102,7 @@ class Listening:
                 if connection.get_result() is None:
                     self._asked = None
         except Error as error:
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
+            raise lost(error) from error
         self._heard = time.monotonic()
 
     def _settle(self) -> None:
@@ -122,13 +124,33 @@ class Listening:
             self._link.pq.send_query(b"SELECT 1")
             self._link.pq.flush()
         except Error as error:
-            raise Unavailable(f"PostgreSQL: {str(error).strip()}") from error
+            raise lost(error) from error
         self._asked = now
         return self._patience
 
     def _locks(self, function: str, buckets: Iterable[int]) -> str:
         calls = (f"{function}_shared({self._names.lock_class}, {each})" for each in sorted(buckets))
         return f"SELECT {', '.join(calls)}"
+
+
+class Rereading(Polling):
+    """The subscription behind a pooler, where no session stays: all keys are read again.
+
+    Sooner than the caller asks for, because it takes this store for one that notifies.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pause = FIRST
+
+    def watch(self, keys: Collection[str]) -> None:
+        """Begin with short pauses again."""
+        self._pause = FIRST
+
+    def wait(self, timeout: float) -> Collection[str] | None:
+        """Return None ("any key may have changed") after a pause, () when woken."""
+        pause, self._pause = self._pause, min(self._pause * 1.5, LONGEST)
+        return super().wait(min(timeout, pause))
 
 
 def _each(word: str, buckets: Iterable[int]) -> str:

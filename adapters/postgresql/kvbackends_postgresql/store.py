@@ -18,7 +18,7 @@ from kvbackends_postgresql.barriers import PostgreSQLBarrier
 from kvbackends_postgresql.connections import Connections
 from kvbackends_postgresql.entries import FACETS, Entries
 from kvbackends_postgresql.errors import Unavailable
-from kvbackends_postgresql.listening import Listening
+from kvbackends_postgresql.listening import Listening, Rereading
 from kvbackends_postgresql.options import PostgreSQLOptions, Target, target
 from kvbackends_postgresql.statements import Statements
 
@@ -123,8 +123,8 @@ class PostgreSQLStore(Store):
     def subscribe(self) -> Subscription:
         """A subscription by LISTEN; behind a pooler without the option `listen`, by reading."""
         connections = self._entries().connections
-        if self._target.listening is None and connections.pooled():
-            return super().subscribe()
+        if self._target.listening is None and connections.known().pooled:
+            return Rereading()
         return Listening(connections.for_listening(), self._target.names, self._target.timeout)
 
     def ping(self) -> None:
