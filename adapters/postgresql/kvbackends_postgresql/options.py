@@ -4,7 +4,7 @@ import math
 import random
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote_plus
 
@@ -57,9 +57,8 @@ class PostgreSQLOptions(Options, frozen=True, kw_only=True):
     listen: Annotated[
         str,
         option(
-            "URL of the server itself for notifications, where the URL leads to a pooler; without "
-            "it, waiters behind a pooler read again and again.",
-            secret=True,
+            "Where the URL leads to a pooler: host:port/database of the server itself, where "
+            "waiters listen as the same user; without it they read again and again."
         ),
     ] = ""
     timeout: Annotated[
@@ -155,7 +154,7 @@ def target(url: StoreURL, options: PostgreSQLOptions) -> Target:
         if len(parameters.get("port", "").split(",")) not in {1, len(servers)}:
             raise InvalidOption("option 'port': expected one port, or one for each host")
     most = engine.get("pool_size")
-    return Target(
+    found = Target(
         parameters=parameters,
         names=_names(options),
         connect_timeout=float(timeout) if float(timeout) > 0 else math.inf,
@@ -165,17 +164,24 @@ def target(url: StoreURL, options: PostgreSQLOptions) -> Target:
         else int(most) + int(engine.get("max_overflow", 10)),
         max_idle=_idle(engine, options),
         prepare=options.prepare,
-        listening=_listening(options),
     )
+    return replace(found, listening=_listening(found, options.listen))
 
 
-def _listening(options: PostgreSQLOptions) -> Target | None:
-    if not options.listen:
+def _listening(pooler: Target, listen: str) -> Target | None:
+    if not listen:
         return None
-    others = {"listen": "", "driver_options": {}}
-    url = StoreURL.parse(options.listen)
-    own = msgspec.structs.replace(options, **{**others, "driver_options": dict(url.query)})
-    return target(url, own)
+    url = StoreURL.parse(listen if "://" in listen else f"postgresql://{listen}")
+    if not url.hosts or url.username or url.password or url.query:
+        raise InvalidOption(
+            "option 'listen': expected host:port/database; user, password and options are the URL's"
+        )
+    where = {
+        "host": ",".join(host.name for host in url.hosts),
+        "port": ",".join(str(host.port or 5432) for host in url.hosts),
+        **({"dbname": url.path} if url.path else {}),
+    }
+    return replace(pooler, parameters={**pooler.parameters, **where})
 
 
 def _idle(engine: Mapping[str, Any], options: PostgreSQLOptions) -> float:

@@ -11,7 +11,7 @@ from kvbackends import open_store
 from kvbackends.contract import Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.tools import offer, rank_of
-from tests.servers import postgresql_server, postgresql_standby
+from tests.servers import pgbouncer, postgresql_server, postgresql_standby
 from tests.servers.process import HOST, free_ports
 
 SEVERAL = "postgresql://postgres@{}/postgres?connect_timeout=2&retry_timeout=60"
@@ -104,3 +104,19 @@ def test_tables_stop_growing_once_results_expire_as_fast_as_they_come():
             sizes.append(int(server.sql("SELECT pg_total_relation_size('short_entry')")))
         assert written > 1000
         assert sizes[2] < 1.5 * max(sizes[:2])
+
+
+def test_behind_pgbouncer_waiters_listen_to_the_server_itself(server, opened):
+    """Or read again and again, where the URL does not name it."""
+    with pgbouncer(server) as pooler:
+        for url in (f"{pooler.url}?listen={HOST}:{server.port}", pooler.url):
+            store = opened(url)
+            subscription = store.subscribe()
+            subscription.watch(["bounced"])
+            assert store.offer(offer("bounced", Rank.SUCCEEDED), rank_of)
+            assert subscription.wait(20) in (["bounced"], None)
+            subscription.close()
+            store.delete("bounced")
+            for n in range(20):  # more than it has connections to the server
+                store.set(f"k{n}", b"value")
+                assert store.get(f"k{n}").value == b"value"

@@ -77,6 +77,7 @@ def test_celerys_settings_keep_their_meaning():
         ("postgresql://a/app?sslmod=require", "sslmod"),
         ("postgresql://a/app?sslrootcert=/nowhere.pem", r"sslrootcert.*/nowhere\.pem"),
         ("postgresql://a/app?timeout=0", "timeout"),
+        ("postgresql://a/app?listen=u%3As3cret%40b", "listen"),
         ("postgresql://a,b,c/app?port=1,2", "port"),
     ],
 )
@@ -91,6 +92,13 @@ def test_no_message_shows_a_password():
             open_store(url)
         assert "s3cr" not in str(caught.value)
     assert "s3cret" not in repr(read("postgresql://u:s3cret@a/app?sslpassword=s3cret"))
+
+
+def test_waiters_behind_a_pooler_listen_to_the_server_itself():
+    found = read("postgresql://ann:pw@pooler:6432/app?sslmode=require&listen=server:5433")
+    theirs = found.listening.parameters
+    assert (theirs["host"], theirs["port"], theirs["dbname"]) == ("server", "5433", "app")
+    assert (theirs["user"], theirs["password"], theirs["sslmode"]) == ("ann", "pw", "require")
 
 
 def test_unlogged_tables_are_not_durable():
