@@ -25,12 +25,19 @@ LATE = {"task_acks_late": True, "task_reject_on_worker_lost": True}
 
 
 class Fleet:
-    """Workers and clients of three kinds on one Redis: old, changing, and new."""
+    """Workers and clients of three kinds: old, changing, and new.
+
+    Args:
+        site: The new client's.
+        url: Celery's own backend.
+        arguments: Of every worker.
+    """
 
     def __init__(self, site: Site, url: str, *arguments: str) -> None:
         self.site = site
         self.arguments = arguments
-        self.urls = {"old": url, "changing": f"kv+{url}?chords=celery", "new": f"kv+{url}"}
+        changing = f"{site.store}{'&' if '?' in site.store else '?'}chords=celery"
+        self.urls = {"old": url, "changing": changing, "new": site.store}
         self.clients = {
             kind: site.app if kind == "new" else make_app(site.broker, url, site.settings)
             for kind, url in self.urls.items()
@@ -88,9 +95,10 @@ class Fleet:
 
     def close(self) -> None:
         backend = self.clients["old"].backend
-        backend.result_consumer.stop()
-        backend.result_consumer._pubsub = None
-        backend.client.connection_pool.disconnect()
+        if hasattr(backend, "result_consumer"):
+            backend.result_consumer.stop()
+            backend.result_consumer._pubsub = None
+            backend.client.connection_pool.disconnect()
         changing = self.clients["changing"].backend
         changing.waiters.close()
         changing.store.close()
@@ -105,11 +113,11 @@ def _comparable(shape: str, value: Any) -> str:
 
 @pytest.fixture
 def make_fleet(make_site) -> Iterator[Callable[..., Fleet]]:
-    """Makes a fleet on a Redis."""
+    """Makes a fleet from the URL of Celery's own backend, and that of a new store beside it."""
     made: list[Fleet] = []
 
-    def make(broker: str, url: str, *arguments: str) -> Fleet:
-        made.append(Fleet(make_site(broker, url=url, **LATE), url, *arguments))
+    def make(broker: str, url: str, *arguments: str, new: str | None = None) -> Fleet:
+        made.append(Fleet(make_site(broker, url=new or url, **LATE), url, *arguments))
         return made[-1]
 
     yield make
@@ -129,7 +137,7 @@ def stop(workers: list[Worker]) -> None:
 ENDING = [shape for shape in [*SHAPES, *FAILING] if shape not in {"large values", *CELERY_HANGS}]
 
 
-def change_over(fleet: Fleet, shapes: list[str]) -> None:
+def change_over(fleet: Fleet, shapes: list[str], *new: str) -> None:
     """The documented way, with kills: old and changing workers, then changing and new ones."""
     third = len(shapes) // 3
     before, between, after = shapes[:third], shapes[third : 2 * third], shapes[2 * third :]
@@ -142,20 +150,38 @@ def change_over(fleet: Fleet, shapes: list[str]) -> None:
         fleet.begin(kind, shape)
     stop([each for each in old if each in workers])
     changing = [each for each in changing if each in workers]
-    changing += fleet.start("new", "new")
+    changing += fleet.start(*new)
     for shape, kind in zip(after, itertools.cycle(["new", "old", "changing"])):
         fleet.begin(kind, shape)
-    fleet.kill(["old"], changing)
+    if len(changing) > 1:
+        fleet.kill(["old"], changing)
     fleet.check()
 
 
 def test_no_chord_is_lost_while_a_fleet_changes_over(make_fleet, redis_url):
     """Chords of every shape, begun by clients of all kinds, end on workers of all kinds."""
     fleet = make_fleet("redis", redis_url.removesuffix("/0") + "/14", "-c", "1")
-    change_over(fleet, ENDING)
+    change_over(fleet, ENDING, "new")
 
 
 @pytest.mark.slow
 def test_no_chord_of_hundreds_is_lost_while_a_fleet_changes_over(make_fleet, redis_url):
     fleet = make_fleet("rabbitmq", redis_url.removesuffix("/0") + "/13", "-c", "2")
-    change_over(fleet, list(itertools.islice(itertools.cycle(ENDING), 500)))
+    shapes = list(itertools.islice(itertools.cycle(ENDING), 500))
+    change_over(fleet, shapes, "new", "new")
+
+
+@pytest.mark.slow
+def test_polled_chords_end_while_a_fleet_changes_over(make_fleet, tmp_path):
+    """`celery.chord_unlock` goes round until a worker that sees all results gets it."""
+    old = f"db+sqlite:///{tmp_path}/old.db"
+    new = f"sqlite:///{tmp_path}/new.db?fallback={old.replace('+', '%2B')}"
+    fleet = make_fleet("redis", old, "-c", "2", new=new)
+    workers = fleet.start("old", "changing")
+    for shape, kind in itertools.product(("plain", "a chord", "a task"), ("old", "changing")):
+        fleet.begin(kind, shape)
+    fleet.check()
+    stop(workers[:1])
+    for kind in ("old", "changing"):
+        fleet.begin(kind, "a chain that ends in a group")
+    fleet.check()
