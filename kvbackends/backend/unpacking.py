@@ -13,6 +13,8 @@ from kvbackends.errors import ValueTooLarge
 
 LZMA_MEMORY = 256 << 20
 """Most bytes that the decompressor of LZMA takes beside its output."""
+BROTLI_STEP = 64
+"""Bytes that are unpacked at a time; few enough that the output of a step is no danger."""
 
 
 class RecordTooLarge(DecodeError, ValueTooLarge):
@@ -25,13 +27,37 @@ def _zstd() -> Any:
     ).ZstdDecompressor()
 
 
+class _Brotli:
+    """Unpacks in steps, and counts: not every version of the library can limit its output."""
+
+    def __init__(self) -> None:
+        try:
+            library = importlib.import_module("brotli")
+        except ImportError:
+            library = importlib.import_module("brotlicffi")  # PyPy's
+        self._steps = library.Decompressor()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._steps.is_finished())
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        found = bytearray()
+        for start in range(0, len(data), BROTLI_STEP):
+            found += self._steps.process(data[start : start + BROTLI_STEP])
+            if len(found) >= most:
+                break
+        return bytes(found)
+
+
 _UNPACKERS: Mapping[bytes, Callable[[], Any]] = {
     b"application/x-gzip": zlib.decompressobj,
     b"application/x-bz2": bz2.BZ2Decompressor,
     b"application/x-lzma": lambda: lzma.LZMADecompressor(memlimit=LZMA_MEMORY),
+    b"application/x-brotli": _Brotli,
     b"application/zstd": _zstd,
 }
-"""Those of kombu's methods whose output can be limited, by their content types."""
+"""All of kombu's methods, by their content types."""
 
 
 def packed(payload: bytes | str, method: str, largest: int) -> bytes:
@@ -47,8 +73,8 @@ def packed(payload: bytes | str, method: str, largest: int) -> bytes:
 def unpacked(payload: Any, largest: int) -> Any:
     """The payload; if Celery has compressed it, what it was before.
 
-    Raises `RecordTooLarge` if that has more than `largest` bytes.  Other methods than zlib, bzip2,
-    LZMA and Zstandard are left to kombu, which unpacks the whole.
+    Raises `RecordTooLarge` if that has more than `largest` bytes.  A method that is
+    registered with kombu by the application is left to kombu, which unpacks the whole.
     """
     if COMPRESSED is None or type(payload) is not bytes or not payload.startswith(COMPRESSED):
         return payload
