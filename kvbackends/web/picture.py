@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kvbackends.admin import Node, ResultDetail
+from kvbackends.admin import Node, ResultDetail, ResultInfo
 
 WIDE, HIGH = 190, 44
 """A box, in pixels."""
@@ -50,14 +50,15 @@ class Picture(NamedTuple):
         return f"{len(self.boxes)} tasks and groups: {listed}"
 
 
-def picture(detail: ResultDetail) -> Picture | None:
+def picture(detail: ResultDetail, parent: ResultInfo | None) -> Picture | None:
     """The result with its parent and its children; None if it is alone."""
     info = detail.info
     if not detail.children and not detail.parent:
         return None
     root = Node(info.id, info.state, info.task, False, detail.children)
     if detail.parent:
-        root = Node(detail.parent, "", "parent", False, [root])
+        state, task = (parent.state, parent.task) if parent else ("PENDING", "")
+        root = Node(detail.parent, state, task, False, [root])
     drawing = _Drawing()
     drawing.place(root, 0)
     boxes = drawing.boxes

@@ -105,6 +105,7 @@ def result(store: Store, asked: Asked) -> Context:
     if detail is None:
         return {"detail": None, "missing": True}
     record = detail.record
+    parent = next(store.admin.named([detail.parent]), None) if detail.parent else None
     return {
         "detail": detail,
         "fields": shown.fields(record),
@@ -114,7 +115,7 @@ def result(store: Store, asked: Asked) -> Context:
         ],
         "traceback": shown.text_of(record.get("traceback") or ""),
         "progress": shown.progress(record),
-        "picture": picture(detail),
+        "picture": picture(detail, parent),
     }
 
 

@@ -164,3 +164,18 @@ def test_pages_are_used_by_keyboard(driver, memory_app, address):
         each.accessible_name for each in driver.find_elements(By.CSS_SELECTOR, "input, button")
     ]
     assert all(names)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_results(driver, memory_app, address):
+    """Of many results the newest are listed, all are counted, and one is found by its id."""
+    encoded = memory_app.backend.encode({"status": "SUCCESS", "result": 1, "date_done": None})
+    for number in range(100_000):
+        memory_app.backend.set(memory_app.backend.get_key_for_task(f"many-{number}"), encoded)
+    failed = ran(memory_app, "fail")
+    driver.get(address)
+    assert "100,001 results" in " ".join(text(driver).split())
+    driver.get(f"{address}/?state=FAILURE")
+    assert failed.id in text(driver)
+    driver.get(f"{address}/result?id=many-77777")
+    assert "SUCCESS" in text(driver)

@@ -130,7 +130,7 @@ class TestResult:
         assert "3 SUCCESS" in picture
         assert all(f'href="/result?id={each.id}"' in picture for each in result.results)
         child = client.get(f"/result?id={result.results[0].id}").text
-        assert f'id="box-{result.parent.id}"' in child
+        assert f'aria-label="echo SUCCESS {result.parent.id}"' in child
 
     def test_large_values_are_cut(self, memory_app, memory_client):
         """Of a large value the beginning is shown, and how much follows."""
