@@ -152,6 +152,8 @@ def run(
         events, process = _start(output.fileno(), folder)
         try:
             with events, suppress(BrokenPipeError):  # it ended at once, and its output says why
+                # A folder of its own: runs at the same time clean up the shared one together.
+                words.append(f"--basetemp={folder}/pytest")
                 events.send((list(urls), [*words, *arguments]))
                 run.listen(events, longest * max(len(urls), 1))
             if not run.late:

@@ -44,7 +44,7 @@ for promise in Feature.AUTOEXPIRE, Feature.DURABLE:
     add(f"only-{promise.name.lower()}", ReferenceStore, asked, **only(), promises=promise)
 add("only-shared", FileStore, "features pickling", **only(), promises=Feature.SHARED)
 
-KEYS = "methods listing limits waiting.odd_keys parts.odd_barrier"
+KEYS = "methods listing inspecting limits waiting.odd_keys parts.odd_barrier"
 VALUES = (
     "methods.large_value parts.odd_members_and_values limits sizes.whole threads.claimer_sees_all"
 )
