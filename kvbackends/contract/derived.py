@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kvbackends.contract.signals import uninterrupted
 from kvbackends.errors import StoreError
 
 if TYPE_CHECKING:
@@ -94,8 +95,11 @@ def _batches(store: "Store", keys: Collection[str]) -> Iterator[list[str]]:
 
 def concurrently(call: Callable[[str], T], keys: Collection[str]) -> Iterable[T]:
     """``map(call, keys)`` with several calls at a time, for stores a network away."""
-    if len(keys) <= 1:
-        return [call(key) for key in keys]
+    return [call(key) for key in keys] if len(keys) <= 1 else _in_threads(call, keys)
+
+
+@uninterrupted  # a handler that begins threads itself would wait for a lock of the interrupted pool
+def _in_threads(call: Callable[[str], T], keys: Collection[str]) -> list[T]:
     with concurrent.futures.ThreadPoolExecutor(min(THREADS, len(keys))) as pool:
         # Each call in a copy of this context, which has the deadline.
         calls = [pool.submit(contextvars.copy_context().run, call, key) for key in keys]

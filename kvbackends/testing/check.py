@@ -31,6 +31,8 @@ class Check(NamedTuple):
     """True for a check that does not bear others beside it, also on a slow store."""
     quick: bool
     """False for a check that takes long: a quick run leaves it out."""
+    last: bool
+    """True for a check that runs after all others of its suite."""
     requires: Feature
     lacking: Feature
     function: Callable[..., Any]
@@ -73,6 +75,11 @@ def lacking(flag: Feature) -> Callable[[F], F]:
 def thorough(function: F) -> F:
     """Leave the check out of quick runs, because it takes long."""
     return _marked("quick", False, function)
+
+
+def last(function: F) -> F:
+    """Run the check after all others of its suite, because it changes what others wait for."""
+    return _marked("last", True, function)
 
 
 def rule(anchor: str) -> Callable[[F], F]:
@@ -128,8 +135,9 @@ def _checks_of(area: type[Area]) -> Iterator[Check]:
                 area=area.area,
                 rule=f"{PAGE}#{anchor}",
                 summary=_first_sentence(function.__doc__ or ""),
-                alone=area.alone,
+                alone=area.alone or getattr(function, "kvbackends_last", False),
                 quick=getattr(function, "kvbackends_quick", True),
+                last=getattr(function, "kvbackends_last", False),
                 requires=getattr(function, "kvbackends_requires", Feature.NONE),
                 lacking=getattr(function, "kvbackends_lacking", Feature.NONE),
                 function=function,

@@ -55,14 +55,28 @@ def set_slowness(config: pytest.Config, latency: float) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects what was not asked for, and marks declared deviations as expected failures."""
+    """Deselects what was not asked for, orders the rest, and marks declared deviations."""
     deselected = [item for item in items if _is_deselected(config, item)]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if item not in set(deselected)]
+    _order(items)
     for item in items:
         if (check := check_of(item)) is not None:
             _expect_deviation(item, check)
+
+
+def _order(items: list[Any]) -> None:
+    """Put the checks that run last at the end of their suites; nothing else changes place."""
+    places: dict[object, int] = {}
+    for place, item in enumerate(items):
+        places.setdefault(getattr(item, "cls", None) or item, place)
+
+    def position(item: Any) -> tuple[int, bool]:
+        check = check_of(item)
+        return places[getattr(item, "cls", None) or item], check is not None and check.last
+
+    items.sort(key=position)
 
 
 def _is_deselected(config: pytest.Config, item: Any) -> bool:

@@ -76,6 +76,18 @@ class IncrementBinary(ReferenceStore):
             return total
 
 
+@caught_by("counters.any_length")
+class IncrementWraps(ReferenceStore):
+    """A number has 64 bits, and goes on from below where it has reached their end."""
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        with self.world() as world:
+            row = world.row(key)
+            total = (int(row.value if row else b"0") + by + 2**63) % 2**64 - 2**63
+            world.put(key, b"%d" % total, self.expires(ttl))
+            return total
+
+
 @caught_by("methods.delete_batch")
 class DeletesTheFirst(ReferenceStore):
     """A batch of deletes ends with the first page of ten keys."""

@@ -276,7 +276,7 @@ class SizeClaimsBesides(ReferenceStore):
 
 
 @caught_by("threads.one_evicts")
-class EvictsAnybody(ReferenceStore):
+class EvictsByAnyName(ReferenceStore):
     """Evicting takes the claim from its present holder, whichever was named."""
 
     class state_type(State):  # noqa: N801

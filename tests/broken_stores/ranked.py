@@ -137,3 +137,14 @@ class RefusedProlongs(ReferenceStore):
         if not stored:
             world.prolong(offer.key, self.expires(offer.ttl))
         return stored
+
+
+@caught_by("ranks.any_rank_after_expiry")
+class RanksExpired(ReferenceStore):
+    """A record that has expired is ranked until it is swept."""
+
+    def ranked(self, world: World, offer: Offer, rank_of: RankOf) -> bool:
+        row = world.rows.get(offer.key)
+        if row and row.value != offer.value and not rank_of(row.value).yields_to(offer.rank):
+            return False
+        return super().ranked(world, offer, rank_of)

@@ -361,6 +361,12 @@ class FileStore(ReferenceStore):
             self.folders.close()
 
 
+class AloneStore(FileStore):
+    """Correct, and for one process at a time as far as it promises."""
+
+    promises = Feature.DURABLE
+
+
 class ConnectionLost(Exception):
     """The driver's error of a broken connection."""
 

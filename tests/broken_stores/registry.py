@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from kvbackends.contract import Adapter, Store, hookimpl
-from tests.broken_stores.reference import FileStore, ReferenceStore, WireStore
+from tests.broken_stores.reference import AloneStore, FileStore, ReferenceStore, WireStore
 
 AnyStore = TypeVar("AnyStore", bound=type[ReferenceStore])
 
 CORRECT: dict[str, type[ReferenceStore]] = {
     "reference": ReferenceStore,
+    "reference-alone": AloneStore,
     "reference-file": FileStore,
     "reference-wire": WireStore,
 }

@@ -14,6 +14,7 @@ WITHOUT = {
     "faults.increment_is_not_repeated": CORE,
     "faults.lost_race_after_a_lost_answer": CORE,
     "faults.other_errors_are_not": CORE,
+    "faults.sweep_is_retried": CORE,
     "features.follow_from_overrides": CORE,
     "features.masked": CORE,
     "listing.nothing_is_found_where_it_is_lacking": CORE,

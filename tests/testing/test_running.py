@@ -92,3 +92,16 @@ def test_quick_suite(pytester, words, collected):
     done = pytester.runpytest("--collect-only", "-q", "-k", "model_agrees_always", *words)
     names = {line.split("::")[1] for line in done.outlines if "::" in line}
     assert names == collected
+
+
+def test_no_check_changes_the_premises_of_others():
+    """Expired keys are swept after all other checks: some wait to see that nothing reads them."""
+    suite = ["broken-lists-expired://premises", "broken-ranks-expired://premises"]
+    waiting = ["listing.lists_a_prefix", "ranks.any_rank_after_expiry"]
+    sweeping = [each.name for each in checks() if "sweep" in each.name]
+    report = run(suite, checks=[*sweeping, *waiting], plugins=["tests.broken_stores"])
+    caught = {(each.url.partition(":")[0], each.check) for each in report.failed}
+    assert {("broken-lists-expired", waiting[0]), ("broken-ranks-expired", waiting[1])} <= caught
+    order = [each.check for each in report.results if each.url.startswith(suite[0])]
+    last = {check.name for check in checks() if check.last}
+    assert [name in last for name in order] == sorted(name in last for name in order)

@@ -12,12 +12,15 @@ from kvbackends.layers.guard import SHORTEST
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.testing.check import Area, thorough
-from kvbackends.testing.tools import offer, part, rank_of, value_at
+from kvbackends.testing.tools import TTL, offer, part, rank_of, side_by_side, value_at
 
 PASSWORD = "kvt-s3cr3t-passw0rd"  # noqa: S105 - what must not show up
 
 TESTABLE = 32 << 20
 """Bytes: the largest limit that is checked."""
+
+PIECE, BATCH = 1 << 20, 16 << 20
+"""Bytes of a value, and of a batch of such values."""
 
 SHOWN_BY = {
     "get_batch": Feature.NATIVE_JOIN,
@@ -99,11 +102,25 @@ class Limits(Area):
         store.delete(key)
 
     def largest_batch(self, store: Store, key: str) -> None:
-        """A batch may have as many keys as `Limits.batch_keys` declares."""
+        """A batch reads and deletes as many keys as `Limits.batch_keys` declares."""
         keys = [f"{key}-{i}" for i in range(min(store.limits.batch_keys, 2_000))]
         for each in (keys[0], keys[-1]):
             store.set(each, b"v")
         assert store.get_batch(keys) == {keys[0]: b"v", keys[-1]: b"v"}
+        store.delete_batch(keys)
+        assert store.get_batch(keys) == {}
+
+    @thorough
+    def large_batch(self, store: Store, key: str) -> None:
+        """A batch may have 16 MiB of values, or as many as its number of keys allows."""
+        size = min(store.limits.value_bytes or PIECE, PIECE)
+        count = min(BATCH // size, store.limits.batch_keys)
+        values = {f"{key}-{n}": bytes([n % 256]) * size for n in range(count)}
+        side_by_side(lambda each: store.set(each, values[each], TTL), values)
+        found = store.get_batch(list(values))
+        assert found.keys() == values.keys()
+        assert all(found[each] == value for each, value in values.items())
+        store.delete_batch(list(values))
 
 
 class Secrets(Area):

@@ -27,6 +27,19 @@ class Counters(Area):
         assert store.increment(key, 2**60, None) == 2**60
         assert store.increment(key, 1, None) == 2**60 + 1
 
+    def any_length(self, store: Store, key: str) -> None:
+        """Sums have as many digits as they need, above and below zero."""
+        for sign in (1, -1):
+            each, large = f"{key}{sign}", sign * 10**30
+            assert store.increment(each, large, None) == large
+            assert [store.increment(each, by, None) for by in (sign, 2**63, -(2**63))] == [
+                large + sign,
+                large + sign + 2**63,
+                large + sign,
+            ]
+            assert int(value_at(store, each)) == large + sign
+            assert store.increment(each, -large, None) == sign
+
     def ttl(self, store: Store, key: str) -> Waits:
         """A counter expires like any key, and then starts from 0."""
         store.increment(key, 5, SHORT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvbackends.contract import Feature, Rank, Store
-from kvbackends.testing.check import Area, requires, thorough
+from kvbackends.testing.check import Area, lacking, requires, thorough
 from kvbackends.testing.tools import (
     SOON,
     Opener,
@@ -99,6 +99,27 @@ class Lasting(Area):
         assert value_at(other, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
         store.set(key, b"w")
         assert value_at(other, key) == b"w"
+
+    @requires(Feature.DURABLE)
+    @lacking(Feature.SHARED)
+    def killed_process(self, store: Store, second: Store, key: str) -> None:
+        """What a process has confirmed can be read by the next one, though the first was killed.
+
+        The store is for one process at a time: this one has closed it meanwhile.
+        """
+        store.set(f"{key}-before", b"v")
+        for each in (store, second):
+            each.close()
+
+        def write_and_die() -> None:
+            store.set(key, b"v")
+            store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
+            os.kill(os.getpid(), 9)
+
+        assert in_child(write_and_die) == -9
+        assert value_at(store, f"{key}-before") == b"v"
+        assert value_at(store, key) == b"v"
+        assert value_at(store, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
 
     @requires(Feature.PUSH)
     def wakes_soon(self, store: Store, other: Store, key: str) -> None:

@@ -16,6 +16,7 @@ from kvbackends.testing.tools import (
     WAITING,
     arrive,
     begin,
+    close,
     complete,
     delivery,
     gathered,
@@ -102,6 +103,15 @@ class Parts(Area):
         assert arrive(barrier, part(2, "c")).outcome is CLAIMED
         assert set(gathered(barrier)) == {(0, "a"), (0, "b"), (2, "c")}
 
+    def far_places(self, barrier: Barrier) -> None:
+        """Places above 65,535 are places of their own, and so are those that read alike."""
+        places = [(0, "a"), (256, "a"), (65_536, "a"), (1, "1a"), (11, "a"), (1, "a"), (70_001, "")]
+        begin(barrier, len(places))
+        outcomes = [arrive(barrier, part(place, member)).outcome for place, member in places[:-1]]
+        outcomes.append(arrive(barrier, Part(*places[-1], delivery())).outcome)
+        assert outcomes == [WAITING] * (len(places) - 1) + [CLAIMED]
+        assert set(gathered(barrier)) == set(places)
+
     def odd_members_and_values(self, store: Store, barrier: Barrier) -> None:
         """Members are any text and values any bytes."""
         large = b"x" * min(100_000, store.limits.value_bytes or 100_000)
@@ -127,6 +137,29 @@ class Parts(Area):
         assert arrive(longer, part(1)).outcome is WAITING
         assert arrive(barrier, part(1)).outcome is CLAIMED
         assert set(gathered(longer)) == {(1, "task-1")}
+
+    def closing_one_leaves_others(self, store: Store, barrier: Barrier) -> None:
+        """Closing a barrier removes the parts of no other one whose name begins or looks alike."""
+        name, short = barrier.name, barrier.name[:-1]
+        names = [
+            short,
+            f"{short}_",
+            f"{short}?",
+            f"{name}%",
+            f"{name}*",
+            name,
+            f"{name}:",
+            f"{name}0",
+        ]
+        barriers = [store.barrier(each, TTL) for each in names]
+        for each in barriers:
+            begin(each, 2)
+            assert arrive(each, part(0)).outcome is WAITING
+        for each in barriers:
+            last = part(1)
+            assert arrive(each, last).outcome is CLAIMED
+            assert len(gathered(each)) == 2
+            close(each, last)
 
     def many_in_random_order(self, barrier: Barrier) -> None:
         """Many parts, delivered twice in random order: the last new one claims."""

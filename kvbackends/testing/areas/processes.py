@@ -8,6 +8,7 @@ from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
 from kvbackends.testing.check import Area, requires
 from kvbackends.testing.tools import (
     TTL,
+    Opener,
     child,
     ended,
     in_child,
@@ -77,6 +78,26 @@ class Processes(Area):
         store.ping()
         assert in_child(lambda: _grandchild_works(store, key)) == 0
 
+    def child_closes(self, store: Store, opener: Opener, key: str) -> None:
+        """A child that closes its store, used or not, disturbs neither its parent nor a thread."""
+        mine, stop = opener(), threading.Event()
+        mine.set(key, b"parent")
+
+        def write() -> None:
+            while not stop.is_set():
+                mine.set(f"{key}-busy", b"v", 60)
+
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(write)
+            try:
+                for work in (mine.close, lambda: _uses_and_closes(mine, f"{key}-child")):
+                    assert in_child(work, 10) == 0
+                    assert value_at(mine, key) == b"parent"
+            finally:
+                stop.set()
+            writing.result()
+        _works(mine, f"{key}-after")
+
     @requires(Feature.SHARED)
     def processes_share(self, store: Store, other: Store, key: str, barrier: Barrier) -> None:
         """The parent reads what its children wrote, and exactly one child claims."""
@@ -109,6 +130,12 @@ def _bring(store: Store, key: str, claims: str, name: str, n: int) -> None:
         store.increment(key, 1, None)
         answer = barrier.arrive(part(place), b"v")
         store.increment(claims, int(answer.outcome is Outcome.CLAIMED), None)
+
+
+def _uses_and_closes(store: Store, key: str) -> None:
+    _works(store, key)
+    store.close()
+    store.close()
 
 
 def _works(store: Store, key: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
-from kvbackends.testing.check import Area
+from kvbackends.testing.check import Area, last
 from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
     SHORT,
@@ -148,6 +148,7 @@ class Sweeping(Area):
     rule = "sweeping"
     alone = True
 
+    @last
     def bounded(self, store: Store, key: str) -> None:
         """`sweep` removes at most the given number of expired keys, and no live ones."""
         store.set(f"{key}-live", b"v", TTL)
@@ -156,6 +157,7 @@ class Sweeping(Area):
         store.sweep()
         assert value_at(store, f"{key}-live") == b"v"
 
+    @last
     def frees(self, store: Store, key: str) -> None:
         """`sweep` removes and counts expired keys, unless the server expires them itself."""
         must_free = "sweep" in store.native and not store.features & Feature.AUTOEXPIRE
@@ -166,6 +168,7 @@ class Sweeping(Area):
                 break
         assert not must_free or swept >= EXPIRED, f"of {EXPIRED} expired keys {swept} were swept"
 
+    @last
     def nothing_to_sweep(self, store: Store, key: str) -> None:
         """Live keys are never swept, whatever was written over or deleted."""
         store.set(key, b"v", SHORT)

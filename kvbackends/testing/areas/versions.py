@@ -2,7 +2,11 @@
 
 from kvbackends.contract import Store
 from kvbackends.testing.check import Area
-from kvbackends.testing.tools import value_at, version_at
+from kvbackends.testing.delayed import Waits
+from kvbackends.testing.tools import SHORT, TTL, value_at, version_at
+
+TWINS = ((b"plumless", b"buckeroo"), (b"costarring", b"liquid"), (b"ab", b"ba"))
+"""Pairs of values with the same CRC-32, the same FNV-1 and the same length and sum."""
 
 
 class Versions(Area):
@@ -63,3 +67,26 @@ class Versions(Area):
             entry = store.get(key)
             assert entry is not None
             assert seen.setdefault(entry.version, entry.value) == entry.value
+
+    def twins(self, store: Store, key: str) -> None:
+        """Values with the same checksum have different versions."""
+        for first, second in TWINS:
+            store.set(key, first)
+            version = version_at(store, key)
+            store.set(key, second)
+            assert version_at(store, key) != version, (first, second)
+            assert not store.compare_and_set(key, b"lost", version)
+
+    def version_after_expiry(self, store: Store, key: str) -> Waits:
+        """A version does not return with other bytes after its key has expired."""
+        store.set(key, b"old", TTL)
+        versions = [version_at(store, key)]
+        for n in range(3):
+            assert store.compare_and_set(key, b"%d" % n, versions[-1], TTL)
+            versions.append(version_at(store, key))
+        store.touch(key, SHORT)
+        yield SHORT
+        for n in range(3, 9):
+            store.set(key, b"%d" % n, TTL)
+            assert version_at(store, key) not in versions
+        assert not any(store.compare_and_set(key, b"bad", each) for each in versions)
