@@ -130,8 +130,7 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     runs = partial(_overlapping, pyfuncitem, kept)
     if kept.overlapped(url, mode == "derived", runs).passed(pyfuncitem.nodeid):
         return True
-    if check.alone:
-        kept.settle(longest(pyfuncitem) / 2)
+    kept.settle(longest(pyfuncitem) / 2)  # it runs alone: it may fork, or count threads
     return None
 
 
