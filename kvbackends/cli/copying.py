@@ -10,13 +10,13 @@ from kvbackends.admin import Wanted
 from kvbackends.admin.copying import Copied, Copy
 from kvbackends.cli import FAILED, PASSED
 from kvbackends.cli.output import Moment, plain, write_json
-from kvbackends.cli.target import CannotRun, opened, reported
+from kvbackends.cli.target import CannotRun, chosen_app, opened, reported
 
 
 @click.command(epilog="Example: kvbackends copy redis://old/0 kv+sqlite:////var/lib/app/results.db")
 @click.argument("source")
 @click.argument("target", required=False)
-@click.option("-A", "--app", envvar="CELERY_APP", help="Its settings, and its store as the target.")
+@click.option("-A", "--app", help="The application whose store is the target; else CELERY_APP.")
 @click.option("--state", help="Only results in this state.")
 @click.option("--task", help="Only results of this task.")
 @click.option("--older-than", type=Moment(), metavar="TIME", help="Done before: 2h, or a date.")
@@ -48,9 +48,11 @@ def copy(
     wanted = Wanted(state=state, task=task, since=newer_than, until=older_than)
 
     def run() -> int:
-        if bool(target) == bool(app):
+        urls = [target] if target else []
+        chosen = chosen_app(urls, app)
+        if bool(target) == bool(chosen):
             raise CannotRun("name the target: its URL, or the application with -A")
-        admin = opened([target] if target else [], app)
+        admin = opened(urls, chosen)
         try:
             done = Copy(admin.backend, dry_run=dry_run, verify=verify).run(source, wanted, _draw)
         finally:

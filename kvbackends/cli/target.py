@@ -40,7 +40,7 @@ def on_store(words: str = "[URL]") -> Callable[[Callable[..., int | None]], Call
 
     def decorate(function: Callable[..., int | None]) -> Callable[..., None]:
         @click.argument("words", metavar=words, nargs=-1)
-        @click.option("-A", "--app", envvar="CELERY_APP", help="The Celery application.")
+        @click.option("-A", "--app", help="The Celery application; else that of CELERY_APP.")
         @functools.wraps(function)
         def run(words: tuple[str, ...], app: str | None, **options: Any) -> None:
             reported([*words], lambda: _called(function, words, app, options))
@@ -70,12 +70,18 @@ def _called(
     options: dict[str, Any],
 ) -> int | None:
     urls = [each for each in words if "://" in each]
+    app = chosen_app(urls, app)
     admin = opened(urls, app)
     try:
         ids = [each for each in words if "://" not in each]
         return function(Target(admin, ids, app is not None), **options)
     finally:
         admin.close()
+
+
+def chosen_app(urls: Sequence[str], app: str | None) -> str | None:
+    """The application: as given, or the environment's where no URL is."""
+    return app or (None if urls else os.environ.get("CELERY_APP"))
 
 
 def opened(urls: Sequence[str], app: str | None) -> Admin:

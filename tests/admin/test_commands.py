@@ -34,6 +34,13 @@ def app(make_app):
     return app
 
 
+def moved(monkeypatch, url):
+    """Let the project open another store until the test ends."""
+    monkeypatch.setattr(proj.conf, "result_backend", url)
+    monkeypatch.setattr(proj, "_local", type(proj._local)())
+    monkeypatch.setattr(proj, "_backend_cache", None)
+
+
 @pytest.fixture
 def stuck(app):
     """The id of a chord that waits for its last part."""
@@ -107,8 +114,7 @@ def test_chords(run, app, stuck):
 
 def test_chords_are_mended(run, app, stuck, monkeypatch):
     """With the application an incomplete chord is not dispatched, and can be abandoned."""
-    monkeypatch.setattr(proj.conf, "result_backend", app.url)
-    monkeypatch.setattr(proj, "_local", type(proj._local)())
+    moved(monkeypatch, app.url)
     assert "missing" in run("chord", "-A", "tests.admin.proj", stuck, "--dispatch", status=1).output
     run("chord", "-A", "tests.admin.proj", stuck, "--abandon", "--yes")
     assert "not in flight" in run("chord", app.url, stuck, status=1).output
@@ -133,8 +139,14 @@ def test_no_secret(run):
     assert "Traceback" not in done.stderr
 
 
-def test_one_store(run, app):
-    """No store, or two, is an error that says what to name."""
+def test_one_store(run, app, monkeypatch):
+    """No store, or two, is an error that says what to name; a URL goes before the environment."""
+    monkeypatch.setenv("CELERY_APP", "tests.admin.proj")
+    moved(monkeypatch, "kv+memory://environment")
+    proj.backend.store_result("only", 1, states.SUCCESS)
+    assert [each["id"] for each in json.loads(run("results", "--json").output)] == ["only"]
+    assert len(json.loads(run("results", app.url, "--json").output)) == 3
+    monkeypatch.delenv("CELERY_APP")
     assert "name one store" in run("results", status=2).stderr
     run("results", app.url, app.url, status=2)
 
