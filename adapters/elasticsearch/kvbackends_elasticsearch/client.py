@@ -132,7 +132,7 @@ class Client:
         """The document, expired or not; None if it is absent."""
         given = f"?routing={quote(routing, safe='')}" if routing else ""
         answer = self._sender.read("GET", f"{self._address('_doc', id)}{given}")
-        return None if answer.status == 404 else answer.decoded(_decode_found).document()
+        return None if answer.is_absent else answer.decoded(_decode_found).document()
 
     def write(
         self,
@@ -157,7 +157,7 @@ class Client:
     def delete(self, id: str) -> None:  # noqa: A002
         """Remove a document; an absent one is fine."""
         answer = self._sender.send("DELETE", self._address("_doc", id))
-        if answer.status != 404:
+        if not answer.is_absent:
             answer.accepted()
 
     def bulk(self, actions: Sequence[Action], routing: str | None = None) -> list[Item]:
@@ -186,7 +186,7 @@ class Client:
         rest = iter(ids)
         while batch := list(itertools.islice(rest, self._batches.size)):
             answer = self._sender.read("POST", target, {"ids": batch})
-            docs = [] if answer.status == 404 else answer.decoded(_decode_many).docs
+            docs = [] if answer.is_absent else answer.decoded(_decode_many).docs
             found = [each.document() for each in docs]
             names = sum(len(each) + len(self.index.path) + ENTRY_BYTES for each in batch)
             self._batches.adjust(len(docs) - found.count(None), len(answer.data) - names)
@@ -196,7 +196,7 @@ class Client:
         """The id, and the source without its value, of each document that exists."""
         target = f"{self.index.path}/_mget?_source_includes=expires"
         answer = self._sender.read("POST", target, {"ids": list(ids)})
-        for each in [] if answer.status == 404 else answer.decoded(_decode_many).docs:
+        for each in [] if answer.is_absent else answer.decoded(_decode_many).docs:
             if (document := each.document()) is not None:
                 yield each.id, document.source
 

@@ -39,6 +39,18 @@ class Answer(NamedTuple):
     url: str
     """The URL of the host that answered, without credentials."""
 
+    @property
+    def is_absent(self) -> bool:
+        """True if the document, or its index, does not exist.
+
+        Raises `Unavailable` for a 404 of another program, such as a proxy: it is not JSON.
+        """
+        if self.status == 404 and not self.data.lstrip().startswith(b"{"):
+            raise Unavailable(
+                f"Elasticsearch at {self.url}: the answer 404 is not JSON; another program gave it"
+            )
+        return self.status == 404
+
     def accepted(self) -> bytes:
         """The body.  Raises if the status is an error."""
         if self.status >= 400:
