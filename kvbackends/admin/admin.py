@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Literal, Self
 
+from kvbackends.admin.again import lacking, send
 from kvbackends.admin.chords import Chords
 from kvbackends.admin.details import Details
 from kvbackends.admin.health import Health, examine
@@ -16,7 +17,7 @@ from kvbackends.backend.alone import app_of
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
 from kvbackends.contract.derived import delete_many, get_many
 from kvbackends.contract.records import Outcome
-from kvbackends.errors import ConfigurationError
+from kvbackends.errors import ConfigurationError, StoreError
 
 SWEPT = 1000
 """Keys that one call of `Store.sweep` removes at most."""
@@ -100,6 +101,16 @@ class Admin:
     def result(self, task_id: str) -> ResultDetail | None:
         """All that is stored of one result, with its children; None if nothing is."""
         return self._details.one(task_id)
+
+    def again(self, task_id: str) -> str:
+        """Send the task again as a new task, whose parent is the old one; the new one's id.
+
+        Raises `StoreError` if its record has not kept what is needed.  Needs an app with a broker.
+        """
+        detail = self.result(task_id)
+        if (why := lacking(detail)) or detail is None:
+            raise StoreError(f"{task_id} cannot be sent again: {why}")
+        return send(self.app, detail)
 
     def count(
         self, by: Literal["state", "task", "worker"] = "state", wanted: Wanted | None = None

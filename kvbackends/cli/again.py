@@ -6,12 +6,12 @@ from typing import Any
 import click
 
 from kvbackends.admin import ResultInfo, Wanted
+from kvbackends.admin.again import lacking, send
 from kvbackends.cli import FAILED, PASSED
 from kvbackends.cli.output import Period, formats, plain, table
 from kvbackends.cli.results import filters, wanted
 from kvbackends.cli.target import CannotRun, Target, on_store
 
-NEEDED = ("name", "args", "kwargs")
 RUNNING = ("STARTED", "PROGRESS")
 
 
@@ -42,21 +42,15 @@ def again(target: Target, yes: bool, dry_run: bool, **asked: Any) -> int:
 
 def _sent(target: Target, app: Any, task_id: str, *, dry_run: bool) -> bool:
     detail = target.admin.result(task_id)
-    record = detail.record if detail else {}
-    missing = [name for name in NEEDED if record.get(name) is None]
-    if missing:
-        why = f"its record has no {', '.join(missing)} (result_extended)" if detail else "no result"
+    why = lacking(detail)
+    if detail is None or why:
         click.echo(f"{plain(task_id)}: not sent: {why}", err=True)
         return False
-    name, args, kwargs = (record[each] for each in NEEDED)
+    name = plain(detail.record["name"])
     if dry_run:
-        click.echo(f"{task_id}  {plain(name)}  would be sent")
+        click.echo(f"{task_id}  {name}  would be sent")
         return True
-    queue = {"queue": record["queue"]} if record.get("queue") else {}
-    send = app.tasks[name].apply_async if name in app.tasks else None
-    options = {"args": args, "kwargs": kwargs, "parent_id": task_id, **queue}
-    sent = send(**options) if send else app.send_task(name, **options)
-    click.echo(f"{task_id}  {plain(name)}  sent as {sent.id}")
+    click.echo(f"{task_id}  {name}  sent as {send(app, detail)}")
     return True
 
 

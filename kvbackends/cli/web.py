@@ -22,7 +22,7 @@ STOPPING = 1
 @click.argument("urls", metavar="[URL]", nargs=-1)
 @click.option("-A", "--app", envvar="CELERY_APP", help="The Celery application.")
 @click.option("--bind", default="127.0.0.1:5556", show_default=True, help="Address and port.")
-@click.option("--allow-actions", is_flag=True, help="Forget results; dispatch, abandon chords.")
+@click.option("--allow-actions", is_flag=True, help="Forget, send again, dispatch, abandon.")
 @click.option(
     "--auth",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -53,8 +53,11 @@ def _serve(
         )
     admin = opened(urls, app)
     hosts = None if login else {*LOCAL, host}
+    pages = app_of(
+        admin, allow_actions=allow_actions, login=login, hosts=hosts, can_send=app is not None
+    )
     try:
-        _run(app_of(admin, allow_actions=allow_actions, login=login, hosts=hosts), host, port)
+        _run(pages, host, port)
     finally:
         admin.close()
 

@@ -25,20 +25,26 @@ class Action(NamedTuple):
     warning: str
     page: str
     """Where its button is, and where it leads back to."""
-    do: Callable[[Admin, str], str]
-    """Does it, and says what came of it: a key of `SAID`."""
+    do: Callable[[Admin, str], tuple[str, str]]
+    """Does it; what came of it, as a key of `SAID`, and the id to show then."""
+    sends: bool = True
+    """True if it sends messages, which needs the application's broker."""
 
 
-def _forget(admin: Admin, task_id: str) -> str:
-    return "forgotten" if admin.delete(ids=[task_id]) else "nothing"
+def _forget(admin: Admin, task_id: str) -> tuple[str, str]:
+    return "forgotten" if admin.delete(ids=[task_id]) else "nothing", task_id
 
 
-def _dispatch(admin: Admin, group_id: str) -> str:
-    return admin.dispatch(group_id).name.lower()
+def _again(admin: Admin, task_id: str) -> tuple[str, str]:
+    return "sent", admin.again(task_id)
 
 
-def _abandon(admin: Admin, group_id: str) -> str:
-    return "abandoned" if admin.abandon(group_id) else "nothing"
+def _dispatch(admin: Admin, group_id: str) -> tuple[str, str]:
+    return admin.dispatch(group_id).name.lower(), group_id
+
+
+def _abandon(admin: Admin, group_id: str) -> tuple[str, str]:
+    return "abandoned" if admin.abandon(group_id) else "nothing", group_id
 
 
 ACTIONS = {
@@ -47,6 +53,14 @@ ACTIONS = {
         "It is deleted from the store. A caller that waits for it waits on, until its timeout.",
         "result",
         _forget,
+        sends=False,
+    ),
+    "again": Action(
+        "Send the task again",
+        "A new task is sent with the same arguments to the same queue. What the first one did may "
+        "be done twice.",
+        "result",
+        _again,
     ),
     "dispatch": Action(
         "Dispatch the chord",
@@ -63,6 +77,7 @@ ACTIONS = {
     ),
 }
 SAID = {
+    "sent": "The task was sent again: this is the new one.",
     "forgotten": "The result was forgotten.",
     "abandoned": "The chord was abandoned: its body has failed.",
     "nothing": "Nothing was done: it is not there any more.",
@@ -96,8 +111,8 @@ async def do(pages: Pages, request: Request) -> Response:
     form = await _form(request)
     if not is_own_form(request, form.get("token", "")):
         raise HTTPException(403, "The form is not from these pages, or too old: open it again.")
-    subject = form.get("id", "")
-    code = await run_in_threadpool(action.do, pages.store.admin, subject)
+    admin = pages.store.admin
+    code, subject = await run_in_threadpool(action.do, admin, form.get("id", ""))
     pages.store.remembered.forget()
     root = request.scope.get("root_path", "")
     query = urlencode({"id": subject, "done": code}, errors="backslashreplace")
@@ -110,6 +125,8 @@ def _action(pages: Pages, request: Request) -> tuple[str, Action]:
         raise HTTPException(404, f"There is no action {name!r}.")
     if not pages.allow_actions:
         raise HTTPException(403, "These pages are read-only: start them with --allow-actions.")
+    if ACTIONS[name].sends and not pages.can_send:
+        raise HTTPException(403, "This sends messages: start the pages with -A, not with a URL.")
     return name, ACTIONS[name]
 
 

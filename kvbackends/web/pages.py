@@ -34,11 +34,13 @@ class Pages:
     Args:
         store: Tells what they show.
         allow_actions: True if they have buttons that change something.
+        can_send: True if the store's app has a broker.
     """
 
-    def __init__(self, store: Store, *, allow_actions: bool) -> None:
+    def __init__(self, store: Store, *, allow_actions: bool, can_send: bool) -> None:
         self.store = store
         self.allow_actions = allow_actions
+        self.can_send = can_send
         self.url = store.admin.backend.as_uri()
 
     def page(self, request: Request, name: str, asked: Asked, done: str = "") -> Response:
@@ -78,5 +80,9 @@ class Pages:
             return f"{root}/{name}?{pairs}" if pairs else f"{root}/{name}"
 
         return TEMPLATES.get_template(template).render(
-            context, path=path, url=self.url, allow_actions=self.allow_actions
+            context,
+            path=path,
+            url=self.url,
+            allow_actions=self.allow_actions,
+            may_send=self.allow_actions and self.can_send,
         )

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from kvbackends.admin import Admin
-from kvbackends.errors import KVBackendsError, NotSupported
+from kvbackends.errors import KVBackendsError, NotSupported, StoreUnavailable
 from kvbackends.web import actions
 from kvbackends.web.asked import Asked
 from kvbackends.web.gate import Gate, Login
@@ -32,7 +32,8 @@ def app_for(
 
     Args:
         celery_app: Its ``result_backend`` begins with ``kv+``.
-        allow_actions: True: results can be forgotten, and chords dispatched and abandoned.
+        allow_actions: True: results can be forgotten, tasks sent again, chords dispatched and
+            abandoned.
         login: None: whoever reaches the pages may see them; the application around them decides.
     """
     return app_of(Admin(celery_app), allow_actions=allow_actions, login=login)
@@ -44,9 +45,14 @@ def app_of(
     allow_actions: bool = False,
     login: Login | None = None,
     hosts: Collection[str] | None = None,
+    can_send: bool = True,
 ) -> Starlette:
-    """The pages of any store.  `hosts` are the names under which they are reached; None: any."""
-    site = _Site(Pages(Store(admin), allow_actions=allow_actions))
+    """The pages of any store.
+
+    `hosts` are the names under which they are reached; None: any.  Actions that send messages are
+    refused unless `can_send`: a store that was opened by its URL has no broker.
+    """
+    site = _Site(Pages(Store(admin), allow_actions=allow_actions, can_send=can_send))
     pages = [Route(f"/{name}", site.page(name), name=name) for name in VIEWS if name != "results"]
     return Starlette(
         routes=[
@@ -63,7 +69,8 @@ def app_of(
             HTTPException: site.refused,
             ValueError: site.misunderstood,
             NotSupported: site.not_supported,
-            KVBackendsError: site.failed,
+            StoreUnavailable: site.failed,
+            KVBackendsError: site.impossible,
         },
     )
 
@@ -106,6 +113,9 @@ class _Site:
 
     async def not_supported(self, request: Request, error: Exception) -> Response:
         return self._pages.error(request, "This store cannot tell", str(error), 501)
+
+    async def impossible(self, request: Request, error: Exception) -> Response:
+        return self._pages.error(request, "Not possible", str(error), 409)
 
     async def failed(self, request: Request, error: Exception) -> Response:
         return self._pages.error(request, "The store did not answer", str(error), 503)

@@ -105,7 +105,7 @@ def confirmed(client, action, subject, **headers):
 
 
 class TestActions:
-    @pytest.mark.parametrize("action", ["forget", "dispatch", "abandon"])
+    @pytest.mark.parametrize("action", ["forget", "again", "dispatch", "abandon"])
     def test_read_only_by_default(self, app, client, action):
         """Without --allow-actions nothing is changed, and no page has a button for it."""
         result = ran(app, "echo", 1)
@@ -124,6 +124,38 @@ class TestActions:
         page = acting.get(answer.headers["location"])
         assert page.status_code == 404
         assert "The result was forgotten." in page.text
+
+    def test_again(self, app, acting):
+        """A task is sent again as a new one with the same arguments; its page follows."""
+        result = ran(app, "add", 20, 22)
+        assert f"/confirm/again?id={result.id}" in acting.get(f"/result?id={result.id}").text
+        answer = confirmed(acting, "again", result.id)
+        assert answer.status_code == 303
+        app.bench.run_all()
+        page = acting.get(answer.headers["location"]).text
+        assert "this is the new one" in page
+        assert ">42</pre>" in page
+        assert app.bench.sent[-1].id in answer.headers["location"]
+        assert app.bench.sent[-1].request["parent_id"] == result.id
+
+    def test_again_without_arguments(self, app, acting):
+        """A record that has not kept its arguments is told so; nothing is sent."""
+        app.backend.store_result("bare", 1, "SUCCESS")
+        answer = confirmed(acting, "again", "bare")
+        assert answer.status_code == 409
+        assert "result_extended" in answer.text
+        assert not app.bench.sent
+
+    @pytest.mark.parametrize(
+        ("action", "status"), [("again", 403), ("abandon", 403), ("forget", 200)]
+    )
+    def test_nothing_is_sent_without_a_broker(self, memory_app, action, status):
+        """Pages of a store that was opened by its URL refuse what would send messages."""
+        result = ran(memory_app, "echo", 1)
+        pages = app_of(Admin(memory_app), allow_actions=True, can_send=False)
+        with TestClient(pages) as client:
+            assert client.get(f"/confirm/{action}?id={result.id}").status_code == status
+            assert "/confirm/again" not in client.get(f"/result?id={result.id}").text
 
     def test_abandon(self, app, acting):
         """The body of an abandoned chord fails."""

@@ -1,11 +1,13 @@
 """What the pages show, on stores of several kinds."""
 
 import datetime as dt
+import pickle
 import re
 
 import pytest
 from celery import chord, group
 
+from kvbackends import NotSupported, StoreUnavailable
 from kvbackends.web.tally import Tally
 from tests.web.conftest import TestClient, app_for
 
@@ -77,7 +79,6 @@ class TestResults:
 
     def test_a_store_that_cannot_list(self, memory_app, memory_client, monkeypatch):
         """A store that does not list its keys says so; single results are shown all the same."""
-        from kvbackends import NotSupported
 
         def scan(_prefix=""):
             raise NotSupported("this store cannot list its keys")
@@ -151,6 +152,18 @@ class TestResult:
         assert answer.text.count("<pre") == answer.text.count("</pre>")
         assert not set(answer.text) & {"\x00", "\u202e"}
 
+    def test_nothing_is_unpickled(self, memory_app, memory_client):
+        """Of an encoding that the app does not accept the state is shown, and no byte is run."""
+
+        class Bomb:
+            def __reduce__(self):
+                return (pytest.fail, ("it was unpickled",))
+
+        value = pickle.dumps({"status": "SUCCESS", "result": Bomb()})
+        memory_app.backend.set(memory_app.backend.get_key_for_task("pickled"), value)
+        assert "does not accept its encoding" in memory_client.get("/result?id=pickled").text
+        assert "pickled" in memory_client.get("/").text
+
     def test_names_and_ids_are_text(self, memory_app, memory_client):
         """Neither states nor ids become a part of the page, wherever they stand."""
         memory_app.backend.store_result(HOSTILE, HOSTILE, HOSTILE)
@@ -198,6 +211,19 @@ class TestChords:
 
 
 class TestOthers:
+    def test_a_store_that_is_away(self, memory_app, memory_client, monkeypatch):
+        """A store that does not answer is told on the page, in its live part, and to Prometheus."""
+
+        def away(*_):
+            raise StoreUnavailable("store:// did not answer")
+
+        for name in ("scan", "get", "get_batch"):
+            monkeypatch.setattr(memory_app.backend.store, name, away, raising=False)
+        answer = memory_client.get("/")
+        assert answer.status_code == 503
+        assert "store:// did not answer" in answer.text
+        assert "kvbackends_up 0" in memory_client.get("/metrics").text
+
     def test_health(self, app, client):
         """Health shows what was tried, the store's address without secrets, and its speed."""
         ran(app, "echo", 1)
