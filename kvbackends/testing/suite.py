@@ -156,9 +156,15 @@ class StoreSuite:
         return opener()
 
     @pytest.fixture
-    def embedded(self, store: Store, store_url: str) -> bool:
-        """True if the store is in this process or in a file, without a network between."""
-        return not store.features & Feature.SHARED or not StoreURL.parse(store_url).hosts
+    def large(self, request: pytest.FixtureRequest, store: Store, store_url: str) -> bool:
+        """True if the store is tried with thousands of parts.
+
+        It is in this process or in a file, or ``--store-full`` is given and its barrier is native.
+        """
+        if not store.features & Feature.SHARED or not StoreURL.parse(store_url).hosts:
+            return True
+        is_full = request.config.getoption("kvbackends_full", False)
+        return bool(is_full) and "barrier" in store.native
 
     @pytest.fixture
     def key(self) -> str:

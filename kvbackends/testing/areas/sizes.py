@@ -44,15 +44,15 @@ class Sizes(Area):
         """Three hundred parts are complete on any store."""
         _whole(other, barrier, 300)
 
-    def above_a_page(self, store: Store, other: Store, barrier: Barrier, embedded: bool) -> None:
+    def above_a_page(self, store: Store, other: Store, barrier: Barrier, large: bool) -> None:
         """A chord with more parts than a page of most stores."""
-        _skip_slow(store, embedded)
+        _skip_slow(store, large)
         _whole(other, barrier, 1_001)
 
     @thorough
-    def many(self, store: Store, other: Store, barrier: Barrier, embedded: bool) -> None:
+    def many(self, store: Store, other: Store, barrier: Barrier, large: bool) -> None:
         """A chord of ten thousand parts."""
-        _skip_slow(store, embedded)
+        _skip_slow(store, large)
         _whole(other, barrier, 10_000)
 
     def cost_is_flat(self, store: Store, barrier: Barrier, key: str) -> None:
@@ -70,9 +70,9 @@ class Sizes(Area):
         assert costs[-1] <= costs[1], f"from {costs[1]} calls to {costs[-1]}"
 
 
-def _skip_slow(store: Store, embedded: bool) -> None:
-    if not embedded or latency(store) > FAST:
-        pytest.skip("for stores without a network")
+def _skip_slow(store: Store, large: bool) -> None:
+    if not large or latency(store) > FAST:
+        pytest.skip("for stores without a network; elsewhere with --store-full on quick ones")
 
 
 def _whole(other: Store, barrier: Barrier, size: int) -> None:
