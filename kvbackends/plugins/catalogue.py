@@ -15,7 +15,7 @@ EXTRAS = {scheme: extra for extra, schemes in _SCHEMES.items() for scheme in sch
 """Scheme -> the extra of kvbackends that installs its adapter."""
 
 _FILE = "kv+sqlite:////var/lib/app/results.db (one file for all processes of one host)"
-_SERVER = "kv+redis://host:6379/0 or kv+mongodb://host/results"
+_SERVER = "kv+redis://host:6379/0, kv+postgresql://host/results or kv+mongodb://host/results"
 
 _CELERYS = {
     "file": _FILE,
@@ -31,7 +31,7 @@ _CELERYS = {
 def replacement(scheme: str) -> str | None:
     """Return the URLs to use in place of a backend of Celery's, or None if it is none."""
     base = scheme.partition("+")[0]
-    dialect = "+".join(scheme.split("+")[:2])  # db+postgresql+psycopg2 names its driver, too
+    dialect = "+".join(scheme.split("+")[:2])  # db+sqlite+pysqlite names its driver, too
     return _CELERYS.get(scheme) or _CELERYS.get(dialect) or _CELERYS.get(base)
 
 

@@ -57,7 +57,7 @@ def test_the_settings_of_redis_are_used_without_a_host():
     ("url", "instead"),
     [
         ("kv+db+sqlite:///x.db", "kv+sqlite:////"),
-        ("kv+db+postgresql+psycopg2://u:hunter2@h/d", "kv+redis://"),
+        ("kv+db+mysql+pymysql://u:hunter2@h/d", "kv+postgresql://"),
         ("kv+file:///mnt/results", "kv+sqlite:////"),
         ("kv+django-db://", "kv+redis://"),
         ("kv+cache+memory://", "kv+memory://"),
