@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery, _state, chord, states
@@ -17,7 +16,6 @@ from celery.exceptions import ChordError
 from kvbackends.contract import StoreURL
 from tests.backend.bench import Bench
 from tests.backend.tasks import Boom, add_tasks
-from tests.support.suites import java_is_slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _numbers = itertools.count()
@@ -30,27 +28,6 @@ class Move(NamedTuple):
     new: str
     settings: Mapping[str, Any] = MappingProxyType({})
     transport: Mapping[str, Any] = MappingProxyType({})
-    groups: bool = True
-    """Whether the old one saves groups."""
-
-
-def cassandra(url: str, _: Any) -> Move:
-    from cassandra.cluster import Cluster
-
-    place = urlsplit(url)
-    with Cluster([place.hostname], port=place.port) as cluster:
-        cluster.connect().execute(
-            "CREATE KEYSPACE IF NOT EXISTS celery_old WITH replication = "
-            "{'class': 'SimpleStrategy', 'replication_factor': 1}"
-        )
-    settings = {
-        "cassandra_servers": [place.hostname],
-        "cassandra_port": place.port,
-        "cassandra_keyspace": "celery_old",
-        "cassandra_read_consistency": "ONE",
-        "cassandra_write_consistency": "ONE",
-    }
-    return Move("cassandra://", f"kv+{url}", settings, {"fallback": "cassandra"}, groups=False)
 
 
 def sentinel(url: str, _: Any) -> Move:
@@ -83,18 +60,7 @@ MOVES: dict[str, Callable[[str, Any], Move]] = {
     "from redis": lambda url, folder: Move(
         url, f"kv+sqlite:///{folder}/new.db", transport={"fallback": url}
     ),
-    "elasticsearch": lambda url, _: Move(url, f"kv+{url}", transport={"fallback": "elasticsearch"}),
-    "from elasticsearch": lambda url, folder: Move(
-        url, f"kv+sqlite:///{folder}/new.db", transport={"fallback": url}
-    ),
-    "cassandra": cassandra,
 }
-
-
-def params() -> list[Any]:
-    marked = java_is_slow(["elasticsearch", "cassandra"])
-    marks = {each.values[0]: each.marks for each in marked}
-    return [pytest.param(name, marks=marks.get(name.removeprefix("from "), ())) for name in MOVES]
 
 
 class Pair(NamedTuple):
@@ -103,7 +69,7 @@ class Pair(NamedTuple):
     move: Move
 
 
-@pytest.fixture(params=params())
+@pytest.fixture(params=MOVES)
 def move(request, tmp_path) -> Move:
     server = request.param.removeprefix("from ")
     is_local = server in {"database", "file"}
@@ -156,7 +122,7 @@ def pair(make, move) -> Pair:
 
 def test_old_results_and_groups_are_read(pair):
     """A success, a failure and a group, one by one and many at once."""
-    old, new, move = pair
+    old, new, _ = pair
     ids = [f"{next(_numbers)}-{name}" for name in ("good", "bad", "absent")]
     old.backend.store_result(ids[0], {"a": ["ü", 1]}, states.SUCCESS)
     old.backend.store_result(ids[1], Boom("old"), states.FAILURE)
@@ -166,10 +132,9 @@ def test_old_results_and_groups_are_read(pair):
     with pytest.raises(Boom, match="old"):
         new.AsyncResult(ids[1]).get(timeout=10)
     assert new.AsyncResult(ids[2]).state == states.PENDING
-    if move.groups:
-        group = old.GroupResult(f"{ids[0]}-group", [old.AsyncResult(ids[0])])
-        group.save()
-        assert new.GroupResult.restore(group.id, app=new).get(timeout=10) == [{"a": ["ü", 1]}]
+    group = old.GroupResult(f"{ids[0]}-group", [old.AsyncResult(ids[0])])
+    group.save()
+    assert new.GroupResult.restore(group.id, app=new).get(timeout=10) == [{"a": ["ü", 1]}]
 
 
 @pytest.mark.parametrize("failing", [False, True], ids=["succeeds", "fails"])
