@@ -49,7 +49,7 @@ VERSIONS = {
 }
 # The servers with Java take half a minute each; the adapters' tests start them as well.
 WITH_JAVA = {"cassandra", "elasticsearch", "elasticsearch9", "opensearch"}
-OTHER_VERSIONS = {"postgresql13", "postgresql18"}
+OTHER_VERSIONS = {"postgresql13", "postgresql18", "postgresql-tls"}
 QUICK = [name for name in SERVERS if name not in WITH_JAVA | OTHER_VERSIONS]
 COMING_BACK = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SERVERS
