@@ -11,6 +11,8 @@ ONLY_NAMED = "tests.broken_stores.only_named"
 PROCESSES = 4
 SCHEMES = [each.scheme for each in BROKEN]
 
+pytestmark = pytest.mark.timeout(1200)  # the set-up runs hundreds of stores
+
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
