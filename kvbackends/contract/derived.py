@@ -100,7 +100,10 @@ def concurrently(call: Callable[[str], T], keys: Collection[str]) -> Iterable[T]
 
 @uninterrupted  # a handler that begins threads itself would wait for a lock of the interrupted pool
 def _in_threads(call: Callable[[str], T], keys: Collection[str]) -> list[T]:
-    with concurrent.futures.ThreadPoolExecutor(min(THREADS, len(keys))) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(min(THREADS, len(keys)))
+    try:
         # Each call in a copy of this context, which has the deadline.
         calls = [pool.submit(contextvars.copy_context().run, call, key) for key in keys]
         return [each.result() for each in calls]
+    finally:  # after a failure, only the calls under way: each may last until the deadline
+        pool.shutdown(cancel_futures=True)

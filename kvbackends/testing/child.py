@@ -26,6 +26,7 @@ PRINTED = 3000
 OPTIONS = [
     *("-q", "-c", os.devnull, f"--rootdir={SUITE}", "--import-mode=importlib"),
     *("-o", "xfail_strict=true", "-p", "no:cacheprovider", "-p", "kvbackends.testing.plugin"),
+    "--store-side-by-side",
 ]
 HELPERS = ("tools.py", "linearizability.py", "layers.py", "delayed.py")
 """Modules of the suite whose statements say less than the check that called them."""

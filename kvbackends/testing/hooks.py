@@ -124,7 +124,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     """Takes the result of a check that has run beside others, if it passed."""
     check, kept = check_of(pyfuncitem), pyfuncitem.funcargs.get("_kept")
-    if check is None or kept is None:
+    if check is None or kept is None or not _side_by_side(pyfuncitem.config):
         return None
     url, mode = pyfuncitem.funcargs["store_url"], pyfuncitem.funcargs["mode"]
     runs = partial(_overlapping, pyfuncitem, kept)
@@ -132,6 +132,11 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
         return True
     kept.settle(longest(pyfuncitem) / 2)  # it runs alone: it may fork, or count threads
     return None
+
+
+def _side_by_side(config: pytest.Config) -> bool:
+    """True if asked for, which only a run with the plugin can be."""
+    return bool(config.getoption("kvbackends_side_by_side", default=False))
 
 
 def _overlapping(first: Any, kept: Connections) -> dict[str, Callable[[], object]]:

@@ -1,5 +1,6 @@
 """What the checks have written, and its removal at the end of a suite."""
 
+import fcntl
 import functools
 import json
 import os
@@ -7,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kvbackends.contract import SIZE_PLACE, Feature, Part, Rank, Store
@@ -25,7 +27,16 @@ LONGEST = 60.0
 """Seconds that the removal may take."""
 PLAIN, BARRIER = "k", "b"
 
-_file = tempfile.TemporaryFile(mode="a+b", buffering=0)  # noqa: SIM115 - forked children write, too
+
+def _unnamed_file() -> int:
+    descriptor, path = tempfile.mkstemp()
+    Path(path).unlink()
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return descriptor
+
+
+_notes = _unnamed_file()
+"""A descriptor that stays open for as long as the process: forked children write, too."""
 _noted: set[tuple[str, str]] = set()
 
 
@@ -38,7 +49,7 @@ def note(name: str, kind: str = PLAIN) -> None:
     """Remember a key, or the name of a barrier, in this process and its parents."""
     if (kind, name) not in _noted:
         _noted.add((kind, name))
-        os.write(_file.fileno(), json.dumps([kind, name]).encode() + b"\n")
+        os.write(_notes, json.dumps([kind, name]).encode() + b"\n")
 
 
 def noted(store: Store, *also: str) -> Store:
@@ -60,7 +71,7 @@ def _noting(operation: Callable[..., Any], kind: str) -> Callable[..., Any]:
 
 def now() -> int:
     """Return the place in the notes that the next one will have."""
-    return os.fstat(_file.fileno()).st_size
+    return os.fstat(_notes).st_size
 
 
 def remove(store: Store, since: int) -> list[str]:
@@ -82,7 +93,7 @@ def remove(store: Store, since: int) -> list[str]:
 
 
 def _since(place: int) -> Iterator[tuple[str, str]]:
-    data = os.pread(_file.fileno(), now() - place, place)
+    data = os.pread(_notes, now() - place, place)
     for line in data.splitlines():
         kind, name = json.loads(line)
         yield kind, name

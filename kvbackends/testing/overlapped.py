@@ -19,9 +19,9 @@ class Overlapped:
 
     def __init__(self, checks: Mapping[str, Callable[[], object]]) -> None:
         self._ended: dict[str, Future[object]] = {name: Future() for name in checks}
-        self._left: SimpleQueue[tuple[str, Callable[[], object]]] = SimpleQueue()
-        for each in checks.items():
-            self._left.put(each)
+        self._left: SimpleQueue[tuple[Future[object], Callable[[], object]]] = SimpleQueue()
+        for name, check in checks.items():
+            self._left.put((self._ended[name], check))
         for _ in range(min(THREADS, len(checks))):
             # Daemons: the process does not wait for a check that hangs.
             threading.Thread(target=self._work, daemon=True).start()
@@ -39,10 +39,10 @@ class Overlapped:
     def _work(self) -> None:
         while True:
             try:
-                name, check = self._left.get_nowait()
+                ended, check = self._left.get_nowait()
             except Empty:
                 return
             try:
-                self._ended[name].set_result(check())
+                ended.set_result(check())
             except BaseException as error:  # noqa: BLE001 - a skip is one, too
-                self._ended[name].set_exception(error)
+                ended.set_exception(error)

@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add(
         "--store-check", dest="kvbackends_checks", action="append", default=[], help="check or area"
     )
+    add(
+        "--store-side-by-side",
+        dest="kvbackends_side_by_side",
+        action="store_true",
+        help="run checks of a slow store in threads, several at a time",
+    )
     add("--store-keep", dest="kvbackends_keep", action="store_true", help="leave the keys there")
     add("--store-longest", dest="kvbackends_longest", type=float, help="seconds limit of a check")
 
