@@ -28,7 +28,7 @@ SOME = " ".join(f"--store-check={area}" for area in ("methods", "threads", "part
 
 NAMED = re.compile(r"# ([\w.]+)(?:, (\w+))?\n")
 
-pytestmark = pytest.mark.timeout(360)
+pytestmark = pytest.mark.timeout(900)
 
 
 class Reader:

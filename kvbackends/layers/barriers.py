@@ -117,7 +117,7 @@ def _retried(name: str) -> Callable[..., Any]:
             if retry.outage.since:
                 retry.outage.ends()
             return answer
-        except retry.transient_errors as error:
+        except retry.passing as error:
             attempt = lambda: request(barrier.make(barrier.name, barrier.ttl))  # noqa: E731
             return retry.again(attempt, error, name, started)
         finally:

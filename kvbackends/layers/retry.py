@@ -67,6 +67,8 @@ class Retry(Layer):
         self._options = options
         self.outage = Outage(url, innermost(inner).server)
         self.seconds = options.retry_timeout
+        # The second is raised by `PerProcess` to a call that waits while another thread connects.
+        self.passing: tuple[type[BaseException], ...] = (*inner.transient_errors, StoreUnavailable)
         super().__init__(inner)
         for name, repeat in (
             *((name, None) for name in ("get", "set", "delete")),
@@ -86,7 +88,7 @@ class Retry(Layer):
         self, operation: Callable[..., T], name: str, repeat: Callable[..., T] | None = None
     ) -> Callable[..., T]:
         """`operation`; after a transient error `repeat`, which is the same unless given."""
-        errors, again, outage = self.transient_errors, self.again, self.outage
+        errors, again, outage = self.passing, self.again, self.outage
         repeated = repeat or operation
 
         def attempt(*args: Any, **kwargs: Any) -> T:
@@ -137,7 +139,7 @@ class Retry(Layer):
             attempts += 1
             try:
                 answer = call()
-            except self.transient_errors as latest:
+            except self.passing as latest:
                 error = latest
                 self.outage.check(error, time.monotonic() - started)
             else:

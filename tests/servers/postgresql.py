@@ -19,6 +19,8 @@ from tests.servers.process import HOST, Server
 
 DEBIAN = "15"
 USER = "postgres"
+PATIENCE = 10
+"""Seconds that a server has for one answer; a paused one has none."""
 # PostgreSQL refuses to run as root: there it runs as nobody, a user that every machine has. The
 # kernel forgets our signal at the keeper's death when the user changes, so it is set again.
 AS_NOBODY = [
@@ -191,7 +193,11 @@ class PostgreSQLServer(Server):
         lines = (self.folder / "data" / "postmaster.pid").read_text().split("\n")
         if len(lines) < 8 or int(lines[0]) != self.pid or lines[7].strip() != "ready":
             return False
-        return subprocess.run(self._asked(), capture_output=True, check=False).returncode == 0
+        try:
+            done = subprocess.run(self._asked(), capture_output=True, check=False, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:  # it is paused
+            return False
+        return done.returncode == 0
 
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs in the server's folder; its output.
