@@ -391,14 +391,14 @@ class TestBadInput:
     def test_a_port_that_is_no_number_is_refused(self, refused):
         assert "port" in refused("memory://user:hunter2@host:hunter2")
 
-    @pytest.mark.parametrize("url", ["kv", "kv+", "kv+memory"])
+    @pytest.mark.parametrize("url", ["kv", "kv+"])
     def test_a_malformed_url_is_refused(self, url):
         app = Celery("none", set_as_current=False, backend=url)
-        with pytest.raises(Exception, match=r"kv\+sqlite:///results.db|kv\+|No such"):
+        with pytest.raises(Exception, match=r"kv\+sqlite:///|kv\+|No such"):
             assert app.backend
 
     def test_the_entry_point_needs_a_url(self):
-        with pytest.raises(ImproperlyConfigured, match=r"kv\+sqlite:///results\.db"):
+        with pytest.raises(ImproperlyConfigured, match=r"kv\+sqlite:////var/lib/app/results\.db"):
             kvbackends.open_backend(Celery("none", set_as_current=False))
 
     def test_an_unknown_compression_is_refused(self, make_app):

@@ -121,7 +121,8 @@ class TestRelativePaths:
         backend = opened("kv+sqlite:///results.db?synchronous=FULL")
         whole = f"kv+sqlite:///{there}/results.db?synchronous=FULL"
         assert backend.as_uri() == whole
-        assert whole in backend.app.bugreport()
+        path, _, _ = whole.partition("?")  # Celery 5.6 leaves the options out
+        assert path in backend.app.bugreport()
         with pytest.raises(ResultTimeout, match="timed out; results are read from") as raised:
             backend.app.AsyncResult("none").get(timeout=0)
         assert whole in str(raised.value)
