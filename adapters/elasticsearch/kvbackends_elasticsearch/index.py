@@ -17,6 +17,8 @@ from kvbackends_elasticsearch.requests import Sender
 PAGE = 5000
 """Most documents that one search returns."""
 _KEEP_ALIVE = "1m"
+_UNTOLD = {403, 405}
+"""Statuses of a server that does not tell its version: to this account, or to nobody."""
 _CREATED = {"resource_already_exists_exception", "index_already_exists_exception"}
 """Another process has just created the index."""
 
@@ -128,8 +130,9 @@ class Index:
             )
 
     def about(self) -> Iterator[Fact]:
-        """The server's version.  Cost: one request."""
-        told = self._sender.read("GET", "/").decoded(_decode_about)
+        """The server's version, unless it is not told here.  Cost: one request."""
+        answer = self._sender.read("GET", "/")
+        told = {} if answer.status in _UNTOLD else answer.decoded(_decode_about)
         version = told.get("version", {})
         name = str(version.get("distribution", "elasticsearch")).capitalize()
         yield Fact("server", f"{name} {version.get('number', '?')}, index {self._name!r}")
