@@ -235,7 +235,7 @@ class ClaimsLater(ReferenceBarrier):
     """Records in one step, and claims in a second one that does not look for a holder."""
 
     def claimed(self, part: Part) -> Arrival:
-        time.sleep(0.003)
+        time.sleep(0.02)  # longer than a thread waits for its turn on a busy machine
         with self.store.world() as world:
             state = self.store.opened(world, self.name, self.ttl)
             chosen = state.chosen() if state else None

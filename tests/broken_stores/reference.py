@@ -30,6 +30,7 @@ from kvbackends.contract import (
     BarrierState,
     Entry,
     Feature,
+    Limits,
     Offer,
     Outcome,
     Part,
@@ -365,6 +366,12 @@ class AloneStore(FileStore):
     """Correct, and for one process at a time as far as it promises."""
 
     promises = Feature.DURABLE
+
+
+class LimitedStore(ReferenceStore):
+    """Correct, and refuses values of more than a thousand bytes."""
+
+    limits = Limits(value_bytes=1000)
 
 
 class ConnectionLost(Exception):

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from kvbackends.contract import Adapter, Store, hookimpl
-from tests.broken_stores.reference import AloneStore, FileStore, ReferenceStore, WireStore
+from tests.broken_stores.reference import (
+    AloneStore,
+    FileStore,
+    LimitedStore,
+    ReferenceStore,
+    WireStore,
+)
 
 AnyStore = TypeVar("AnyStore", bound=type[ReferenceStore])
 
@@ -14,6 +20,7 @@ CORRECT: dict[str, type[ReferenceStore]] = {
     "reference": ReferenceStore,
     "reference-alone": AloneStore,
     "reference-file": FileStore,
+    "reference-limited": LimitedStore,
     "reference-wire": WireStore,
 }
 

@@ -10,7 +10,7 @@ import msgspec
 
 from kvbackends.contract import Entry, Feature, Limits, Offer, Rank, RankOf, StoreURL
 from kvbackends.stores.memory import MemorySubscription
-from tests.broken_stores.reference import FileStore, ReferenceStore
+from tests.broken_stores.reference import FileStore, LimitedStore, ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
 
@@ -81,10 +81,8 @@ class LimitOfZero(ReferenceStore):
 
 
 @caught_by("limits.largest_value")
-class LimitOneTooHigh(ReferenceStore):
+class LimitOneTooHigh(LimitedStore):
     """The declared limit counts the header that the store adds: the last byte is cut off."""
-
-    limits = Limits(value_bytes=1000)
 
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         super().set(key, value[:999], ttl)

@@ -16,7 +16,8 @@ def test_every_operation_is_tried():
     """Each operation that a store may override breaks in some scenario, or is never repeated."""
     tried = {name.partition(",")[0].partition(" ")[0] for name in SCENARIOS}
     barriers = Barrier.__abstractmethods__
-    assert tried - PRIMITIVES - barriers == set(ACCELERABLE) - NOT_RETRIED - {"barrier"}
+    apart = {"barrier", "sweep"}  # `sweep` breaks in a check of its own, which runs last
+    assert tried - PRIMITIVES - barriers == set(ACCELERABLE) - NOT_RETRIED - apart
     assert tried >= barriers
     assert tried >= PRIMITIVES
 

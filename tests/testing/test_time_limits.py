@@ -55,7 +55,7 @@ def prove(tmp_path, monkeypatch):
         words = ["--store-longest=1"]
         began = time.monotonic()
         report = run([f"{scheme}://x"], checks=checks, plugins=["hanging"], arguments=words, **more)
-        assert time.monotonic() - began < 50
+        assert time.monotonic() - began < 200
         return report
 
     return prove
@@ -90,7 +90,7 @@ def test_check_that_cannot_be_ended(prove, scheme, check, why):
 
 def test_run_that_is_too_long(prove):
     """So it is when the whole run takes longer than it may."""
-    report = prove("sleeps", "methods", longest=12)
+    report = prove("sleeps", "methods", longest=30)
     assert report.exit_code
     assert report.failed
     assert "the run did not end in time" in report.problem
