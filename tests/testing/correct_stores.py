@@ -39,9 +39,9 @@ NEEDS = {"find": {"offer", "scan"}, "subscribe": BARRIER, "barrier": BARRIER}
 for operation in ACCELERABLE:
     kept = {operation, *NEEDS.get(operation, ())}
     add(f"only-{operation.replace('_', '-')}", ReferenceStore, ALONE, **only(*kept))
-for promise in Feature.AUTOEXPIRE, Feature.DURABLE:
-    asked = "features lasting sweeping"
-    add(f"only-{promise.name.lower()}", ReferenceStore, asked, **only(), promises=promise)
+ASKED = "features lasting sweeping"
+add("only-autoexpire", ReferenceStore, ASKED, **only(), promises=Feature.AUTOEXPIRE)
+add("only-durable", FileStore, ASKED, **only(), promises=Feature.DURABLE)
 add("only-shared", FileStore, "features pickling", **only(), promises=Feature.SHARED)
 
 KEYS = "methods listing inspecting limits waiting.odd_keys parts.odd_barrier"
