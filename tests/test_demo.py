@@ -15,7 +15,7 @@ COMMAND = [sys.executable, "-m", "examples.wordcount", "--files", "150"]
 OK = re.compile(
     r"demo: OK  files=150  parts=150  words=[1-9]\d{4,}  workers_killed=1  seconds=\d+\.\d"
 )
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Demo:

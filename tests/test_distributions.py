@@ -151,13 +151,13 @@ def environment(dist, tmp_path_factory):
     return Environment(folder, f"--find-links={dist}", f"{core}[redis]")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_an_extra_gives_a_working_backend(environment, tmp_path, redis_url):
     (tmp_path / "tasks.py").write_text(textwrap.dedent(APPLICATION))
     assert environment("tasks.py", f"kv+{redis_url}", cwd=tmp_path) == "144\n"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_demo_runs_on_the_wheels(environment, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     output = environment("-m", "examples.wordcount", "--files", "150", cwd=tmp_path)

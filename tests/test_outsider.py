@@ -21,7 +21,7 @@ PINS = ROOT / "requirements" / "dev.txt"
 
 PYTEST = ("-m", "pytest", "-q", "-W", "error", "-p", "kvbackends.testing.plugin")
 
-pytestmark = pytest.mark.timeout(300)  # the first time, packages are fetched
+pytestmark = pytest.mark.timeout(600)  # the first time, packages are fetched
 
 
 def run(*command, cwd=ROOT):

@@ -16,7 +16,7 @@ SHARES = 3
 """At once: each waits nine seconds of ten, for workers that sleep and answers that do not come."""
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_celerys_own_tests_pass_on_sqlite(tmp_path: Path) -> None:
     """None fails, none is skipped, and none needs a second try."""
     python = os.environ.get("CELERY_SUITE_PYTHON", PYTHON)

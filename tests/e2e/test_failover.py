@@ -17,7 +17,7 @@ from tests.servers import GROUPS, Group, RedisSentinel
 from tests.servers.process import eventually
 from tests.servers.redis import RedisServer
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module", params=["redis-cluster", "redis-sentinel"])

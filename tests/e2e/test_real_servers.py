@@ -26,7 +26,7 @@ STORES = {
     "cassandra": cassandra_server,
     "memcached": memcached_server,
 }
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 # Their servers take long to come back; `make test-all` has them.

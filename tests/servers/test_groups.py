@@ -43,7 +43,7 @@ EACH = [
     *(started_as(name, pytest.mark.slow) for name in GROUPS if name not in PLAIN),
     *(started_as(name, pytest.mark.slow, version=each) for name in PLAIN for each in OTHERS),
 ]
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module", params=EACH)

@@ -46,7 +46,7 @@ def test_conforms(failed, scheme):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", STORES)
 def test_whole_suite_passes(tmp_path, scheme):
     """A quick run of everything."""
