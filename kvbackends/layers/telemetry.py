@@ -85,13 +85,19 @@ class Telemetry(Layer):
         began = time.perf_counter()
         title = f"{name} {self._system}"
         with self._tracer.start_as_current_span(
-            title, kind=self._client, attributes=about, record_exception=False
+            title,
+            kind=self._client,
+            attributes=about,
+            # Both would keep the error's text, which may name keys.
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             try:
                 return operation(*args, **kwargs)
             except BaseException as error:
                 about["error.type"] = type(error).__qualname__
                 span.set_attribute("error.type", about["error.type"])
+                span.set_status(self._error)
                 raise
             finally:
                 self._seconds.record(time.perf_counter() - began, about)
