@@ -19,8 +19,3 @@ def app(request, make_app):
     app = make_app(url=url, result_extended=True, task_track_started=True)
     app.conf.result_backend_transport_options = {"global_keyprefix": f"{id(app)}-"}
     return app
-
-
-@pytest.fixture
-def redis_app(make_app, redis_url):
-    return make_app(url=redis_url, result_extended=True)
