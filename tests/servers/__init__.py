@@ -90,4 +90,4 @@ GROUPS: dict[str, Callable[[], Group[Any]]] = {
     "redis-tls-sentinel": redis_tls_sentinel,
 }
 
-ALL: dict[str, Callable[[], Server | Group[Any]]] = {**SERVERS, **GROUPS}
+ALL: dict[str, Callable[..., Server | Group[Any]]] = {**SERVERS, **GROUPS}

@@ -10,9 +10,13 @@ import pytest
 
 from tests.servers import ALL, pgbouncer, postgresql_server
 
+# A node that a busy machine holds up for two seconds is no dead node: a replica that took over
+# would lose what it had not received yet. Tests of a takeover start clusters of their own.
+PATIENT = ("--cluster-node-timeout", "60000")
 
-def _url_of(name: str) -> Iterator[str]:
-    with ALL[name]() as server:
+
+def _url_of(name: str, *arguments: str) -> Iterator[str]:
+    with ALL[name](*arguments) as server:
         yield server.url
 
 
@@ -67,7 +71,7 @@ def redis_acl_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_cluster_url() -> Iterator[str]:
     """The URL of a Redis Cluster of version 7.0, three primaries and three replicas."""
-    yield from _url_of("redis-cluster")
+    yield from _url_of("redis-cluster", *PATIENT)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +83,7 @@ def redis_sentinel_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_tls_cluster_url() -> Iterator[str]:
     """The URL of a Redis Cluster of version 7.0 with TLS, with a client's certificate."""
-    yield from _url_of("redis-tls-cluster")
+    yield from _url_of("redis-tls-cluster", *PATIENT)
 
 
 @pytest.fixture(scope="session")
