@@ -25,6 +25,8 @@ MISSING = {"42P01", "42883", "3F000"}
 UNPREPARED = {"26000", "42P05"}
 """A prepared statement that a pooler has left on another connection."""
 DISK_FULL, TOO_LARGE, NO_RIGHT = "53100", "54000", "42501"
+NOT_ACCEPTING = "55000"
+"""At connecting: the database does not allow connections."""
 
 _HINTS = {
     DISK_FULL: "; make room on the server's disk",
@@ -35,7 +37,8 @@ _HINTS = {
     "22P05": "; the database's encoding has no such character",
 }
 
-# Errors of connecting have no SQLSTATE in libpq, only words.
+# libpq's own errors and PgBouncer's have no SQLSTATE that tells them, only words.  Where the server
+# speaks English its words spare the second attempt that tells the SQLSTATE.
 _REFUSED = re.compile(
     r"password authentication failed|authentication failed for user|no password supplied|"
     r'role "[^"]*" does not exist|role "[^"]*" is not permitted to log in|no pg_hba\.conf entry|'
@@ -74,11 +77,7 @@ def of_result(result: Any) -> StoreError:
         return Unprepared(text)
     if state in MISSING:
         return Missing(text)
-    if not state or state in _TRANSIENT:
-        return Unavailable(text)
-    if state[:2] in _TRANSIENT_CLASSES and state not in _PERMANENT:
-        return Unavailable(text)
-    return Refused(text)
+    return Unavailable(text) if not state or _is_transient(state) else Refused(text)
 
 
 def lost(error: Exception) -> Unavailable:
@@ -86,16 +85,32 @@ def lost(error: Exception) -> Unavailable:
     return Unavailable(f"PostgreSQL: {' '.join(str(error).split())}")
 
 
-def of_connecting(words: str) -> Exception:
-    """The exception for libpq's words about a connection that failed."""
+def refused_in_words(words: str) -> bool:
+    """True if libpq's words, in English, are those of a refusal for good."""
+    return bool(_REFUSED.search(words) or _NOT_ACCEPTED.search(words))
+
+
+def of_connecting(words: str, state: str = "") -> Exception:
+    """The exception for libpq's words about a connection that failed.
+
+    Args:
+        words: In any language if `state` is given.
+        state: The SQLSTATE; empty if the server has sent none, or `words` are enough.
+    """
     text = f"PostgreSQL: {' '.join(words.split())}"
     if found := _NOT_ACCEPTED.search(words):
         error = Unavailable(text)
         error.__cause__ = ssl.SSLCertVerificationError(1, found[0])
         return error
-    if _REFUSED.search(words):
-        return ConfigurationError(f"{text}{_hint(words)}")
+    if _REFUSED.search(words) or state == NOT_ACCEPTING or (state and not _is_transient(state)):
+        return ConfigurationError(f"{text}{_HINTS.get(state) or _hint(words)}")
     return Unavailable(text)
+
+
+def _is_transient(state: str) -> bool:
+    if state in _TRANSIENT:
+        return True
+    return state[:2] in _TRANSIENT_CLASSES and state not in _PERMANENT
 
 
 def _hint(words: str) -> str:

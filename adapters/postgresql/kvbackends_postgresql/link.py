@@ -4,19 +4,18 @@ psycopg's cursors are not used: a cursor's `execute` costs more than the request
 without a limit of time, and would send a cancellation where a connection is better closed.
 """
 
-import math
 import os
-import select
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from psycopg import Error, pq
-from psycopg.pq import ConnStatus, ExecStatus, PollingStatus
+from psycopg.pq import ConnStatus, ExecStatus
 
-from kvbackends.contract import deadline, delays_forks, seconds_left
-from kvbackends_postgresql.errors import Unavailable, lost, of_connecting, of_result
+from kvbackends.contract import seconds_left
+from kvbackends_postgresql.connecting import READ, WRITE, connected, ready
+from kvbackends_postgresql.errors import Unavailable, lost, of_result
 from kvbackends_postgresql.options import Target
 
 Value = bytes | int | float | str | None
@@ -24,7 +23,6 @@ Row = tuple[Any, ...]
 
 _BINARY = 1
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.NONFATAL_ERROR)
-_READ, _WRITE = 1, 2
 
 
 class Statement(NamedTuple):
@@ -54,7 +52,7 @@ class Link:
         try:
             for conninfo in target.attempts():
                 try:
-                    return cls(_connected(conninfo, target), target.timeout)
+                    return cls(connected(conninfo, target), target.timeout)
                 except Exception as error:  # noqa: BLE001 - the next server may answer
                     errors.append(error)
         except OSError as error:
@@ -124,12 +122,12 @@ class Link:
         return uses > 1
 
     def _results(self) -> list[Any]:
-        while self.pq.flush() and self._wait(_READ | _WRITE):
+        while self.pq.flush() and self._wait(READ | WRITE):
             self.pq.consume_input()
         results: list[Any] = []
         while True:
             while self.pq.is_busy():
-                self._wait(_READ)
+                self._wait(READ)
                 self.pq.consume_input()
             result = self.pq.get_result()
             if result is None:
@@ -143,50 +141,6 @@ class Link:
         if not ready(self.pq.socket, what, seconds):
             raise Unavailable(f"PostgreSQL did not answer within {seconds:.1f} s")
         return True
-
-
-def ready(file: int, what: int, seconds: float) -> bool:
-    """Wait until a file can be read or written; False if it cannot within `seconds`.
-
-    `select` is looked up at each call, because gevent and eventlet replace it.
-    """
-    reads, writes = ([file] if what & _READ else []), ([file] if what & _WRITE else [])
-    try:
-        return any(select.select(reads, writes, [], seconds))
-    except ValueError:  # a descriptor above 1023
-        poll = select.poll()
-        poll.register(file, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
-        return bool(poll.poll(seconds * 1000))
-
-
-def _connected(conninfo: bytes, target: Target) -> Any:
-    until = min(time.monotonic() + target.connect_timeout, deadline.get())
-    connection = None
-    try:
-        with delays_forks:  # libpq performs the handshake of TLS
-            connection = pq.PGconn.connect_start(conninfo)
-            _finish_connecting(connection, until)
-    except BaseException as error:
-        if connection is not None:
-            connection.finish()
-        if isinstance(error, Error):
-            raise of_connecting(str(error)) from error
-        raise
-    connection.nonblocking = 1
-    return connection
-
-
-def _finish_connecting(connection: Any, until: float) -> None:
-    wanted = {PollingStatus.READING: _READ, PollingStatus.WRITING: _WRITE}
-    state = PollingStatus.WRITING if connection.status != ConnStatus.BAD else PollingStatus.FAILED
-    while state in wanted:
-        left = until - time.monotonic()
-        longest = None if left == math.inf else left
-        if left <= 0 or not ready(connection.socket, wanted[state], longest or 3600.0):
-            raise Unavailable("PostgreSQL: the server did not accept a connection in time")
-        state = connection.connect_poll()
-    if state == PollingStatus.FAILED or connection.status != ConnStatus.OK:
-        raise of_connecting(connection.get_error_message())
 
 
 def _worst(errors: list[Exception]) -> Exception:
