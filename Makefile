@@ -198,7 +198,7 @@ lint: .venv/.ready  ## style, types and the direction of imports
 	.venv/bin/ruff format --check $(sources)
 	.venv/bin/mypy $(typed)
 	.venv/bin/lint-imports
-	.venv/bin/python tools/reference.py --check
+	.venv/bin/python tools/generated.py --check
 	.venv/bin/python tools/rules.py --check
 	.venv/bin/python tools/versions.py --check
 
@@ -210,8 +210,8 @@ format: .venv/.ready  ## lay the source out, and mend what ruff can mend safely
 	.venv/bin/ruff check --fix $(sources)
 
 .PHONY: docs
-docs: .venv/.ready  ## write the generated tables of docs/ and the adapters' versions again
-	.venv/bin/python tools/reference.py
+docs: .venv/.ready  ## write the generated pages and plots of docs/ and the adapters' versions again
+	.venv/bin/python tools/generated.py
 	.venv/bin/python tools/rules.py
 	.venv/bin/python tools/versions.py
 

@@ -8,7 +8,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+LINK = re.compile(r"(!?\[((?:[^\[\]]|\[[^\]]*\])*)\])\(([^)\s]+)\)")
 
 
 def elsewhere() -> dict[str, str]:
@@ -47,15 +47,15 @@ def moved(text: str, source: str, page: str) -> str:
     """Return the text of a file with the links of its page; those to code become plain text."""
 
     def link(found: re.Match[str]) -> str:
-        label, target = found.groups()
+        label, text, target = found.groups()
         path, _, anchor = target.partition("#")
         if not path or "://" in path:
             return found[0]
         place = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
         leads_to = PAGES.get(place, place.removeprefix("docs/"))
         if place not in PAGES and not place.startswith("docs/"):
-            return label
+            return text
         there = posixpath.relpath(leads_to, posixpath.dirname(page) or ".")
-        return f"[{label}]({there}{'#' if anchor else ''}{anchor})"
+        return f"{label}({there}{'#' if anchor else ''}{anchor})"
 
     return LINK.sub(link, text)

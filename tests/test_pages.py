@@ -1,0 +1,94 @@
+"""What README.md shows works, and says what the committed reports say."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def measured(report, what, ours, theirs=""):
+    """Return a row of a report."""
+    rows = json.loads((ROOT / f"benchmarks/results/{report}.json").read_text())["rows"]
+    (row,) = [r for r in rows if (r["what"], r["ours"], r["theirs"]) == (what, ours, theirs)]
+    return row["measured"]["median"]
+
+
+FIGURES = [
+    (
+        "stored {:.1f} times as fast",
+        ("redis", "store a result, 200 B, cross", "kv+redis", "redis"),
+    ),
+    (
+        "joined {:.0f} times as fast",
+        ("redis", "join_native of 1,000 ready results, cross", "kv+redis", "redis"),
+    ),
+    (
+        "runs {:.1f} ms after the last",
+        ("full", "chord of 10, end to end, until the body is running", "kv+sqlite NORMAL"),
+    ),
+    (
+        "`db+sqlite` after {:.0f} ms",
+        ("full", "chord of 10, end to end, until the body is running", "db+sqlite"),
+    ),
+    ("{:.0f} of 3,000 were lost", ("redis", "SUCCESS lost to a RETRY", "kv+redis")),
+    ("{:.0f} with Celery's own", ("redis", "SUCCESS lost to a RETRY", "redis")),
+]
+
+
+@pytest.mark.parametrize(("words", "row"), FIGURES, ids=[words for words, _ in FIGURES])
+def test_the_figures_are_those_of_the_reports(words, row):
+    assert words.format(measured(*row)) in " ".join(README.split())
+
+
+def test_the_first_three_lines_open_a_backend():
+    first = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    names = {}
+    exec(first.replace("…", "memory://"), names)
+    with names["app"] as app:
+        assert isinstance(app, Celery)
+        assert app.backend.as_uri() == "kv+redis://localhost:6379/0"
+        app.backend.store.close()
+
+
+def test_the_first_application_works(tmp_path, monkeypatch, capsys):
+    """The file of the two-minute start, with a worker in a thread of this process."""
+    monkeypatch.chdir(tmp_path)
+    (source,) = re.findall(r"```python\n# tasks.py\n(.*?)```", README, re.DOTALL)
+    definitions, main = source.split('if __name__ == "__main__":\n    ')
+    names = {"__file__": "tasks.py", "__name__": "tasks"}
+    for folder in ("queue", "control"):
+        Path(folder).mkdir()
+    exec(definitions, names)
+    with names["app"] as app:
+        app.conf.broker_transport_options["polling_interval"] = 0.01
+        with start_worker(app, perform_ping_check=False, shutdown_timeout=60):
+            exec(main, names)
+        app.backend.store.close()
+    assert capsys.readouterr().out == "285\n"
+
+
+@pytest.mark.slow
+def test_the_two_minute_start_can_be_followed(tmp_path):
+    """The same with the commands that the page shows."""
+    (source,) = re.findall(r"```python\n(# tasks.py\n.*?)```", README, re.DOTALL)
+    (tmp_path / "tasks.py").write_text(source)
+    (commands,) = re.findall(r"```console\n(\$ mkdir .*?)```", README, re.DOTALL)
+    lines = [line[2:] for line in commands.splitlines() if line.startswith("$ ")]
+    script = f"export PATH={Path(sys.executable).parent}:$PATH\n" + "\n".join(lines)
+    run = subprocess.run(
+        ["bash", "-c", f"{script}\nkill %1\nwait"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    assert commands.endswith("\n285\n")
+    assert "\n285\n" in run.stdout
