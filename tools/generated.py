@@ -3,13 +3,14 @@
 import sys
 from pathlib import Path
 
+import compared
 import plots
 import reference
 
 
 def stale() -> dict[Path, str]:
     """Return the new text of each file that is not up to date."""
-    every = reference.pages() | plots.pages()
+    every = reference.pages() | plots.pages() | compared.pages()
     return {
         path: text for path, text in every.items() if not path.exists() or path.read_text() != text
     }

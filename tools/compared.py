@@ -1,0 +1,74 @@
+"""Generates the tables of docs/compared.md from the committed reports in benchmarks/results."""
+
+from pathlib import Path
+
+from plots import OPERATIONS, STORES, Figure, duration, figure, measured, short
+from reference import ROOT, table, with_table
+
+PAGE = ROOT / "docs" / "compared.md"
+SQLITE = {
+    "store a result, 200 B": "store a result of 200 bytes",
+    "STARTED, then SUCCESS": "STARTED, then SUCCESS",
+    "get of a ready result": "read a result",
+    "get_many of 100 ready results": "read 100 results (get_many)",
+    "join of 100 ready results": "join 100 results",
+    "store, 2 processes together": "store, 2 processes at once",
+    "store, 4 processes together": "store, 4 processes at once",
+    "wait for a result, p50, cross": "wait for a result (median of all waits)",
+    "open the backend and read": "open the backend and read",
+}
+"""What is measured on one host, and its name in the table."""
+
+
+def cell(found: Figure | None) -> str:
+    """Return a ratio with its range; bold where ours is slower."""
+    if found is None:
+        return "not measured"
+    value = f"{short(found.median)} x"
+    value = f"**{value}**" if found.median < 1 else value
+    return value + (
+        f" ({short(found.low)} … {short(found.high)})" if found.low < found.high else ""
+    )
+
+
+def of_stores() -> str:
+    """Return the table of the stores behind a network: a line for each operation."""
+    rows = [
+        (title, *(cell(figure(report, what, *names)) for report, *names in STORES.values()))
+        for what, title in OPERATIONS.items()
+    ]
+    waits = [waited(*names) for names in STORES.values()]
+    races = [lost(*names) for names in STORES.values()]
+    rows += [("the median wait: ours, Celery's", *waits), ("successes lost in races", *races)]
+    return table(("", *STORES), rows)
+
+
+def waited(report: str, ours: str, theirs: str) -> str:
+    """Return both median waits."""
+    found = measured(report, "wait for a result, p50", ours, theirs)
+    return ", ".join(map(duration, found.durations))
+
+
+def lost(report: str, ours: str, theirs: str) -> str:
+    """Return how many successes were lost on both sides."""
+    return "; ".join(
+        f"{found.median:.0f} {found.detail.partition(' races')[0]}"
+        for found in (measured(report, "SUCCESS lost to a RETRY", name) for name in (ours, theirs))
+    )
+
+
+def of_sqlite() -> str:
+    """Return the table of one host: SQLite beside Celery's database and file backends."""
+    names = ("kv+sqlite NORMAL", "kv+sqlite FULL")
+    beside = [(ours, theirs) for theirs in ("db+sqlite", "file") for ours in names]
+    rows = [
+        (title, *(cell(figure("full", what, ours, theirs)) for ours, theirs in beside))
+        for what, title in SQLITE.items()
+    ]
+    heads = (f"{ours.split()[1]} beside `{theirs}`" for ours, theirs in beside)
+    return table(("", *heads), rows)
+
+
+def pages() -> dict[Path, str]:
+    """Return the page with its tables."""
+    return {PAGE: with_table(PAGE, f"{of_stores()}\n{of_sqlite()}")}
