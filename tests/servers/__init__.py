@@ -14,11 +14,15 @@ from functools import partial
 from typing import Any
 
 from tests.servers.cassandra import cassandra_server
+from tests.servers.cassandra_ring import CassandraRing, cassandra_ring
 from tests.servers.elasticsearch import elasticsearch_server
+from tests.servers.elasticsearch_nodes import ElasticsearchNodes, elasticsearch_nodes
 from tests.servers.failure import ServerFailed
 from tests.servers.group import Group
 from tests.servers.memcached import memcached_server
+from tests.servers.memcached_nodes import MemcachedNodes, memcached_nodes
 from tests.servers.mongodb import mongodb_server
+from tests.servers.mongodb_set import MongoDBSet, mongodb_set
 from tests.servers.opensearch import opensearch_server
 from tests.servers.postgresql import postgresql_server, postgresql_standby
 from tests.servers.postgresql_access import pgbouncer, postgresql_tls_server
@@ -33,15 +37,23 @@ __all__ = [
     "ALL",
     "GROUPS",
     "SERVERS",
+    "CassandraRing",
+    "ElasticsearchNodes",
     "Group",
+    "MemcachedNodes",
+    "MongoDBSet",
     "RedisCluster",
     "RedisSentinel",
     "Server",
     "ServerFailed",
+    "cassandra_ring",
     "cassandra_server",
+    "elasticsearch_nodes",
     "elasticsearch_server",
+    "memcached_nodes",
     "memcached_server",
     "mongodb_server",
+    "mongodb_set",
     "opensearch_server",
     "pgbouncer",
     "postgresql_server",
@@ -88,6 +100,10 @@ GROUPS: dict[str, Callable[[], Group[Any]]] = {
     "redis-sentinel": redis_sentinel,
     "redis-tls-cluster": redis_tls_cluster,
     "redis-tls-sentinel": redis_tls_sentinel,
+    "memcached-nodes": memcached_nodes,
+    "mongodb-set": mongodb_set,
+    "elasticsearch-nodes": elasticsearch_nodes,
+    "cassandra-ring": cassandra_ring,
 }
 
 ALL: dict[str, Callable[..., Server | Group[Any]]] = {**SERVERS, **GROUPS}

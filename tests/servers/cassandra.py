@@ -38,7 +38,7 @@ HEADER = struct.Struct(">BBhBi")  # version, flags, stream, opcode, length of th
 STARTUP, READY, QUERY, RESULT = 1, 2, 7, 8
 OPTIONS = b"\x00\x01\x00\x0bCQL_VERSION\x00\x053.0.0"
 LOCAL = b"SELECT JSON cluster_name, release_version FROM system.local"
-AT_ONE = b"\x00\x01\x00"  # consistency level ONE, no flags
+ONE, ALL = 1, 5  # consistency levels
 
 
 def libraries() -> Path:
@@ -65,17 +65,32 @@ def _download(folder: Path) -> None:
 
 
 class CassandraServer(Server):
-    """One node of Cassandra, a cluster of its own; it has no keyspace yet."""
+    """One node of Cassandra, a cluster of its own; it has no keyspace yet.
+
+    Args:
+        address: Where it listens.
+        token: Its place in the ring.
+    """
 
     name = "cassandra"
     install = "apt-get install --no-install-recommends openjdk-17-jre-headless"
     port_count = 3
     patience = 120.0
 
+    def __init__(self, address: str = HOST, token: int = FIRST_TOKEN) -> None:
+        super().__init__()
+        self.address = address
+        self._token = token
+
     @property
     def url(self) -> str:
         """The URL of the keyspace `kvbackends`."""
-        return f"cassandra://{HOST}:{self.port}/kvbackends"
+        return f"cassandra://{self.address}:{self.port}/kvbackends"
+
+    @property
+    def cluster(self) -> str:
+        """The name of its cluster."""
+        return self.folder.name
 
     @property
     def version(self) -> str:
@@ -102,16 +117,16 @@ class CassandraServer(Server):
         return [*limits, JAVA, *options, *properties, *daemon]
 
     def answers(self) -> bool:
-        """The cluster is named after the folder, which is its own."""
-        return bool(self._local()["cluster_name"] == self.folder.name)
+        """The cluster's name is its own."""
+        return bool(self._local()["cluster_name"] == self.cluster)
 
     def _places(self) -> dict[str, object]:
         """The values in `cassandra.yaml` for names with a dollar."""
         cql, storage, ssl_storage = self.ports
         return {
-            "cluster_name": self.folder.name,
-            "address": HOST,
-            "token": FIRST_TOKEN,
+            "cluster_name": self.cluster,
+            "address": self.address,
+            "token": self._token,
             "cql_port": cql,
             "storage_port": storage,
             "ssl_storage_port": ssl_storage,
@@ -128,11 +143,15 @@ class CassandraServer(Server):
 
     def _local(self) -> Any:
         """The state that the node reports."""
-        with socket.create_connection((HOST, self.port), timeout=2) as connection:
-            _request(connection, STARTUP, OPTIONS, READY)
-            query = struct.pack(">i", len(LOCAL)) + LOCAL + AT_ONE
-            rows = _request(connection, QUERY, query, RESULT)
+        rows = self.ask(LOCAL)
         return json.loads(rows[rows.rindex(b"{") :])  # the last value of the only row
+
+    def ask(self, statement: bytes, level: int = ONE) -> bytes:
+        """The body of the answer to a statement; OSError if there is none."""
+        with socket.create_connection((self.address, self.port), timeout=2) as connection:
+            _request(connection, STARTUP, OPTIONS, READY)
+            query = struct.pack(">i", len(statement)) + statement + struct.pack(">HB", level, 0)
+            return _request(connection, QUERY, query, RESULT)
 
 
 def _request(connection: socket.socket, opcode: int, body: bytes, expected: int) -> bytes:

@@ -171,14 +171,14 @@ class ElasticsearchServer(Server):
         pid = node["process"]["id"]
         if parent(pid) == self.pid:
             self.pid = pid
-        health = self._get("/_cluster/health?wait_for_status=yellow&timeout=1s")
+        health = self.get("/_cluster/health?wait_for_status=yellow&timeout=1s")
         return pid == self.pid and health["status"] in {"yellow", "green"}
 
     def _node(self) -> Any:
-        nodes = self._get("/_nodes/_local/process?filter_path=nodes.*.version,nodes.*.process.id")
+        nodes = self.get("/_nodes/_local/process?filter_path=nodes.*.version,nodes.*.process.id")
         return next(iter(nodes["nodes"].values()))
 
-    def _get(self, path: str) -> Any:
+    def get(self, path: str) -> Any:
         """The server's answer to a request; raises OSError for anything but success."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
         with contextlib.closing(connection):

@@ -99,9 +99,21 @@ def memcached_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def memcached_nodes_url() -> Iterator[str]:
+    """The URL of three memcached servers."""
+    yield from _url_of("memcached-nodes")
+
+
+@pytest.fixture(scope="session")
 def mongodb_url() -> Iterator[str]:
     """The URL of a MongoDB 6.0, a replica set of one node."""
     yield from _url_of("mongodb")
+
+
+@pytest.fixture(scope="session")
+def mongodb_set_url() -> Iterator[str]:
+    """The URL of a MongoDB 6.0, a replica set of three members."""
+    yield from _url_of("mongodb-set")
 
 
 @pytest.fixture(scope="session")
@@ -154,9 +166,21 @@ def opensearch_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def elasticsearch_nodes_url() -> Iterator[str]:
+    """The URL of an Elasticsearch 8.19 of three nodes."""
+    yield from _url_of("elasticsearch-nodes")
+
+
+@pytest.fixture(scope="session")
 def cassandra_url() -> Iterator[str]:
     """The URL of a Cassandra 5.0."""
     yield from _url_of("cassandra")
+
+
+@pytest.fixture(scope="session")
+def cassandra_ring_url() -> Iterator[str]:
+    """The URL of a Cassandra 5.0 of three nodes."""
+    yield from _url_of("cassandra-ring")
 
 
 @pytest.fixture(scope="session")

