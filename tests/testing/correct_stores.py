@@ -145,6 +145,19 @@ class Slow(ReferenceStore):
         return super().get(key)
 
 
+class Stalls(WritersSweep):
+    """On a machine that stalls: a short time to live may pass between any two calls."""
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        super().set(key, value, ttl)
+        time.sleep(0.02)
+
+    def get(self, key: str) -> Entry | None:
+        entry = super().get(key)
+        time.sleep(0.1 if entry else 0)
+        return entry
+
+
 add("whole-seconds", WholeSeconds, "ttl.touch ttl.months ttl.gone_from_every_read sweeping")
 add("whole-seconds-of-five", WholeSeconds, "ttl.touch members", **only())
 for word, waits in {"eager": Eager, "early": Early}.items():
@@ -156,6 +169,7 @@ add("version-is-the-value-of-five", VersionIsTheValue, RACES, **only())
 add("writers-sweep", WritersSweep, "sweeping")
 add("expires-itself", ExpiresItself, "sweeping")
 add("counts-strictly", CountsStrictly, "counters processes.processes_share")
+add("stalls", Stalls, "sweeping.frees expiring.every_write_gives_its_own")
 add("slow", Slow, "sweeping ttl.touch")
 
 

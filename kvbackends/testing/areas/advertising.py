@@ -81,7 +81,7 @@ class Limits(Area):
         store.set(key, largest)
         assert value_at(other, key) == largest
         assert store.offer(offer(f"{key}-r", Rank.SUCCEEDED)._replace(value=largest), rank_of)
-        barrier = store.barrier(f"{key}-b", 60)
+        barrier = store.barrier(f"{key}-b", TTL)
         barrier.open(b"")
         for write in (
             lambda: store.set(key, largest + b"x"),

@@ -28,11 +28,17 @@ FRACTIONS = (1.9, 3.9, 7.9)
 """Seconds: times to live, each tried if the store was too slow for the one before."""
 SPARE = 0.1
 """Seconds before the end of its ttl, at which a key is read."""
+SWAPS = 3
+"""Attempts to replace a value, which may expire before."""
 
 
 def _swap(store: Store, key: str, ttl: float | None) -> None:
-    entry = store.get(key)
-    store.compare_and_set(key, b"1", entry and entry.version, ttl)
+    """Store with a version that was read; again where the key has expired in between."""
+    for _ in range(SWAPS):
+        entry = store.get(key)
+        if store.compare_and_set(key, b"1", entry and entry.version, ttl):
+            return
+    raise AssertionError(f"compare_and_set lost {SWAPS} races, and no other client writes the key")
 
 
 def _finish(store: Store, key: str, ttl: float | None) -> None:

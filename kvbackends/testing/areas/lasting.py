@@ -11,6 +11,7 @@ from kvbackends.contract import Feature, Rank, Store
 from kvbackends.testing.check import Area, lacking, requires, thorough
 from kvbackends.testing.tools import (
     SOON,
+    TTL,
     Opener,
     hinted,
     in_child,
@@ -78,7 +79,7 @@ class Lasting(Area):
         """Confirmed writes can be read after the store was closed and opened again."""
         keeper = opener()
         keeper.ping()
-        store.set(key, b"v", 60)
+        store.set(key, b"v", TTL)
         store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
         store.close()
         again = opener()

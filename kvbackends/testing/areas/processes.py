@@ -33,7 +33,7 @@ class Processes(Area):
     def fork_after_use(self, store: Store, key: str) -> None:
         """A store that was used before a fork works in the child, and afterwards in the parent."""
         store.set(key, b"parent")
-        assert in_child(lambda: _works(store, f"{key}-child"), 10) == 0
+        assert in_child(lambda: _works(store, f"{key}-child")) == 0
         _works(store, f"{key}-parent")
         assert value_at(store, key) == b"parent"
 
@@ -43,14 +43,14 @@ class Processes(Area):
 
         def write() -> None:
             while not stop.is_set():
-                store.set(f"{key}-busy", b"v", 60)
+                store.set(f"{key}-busy", b"v", TTL)
                 store.offer(offer(f"{key}-ranked", Rank.UNREADY), rank_of)
 
         writer = threading.Thread(target=write)
         writer.start()
         try:
             for _ in range(8):
-                assert in_child(lambda: _works(store, f"{key}-child"), 10) == 0
+                assert in_child(lambda: _works(store, f"{key}-child")) == 0
         finally:
             stop.set()
             writer.join()
@@ -85,13 +85,13 @@ class Processes(Area):
 
         def write() -> None:
             while not stop.is_set():
-                mine.set(f"{key}-busy", b"v", 60)
+                mine.set(f"{key}-busy", b"v", TTL)
 
         with ThreadPoolExecutor(1) as pool:
             writing = pool.submit(write)
             try:
                 for work in (mine.close, lambda: _uses_and_closes(mine, f"{key}-child")):
-                    assert in_child(work, 10) == 0
+                    assert in_child(work) == 0
                     assert value_at(mine, key) == b"parent"
             finally:
                 stop.set()

@@ -93,8 +93,9 @@ class Subscriptions(Area):
         first, last = f"{key}-first", f"{key}-last"
         subscription.watch([first, last])
         store.offer(offer(first, Rank.SUCCEEDED), rank_of)
-        others = [f"{key}-{n}" for n in range(2_000 if latency(store) < FAST else 200)]
-        side_by_side(lambda each: store.offer(offer(each, Rank.SUCCEEDED, ttl=60), rank_of), others)
+        count = 2_000 if latency(store) < FAST else 200
+        offers = [offer(f"{key}-{n}", Rank.SUCCEEDED, ttl=TTL) for n in range(count)]
+        side_by_side(lambda each: store.offer(each, rank_of), offers)
         store.offer(offer(last, Rank.SUCCEEDED), rank_of)
         assert _all_hinted(subscription, {first, last})
 

@@ -156,8 +156,8 @@ class Threads(Area):
 
     def members_are_not_lost(self, store: Store, key: str) -> None:
         """Eight threads that add to one set at once lose no member."""
-        race(THREADS, lambda n: store.add_member(key, str(n), 60))
-        assert store.add_member(key, "0", 60) == {str(n) for n in range(THREADS)}
+        race(THREADS, lambda n: store.add_member(key, str(n), TTL))
+        assert store.add_member(key, "0", TTL) == {str(n) for n in range(THREADS)}
 
 
 def _create(store: Store, key: str, n: int) -> bool:

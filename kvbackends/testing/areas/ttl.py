@@ -12,7 +12,6 @@ from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
     SHORT,
     TTL,
-    latency,
     offer,
     outlive,
     part,
@@ -186,9 +185,12 @@ def _expire(store: Store, key: str) -> None:
 
     None expires before the last one is written: a write may remove expired keys, too.
     """
-    ttl = max(SHORT, 2 * EXPIRED * latency(store))
-    for i in range(EXPIRED):
-        store.set(f"{key}-{i}", b"v", ttl)
+
+    def write(ttl: float) -> None:
+        for i in range(EXPIRED):
+            store.set(f"{key}-{i}", b"v", ttl)
+
+    _, ttl = within(store, write, calls=EXPIRED)
     if "sweep" in store.native:
         outlive(store, ttl)
 
