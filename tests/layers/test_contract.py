@@ -1,4 +1,4 @@
-"""The conformance suite on stores behind layers that change bytes."""
+"""The conformance suite on stores behind layers that change bytes; `make test`: each store once."""
 
 import pytest
 
@@ -19,6 +19,7 @@ class TestCrumbsSQLite(OnSQLite):
     scheme = "crumbs-sqlite"
 
 
+@pytest.mark.slow
 class TestScrambledSQLite(OnSQLite):
     scheme = "scrambled-sqlite"
 
@@ -27,10 +28,12 @@ class TestCrumbsDict(FiveMethods):
     url = "crumbs-dict://contract"
 
 
+@pytest.mark.slow
 class TestScrambledDict(FiveMethods):
     url = "scrambled-dict://contract"
 
 
+@pytest.mark.slow
 class TestCrumbsMemory(Repeated):
     url = "crumbs-memory://contract"
 

@@ -1,13 +1,35 @@
-"""Base classes for the suites of several folders."""
+"""Base classes for the suites of several folders; a pytest plugin."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar
 
 import pytest
 
 from kvbackends.testing import StoreSuite
+from kvbackends.testing.hooks import check_of
 
-DERIVED = pytest.param("derived", marks=pytest.mark.slow)
+Areas = Mapping[str, Collection[str]]
+
+RACES = frozenset({"claims", "faults", "histories", "kills", "parts", "processes", "threads"})
+"""The areas of the conformance suite in which calls interleave."""
+COMMANDS = RACES - {"faults", "histories", "kills"} | {
+    "adding",
+    "closing",
+    "connections",
+    "counters",
+    "expiring",
+    "finishing",
+    "keys",
+    "listing",
+    "members",
+    "methods",
+    "ranks",
+    "subscriptions",
+    "ttl",
+    "versions",
+    "waiting",
+}
+"""The areas that together use each command of a server."""
 
 
 def java_is_slow(stores: Iterable[str]) -> list[Any]:
@@ -29,14 +51,42 @@ class FiveMethods(StoreSuite):
         return str(request.param)
 
 
-class Repeated(StoreSuite):
-    """For a store whose derived forms are proven elsewhere: another version, connection or layer.
+class Selected(StoreSuite):
+    """A suite of which `make test` runs some areas only; `make test-all` runs them all."""
 
-    The derived forms use five methods only, so there they are repeated by `make test-all` alone.
+    areas: ClassVar[Areas] = {}
+    """The areas that `make test` runs in a mode; in a mode that is not named it runs all."""
+
+
+class OnServer(Selected):
+    """For a store behind a network: all checks natively, and derived those that race.
+
+    Each derived form is made of five methods. The native run proves these on the server, and the
+    embedded stores prove the forms; a network adds that calls of several processes interleave.
     """
 
-    quick = True
+    areas: ClassVar[Areas] = {"derived": RACES}
 
-    @pytest.fixture(params=["native", DERIVED])
-    def mode(self, request: pytest.FixtureRequest) -> str:
-        return str(request.param)
+
+class Repeated(Selected):
+    """For a store whose derived forms are proven elsewhere: behind another layer."""
+
+    quick = True
+    areas: ClassVar[Areas] = {"derived": ()}
+
+
+class Again(Repeated):
+    """For a store that is proven elsewhere in full: another version, or another connection."""
+
+    areas: ClassVar[Areas] = {"native": COMMANDS, "derived": ()}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Mark the checks of other areas slow, before slow tests are left out."""
+    for item in items:
+        check = check_of(item)
+        if check is not None and issubclass(item.cls, Selected):
+            areas = item.cls.areas.get(item.callspec.params["mode"], (check.area,))
+            if check.area not in areas:
+                item.add_marker(pytest.mark.slow)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kvbackends.testing import StoreSuite
+from tests.support.suites import OnServer
 
 
-class TestCassandra(StoreSuite):
+class TestCassandra(OnServer):
     """A cluster of one node."""
 
     @pytest.fixture(scope="class")

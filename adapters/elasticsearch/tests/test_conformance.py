@@ -2,10 +2,10 @@
 
 import pytest
 
-from kvbackends.testing import StoreSuite
+from tests.support.suites import OnServer
 
 
-class TestElasticsearch(StoreSuite):
+class TestElasticsearch(OnServer):
     """Server 8.19 with the transport library of client 8, server 9.2 with that of client 9."""
 
     @pytest.fixture(scope="class")
@@ -16,7 +16,7 @@ class TestElasticsearch(StoreSuite):
 
 
 @pytest.mark.slow
-class TestOpenSearch(StoreSuite):
+class TestOpenSearch(OnServer):
     """Server 2.19."""
 
     @pytest.fixture(scope="class")

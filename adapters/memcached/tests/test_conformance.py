@@ -2,10 +2,10 @@
 
 import pytest
 
-from kvbackends.testing import StoreSuite
+from tests.support.suites import OnServer
 
 
-class TestMemcached(StoreSuite):
+class TestMemcached(OnServer):
     """One server of the version that the system's package installs."""
 
     @pytest.fixture(scope="class")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kvbackends.testing import StoreSuite
+from tests.support.suites import OnServer
 
 
-class TestMongoDB(StoreSuite):
+class TestMongoDB(OnServer):
     """A replica set of one server."""
 
     @pytest.fixture(scope="class")

@@ -6,10 +6,10 @@ import pytest
 
 from kvbackends.testing import StoreSuite
 from tests.servers import postgresql_server
-from tests.support.suites import Repeated
+from tests.support.suites import Again, OnServer
 
 
-class TestPostgreSQL(StoreSuite):
+class TestPostgreSQL(OnServer):
     """PostgreSQL 15, Debian's."""
 
     @pytest.fixture(scope="class")
@@ -19,7 +19,7 @@ class TestPostgreSQL(StoreSuite):
         return postgresql_url
 
 
-class TestOldest(Repeated):
+class TestOldest(Again):
     """PostgreSQL 13."""
 
     @pytest.fixture(scope="class")
@@ -29,7 +29,7 @@ class TestOldest(Repeated):
         return postgresql13_url
 
 
-class TestNewest(Repeated):
+class TestNewest(Again):
     """PostgreSQL 18."""
 
     @pytest.fixture(scope="class")
@@ -40,7 +40,7 @@ class TestNewest(Repeated):
 
 
 @pytest.mark.slow
-class TestOverTLS(Repeated):
+class TestOverTLS(Again):
     """PostgreSQL 15 with a client's certificate."""
 
     @pytest.fixture(scope="class")
@@ -51,7 +51,7 @@ class TestOverTLS(Repeated):
 
 
 @pytest.mark.slow
-class TestBehindPgBouncer(Repeated):
+class TestBehindPgBouncer(Again):
     """In transaction mode, where nobody can listen."""
 
     @pytest.fixture(scope="class")

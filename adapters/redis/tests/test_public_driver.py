@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import redis
@@ -17,7 +17,7 @@ from redis.connection import AbstractConnection
 
 from kvbackends import open_store
 from kvbackends.contract import Offer, Rank
-from kvbackends.testing import StoreSuite
+from tests.support.suites import Again
 
 PRIVATE = {"_sock", "_parser"}
 KEY = "celery-task-meta-{}".format
@@ -50,10 +50,8 @@ def test_the_names_are_hidden(store):
     assert isinstance(store._connections()._free[0].sock, wire._PublicEnds)
 
 
-class TestConformance(StoreSuite):
+class TestConformance(Again):
     """Everything that the contract asks for."""
-
-    quick: ClassVar[bool] = True
 
     @pytest.fixture(scope="class")
     @classmethod
