@@ -127,7 +127,7 @@ def test_the_core_alone_stores_results(alone, tmp_path):
 def test_the_core_alone_installs_no_driver_and_no_test_tools(alone, tmp_path):
     names = {each.partition("==")[0] for each in alone.packages(tmp_path)}
     assert {"kvbackends", "celery", "msgspec", "pluggy"} <= names
-    assert names.isdisjoint({"pytest", "hypothesis", "rich", "redis", "pymongo", "pymemcache"})
+    assert names.isdisjoint({"pytest", "hypothesis", "rich", "redis", "pymongo", "psycopg"})
 
 
 def test_only_pinned_packages_are_installed(alone, outside, tmp_path):

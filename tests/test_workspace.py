@@ -38,7 +38,7 @@ def test_importing_the_package_imports_neither_celery_nor_a_driver():
     loaded = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True).split()
     heavy = {
         "celery", "kombu", "billiard", "redis", "pymongo", "elasticsearch", "cassandra",
-        "pymemcache", "sqlite3", "hypothesis", "pytest", "rich",
+        "pymemcache", "psycopg", "sqlite3", "hypothesis", "pytest", "rich",
     }  # fmt: skip
     assert heavy.isdisjoint(loaded)
 

@@ -63,6 +63,8 @@ def close(backend: Any) -> None:
     for name, method in (("_connection", "close"), ("_cluster", "shutdown")):
         if (connection := getattr(backend, name, None)) is not None:
             getattr(connection, method)()
+    if (manager := getattr(backend, "session_manager", None)) is not None:  # a database's
+        manager.invalidate(backend.url)
 
 
 def ids_of(scheme: str) -> Callable[[Any], Ids]:

@@ -7,7 +7,9 @@ from tests.support.suites import java_is_slow
 
 __all__ = ["make_app"]
 
-LISTING = java_is_slow(["memory", "sqlite", "redis", "mongodb", "elasticsearch", "cassandra"])
+LISTING = java_is_slow(
+    ["memory", "sqlite", "redis", "mongodb", "postgresql", "elasticsearch", "cassandra"]
+)
 
 
 @pytest.fixture(params=LISTING)

@@ -131,6 +131,7 @@ def test_celerys_url_for_the_same_server(memory_app, url):
     "url",
     [
         *("redis+cluster://host", "sqlite:///x.db", "memory://", "mongodb://host/x"),
+        "postgresql://host/x",
         *("memcached://user:pw@host", "memcached://host?key_prefix=x"),
     ],
 )

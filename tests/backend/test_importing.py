@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-DRIVERS = ["redis", "pymongo", "bson", "cassandra", "elasticsearch", "pymemcache", "sqlite3"]
+DRIVERS = [
+    *("redis", "pymongo", "bson", "psycopg", "cassandra", "elasticsearch", "pymemcache", "sqlite3")
+]
 BUDGET = 0.040
 """Seconds that the import may add to that of Celery."""
 
@@ -48,7 +50,7 @@ def test_opening_a_backend_imports_no_driver_of_another_store(url):
     names = loaded(
         f"import celery; celery.Celery('x', backend={url!r}, broker='memory://').backend"
     )
-    others = {"pymongo", "bson", "cassandra", "elasticsearch", "pymemcache"}
+    others = {"pymongo", "bson", "psycopg", "cassandra", "elasticsearch", "pymemcache"}
     assert names.isdisjoint(others | ({"sqlite3"} if "memory" in url else set()))
 
 

@@ -28,6 +28,7 @@ SERVERS = {
     "elasticsearch": "elasticsearch://{}node/results",
     "memcached": "memcached://{}node",
     "mongodb": "mongodb://{}node/results",
+    "postgresql": "postgresql://{}node/results",
     "redis": "redis://{}node/0",
     "sentinel": "sentinel://{}node/0",
 }

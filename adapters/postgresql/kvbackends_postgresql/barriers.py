@@ -8,6 +8,7 @@ from kvbackends.contract import (
     WAITING,
     Arrival,
     Barrier,
+    BarrierState,
     Offer,
     Outcome,
     Part,
@@ -69,15 +70,20 @@ class PostgreSQLBarrier(Barrier):
         member, place = b"", -(1 << 31)
         while rows := self._ask("parts", self._name, member, place):
             for number, name, value in rows:
-                yield int.from_bytes(number, "big", signed=True), name.decode(), value
+                yield _number(number), name.decode(), value
             if len(rows) < 1000:
                 return
-            place, member = int.from_bytes(rows[-1][0], "big", signed=True), rows[-1][1]
+            place, member = _number(rows[-1][0]), rows[-1][1]
 
     def renew(self, part: Part) -> bool:
         """One request."""
         rows = self._ask("holds", self._name, part.delivery.encode())
         return bool(rows) and rows[0][0] == b"\1"
+
+    def state(self) -> BarrierState | None:
+        """One request; the parts' values are not read."""
+        rows = self._ask("state", self._name)
+        return _state(rows) if rows else None
 
     def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
         """One request for the tombstone and the result, and one that removes the parts."""
@@ -121,12 +127,34 @@ def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
+def _state(rows: list[Row]) -> BarrierState:
+    """The state that the rows of the barrier, of its parts and of its slots stand for."""
+    (_, size, place, member, delivery, payload), *others = rows
+    arrived, slots = set(), dict[str, list[str]]()
+    for kind, _, at, name, _, slot in others:
+        if _number(kind) == 1:
+            arrived.add((_number(at), name.decode()))
+        else:
+            slots.setdefault(slot.decode(), []).append(name.decode())
+    return BarrierState(
+        size=None if size is None else _number(size),
+        arrived=frozenset(arrived),
+        slots=slots,
+        holder=delivery and Part(_number(place), member.decode(), delivery.decode()),
+        payload=payload or b"",
+    )
+
+
+def _number(value: bytes | None) -> int:
+    """An `int` of the binary format."""
+    return int.from_bytes(value or b"", "big", signed=True)
+
+
 def _arrival(row: Row | list[bytes | None]) -> Arrival:
     outcome, holder, parts, payload = row
-    number = int.from_bytes(outcome or b"", "big")
+    number = _number(outcome)
     if number == _CLAIMED:
-        count = int.from_bytes(parts or b"", "big")
-        return Arrival(Outcome.CLAIMED, parts=count, payload=payload or b"")
+        return Arrival(Outcome.CLAIMED, parts=_number(parts), payload=payload or b"")
     if number == _HELD:
         return Arrival(Outcome.HELD, holder=(holder or b"").decode())
     return _PLAIN[number]

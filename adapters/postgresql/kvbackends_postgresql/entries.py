@@ -6,7 +6,7 @@ from typing import Any
 
 from kvbackends.contract import Entry, Offer, RankOf
 from kvbackends_postgresql.connections import Connections
-from kvbackends_postgresql.link import Value
+from kvbackends_postgresql.link import Statement, Value
 from kvbackends_postgresql.names import Names, bucket, channel
 from kvbackends_postgresql.sweeping import Sweeper
 
@@ -15,6 +15,7 @@ LONGEST = 3e9
 """Seconds; a longer time to live is for ever.  The server's times end in the year 294276."""
 _BYTEA = 17
 _HEADER = struct.Struct(">iiIii")
+_FLOAT = struct.Struct(">d")
 
 
 class Entries:
@@ -105,13 +106,16 @@ class Entries:
 
     def scan(self, prefix: str) -> Iterator[str]:
         """The keys with this prefix, in order, read in pages."""
-        start = wanted = prefix.encode()
-        while rows := self.ask(self.statements.scan, start):
-            for (key,) in rows:
-                if not key.startswith(wanted):
-                    return
-                yield key.decode()
-            start = rows[-1][0] + b"\0"
+        return self._listed(self.statements.scan, prefix)
+
+    def lifetimes(self, keys: Collection[str]) -> dict[str, float | None]:
+        """The seconds that those keys that exist have left; None: for ever."""
+        rows = self.ask(self.statements.lifetimes, _array(keys))
+        return {key.decode(): left and number(left) for key, left in rows}
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """The names of open barriers with this prefix, in order, read in pages."""
+        return self._listed(self.statements.barriers, prefix)
 
     def find(self, facets: Mapping[str, str]) -> Iterator[str]:
         """The keys with these facets, in order, read in pages."""
@@ -120,6 +124,15 @@ class Entries:
         start = b""
         while rows := self.ask(statement, start, *wanted):
             yield from (key.decode() for (key,) in rows)
+            start = rows[-1][0] + b"\0"
+
+    def _listed(self, statement: Statement, prefix: str) -> Iterator[str]:
+        start = wanted = prefix.encode()
+        while rows := self.ask(statement, start):
+            for (key,) in rows:
+                if not key.startswith(wanted):
+                    return
+                yield key.decode()
             start = rows[-1][0] + b"\0"
 
     def _facet(self, text: str | None) -> bytes | None:
@@ -132,6 +145,11 @@ class Entries:
 def seconds(ttl: float | None) -> float | None:
     """The time to live for a statement."""
     return None if ttl is None or ttl > LONGEST else ttl
+
+
+def number(value: bytes) -> float:
+    """A `float8` of the binary format."""
+    return float(_FLOAT.unpack(value)[0])
 
 
 def _array(keys: Collection[str]) -> bytes:

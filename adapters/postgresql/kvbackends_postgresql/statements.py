@@ -99,6 +99,10 @@ SET value = CASE WHEN e.expires <= clock_timestamp() THEN excluded.value ELSE
 RETURNING value""",
     "scan": "SELECT key FROM {entry} WHERE key >= $1::bytea AND expires > clock_timestamp() "
     "ORDER BY key LIMIT 1000",
+    "lifetimes": """
+SELECT key, CASE WHEN expires < 'infinity'
+    THEN extract(epoch FROM expires - clock_timestamp())::float8 END
+FROM {entry} WHERE key = ANY ($1::bytea[]) AND expires > clock_timestamp()""",
     "notify": "SELECT pg_notify($1::text, $2::text)",
     "open": f"""
 WITH opened AS (
@@ -136,6 +140,20 @@ WHERE (p.member, p.place) > ($2::bytea, $3::int)
     AND (NOT b.is_full OR p.number IN (SELECT number FROM chosen)
          OR NOT EXISTS (SELECT FROM {slot} s WHERE s.run = p.run AND s.member = p.member))
 ORDER BY p.member, p.place LIMIT 1000""",
+    "barriers": "SELECT name FROM {barrier} WHERE name >= $1::bytea AND NOT done "
+    "AND expires > clock_timestamp() ORDER BY name LIMIT 1000",
+    "state": """
+WITH b AS (
+    SELECT * FROM {barrier} WHERE name = $1::bytea AND NOT done AND expires > clock_timestamp()
+)
+SELECT 0 AS kind, b.size, b.place, b.member, b.delivery, a.value
+FROM b LEFT JOIN {about} a ON a.run = b.run
+UNION ALL
+SELECT 1, NULL, p.place, p.member, NULL, NULL FROM b JOIN {part} p ON p.run = b.run
+UNION ALL
+SELECT 2, NULL, NULL, s.member, NULL, s.slot FROM b JOIN {slot} s ON s.run = b.run
+WHERE s.slot <> ''
+ORDER BY kind""",
     "close": f"{_CLOSING} SELECT replaced FROM closed",
     "close_with": f"{_CLOSING}, result AS ({offering('$3', '$4', '$5', '$6', _facets(7), '$11')} "
     "AS listened) SELECT (SELECT replaced FROM closed), (SELECT listened FROM result)",
@@ -156,6 +174,10 @@ WITH gone AS (
 ) INSERT INTO {trash} SELECT run FROM gone ON CONFLICT DO NOTHING RETURNING true""",
     "trash": "SELECT run FROM {trash} LIMIT 10",
     "ping": "SELECT 1",
+    "server": """
+SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('fsync'),
+    current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
+    extract(epoch FROM clock_timestamp())::float8""",
     "whoami": "SELECT pg_backend_pid()",
 }
 

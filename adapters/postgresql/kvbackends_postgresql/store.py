@@ -5,6 +5,7 @@ from typing import Self
 
 from kvbackends.contract import (
     Entry,
+    Fact,
     Feature,
     Limits,
     Offer,
@@ -14,6 +15,7 @@ from kvbackends.contract import (
     StoreURL,
     Subscription,
 )
+from kvbackends_postgresql.about import about
 from kvbackends_postgresql.barriers import PostgreSQLBarrier
 from kvbackends_postgresql.connections import Connections
 from kvbackends_postgresql.entries import FACETS, Entries
@@ -106,6 +108,14 @@ class PostgreSQLStore(Store):
         """The keys in order, read in pages; keys written meanwhile may be missing."""
         return self._entries().scan(prefix)
 
+    def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
+        """Cost: one request.  The server's clock decides."""
+        return self._entries().lifetimes(keys)
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        """The names in order, read in pages."""
+        return self._entries().barriers(prefix)
+
     def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
         """The keys with these facets, by indexes; None for facets that have no column."""
         return self._entries().find(facets) if facets.keys() <= set(FACETS) else None
@@ -126,6 +136,10 @@ class PostgreSQLStore(Store):
         if self._target.listening is None and connections.known().pooled:
             return Rereading()
         return Listening(connections.for_listening(), self._target.names, self._target.timeout)
+
+    def about(self) -> list[Fact]:
+        """Version, role, durability and clock.  Cost: one request."""
+        return about(self._entries())
 
     def ping(self) -> None:
         """Raise if the server does not answer, or the tables cannot be used."""
