@@ -72,11 +72,11 @@ class MongoDBServer(Server):
         """The configuration of the replica set."""
         return {"_id": REPLICA_SET, "members": [{"_id": 0, "host": f"{HOST}:{self.port}"}]}
 
-    def run(self, name: str, argument: Any = 1) -> dict[str, Any]:
+    def run(self, name: str, argument: Any = 1, **more: Any) -> dict[str, Any]:
         """Run a command of the database `admin`, and return its answer."""
         import bson  # comes with the driver, which not every environment has
 
-        body = struct.pack("<iB", 0, 0) + bson.encode({name: argument, "$db": "admin"})
+        body = struct.pack("<iB", 0, 0) + bson.encode({name: argument, **more, "$db": "admin"})
         with socket.create_connection((HOST, self.port), timeout=2) as connection:
             connection.sendall(struct.pack("<4i", 16 + len(body), 1, 0, OP_MSG) + body)
             size = struct.unpack("<4i", receive(connection, 16))[0]

@@ -31,6 +31,7 @@ from kvbackends.contract import (
 )
 from kvbackends_mongodb.client import Document, Documents, translated, translated_each
 from kvbackends_mongodb.control import (
+    CLAIMED_BY,
     LIVING,
     QUIET,
     begun,
@@ -117,6 +118,16 @@ class MongoDBBarrier(StepwiseBarrier):
     def swap(self, snapshot: Snapshot, control: Control) -> bool:
         """Cost: one request."""
         return self._set(snapshot, fields_of(control))
+
+    @translated
+    def renew(self, part: Part) -> bool:
+        """Cost: one request, a write, so that a majority has to confirm it.
+
+        A read, or a write that changes nothing, would succeed on a primary that has been deposed
+        and does not know it yet, while another delivery has the claim.
+        """
+        mine = {**self._control_id(), CLAIMED_BY: part.delivery, "done": False, **LIVING}
+        return self._chords.update({"q": mine, "u": {"$set": {"renewed": ObjectId()}}})[0] > 0
 
     @translated
     def listed(self, snapshot: Snapshot) -> list[Listed]:

@@ -193,6 +193,7 @@ class Documents:
         self._name = collection.name
         self._command = collection.database.command
         self._concern = collection.write_concern.document
+        self._reading = collection.read_concern.document
 
     def first(self, wanted: Document, fields: Document | None = None) -> Document | None:
         """The first document that matches the filter `wanted`, or None."""
@@ -203,6 +204,7 @@ class Documents:
                 "projection": fields or {},
                 "limit": 1,
                 "singleBatch": True,
+                "readConcern": self._reading,
             }
         )
         found: list[Document] = answer["cursor"]["firstBatch"]
@@ -224,7 +226,12 @@ class Documents:
 
 
 class Client:
-    """One process's connections, and the two collections."""
+    """One process's connections, and the two collections.
+
+    Results are read with the concern of the `Target`, by default ``majority``: what a wait returns
+    is never rolled back.  Chords are read as the primary has them: what a delivery does then is
+    confirmed by a majority, and with it all that the primary had before.
+    """
 
     def __init__(self, target: Target) -> None:
         self._client = target.client()
@@ -234,7 +241,8 @@ class Client:
             write_concern=target.concern,
             read_concern=ReadConcern("local"),
         )
-        self.entries = Documents(database[target.collection])
+        entries = database[target.collection].with_options(read_concern=target.reading)
+        self.entries = Documents(entries)
         self.chords = Documents(database[f"{target.collection}_chords"])
 
     @classmethod

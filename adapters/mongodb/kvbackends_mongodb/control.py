@@ -14,6 +14,9 @@ any part may be, so that the number of a run is not used again."""
 LIVING = {"$expr": LIVE}
 """The condition of a request that finds a live control document only."""
 
+CLAIMED_BY = f"claim.{Claim._fields.index('delivery')}"
+"""The path of the claim's delivery."""
+
 _UNKNOWN_SIZE = 1 << 53
 """A size that no chord reaches; stands for a size that is not set yet."""
 

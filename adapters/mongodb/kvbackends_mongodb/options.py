@@ -10,6 +10,7 @@ import msgspec
 from pymongo import MongoClient, WriteConcern, uri_parser
 from pymongo.errors import ConfigurationError as DriverConfigurationError
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from kvbackends import ConfigurationError, InvalidOption
 from kvbackends.contract import Host, Options, Secret, ServerAddress, StoreURL, option
@@ -70,6 +71,8 @@ class Target:
     database: str
     collection: str
     concern: WriteConcern
+    reading: ReadConcern
+    """Of results; with ``majority`` only what no failover can roll back is read."""
     server: ServerAddress | None
     """One of the servers; None if the driver looks them up."""
     falls_back: bool
@@ -125,6 +128,7 @@ def target(url: StoreURL, options: MongoDBOptions) -> Target:
         collection=options.collection
         or f"{settings.get('taskmeta_collection', 'celery_taskmeta')}_kv",
         concern=_concern(given),
+        reading=ReadConcern(given.get("readconcernlevel", "majority")),
         patience=_patience(given),
         server=_server(url, given) if "host" not in arguments else None,
         falls_back=bool(url.path) and "authsource" not in given,

@@ -149,7 +149,7 @@ class TestRoundTrips:
         sent = commands.of(store.barrier(key, 60).finish, last, offer(f"{key}-100"), rank_of)
         assert sent == ["update", "find", "find", "update"]  # arrive, read, list, claim
         assert commands.of(lambda: list(store.barrier(key).parts())) == ["find", "find"]
-        assert commands.of(store.barrier(key).renew, last) == ["find"]
+        assert commands.of(store.barrier(key).renew, last) == ["update"]
         sent = commands.of(store.barrier(key, 60).close, last, offer(f"{key}-100"), rank_of)
         assert sent == ["findAndModify", "update", "delete"]
 
