@@ -1,0 +1,197 @@
+"""Runs the Python of `docs/guides/*.md`, so that the guides stay correct.
+
+The blocks of a page run in order, in one namespace, with an `app` whose tasks a worker in a thread
+runs.  A comment behind an expression is its value, or ``raises`` with the name of an exception.  A
+block that begins with ``# settings`` has an application of its own, which must then open.
+"""
+
+import ast
+import asyncio
+import inspect
+import re
+import shlex
+import sys
+import types
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+
+from kvbackends.cli.app import COMMANDS, command
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VALUE = re.compile(r"  # (raises )?(.+)$")
+
+
+def blocks(page, language):
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+
+
+@pytest.fixture(scope="module")
+def worker():
+    """A worker in a thread; tasks that are defined later reach it by `update_strategies`."""
+    app = Celery("shop", broker="memory://", backend="kv+memory://guides", set_as_current=False)
+    app.conf.broker_transport_options = {"polling_interval": 0.01}
+    with start_worker(app, perform_ping_check=False, shutdown_timeout=60) as found:
+        yield found
+    app.close()
+
+
+class FastAPI:
+    """Stands for FastAPI, which the tests do without: the decorators leave a function as it is."""
+
+    def get(self, path):
+        return lambda function: function
+
+    post = get
+
+
+@pytest.fixture
+def fastapi(monkeypatch):
+    module = types.ModuleType("fastapi")
+    module.FastAPI = FastAPI
+    monkeypatch.setitem(sys.modules, "fastapi", module)
+
+
+def run(block, names, worker):
+    """Run a block as the page shows it, statement by statement."""
+    lines = block.splitlines()
+    for node in tree(block):
+        shown = VALUE.search(lines[node.end_lineno - 1]) if isinstance(node, ast.Expr) else None
+        if shown and shown[1]:
+            assert error_of(node, names) == shown[2], lines[node.lineno - 1]
+        elif shown:
+            assert evaluate(node, names) == ast.literal_eval(shown[2]), lines[node.lineno - 1]
+        else:
+            evaluate(node, names)
+        worker.consumer.update_strategies()
+
+
+def tree(block):
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return compile(block, "guide", "exec", flags=flags).body
+
+
+def evaluate(node, names):
+    """Return the value of an expression, or run a statement; await it where it has to be."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    if isinstance(node, ast.Expr):
+        code = compile(ast.Expression(node.value), "guide", "eval", flags=flags)
+    else:
+        code = compile(ast.Module([node], []), "guide", "exec", flags=flags)
+    value = eval(code, names)
+    return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+
+def error_of(node, names):
+    """Return the name of the exception that an expression raises; None if it raises none."""
+    try:
+        evaluate(node, names)
+    except Exception as error:
+        return type(error).__name__
+
+
+def settings(block):
+    """Run a block of settings, and open the backend with them."""
+    with Celery(broker="memory://", backend="kv+memory://", set_as_current=False) as app:
+        exec(block, {"app": app})
+        app.backend.store.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.usefixtures("fastapi")
+def test_the_page_is_correct(page, worker, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    names = {"app": worker.app, "__name__": f"guide.{page.stem}"}
+    for block in blocks(page, "python"):
+        if block.startswith("# settings"):
+            settings(block)
+        else:
+            run(block, names, worker)
+
+
+def test_there_are_values():
+    """Expressions with a value behind them are found."""
+    found = [VALUE.search(line) for page in PAGES for line in page.read_text().splitlines()]
+    assert len([each for each in found if each]) > 20
+
+
+@pytest.mark.parametrize("shown", ["1 + 1  # 3", "1 + 1  # raises ZeroDivisionError"])
+def test_a_wrong_value_is_found(shown, worker):
+    with pytest.raises(AssertionError):
+        run(shown, {}, worker)
+
+
+def test_the_endpoints_of_fastapi(worker, fastapi):
+    """The functions of the page answer as the page says."""
+    names = {"app": worker.app, "__name__": "guide.endpoints"}
+    for block in blocks(ROOT / "docs/guides/fastapi.md", "python"):
+        run(block, names, worker)
+    begun = names["begin"]("home")
+    assert asyncio.run(names["result"](begun["id"])) == {"ready": True, "result": "<h1>home</h1>"}
+
+    async def stream():
+        return [event async for event in names["events"](begun["id"])]
+
+    assert asyncio.run(stream()) == ['data: {"state": "SUCCESS"}\n\n']
+
+
+def shown_commands():
+    """Return each kvbackends command of the guides and of the example."""
+    for page in PAGES:
+        for name, words in re.findall(
+            r"\$ kvbackends (\S+) ?(.*)$", page.read_text(), re.MULTILINE
+        ):
+            yield name, shlex.split(words)
+        for text in blocks(page, "yaml"):
+            yield from probes(yaml.safe_load(text))
+    for service in compose()["services"].values():
+        words = shlex.split(service.get("command", ""))
+        if words[:1] == ["kvbackends"]:
+            yield words[1], words[2:]
+        test = service.get("healthcheck", {}).get("test", [])
+        if test[1:2] == ["kvbackends"]:
+            yield test[2], test[3:]
+
+
+def probes(found):
+    words = found["readinessProbe"]["exec"]["command"]
+    yield words[1], words[2:]
+
+
+def compose():
+    return yaml.safe_load((ROOT / "examples" / "compose.yaml").read_text())
+
+
+def test_the_commands_take_what_is_shown(monkeypatch):
+    monkeypatch.setenv("CELERY_APP", "shop")
+    shown = list(shown_commands())
+    assert len(shown) >= 5
+    for name, words in shown:
+        assert name in COMMANDS
+        found = command.get_command(click.Context(command), name)
+        assert found.make_context(name, words)
+
+
+def test_the_services_of_the_example_fit_together(monkeypatch):
+    """No Docker here: names, volumes and the application are checked, and no container."""
+    example = compose()
+    services = example["services"]
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+        assert service.get("image") or "COPY shop.py" in service["build"]["dockerfile_inline"]
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in example["volumes"]
+    address = services["worker"]["environment"]["REDIS"]
+    monkeypatch.setenv("REDIS", address)
+    names = {"__name__": "shop"}
+    exec((ROOT / "examples" / "shop.py").read_text(), names)
+    with names["app"] as app:
+        assert app.backend.as_uri() == f"kv+{address}/0"
+        assert names["total"]([names["price"](order) for order in range(10)]) == 225
+        app.backend.store.close()
