@@ -9,9 +9,9 @@ import math
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import (
@@ -172,6 +172,28 @@ class Server:
                     return connection
                 connection.close()
         return None
+
+
+class Question(NamedTuple):
+    """Commands for one server, and what reads its answer."""
+
+    server: Server
+    commands: bytes
+    read: Callable[[Connection], object]
+
+
+def ask_all(questions: Sequence[Question]) -> None:
+    """Ask several servers at the same time: all commands are sent before an answer is read."""
+    if not questions:
+        return
+    (server, commands, read), *others = questions
+
+    def exchange(connection: Connection) -> None:
+        connection.send(commands)
+        ask_all(others)
+        read(connection)
+
+    server.run(exchange)
 
 
 def connect(address: Any, login: Secret | None, settings: dict[str, Any]) -> Connection:

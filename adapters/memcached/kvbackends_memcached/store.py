@@ -1,6 +1,6 @@
 """The store: each operation of the contract as memcached commands.
 
-Costs are round trips to one server; those of several servers follow one another.
+Costs are round trips.
 """
 
 import json
@@ -26,7 +26,7 @@ from kvbackends.contract import (
     Store,
     StoreURL,
 )
-from kvbackends_memcached.client import Connection, Server, connect
+from kvbackends_memcached.client import Connection, Question, Server, ask_all, connect
 from kvbackends_memcached.options import MemcachedOptions
 
 PORT = 11211
@@ -136,20 +136,29 @@ class MemcachedStore(Store):
     # -- derived operations, overridden for speed ---------------------------------------------
 
     def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
-        """Cost: one round trip for each server."""
+        """Cost: one round trip, to all servers at the same time."""
         found: dict[str, bytes] = {}
-        for server, names in self._by_server(keys).items():
-            command = b"gets %b\r\n" % b" ".join(names)
-            for name, entry in server.request(command, Connection.read_entries).items():
+
+        def read(names: Mapping[bytes, str], connection: Connection) -> None:
+            for name, entry in connection.read_entries().items():
                 if name in names:
                     found[names[name]] = entry.value
+
+        ask_all(
+            [
+                Question(server, b"gets %b\r\n" % b" ".join(names), partial(read, names))
+                for server, names in self._by_server(keys).items()
+            ]
+        )
         return found
 
     def delete_batch(self, keys: Collection[str]) -> None:
-        """Cost: one round trip for each server."""
+        """Cost: one round trip, to all servers at the same time."""
+        questions = []
         for server, names in self._by_server(keys).items():
             commands = b"".join(b"delete %b\r\n" % name for name in names)
-            server.request(commands, partial(_read_statuses, len(names)))
+            questions.append(Question(server, commands, partial(_read_statuses, len(names))))
+        ask_all(questions)
 
     def touch(self, key: str, ttl: float | None) -> bool:
         """Cost: one round trip."""
