@@ -64,8 +64,8 @@ class Load:
         # The driver is imported here, by the main thread: Cassandra's imports eventlet, which makes
         # the thread that imports it first one that nobody can join.
         assert site.app.backend.store
-        self._tasks = Sender(self._task, 0.05)
-        self._chords = Sender(self._chord, 0.2)
+        self._tasks = Sender(self._task, 0.15)
+        self._chords = Sender(self._chord, 0.8)
         self._senders = [self._tasks, self._chords]
 
     def _task(self, n: int) -> tuple[AsyncResult, Any]:

@@ -55,15 +55,15 @@ def site(make_site, server, proxy) -> Site:
 
 
 def test_connections_that_are_cut(site, server, proxy):
-    """A reset of all connections, ten times a second for ten seconds.
+    """A reset of all connections, ten times a second for six seconds.
 
     Cassandra's driver asks for the schema before a connection counts, and PostgreSQL starts a
     process for each: on a busy machine that takes longer than 0.1 s.
     """
-    ended = 0 if server.name in {"cassandra", "postgresql"} else 5
+    ended = 0 if server.name in {"cassandra", "postgresql"} else 3
     with Load(site) as load, load.trouble(ended):
         proxy.cut_every(0.1)
-        time.sleep(10)
+        time.sleep(6)
         proxy.cut_every(None)
 
 
