@@ -19,6 +19,7 @@ from benchmarks.raw import raw_store
 from benchmarks.rows import Row, at_least, at_most, figure, ratio
 from benchmarks.stores import (
     Asking,
+    joined,
     many_results,
     one_result,
     reading,
@@ -81,7 +82,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
             yield _above_the_driver(name, server.url, rivals, fine)
             yield from _read_one(rivals, fine)
             yield from _read_many(rivals, place)
-        for scenario in (_waits, _chords, _races):
+        for scenario in (_joins, _waits, _chords, _races):
             yield from scenario(rivals, place)
         gc.collect()  # results of Celery's Redis backend unsubscribe
 
@@ -138,6 +139,13 @@ def _all(backend: Any, ids: list[str]) -> Callable[[], object]:
     if hasattr(backend, "get_many"):
         return many_results(backend, ids)
     return lambda: [backend.get_task_meta(each, cache=False) for each in ids]
+
+
+def _joins(rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    """Some of Celery's backends read one after the other, which takes them a minute."""
+    size = max(plan.sets)
+    few = plan._replace(rounds=-(-plan.chords_end_to_end // 2))
+    yield from _beside(f"join of {size:,}", rivals, few, _reading(few, joined, size))
 
 
 def _waits(rivals: Rivals, plan: Plan) -> Iterator[Row]:

@@ -11,10 +11,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 from celery import Celery
+from click.testing import CliRunner
 from kvbackends_postgresql.connections import Connections
 from kvbackends_postgresql.sweeping import STEP, Sweeper
 
 from kvbackends import ConfigurationError, StoreError, open_store
+from kvbackends.cli.app import command
 from kvbackends.contract import Offer, Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.tools import offer, rank_of
@@ -73,6 +75,15 @@ def test_an_administrator_makes_the_tables(server, opened):
     store.barrier("b", 60).open(b"payload")
     assert store.sweep() == 0
     assert server.sql(f"SELECT count(*) FROM {table}_results").split() == ["1"]
+
+
+def test_check_makes_the_tables(server):
+    """`kvbackends check --write` is what an administrator runs who may make them."""
+    url = fresh(server.url)
+    done = CliRunner().invoke(command, ["check", f"kv+{url}", "--write"])
+    assert done.exit_code == 0, done.output
+    assert "PostgreSQL 15" in done.output
+    assert server.sql(f"SELECT count(*) FROM {url.partition('table=')[2]}_results").split() == ["0"]
 
 
 @pytest.mark.parametrize("comment", ["NULL", "'kvbackends, tables of version 99'"])

@@ -1,14 +1,17 @@
-"""Servers that refuse a connection, in any language: for good, or for a while."""
+"""Servers that refuse a connection, in any language, or a write: for good, or for a while."""
 
+import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from kvbackends import ConfigurationError
+from kvbackends import ConfigurationError, StoreError, StoreUnavailable
 from kvbackends.layers.layer import innermost
 from tests.servers import postgresql_server
+from tests.servers.postgresql import given_to_nobody
 
 TRANSLATIONS = Path("/usr/share/locale/de/LC_MESSAGES/postgres-15.mo")
 
@@ -96,3 +99,38 @@ def test_a_server_that_speaks_german(opened, monkeypatch):
             opened(f"{server.url}x").get("key")
         with pytest.raises(ConfigurationError, match="administrator"):
             opened(wrong.replace("wrong", "right")).get("key")
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory):
+    """A folder for 1 MB."""
+    folder = tmp_path_factory.mktemp("disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_at_once(small_disk, opened):
+    """It is not repeated, reads go on, and writes when there is room again."""
+    given_to_nobody(small_disk)
+    with postgresql_server() as server:
+        server.sql(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+        server.sql("ALTER ROLE postgres SET default_tablespace = small")
+        store = opened(server.url, retry=True, client_retry_timeout=300)
+        server.sql(
+            "CREATE TABLE filling AS SELECT n, repeat('x', 900) FROM generate_series(1, 300) n"
+        )
+        store.set("first", b"value")
+        with pytest.raises(StoreError, match="make room on the server's disk") as caught:
+            fill(store)
+        assert not isinstance(caught.value, StoreUnavailable)
+        assert store.get("first").value == b"value"
+        server.sql("DROP TABLE filling")
+        store.set("last", b"value")
+
+
+def fill(store):
+    for n in range(1000):
+        store.set(f"k{n}", os.urandom(10_000))
