@@ -22,6 +22,7 @@ from benchmarks import (
 )
 from benchmarks.redis import run, summary
 from benchmarks.rows import Row
+from benchmarks.scale import run as scale
 
 Scenario = Callable[[plan.Plan], Iterator[Row]]
 
@@ -55,9 +56,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--redis", action="store_true", help="measure Redis only, in detail, in both placements"
     )
-    names = [*SCENARIOS, *servers.DRIVERS, *run.SCENARIOS]
     parser.add_argument(
-        "--only", action="append", choices=names, help="a scenario or a store; writes no report"
+        "--scale",
+        action="store_true",
+        help="groups of nodes under load and faults; a report for each group",
+    )
+    names = [*SCENARIOS, *servers.DRIVERS, *run.SCENARIOS, *scale.ENGINES]
+    parser.add_argument(
+        "--only", action="append", choices=names, help="a scenario, a store or a group of nodes"
     )
     parser.add_argument(
         "--folder",
@@ -87,6 +93,8 @@ def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, 
     """Return the scenarios by name; when they run they add the servers' versions to `versions`."""
     if asked.redis:
         return run.scenarios(versions)
+    if asked.scale:
+        return scale.scenarios(versions)
     return servers.scenarios(versions) if asked.stores else SCENARIOS
 
 
@@ -100,10 +108,28 @@ def measure(scenarios: Mapping[str, Scenario], sizes: plan.Plan) -> Iterator[Row
         print(f"  {name}: {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
 
 
+def each_group(asked: argparse.Namespace) -> int:
+    """Write a report for each group of nodes, since one run takes minutes."""
+    versions: dict[str, str] = {}
+    rows: list[Row] = []
+    for name, scenario in chosen(asked, versions).items():
+        if name in (asked.only or scale.ENGINES):
+            facts = report.about(f"scale-{name}")
+            with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
+                found = list(measure({name: scenario}, amount(asked)(Path(folder))))
+            facts |= {"load after": report.load(), "server": versions[name]}
+            print(report.write(found, facts))
+            rows += found
+    print(report.summary(rows))
+    return int(asked.gate and any(row.passed is False for row in rows))
+
+
 def main() -> int:
     """Run the benchmarks, and return the exit status."""
     asked = arguments()
     asked.folder.mkdir(parents=True, exist_ok=True)
+    if asked.scale:
+        return each_group(asked)
     started = time.monotonic()
     facts = report.about(mode(asked))
     versions: dict[str, str] = {}

@@ -28,6 +28,8 @@ class Plan(NamedTuple):
     """New interpreters for each figure about imports."""
     operations: int
     """Operations for each figure about the time of a server or worker."""
+    faults: int
+    """Faults of nodes, one every twenty seconds, with ``--scale``."""
 
 
 def quick(folder: Path) -> Plan:
@@ -46,6 +48,7 @@ def quick(folder: Path) -> Plan:
         chords_end_to_end=1,
         processes=1,
         operations=50,
+        faults=2,
     )
 
 
@@ -70,4 +73,5 @@ def full(folder: Path) -> Plan:
         chords_end_to_end=4,
         processes=5,
         operations=300,
+        faults=5,
     )

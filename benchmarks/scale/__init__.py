@@ -1,0 +1,1 @@
+"""Groups of nodes under load while one node after another dies, or stands still, and comes back."""
