@@ -16,6 +16,7 @@ from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
 from kvbackends.contract.options import Options, check_files, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
 from kvbackends.contract.polling import Polling
+from kvbackends.contract.pool import Pool
 from kvbackends.contract.process import PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
     SIZE_PLACE,
@@ -76,6 +77,7 @@ __all__ = [
     "Part",
     "PerProcess",
     "Polling",
+    "Pool",
     "Rank",
     "RankOf",
     "Recent",

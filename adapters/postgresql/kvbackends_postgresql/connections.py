@@ -3,23 +3,18 @@
 Not psycopg's own pool: it connects in threads of its own, so a wrong password would be a timeout.
 """
 
-import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from kvbackends.contract import seconds_left
+from kvbackends.contract import Pool
 from kvbackends_postgresql import schema
 from kvbackends_postgresql.errors import Missing, Unavailable, Unprepared
 from kvbackends_postgresql.link import Link, Row, Statement, Value
 from kvbackends_postgresql.options import Target
 from kvbackends_postgresql.statements import Statements
-
-TURN = 0.05
-"""Seconds after which a call that waits for a connection checks again without a notification."""
 
 
 class Known(NamedTuple):
@@ -44,21 +39,14 @@ class _Slot:
             link.close()
 
 
-class Connections:
+class Connections(Pool[_Slot]):
     """The connections of one process: one per concurrent call, at most `target.max_connections`."""
 
     def __init__(self, target: Target, statements: Statements) -> None:
+        super().__init__(_Slot, target.max_connections, target.timeout, Unavailable)
         self._target = target
         self.statements = statements
-        self._free: deque[_Slot] = deque()
-        # Weak: a slot lost by an exception in `_take` does not count any more.
-        self._slots: weakref.WeakSet[_Slot] = weakref.WeakSet()
         self._listening: weakref.WeakSet[Link] = weakref.WeakSet()
-        # Entered by itself, not by the condition: an exception that a signal raises as a method of
-        # `Condition` begins would leave it locked.
-        self._lock = threading.RLock()
-        self._given_back = threading.Condition(self._lock)
-        self._waiting = 0
         self._prepare = target.prepare
         self._known: Known | None = None
         """None until the tables were looked for."""
@@ -90,7 +78,7 @@ class Connections:
 
     def abandon(self) -> None:
         """Close a forked child's copies of the sockets; the parent's connections stay open."""
-        for slot in self._slots:
+        for slot in self._alive:
             if slot.link is not None:
                 slot.link.abandon()
         for link in self._listening:
@@ -140,39 +128,11 @@ class Connections:
         try:
             return self._free.pop()
         except IndexError:
-            return self._new() or self._wait_for_one()
-
-    def _new(self) -> _Slot | None:
-        with self._lock:
-            if len(self._slots) >= self._target.max_connections:
-                return None
-            slot = _Slot()
-            self._slots.add(slot)
-            return slot
+            return self._another()
 
     def _give_back(self, slot: _Slot) -> None:
         if self._closed:
             slot.clear()
         self._free.append(slot)
         if self._waiting:
-            with self._lock:
-                self._given_back.notify()
-
-    def _wait_for_one(self) -> _Slot:
-        seconds = seconds_left(self._target.timeout)
-        until = time.monotonic() + seconds
-        with self._lock:
-            self._waiting += 1
-            try:
-                while time.monotonic() < until:
-                    self._given_back.wait(TURN)
-                    with suppress(IndexError):
-                        return self._free.pop()
-                    if (slot := self._new()) is not None:
-                        return slot
-            finally:
-                self._waiting -= 1
-        raise Unavailable(
-            f"all {self._target.max_connections} connections stayed in use for {seconds:g} s "
-            "(options max_connections and timeout)"
-        )
+            self._notify()

@@ -4,10 +4,7 @@ It replaces redis-py's pool, pipelines and commands, which cost more than the ex
 """
 
 import logging
-import threading
-import time
 import weakref
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,7 +12,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
-from kvbackends.contract import seconds_left
+from kvbackends.contract import Pool
 from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, bounded, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.operations.scripts import Script
@@ -29,11 +26,8 @@ LARGE = 65_536
 
 CLOSED = "another thread has closed the store"
 
-TURN = 0.05
-"""Seconds after which a call that waits for a connection checks again without a notification."""
 
-
-class Connections:
+class Connections(Pool[Wire]):
     """The connections of one process to one server: one per concurrent call, at most `most`.
 
     Args:
@@ -52,17 +46,8 @@ class Connections:
     ) -> None:
         self._kind = bounded(kind)
         self._options = options
-        self._most = most
-        self._patience = patience
-        self._free: deque[Wire] = deque()
-        # Weak: a connection lost by an exception in `_take` does not count any more.
-        self._alive: weakref.WeakSet[Wire] = weakref.WeakSet()
+        super().__init__(lambda: Wire(self._kind(**options)), most, patience, Unavailable)
         self._listening: weakref.WeakSet[Link] = weakref.WeakSet()
-        # Entered by itself, not by the condition: an exception that a signal raises as a method of
-        # `Condition` begins would leave it locked.
-        self._lock = threading.RLock()
-        self._given_back = threading.Condition(self._lock)
-        self._waiting = 0
         self._closed = False
 
     def call(self, *command: Any) -> Any:
@@ -162,15 +147,7 @@ class Connections:
         try:
             return self._free.pop()
         except IndexError:
-            return self._new() or self._wait_for_one()
-
-    def _new(self) -> Wire | None:
-        with self._lock:
-            if len(self._alive) >= self._most:
-                return None
-            wire = Wire(self._kind(**self._options))
-            self._alive.add(wire)
-            return wire
+            return self._another()
 
     def _give_back(self, wire: Wire) -> None:
         come = wire.come
@@ -180,8 +157,7 @@ class Connections:
             wire.disconnect()
         self._free.append(wire)
         if self._waiting:
-            with self._lock:
-                self._given_back.notify()
+            self._notify()
         for settle, answer in come:
             _settle(settle, answer)
 
@@ -216,25 +192,6 @@ class Connections:
         for _ in range(len(self._free)):
             with suppress(IndexError):
                 self._disconnected(self._free.popleft())
-
-    def _wait_for_one(self) -> Wire:
-        seconds = seconds_left(self._patience)
-        until = time.monotonic() + seconds
-        with self._lock:
-            self._waiting += 1
-            try:
-                while time.monotonic() < until:
-                    self._given_back.wait(TURN)
-                    with suppress(IndexError):
-                        return self._free.pop()
-                    if (wire := self._new()) is not None:
-                        return wire
-            finally:
-                self._waiting -= 1
-        raise Unavailable(
-            f"all {self._most} connections stayed in use for {seconds:g} s "
-            "(options max_connections and timeout)"
-        )
 
 
 class Sent:
