@@ -39,3 +39,7 @@ class ValueTooLarge(StoreError):
 
 class NotSupported(StoreError):
     """The store lacks an operation that cannot be derived from others, such as listing."""
+
+
+class BrokerUnavailable(KVBackendsError):
+    """The broker of the application does not answer; nothing was sent."""

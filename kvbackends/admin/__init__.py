@@ -7,6 +7,7 @@ from kvbackends.admin.admin import Admin
 from kvbackends.admin.health import Check, Health
 from kvbackends.admin.records import (
     ChordInfo,
+    Ended,
     Holder,
     MissingPart,
     Node,
@@ -20,6 +21,7 @@ __all__ = [
     "Admin",
     "Check",
     "ChordInfo",
+    "Ended",
     "Health",
     "Holder",
     "MissingPart",

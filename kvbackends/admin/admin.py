@@ -11,10 +11,11 @@ from kvbackends.admin.again import lacking, send
 from kvbackends.admin.chords import Chords
 from kvbackends.admin.details import Details
 from kvbackends.admin.health import Health, examine
-from kvbackends.admin.records import ChordInfo, Page, ResultDetail, ResultInfo, Wanted
+from kvbackends.admin.records import ChordInfo, Ended, Page, ResultDetail, ResultInfo, Wanted
 from kvbackends.admin.results import AT_ONCE, Results, batches
 from kvbackends.backend.alone import app_of
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
+from kvbackends.backend.broker import ask_broker
 from kvbackends.contract.derived import delete_many, get_many
 from kvbackends.contract.records import Outcome
 from kvbackends.errors import ConfigurationError, StoreError
@@ -160,12 +161,21 @@ class Admin:
         """A chord in flight, with names and states of its missing parts; None: there is none."""
         return self._chords.one(group_id)
 
+    def ended(self, group_id: str) -> Ended | None:
+        """What is stored of a chord that is not in flight; None if nothing is.
+
+        Raises `NotSupported` where the store cannot list.  Reads all results.
+        """
+        return self._details.ended(group_id)
+
     def dispatch(self, group_id: str) -> Outcome:
         """Publish the body of a complete chord whose dispatcher was lost.
 
         WAITING: parts are missing, and nothing was done.  Where a claim is held this waits for its
-        lease, in case the dispatcher lives.  Needs an app with a broker.
+        lease, in case the dispatcher lives.  Needs an app with a broker; raises
+        `BrokerUnavailable`, and does nothing, if that does not answer.
         """
+        ask_broker(self.app)
         return self._chords.dispatch(group_id)
 
     def abandon(self, group_id: str, reason: str = "given up by an operator") -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kvbackends.admin.records import ResultDetail
+from kvbackends.backend.broker import ask_broker
 
 NEEDED = ("name", "args", "kwargs")
 
@@ -16,7 +17,11 @@ def lacking(detail: ResultDetail | None) -> str:
 
 
 def send(app: Any, detail: ResultDetail) -> str:
-    """Send the same task, arguments and queue as a new task, the old one's child; its id."""
+    """Send the same task, arguments and queue as a new task, the old one's child; its id.
+
+    Raises `BrokerUnavailable`.
+    """
+    ask_broker(app)
     record = detail.record
     name, args, kwargs = (record[each] for each in NEEDED)
     queue = {"queue": record["queue"]} if record.get("queue") else {}

@@ -1,12 +1,16 @@
 """One result with all that is stored of it, and the tree of its children."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kvbackends.admin.records import Node, ResultDetail, ResultInfo
+from kvbackends.admin.records import Ended, Node, ResultDetail, ResultInfo, Wanted
 from kvbackends.admin.results import Results
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
+from kvbackends.backend.compat import ChordError
+from kvbackends.backend.ranks import RANKS
 from kvbackends.contract.derived import get_many
+from kvbackends.contract.records import Rank
 from kvbackends.errors import NotSupported
 
 DEEPEST = 20
@@ -39,7 +43,34 @@ class Details:
             parent=str(record.get("parent_id") or ""),
             group=str(record.get("group_id") or ""),
             children=self._nodes(_children(record), DEEPEST, set()),
+            chord=str(record.get("chord") or ""),
+            header=self._header(task_id, record),
         )
+
+    def ended(self, group_id: str) -> Ended | None:
+        """What is stored of a chord that has ended; None if nothing is.  Reads all results."""
+        body, parts, name = "", [], json.dumps(group_id)[1:-1].encode()
+        for info, value in self._results.each(Wanted()):
+            if name not in value and value.startswith(b"{"):
+                continue
+            record = self._record(value)
+            if record.get("group_id") == group_id:
+                body = body or str(record.get("chord") or "")
+                parts.append(info)
+        parts = [each for each in parts if each.id != body]  # which Celery counts to the group
+        parts.sort(key=lambda each: (RANKS.get(each.state) is not Rank.FAILED, -each.order[0]))
+        return Ended(group_id, body, parts[:MOST]) if parts else None
+
+    def _header(self, task_id: str, record: dict[str, Any]) -> str:
+        """The header's group; the parent is its task that sent the body, or that failed it."""
+        parent = record.get("parent_id")
+        value = self._backend.get(self._backend.key_of(str(parent))) if parent else None
+        if value is None:
+            return ""
+        found, result = self._record(value), record.get("result")
+        has_failed = isinstance(result, dict) and result.get("exc_type") == ChordError.__name__
+        is_body = has_failed or found.get("chord") == task_id
+        return str(found.get("group_id") or "") if is_body else ""
 
     def _record(self, value: bytes) -> dict[str, Any]:
         try:

@@ -76,6 +76,21 @@ class ResultDetail(msgspec.Struct, frozen=True):
     parent: str
     group: str
     children: list[Node]
+    chord: str = ""
+    """Of a header task, with `result_extended`: the id of the chord's body."""
+    header: str = ""
+    """Of a chord's body: the id of its header's group, where the records tell it."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What is stored of a chord that is not in flight."""
+
+    id: str
+    """The id of its header's group."""
+    body: str
+    """The body's task id; empty where no record names it (`result_extended`)."""
+    parts: list[ResultInfo]
+    """The header tasks with a result: the failed ones, then the others, the newest first."""
 
 
 class MissingPart(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from celery import states
 
 from kvbackends.backend.chords import NO_INDEX, Chords, new_delivery, part_of
 from kvbackends.backend.compat import ChordError, Context
+from kvbackends.backend.links import OPERATOR
 from kvbackends.contract.records import SIZE_PLACE, Part
 
 
@@ -14,7 +15,7 @@ def abandon(chords: Chords, group_id: str, stored: bytes, reason: str) -> None:
     """
     barrier, error = chords._barrier(group_id), ChordError(reason)
     barrier.open(stored)
-    request = Context(id="operator", group_index=NO_INDEX)
+    request = Context(id=OPERATOR, group_index=NO_INDEX)
     failed = part_of(request, new_delivery())
     chords._backend.encoded_part(
         request, states.FAILURE, error, lambda value: barrier.arrive(failed, value)

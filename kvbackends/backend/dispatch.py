@@ -8,6 +8,7 @@ from celery import maybe_signature, states
 from kvbackends.backend import payload
 from kvbackends.backend.compat import ChordError, SoftTimeLimitExceeded, publish
 from kvbackends.backend.encoding import AT_ONCE
+from kvbackends.backend.links import blaming
 from kvbackends.errors import StoreError
 from kvbackends.protocol.chord import Gathered
 
@@ -66,5 +67,5 @@ class Dispatcher:
         meta = self._backend.decode_result(record)
         if meta["status"] in states.PROPAGATE_STATES:
             error = meta["result"]
-            raise ChordError(f"Dependency {member} raised {error!r}") from error
+            raise blaming(member, error) from error
         return meta["result"]

@@ -11,6 +11,7 @@ from kvbackends.backend.compat import (
     flatten_lazy_header,
     request_of_signature,
 )
+from kvbackends.backend.links import request_of_body
 from kvbackends.backend.results import Results
 from kvbackends.backend.signatures import (
     bodies_within,
@@ -99,7 +100,8 @@ class Ends(Results):
 
         def fail() -> None:
             if store_result:
-                self.store_result(task_id, exc, state, traceback=traceback, request=request)
+                known = request_of_body(exc) if request is None else request
+                self.store_result(task_id, exc, state, traceback=traceback, request=known)
             if request is not None:
                 if request.chord:
                     self.on_chord_part_return(request, state, exc)

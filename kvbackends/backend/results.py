@@ -31,6 +31,7 @@ from kvbackends.backend.encoding import (
     kombu_writes_json,
 )
 from kvbackends.backend.fallback import Fallback
+from kvbackends.backend.links import with_body
 from kvbackends.backend.ranks import RANKS, Ranks, facets
 from kvbackends.backend.shortening import shortened
 from kvbackends.backend.times import Times
@@ -134,9 +135,8 @@ class Results(CeleryBackend):
 
         Celery looks up settings for each record, which costs as much as storing it.
         """
-        meta: dict[str, Any]
         if self.extended:
-            meta = self._get_result_meta(result, state, traceback, request)
+            meta = with_body(self._get_result_meta(result, state, traceback, request), request)
         else:
             ready = state in self.READY_STATES
             meta = {

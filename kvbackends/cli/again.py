@@ -7,6 +7,7 @@ import click
 
 from kvbackends.admin import ResultInfo, Wanted
 from kvbackends.admin.again import lacking, send
+from kvbackends.backend.broker import ask_broker
 from kvbackends.cli import FAILED, PASSED
 from kvbackends.cli.output import Period, formats, plain, table
 from kvbackends.cli.results import filters, wanted
@@ -66,6 +67,7 @@ def orphans(target: Target, timeout: float, as_json: bool, as_csv: bool) -> int:
     Exit status: 1 if there is one.
     """
     app = target.app("asking the workers")
+    ask_broker(app)
     alive = {name for answer in app.control.ping(timeout=timeout) for name in answer}
     rows = [_row(target, each) for each in _lost(target, alive)]
     table(("id", "task", "worker", "chord"), rows, as_json=as_json, as_csv=as_csv)

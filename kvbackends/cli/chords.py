@@ -11,6 +11,7 @@ from kvbackends.cli.output import Period, formats, period, plain, table, write_j
 from kvbackends.cli.show import state
 from kvbackends.cli.target import CannotRun, Target, on_store
 from kvbackends.contract import Outcome
+from kvbackends.errors import NotSupported
 
 COLUMNS = ("id", "body", "age", "done", "total", "missing", "held_for")
 MOST = 50
@@ -50,6 +51,9 @@ def _row(each: ChordInfo, *, as_text: bool) -> list[object]:
 def chord(target: Target, dispatch: bool, abandon: bool, yes: bool, as_json: bool) -> int:
     """Show a chord in flight: which parts are missing, and which task holds the claim.
 
+    The id is that of the header's group, or of the body. Of a chord that has ended the results of
+    its header are shown, the failed ones first; that reads all results.
+
     Exit status: 0 it is in flight, or was dispatched or abandoned, 1 not.
     """
     if len(target.words) != 1 or (dispatch and abandon):
@@ -60,7 +64,7 @@ def chord(target: Target, dispatch: bool, abandon: bool, yes: bool, as_json: boo
         return _dispatched(target, group_id)
     info = target.admin.chord(group_id)
     if info is None:
-        click.echo(f"{group_id} is not in flight: it has ended, has expired, or never began")
+        _tell_ended(target, group_id, as_json=as_json)
         return FAILED
     if abandon:
         target.app("--abandon may send messages, and")
@@ -72,6 +76,27 @@ def chord(target: Target, dispatch: bool, abandon: bool, yes: bool, as_json: boo
     else:
         click.echo("\n".join(_lines(info)))
     return PASSED
+
+
+def _tell_ended(target: Target, task_or_group: str, *, as_json: bool) -> None:
+    body = target.admin.result(task_or_group)
+    group_id = body.header if body and body.header else task_or_group
+    try:
+        ended = target.admin.ended(group_id)
+    except NotSupported:
+        ended = None
+    if as_json:
+        write_json(msgspec.to_builtins(ended, enc_hook=str))
+        return
+    click.echo(f"{group_id} is not in flight: it has ended, has expired, or never began")
+    if ended and (ended.body or body):
+        click.echo(f"  body      {plain(ended.body or task_or_group)}")
+    for each in ended.parts[:MOST] if ended else ():
+        click.echo(
+            f"  part      {plain(each.id)}  {state(each.state)}  {plain(each.task)}".rstrip()
+        )
+    if ended and len(ended.parts) > MOST:
+        click.echo(f"  part      {len(ended.parts) - MOST:,} more")
 
 
 def _dispatched(target: Target, group_id: str) -> int:

@@ -46,6 +46,8 @@ def lines(detail: ResultDetail) -> Iterator[str]:
         "expires in": period(detail.expires_in),
         "parent": detail.parent,
         "group": detail.group,
+        "chord": detail.chord and f"its body is {detail.chord}",
+        "header": detail.header and f"{detail.header} (kvbackends chord)",
         **{name: record.get(name) for name in _KEPT},
         "size": f"{info.size:,} bytes",
         "result": _shown(record.get("result")),

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ VARIABLE = "KVBACKENDS_WEB_AUTH"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 STOPPING = 1
 """Seconds that open pages, which listen for changes, may delay the end."""
+LONGEST = 1.8
+"""Seconds that threads which ask the store may delay it: they cannot be interrupted."""
 
 
 @click.command("web")
@@ -92,9 +95,16 @@ def _login(path: Path | None) -> Any:
 def _run(app: Any, host: str, port: int) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            super().handle_exit(sig, frame)
+            last = threading.Timer(LONGEST, os._exit, [128 + sig])
+            last.daemon = True
+            last.start()
+
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"kvbackends web: http://{shown}:{port}/  (Ctrl-C ends it)", err=True)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -103,3 +113,4 @@ def _run(app: Any, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=STOPPING,
     )
+    Server(config).run()

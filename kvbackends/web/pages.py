@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from kvbackends.errors import KVBackendsError
 from kvbackends.web import shown
@@ -42,6 +42,10 @@ class Pages:
         self.allow_actions = allow_actions
         self.can_send = can_send
         self.url = store.admin.backend.as_uri()
+        self._errors: tuple[type[BaseException], ...] = (
+            KVBackendsError,
+            *store.admin.backend.store.transient_errors,
+        )
 
     def page(self, request: Request, name: str, asked: Asked, done: str = "") -> Response:
         """A whole page, which begins with what was `done`; 404 where nothing is stored to show."""
@@ -55,12 +59,14 @@ class Pages:
         """The part of a page that changes."""
         try:
             context = VIEWS[name].context(self.store, asked)
-        except KVBackendsError as error:
+        except self._errors as error:
             return self._text(request, "live/error.html", {"said": str(error)})
         return self._text(request, f"live/{name}.html", {**context, "view": name, "asked": asked})
 
     def error(self, request: Request, title: str, said: str, status: int) -> Response:
-        """A page that says what went wrong."""
+        """A page that says what went wrong; JSON for a program that asks for it."""
+        if request.headers.get("Accept", "").startswith("application/json"):
+            return JSONResponse({"error": title, "detail": said}, status)
         context = {"view": "", "title": title, "said": said, "asked": Asked()}
         return self.render(request, "error.html", context, status)
 

@@ -1,7 +1,7 @@
 """Lays out the canvas of a result as a picture: tasks and groups in columns, with arrows."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kvbackends.admin import Node, ResultDetail, ResultInfo
@@ -50,20 +50,29 @@ class Picture(NamedTuple):
         return f"{len(self.boxes)} tasks and groups: {listed}"
 
 
-def picture(detail: ResultDetail, parent: ResultInfo | None) -> Picture | None:
-    """The result with its parent and its children; None if it is alone."""
-    info = detail.info
-    if not detail.children and not detail.parent:
+def picture(detail: ResultDetail, near: Mapping[str, ResultInfo]) -> Picture | None:
+    """The result with its parent, its children and its chord's body; None if it is alone.
+
+    `near` has what is stored of the parent and of the body.
+    """
+    info, below = detail.info, detail.children
+    if detail.chord:
+        below = [*below, _node(detail.chord, near.get(detail.chord), [])]
+    if not below and not detail.parent:
         return None
-    root = Node(info.id, info.state, info.task, False, detail.children)
+    root = Node(info.id, info.state, info.task, False, below)
     if detail.parent:
-        state, task = (parent.state, parent.task) if parent else ("PENDING", "")
-        root = Node(detail.parent, state, task, False, [root])
+        root = _node(detail.parent, near.get(detail.parent), [root])
     drawing = _Drawing()
     drawing.place(root, 0)
     boxes = drawing.boxes
     width = max(box.x for box in boxes) + WIDE
     return Picture(width, drawing.bottom - DOWN, boxes, drawing.arrows)
+
+
+def _node(task_id: str, info: ResultInfo | None, children: list[Node]) -> Node:
+    state, task = (info.state, info.task) if info else ("PENDING", "")
+    return Node(task_id, state, task, False, children)
 
 
 class _Drawing:

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from kvbackends.admin import Admin
-from kvbackends.errors import KVBackendsError, NotSupported, StoreUnavailable
+from kvbackends.errors import BrokerUnavailable, KVBackendsError, NotSupported, StoreUnavailable
 from kvbackends.web import actions
 from kvbackends.web.asked import Asked
 from kvbackends.web.gate import Gate, Login
@@ -70,7 +70,9 @@ def app_of(
             ValueError: site.misunderstood,
             NotSupported: site.not_supported,
             StoreUnavailable: site.failed,
+            BrokerUnavailable: site.not_sent,
             KVBackendsError: site.impossible,
+            **dict.fromkeys(admin.backend.store.transient_errors, site.failed),
         },
     )
 
@@ -116,6 +118,9 @@ class _Site:
 
     async def impossible(self, request: Request, error: Exception) -> Response:
         return self._pages.error(request, "Not possible", str(error), 409)
+
+    async def not_sent(self, request: Request, error: Exception) -> Response:
+        return self._pages.error(request, "The broker did not answer", str(error), 503)
 
     async def failed(self, request: Request, error: Exception) -> Response:
         return self._pages.error(request, "The store did not answer", str(error), 503)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kvbackends.admin import Admin, ChordInfo, Page, ResultDetail, Wanted
+from kvbackends.admin import Admin, ChordInfo, Ended, Page, ResultDetail, Wanted
 from kvbackends.errors import NotSupported
 from kvbackends.web import shown
 from kvbackends.web.asked import Asked
@@ -80,6 +80,13 @@ class Store:
         urgent = heapq.nsmallest(CHORDS, map(counted, self.admin.chords()), key=_urgency)
         return Chords(urgent, count, oldest, complete)
 
+    def ended(self, group_id: str) -> Ended | None:
+        """A chord that is not in flight, where the store can tell."""
+        try:
+            return self.remembered.ask(("ended", group_id), lambda: self.admin.ended(group_id))
+        except NotSupported:
+            return None
+
     def latency(self) -> float:
         """Seconds of one round trip, measured at most once a second."""
         return self.remembered.ask(("latency", int(time.monotonic())), self._latency)
@@ -105,7 +112,7 @@ def result(store: Store, asked: Asked) -> Context:
     if detail is None:
         return {"detail": None, "missing": True}
     record = detail.record
-    parent = next(store.admin.named([detail.parent]), None) if detail.parent else None
+    near = {each.id: each for each in store.admin.named({detail.parent, detail.chord} - {""})}
     return {
         "detail": detail,
         "fields": shown.fields(record),
@@ -115,7 +122,7 @@ def result(store: Store, asked: Asked) -> Context:
         ],
         "traceback": shown.text_of(record.get("traceback") or ""),
         "progress": shown.progress(record),
-        "picture": picture(detail, parent),
+        "picture": picture(detail, near),
     }
 
 
@@ -135,9 +142,10 @@ def chords(store: Store, _asked: Asked) -> Context:
 
 
 def chord(store: Store, asked: Asked) -> Context:
-    """One chord; None if it is not in flight."""
+    """One chord; None if it is not in flight; then `ended` is what is stored of it."""
     found = store.admin.chord(asked.id) if asked.id else None
-    return {"chord": found, "parts": PARTS, "missing": found is None}
+    ended = store.ended(asked.id) if asked.id and found is None else None
+    return {"chord": found, "ended": ended, "parts": PARTS, "missing": not (found or ended)}
 
 
 def health(store: Store, _asked: Asked) -> Context:

@@ -148,6 +148,32 @@ class TestChords:
             body.get(timeout=5)
         assert "total" not in app.bench.names()
 
+    def test_after_its_end(self, app, admin):
+        """The body leads to its header, whose failed parts come first, and a part to the body."""
+        header = [app.tasks[name].s(1) for name in ("echo", "fail", "echo")]
+        body = chord(header, app=app)(app.tasks["total"].s())
+        failed = body.parent.results[1].id
+        app.bench.run_all()
+        detail = admin.result(body.id)
+        assert (detail.info.state, detail.parent) == ("FAILURE", failed)
+        assert detail.header == body.parent.id
+        ended = admin.ended(detail.header)
+        assert ended.body == body.id
+        assert [each.state for each in ended.parts] == ["FAILURE", "SUCCESS", "SUCCESS"]
+        assert ended.parts[0].id == failed
+        assert admin.result(failed).chord == body.id
+        assert admin.ended("absent") is None
+
+    def test_after_its_success(self, app, admin):
+        """A body that ran leads to its header, too; a part that was abandoned leads nowhere."""
+        group_id, body = applied(app)
+        app.bench.run_all()
+        assert admin.result(body.id).header == group_id
+        assert {each.task for each in admin.ended(group_id).parts} == {"echo"}
+        given_up, body = applied(app)
+        admin.abandon(given_up)
+        assert (admin.result(body.id).parent, admin.result(body.id).header) == ("", "")
+
 
 class _Lost(BaseException):
     """Kills the process in the middle of a dispatch, as far as the store can see."""

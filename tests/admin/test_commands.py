@@ -112,6 +112,20 @@ def test_chords(run, app, stuck):
     run("chord", app.url, stuck, "--dispatch", status=2)
 
 
+def test_ended_chords(run, app):
+    """The body's id leads to the failed header task, and that to the body."""
+    header = [app.tasks[name].s(1) for name in ("echo", "fail")]
+    body = chord(header, app=app)(app.tasks["total"].s())
+    failed = body.parent.results[1].id
+    app.bench.run_all()
+    lines = run("chord", app.url, body.id, status=1).output.splitlines()
+    assert lines[0].startswith(f"{body.parent.id} is not in flight")
+    assert lines[1].split() == ["body", body.id]
+    assert lines[2].split() == ["part", failed, "FAILURE", "fail"]
+    assert body.parent.id in run("show", app.url, body.id).output
+    assert body.id in run("show", app.url, failed).output
+
+
 def test_chords_are_mended(run, app, stuck, monkeypatch):
     """With the application an incomplete chord is not dispatched, and can be abandoned."""
     moved(monkeypatch, app.url)

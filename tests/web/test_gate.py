@@ -2,6 +2,11 @@
 
 import base64
 import re
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import anyio
 import pytest
@@ -12,6 +17,7 @@ from kvbackends.admin import Admin
 from kvbackends.cli.web import web
 from kvbackends.web import Login, app_for, app_of
 from kvbackends.web.live import events
+from tests.servers.process import free_ports
 from tests.web.conftest import TestClient
 from tests.web.test_pages import applied, ran
 
@@ -157,6 +163,22 @@ class TestActions:
             assert client.get(f"/confirm/{action}?id={result.id}").status_code == status
             assert "/confirm/again" not in client.get(f"/result?id={result.id}").text
 
+    def test_a_broker_that_is_down(self, memory_app, monkeypatch):
+        """Nothing is sent, the chord stays complete, and the page says what to look at."""
+        app, result = memory_app, ran(memory_app, "fail")
+        group_id = applied(app).parent.id
+        app.conf.broker_url = f"amqp://anna:s3cret@127.0.0.1:{free_ports(1)[0]}//"
+        with TestClient(app_for(app, allow_actions=True), follow_redirects=False) as client:
+            for action, subject in (("again", result.id), ("dispatch", group_id)):
+                answer = confirmed(client, action, subject)
+                assert answer.status_code == 503
+                assert "The broker did not answer" in answer.text
+                assert "broker_url" in answer.text
+                assert "s3cret" not in answer.text
+            asked = confirmed(client, "again", result.id, Accept="application/json")
+            assert asked.json()["error"] == "The broker did not answer"
+        assert Admin(app).chord(group_id).done == 2
+
     def test_abandon(self, app, acting):
         """The body of an abandoned chord fails."""
         result = applied(app)
@@ -255,17 +277,17 @@ class TestCommand:
     def test_served(self, monkeypatch, bind):
         """A loopback address is served without a login, under names of this machine only."""
         served = []
-        monkeypatch.setattr("uvicorn.run", lambda app, **options: served.append((app, options)))
+        monkeypatch.setattr("kvbackends.cli.web._run", lambda app, *_: served.append(app))
         run = CliRunner().invoke(web, ["kv+memory://", "--bind", bind])
         assert run.exit_code == 0, run.output
-        with TestClient(served[0][0]) as client:
+        with TestClient(served[0]) as client:
             assert client.get("/", headers={"Host": bind}).status_code == 200
             assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
 
     def test_served_to_all_with_a_login(self, monkeypatch, tmp_path):
         """A public address is served with a login, which is never printed."""
         served = []
-        monkeypatch.setattr("uvicorn.run", lambda app, **_: served.append(app))
+        monkeypatch.setattr("kvbackends.cli.web._run", lambda app, *_: served.append(app))
         (tmp_path / "auth").write_text(LINES)
         arguments = ["kv+memory://", "--bind", "0.0.0.0:1", "--auth", str(tmp_path / "auth")]
         run = CliRunner().invoke(web, arguments)
@@ -276,9 +298,45 @@ class TestCommand:
 
     def test_login_from_the_environment(self, monkeypatch):
         """The variable has what the file would have; an empty one is no login."""
-        monkeypatch.setattr("uvicorn.run", lambda _app, **_: None)
+        monkeypatch.setattr("kvbackends.cli.web._run", lambda *_: None)
         for text, status in ((LINES, 0), ("", 2)):
             run = CliRunner(env={"KVBACKENDS_WEB_AUTH": text}).invoke(
                 web, ["kv+memory://", "--bind", "0.0.0.0:1"]
             )
             assert run.exit_code == status, run.output
+
+    def test_ends_with_open_pages(self):
+        """Ctrl-C ends the pages while one is live and its thread waits for a silent server."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            patient = "retry_timeout=300&client_retry_timeout=300"
+            url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0?{patient}"
+            (port,) = free_ports(1)
+            command = [sys.executable, "-m", "kvbackends.cli", "web", url]
+            pages = subprocess.Popen([*command, "--bind", f"127.0.0.1:{port}"])
+            try:
+                page = connected(port, pages)
+                page.sendall(b"GET /live/result?id=x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b"200 OK" in page.recv(1000)
+                waiting = silent.accept()
+                pages.send_signal(signal.SIGINT)
+                assert pages.wait(ENDS_WITHIN) == 128 + signal.SIGINT
+                page.close()
+                waiting[0].close()
+            finally:
+                pages.kill()
+                pages.wait()
+
+
+ENDS_WITHIN = 20
+"""Seconds on a busy machine; a read of a silent server is repeated for longer."""
+
+
+def connected(port, process):
+    """A connection to the port, as soon as the process listens."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise AssertionError("the pages are not served")

@@ -203,6 +203,21 @@ class TestChords:
         assert f'/result?id={result.parent.results[2].id}"' in page
         assert "total" in page
 
+    def test_after_its_end(self, app, client):
+        """The body's page leads to the header, its failed part is first, and draws its body."""
+        header = [app.tasks[name].s(1) for name in ("echo", "fail")]
+        body = chord(header, app=app)(app.tasks["total"].s())
+        app.bench.run_all()
+        failed = body.parent.results[1].id
+        page = client.get(f"/result?id={body.id}").text
+        assert f'href="/chord?id={body.parent.id}"' in page
+        assert f'id="box-{failed}"' in page
+        page = client.get(f"/chord?id={body.parent.id}").text
+        assert "has ended" in page
+        assert page.index(failed) < page.index(body.parent.results[0].id)
+        page = client.get(f"/result?id={failed}").text
+        assert f'id="box-{body.id}" aria-label="task FAILURE' in page
+
     def test_not_in_flight(self, client):
         """A chord that is dispatched, or never was, is told so."""
         answer = client.get("/chord?id=nothing")
@@ -223,6 +238,19 @@ class TestOthers:
         assert answer.status_code == 503
         assert "store:// did not answer" in answer.text
         assert "kvbackends_up 0" in memory_client.get("/metrics").text
+
+    def test_a_list_that_breaks_off(self, make_app, monkeypatch):
+        """A driver's error in the middle of a list, which is not tried again, is told, too."""
+        app = make_app(url="away://")
+
+        def broken(*_):
+            raise ConnectionError("reset by peer")
+
+        monkeypatch.setattr(app.backend.store, "scan", broken, raising=False)
+        with TestClient(app_for(app)) as client:
+            answer = client.get("/")
+        assert answer.status_code == 503
+        assert "reset by peer" in answer.text
 
     def test_health(self, app, client):
         """Health shows what was tried, the store's address without secrets, and its speed."""
