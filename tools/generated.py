@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import api
 import compared
 import plots
 import reference
@@ -10,7 +11,7 @@ import reference
 
 def stale() -> dict[Path, str]:
     """Return the new text of each file that is not up to date."""
-    every = reference.pages() | plots.pages() | compared.pages()
+    every = reference.pages() | plots.pages() | compared.pages() | api.pages()
     return {
         path: text for path, text in every.items() if not path.exists() or path.read_text() != text
     }

@@ -21,21 +21,30 @@ SHORTEST = 0.1
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was tried, or one fact."""
+    """One thing that was tried, or one fact.
+
+    Attributes:
+        name: What was tried.
+        said: The outcome, in words.
+        ok: False fails the readiness probe.
+        warning: True: it works, but an operator should know.
+    """
 
     name: str
     said: str
     ok: bool = True
-    """False fails the readiness probe."""
     warning: bool = False
-    """True: it works, but an operator should know."""
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What was found out about a store."""
+    """What was found out about a store.
+
+    Attributes:
+        url: Without secrets.
+        checks: In the order in which they were tried.
+    """
 
     url: str
-    """Without secrets."""
     checks: list[Check]
 
     @property

@@ -9,15 +9,21 @@ import msgspec
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which results are meant; None and the empty text: any."""
+    """Which results are meant; None and the empty text: any.
+
+    Attributes:
+        state: The state's name.
+        task: The task's name, which a record has with `result_extended` only.
+        worker: The worker's host name, likewise.
+        since: Only results that were done at this time or later, which excludes unfinished
+            ones.
+        until: Only results that were done at this time or earlier.
+    """
 
     state: str | None = None
     task: str | None = None
-    """The task's name, which a record has with `result_extended` only."""
     worker: str | None = None
-    """The worker's host name, likewise."""
     since: datetime | None = None
-    """Only results that were done at this time or later, which excludes unfinished ones."""
     until: datetime | None = None
 
     @property
@@ -28,18 +34,23 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultInfo(msgspec.Struct, frozen=True):
-    """One line of a list of results."""
+    """One line of a list of results.
+
+    Attributes:
+        id: The task's id.
+        state: ``UNREADABLE`` where the app does not accept the record's encoding.
+        task: Its name; empty where the record has none.
+        worker: Its host name; empty where the record has none.
+        done: When it ended; None of an unfinished task.
+        size: Bytes of the stored record.
+    """
 
     id: str
     state: str
-    """``UNREADABLE`` where the app does not accept the record's encoding."""
     task: str
-    """Its name; empty where the record has none."""
     worker: str
     done: datetime | None
-    """When it ended; None of an unfinished task."""
     size: int
-    """Bytes of the stored record."""
 
     @property
     def order(self) -> tuple[float, str]:
@@ -48,15 +59,27 @@ class ResultInfo(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some results, the newest first."""
+    """Some results, the newest first.
+
+    Attributes:
+        results: The results of this page.
+        cursor: Give it to `Admin.results` for the following ones; None: there are no more.
+    """
 
     results: list[ResultInfo]
     cursor: str | None
-    """Give it to `Admin.results` for the following ones; None: there are no more."""
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A task or a group among the children of a result."""
+    """A task or a group among the children of a result.
+
+    Attributes:
+        id: The id of the task or group.
+        state: The task's state; of a group empty.
+        task: The task's name; empty where the record has none.
+        is_group: Whether it is a group.
+        children: What it led to.
+    """
 
     id: str
     state: str
@@ -66,13 +89,20 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class ResultDetail(msgspec.Struct, frozen=True):
-    """Everything that the store knows of one result."""
+    """Everything that the store knows of one result.
+
+    Attributes:
+        info: Its line in a list.
+        record: As it is stored, with Celery's names.
+        expires_in: Seconds; None: never, or the store cannot tell.
+        parent: The id of the task that sent it; empty if none is known.
+        group: The id of its group; empty if it is in none.
+        children: What it led to.
+    """
 
     info: ResultInfo
     record: dict[str, Any]
-    """As it is stored, with Celery's names."""
     expires_in: float | None
-    """Seconds; None: never, or the store cannot tell."""
     parent: str
     group: str
     children: list[Node]
@@ -94,38 +124,56 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class MissingPart(msgspec.Struct, frozen=True):
-    """A part that a chord waits for."""
+    """A part that a chord waits for.
+
+    Attributes:
+        id: The task's id.
+        task: Its name; empty until the task has a record with `result_extended`.
+        state: Its state as it was read.
+    """
 
     id: str
     task: str
-    """Its name; empty until the task has a record with `result_extended`."""
     state: str
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The header task whose delivery dispatches the chord."""
+    """The header task whose delivery dispatches the chord.
+
+    Attributes:
+        task_id: The task's id.
+        delivery: The random id of the delivery.
+        seconds: For how long it has held the claim, at most; None: an older kvbackends claimed
+            it.
+    """
 
     task_id: str
     delivery: str
     seconds: float | None
-    """For how long it has held the claim, at most; None: an older kvbackends claimed it."""
 
 
 class ChordInfo(msgspec.Struct, frozen=True):
-    """A chord in flight."""
+    """A chord in flight.
+
+    Attributes:
+        id: The id of its header's group.
+        body: The body's task id; empty where the app does not accept its encoding.
+        body_task: The body's name; empty where it is not known.
+        age: Seconds since it was opened; None: by an older kvbackends.
+        done: How many parts have arrived.
+        total: None until the whole header was sent.
+        missing: The parts that have not arrived; empty where the header was lazy and is not
+            known.
+        holder: What holds the claim; None while parts are missing.
+    """
 
     id: str
-    """The id of its header's group."""
     body: str
-    """The body's task id; empty where the app does not accept its encoding."""
     body_task: str
     age: float | None
-    """Seconds since it was opened; None: by an older kvbackends."""
     done: int
     total: int | None
-    """None until the whole header was sent."""
     missing: list[MissingPart]
-    """The parts that have not arrived; empty where the header was lazy and is not known."""
     holder: Holder | None
 
     @property

@@ -39,12 +39,15 @@ def payload_ttl(ttl: float | None) -> float | None:
 
 
 class Barrier(ABC):
-    """The barrier of one chord.  Making one does no I/O; it may serve any number of operations."""
+    """The barrier of one chord.  Making one does no I/O; it may serve any number of operations.
+
+    Attributes:
+        name: The barrier's key.
+        ttl: Seconds that the records of its operations are kept; None: for ever.
+    """
 
     name: str
-    """The barrier's key."""
     ttl: float | None
-    """Seconds that the records of its operations are kept; None: for ever."""
 
     @abstractmethod
     def open(self, payload: bytes) -> None:

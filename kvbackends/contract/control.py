@@ -12,7 +12,14 @@ Listed = tuple[int, str]
 
 
 class Claim(NamedTuple):
-    """The delivery that dispatches, the part that it delivers, and how many parts were claimed."""
+    """The delivery that dispatches, the part that it delivers, and how many parts were claimed.
+
+    Attributes:
+        place: The place of the part.
+        member: The member of the part.
+        delivery: The delivery that dispatches.
+        parts: How many parts were claimed.
+    """
 
     place: int
     member: str
@@ -25,17 +32,23 @@ class Claim(NamedTuple):
 
 
 class Control(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value of the control record: what is expected, and which delivery holds the claim."""
+    """One value of the control record: what is expected, and which delivery holds the claim.
+
+    Attributes:
+        run: The name of this run of the barrier; the keys of its parts contain it.
+        size: The number of parts of the header; None until it is known.
+        extra: Parts added while the chord runs: slot -> the members, any one of which fills it.
+        pages: How many parts were counted on each page, where a store counts them here.
+        strays: Members added after the claim: they do not count.
+        claim: The delivery that dispatches; None while parts are missing.
+        done: True: this is the tombstone.
+    """
 
     run: str = ""
-    """The name of this run of the barrier; the keys of its parts contain it."""
     size: int | None = None
     extra: dict[str, list[str]] = {}
-    """Parts added while the chord runs: slot -> the members, any one of which fills it."""
     pages: list[int] = []
-    """How many parts were counted on each page, where a store counts them here."""
     strays: list[str] = []
-    """Members added after the claim: they do not count."""
     claim: Claim | None = None
     done: bool = False
 

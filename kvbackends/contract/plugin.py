@@ -14,15 +14,19 @@ hookimpl = pluggy.HookimplMarker("kvbackends")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """Describes a store to the registry.  Its options are declared by `Store.options_type`."""
+    """Describes a store to the registry.  Its options are declared by `Store.options_type`.
+
+    Attributes:
+        schemes: The URL schemes that the store serves, without ``kv+``.
+        store: The class that `open_store` opens.
+        summary: One line for lists of stores.
+        example: A URL to start from.
+    """
 
     schemes: tuple[str, ...]
-    """The URL schemes that the store serves, without ``kv+``."""
     store: type[Store]
     summary: str
-    """One line for lists of stores."""
     example: str
-    """A URL to start from."""
 
 
 Layering = Callable[[Store], Store]

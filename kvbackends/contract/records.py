@@ -32,22 +32,32 @@ class Feature(enum.Flag):
 
 
 class Limits(NamedTuple):
-    """Numbers the core keeps for the adapter, so that no adapter has to check them."""
+    """Numbers the core keeps for the adapter, so that no adapter has to check them.
+
+    Attributes:
+        key_bytes: Longest key, in bytes of UTF-8; a longer one is hashed.
+        value_bytes: Largest value; a larger one is refused before anything is sent.
+        batch_keys: Most keys that one `get_batch` is given.
+        key_pattern: A key that does not fully match is hashed (memcached: no blanks, no control
+            characters).
+        ttl_step: Seconds. A key may outlive its ttl by this much, and never dies earlier.
+    """
 
     key_bytes: int | None = None
-    """Longest key, in bytes of UTF-8; a longer one is hashed."""
     value_bytes: int | None = None
-    """Largest value; a larger one is refused before anything is sent."""
     batch_keys: int = 1000
-    """Most keys that one `get_batch` is given."""
     key_pattern: str | None = None
-    """A key that does not fully match is hashed (memcached: no blanks, no control characters)."""
     ttl_step: float = 0.0
-    """Seconds.  A key may outlive its ttl by this much, and never dies earlier."""
 
 
 class ServerAddress(NamedTuple):
-    """A server as an adapter connects to it."""
+    """A server as an adapter connects to it.
+
+    Attributes:
+        host: Name or address.
+        port: The TCP port.
+        tls: Whether the connection is encrypted.
+    """
 
     host: str
     port: int
@@ -55,7 +65,12 @@ class ServerAddress(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A stored value.  `version` is opaque; equal versions mean that equal bytes are stored."""
+    """A stored value.  `version` is opaque; equal versions mean that equal bytes are stored.
+
+    Attributes:
+        value: The stored bytes.
+        version: Opaque; equal versions mean that equal bytes are stored.
+    """
 
     value: bytes
     version: Hashable
@@ -78,32 +93,42 @@ RankOf = Callable[[bytes], Rank]
 
 
 class Offer(NamedTuple):
-    """A ranked write."""
+    """A ranked write.
+
+    Attributes:
+        key: The key.
+        value: The bytes to store.
+        rank: The rank of `value`.
+        ttl: Seconds from now; None keeps it for ever.
+        facets: Searchable properties (state, task, worker, time), for stores that can find by
+            them.
+        advisory: The caller needs no answer: a store may send the write, and answer True at
+            once. The answers come before those of later commands, and must not be read as
+            theirs. A write that the store refuses is logged, and one whose connection is lost
+            is lost, without an error.
+    """
 
     key: str
     value: bytes
     rank: Rank
     ttl: float | None = None
-    """Seconds from now; None keeps it for ever."""
     facets: Mapping[str, str] = {}
-    """Searchable properties (state, task, worker, time), for stores that can find by them."""
     advisory: bool = False
-    """The caller needs no answer: a store may send the write, and answer True at once.
-
-    The answers come before those of later commands, and must not be read as theirs.  A write that
-    the store refuses is logged, and one whose connection is lost is lost, without an error.
-    """
 
 
 class Part(NamedTuple):
-    """One part of a barrier.  `(place, member)` is its identity: `add_to_chord` repeats a place."""
+    """One part of a barrier.  `(place, member)` is its identity: `add_to_chord` repeats a place.
+
+    Attributes:
+        place: Position in the header; `SIZE_PLACE` for arrivals that bring no value.
+        member: The task's id.
+        delivery: A fresh random id for each run of the message that brings the part; a claim
+            names it.
+    """
 
     place: int
-    """Position in the header; `SIZE_PLACE` for arrivals that bring no value."""
     member: str
-    """The task's id."""
     delivery: str
-    """A fresh random id for each run of the message that brings the part; a claim names it."""
 
 
 SIZE_PLACE = -1
@@ -126,39 +151,53 @@ class Outcome(enum.Enum):
 
 
 class Arrival(NamedTuple):
-    """The answer to an arrival."""
+    """The answer to an arrival.
+
+    Attributes:
+        outcome: How the part finds the barrier.
+        holder: HELD: the delivery that holds the claim. Unchanged for a lease, it may be
+            evicted.
+        parts: CLAIMED: how many parts `Barrier.parts` must yield; fewer means that some have
+            expired.
+        payload: CLAIMED: what `Barrier.open` kept; empty if it has expired.
+    """
 
     outcome: Outcome
     holder: str = ""
-    """HELD: the delivery that holds the claim.  Unchanged for a lease, it may be evicted."""
     parts: int = 0
-    """CLAIMED: how many parts `Barrier.parts` must yield; fewer means that some have expired."""
     payload: bytes = b""
-    """CLAIMED: what `Barrier.open` kept; empty if it has expired."""
 
 
 class Fact(NamedTuple):
-    """What an operator should know of a server, in words."""
+    """What an operator should know of a server, in words.
+
+    Attributes:
+        name: What it is about.
+        said: The fact, in words.
+        warning: True: results may be lost, or not expire.
+    """
 
     name: str
     said: str
     warning: bool = False
-    """True: results may be lost, or not expire."""
 
 
 class BarrierState(NamedTuple):
-    """An open barrier at one moment, for operators: nothing in a chord depends on it."""
+    """An open barrier at one moment, for operators: nothing in a chord depends on it.
+
+    Attributes:
+        size: The number of parts of the header; None until `Barrier.expect`.
+        arrived: Place and member of each recorded part.
+        slots: What `Barrier.expect_more` added: by slot, the members any one of which fills it.
+        holder: The part and the delivery that hold the claim.
+        payload: What `Barrier.open` kept; empty if it has expired.
+    """
 
     size: int | None
-    """The number of parts of the header; None until `Barrier.expect`."""
     arrived: frozenset[tuple[int, str]]
-    """Place and member of each recorded part."""
     slots: Mapping[str, Sequence[str]]
-    """What `Barrier.expect_more` added: by slot, the members any one of which fills it."""
     holder: Part | None
-    """The part and the delivery that hold the claim."""
     payload: bytes
-    """What `Barrier.open` kept; empty if it has expired."""
 
     @property
     def total(self) -> int | None:

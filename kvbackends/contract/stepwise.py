@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 
 class Snapshot(NamedTuple):
-    """The control record as it was read."""
+    """The control record as it was read.
+
+    Attributes:
+        control: The decoded record.
+        version: Compared by `StepwiseBarrier.swap`; of the store's own type, None if there is
+            no record.
+        arrived: How many parts have arrived, or more; never fewer.
+    """
 
     control: Control
     version: Any
-    """Compared by `StepwiseBarrier.swap`; of the store's own type, None if there is no record."""
     arrived: int = 0
-    """How many parts have arrived, or more; never fewer."""
 
     @property
     def open(self) -> bool:
@@ -42,15 +47,23 @@ INCOMPLETE = Snapshot(Control(), "")
 
 @dataclass(slots=True)
 class Visit:
-    """One call of `arrive` or `expect`: a part with its value, the size, or neither."""
+    """One call of `arrive` or `expect`: a part with its value, the size, or neither.
+
+    Attributes:
+        part: The part that visits.
+        value: The part's bytes; None where it brings none.
+        evict: The delivery whose claim may be taken over.
+        size: The number of parts of the header, where the visit brings that.
+        recorded: Set by `StepwiseBarrier.record`, for it and for `forget`; of the store's own
+            type.
+        races: Counts the races that the visit has lost.
+    """
 
     part: Part
     value: bytes | None = None
     evict: str | None = None
-    """The delivery whose claim may be taken over."""
     size: int | None = None
     recorded: Any = None
-    """Set by `StepwiseBarrier.record`, for it and for `forget`; of the store's own type."""
     races: LostRaces = field(default_factory=LostRaces)
 
     @property

@@ -61,23 +61,28 @@ class Store(ABC):
     method is safe from any thread; a client made before a fork is never used after it
     (`kvbackends.contract.PerProcess`).  Three families of keys never mix: ranked (`offer` and
     `Barrier.finish`), plain (`set`, `compare_and_set`, `increment`, `touch`) and barriers.
+
+    Attributes:
+        options_type: The class that declares the adapter's options.
+        promises: Declared flags (AUTOEXPIRE, DURABLE, SHARED); an instance may know better than
+            its class.
+        limits: What the core keeps for the adapter.
+        transient_errors: Exceptions after which the outcome is unknown and the same call may
+            succeed. Where a driver has one class for "try again" and "never", the adapter
+            raises one of its own. The driver must not repeat a write by itself unless the
+            server applies it exactly once: the repeated write would lose a race against its own
+            first attempt.
+        server: A server that the store reaches by TCP; `from_url` sets it. Where the first
+            connections fail it is asked whether it speaks TLS, because the URL may have the
+            wrong scheme.
     """
 
     options_type: ClassVar[type[Options]] = Options
     promises: Feature = Feature.NONE
-    """Declared flags (AUTOEXPIRE, DURABLE, SHARED); an instance may know better than its class."""
     limits: Limits = Limits()
     transient_errors: tuple[type[BaseException], ...] = ()
-    """Exceptions after which the outcome is unknown and the same call may succeed.
-
-    Where a driver has one class for "try again" and "never", the adapter raises one of its own.
-    The driver must not repeat a write by itself unless the server applies it exactly once: the
-    repeated write would lose a race against its own first attempt.
-    """
 
     server: ServerAddress | None = None
-    """A server that the store reaches by TCP; `from_url` sets it.  Where the first connections fail
-    it is asked whether it speaks TLS, because the URL may have the wrong scheme."""
 
     # -- the five -----------------------------------------------------------------------------
 

@@ -44,7 +44,12 @@ class Secret(str):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server of a URL, which may name several."""
+    """One server of a URL, which may name several.
+
+    Attributes:
+        name: Name or address; without brackets if it is IPv6.
+        port: None: the store's own.
+    """
 
     name: str
     port: int | None = None
@@ -56,19 +61,30 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class StoreURL:
-    """``scheme://user:password@host:port,host/path?option=value``; `str` masks secrets."""
+    """``scheme://user:password@host:port,host/path?option=value``; `str` masks secrets.
+
+    Attributes:
+        scheme: In lower case, without ``kv+``.
+        hosts: The servers, in the URL's order.
+        username: Unquoted; None if the URL has none.
+        password: Unquoted; None if the URL has none.
+        path: The text after the first slash behind the hosts, unquoted: "a.db" of
+            ``sqlite:///a.db``.
+        query: The options as text.
+        raw: The URL as written, without ``kv+``, for drivers that parse it themselves
+            (MongoDB's).
+        secret_options: Options that are masked, beside those whose names or values look like
+            secrets.
+    """
 
     scheme: str
     hosts: tuple[Host, ...] = ()
     username: str | None = None
     password: Secret | None = None
     path: str = ""
-    """The text after the first slash behind the hosts, unquoted: "a.db" of ``sqlite:///a.db``."""
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: Secret = field(default=Secret(), repr=False)
-    """The URL as written, without ``kv+``, for drivers that parse it themselves (MongoDB's)."""
     secret_options: frozenset[str] = field(default=frozenset(), repr=False)
-    """Options that are masked, beside those whose names or values look like secrets."""
 
     @classmethod
     def parse(cls, text: str) -> "StoreURL":

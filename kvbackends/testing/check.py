@@ -18,21 +18,28 @@ _SIMPLEST = "methods versions ttl counters limits ranks waiting listing sweeping
 
 
 class Check(NamedTuple):
-    """One check of the suite."""
+    """One check of the suite.
+
+    Attributes:
+        name: ``area.check``. Names are stable: a `Deviation` refers to them.
+        area: The part of the contract that it belongs to.
+        rule: Link to the rule that a failing store breaks.
+        summary: The property that the check proves, in one sentence.
+        alone: True for a check that does not bear others beside it, also on a slow store.
+        quick: False for a check that takes long: a quick run leaves it out.
+        last: True for a check that runs after all others of its suite.
+        requires: Features without which it does not run.
+        lacking: Features with which it does not run.
+        function: The check itself.
+    """
 
     name: str
-    """``area.check``. Names are stable: a `Deviation` refers to them."""
     area: str
     rule: str
-    """Link to the rule that a failing store breaks."""
     summary: str
-    """The property that the check proves, in one sentence."""
     alone: bool
-    """True for a check that does not bear others beside it, also on a slow store."""
     quick: bool
-    """False for a check that takes long: a quick run leaves it out."""
     last: bool
-    """True for a check that runs after all others of its suite."""
     requires: Feature
     lacking: Feature
     function: Callable[..., Any]

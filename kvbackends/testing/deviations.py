@@ -12,6 +12,11 @@ class Deviation(NamedTuple):
 
     `check` is the check's name. With ``[native]`` or ``[derived]`` appended it applies to that run
     only; with all that pytest shows in brackets, ``[native-blank]``, to that case only.
+
+    Attributes:
+        check: The check's name, with brackets as above.
+        raises: The exception that the check ends with.
+        reason: Why the store deviates.
     """
 
     check: str

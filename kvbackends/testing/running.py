@@ -38,41 +38,54 @@ class Frame(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The outcome of one run of one check."""
+    """The outcome of one run of one check.
+
+    Attributes:
+        url: The store's URL, with its secrets masked.
+        check: The check's name.
+        mode: ``native`` or ``derived``.
+        case: Which case of the check, as pytest names it.
+        outcome: ``passed``, ``failed``, ``deviates``, ``lacking`` (not meant for it) or
+            ``skipped``.
+        message: The failed assertion or the exception; empty if it passed.
+        details: How it failed, with the lines of the check.
+        seconds: How long it took.
+        where: The check's statement that failed and, if the store raised, the adapter's and the
+            last.
+        printed: What was printed meanwhile: the tracebacks of forked children, for instance.
+        likely: The likely cause; empty where nothing points to one.
+    """
 
     url: str
-    """The store's URL, with its secrets masked."""
     check: str
     mode: str
-    """``native`` or ``derived``."""
     case: str
-    """Which case of the check, as pytest names it."""
     outcome: str
-    """``passed``, ``failed``, ``deviates``, ``lacking`` (not meant for it) or ``skipped``."""
     message: str = ""
     details: str = ""
-    """How it failed, with the lines of the check."""
     seconds: float = 0.0
     where: tuple[Frame, ...] = ()
-    """The check's statement that failed and, if the store raised, the adapter's and the last."""
     printed: str = ""
-    """What was printed meanwhile: the tracebacks of forked children, for instance."""
     likely: str = ""
-    """The likely cause; empty where nothing points to one."""
 
 
 @dataclass
 class Report:
-    """The outcome of a whole run."""
+    """The outcome of a whole run.
+
+    Attributes:
+        results: The runs, in their order.
+        total: How many runs of checks were collected.
+        exit_code: 0: all passed; 1: some failed; 2: it could not run, and `problem` says why.
+        problem: Why nothing could be run; empty if it could.
+        left: The names of keys that could not be removed from the stores.
+    """
 
     results: list[Result] = field(default_factory=list)
     total: int = 0
-    """How many runs of checks were collected."""
     exit_code: int = 2
-    """0: all passed; 1: some failed; 2: it could not run, and `problem` says why."""
     problem: str = ""
     left: list[str] = field(default_factory=list)
-    """The names of keys that could not be removed from the stores."""
 
     @property
     def failed(self) -> list[Result]:

@@ -36,17 +36,23 @@ class StoreSuite:
 
     A subclass names the store with `url`, or overrides the fixture `store_url`. Raises `TypeError`
     when the subclass is defined if it overrides a check or declares an unfit deviation.
+
+    Attributes:
+        url: The store's URL.
+        settings: Celery's settings that the store is opened with.
+        deviations: Checks that the store is known to fail.
+        quick: Leave out the checks that take long, unless ``--store-full`` is given.
+        longest: Seconds after which a running check fails; ``--store-longest`` takes
+            precedence.
+        store_index: The position of its URL among those of ``--store-url``.
     """
 
     url: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, object]] = {}
     deviations: ClassVar[Sequence[Deviation]] = ()
     quick: ClassVar[bool] = False
-    """Leave out the checks that take long, unless ``--store-full`` is given."""
     longest: ClassVar[float] = LONGEST
-    """Seconds after which a running check fails; ``--store-longest`` takes precedence."""
     store_index: ClassVar[int] = 0
-    """The position of its URL among those of ``--store-url``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
