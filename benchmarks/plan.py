@@ -73,5 +73,5 @@ def full(folder: Path) -> Plan:
         chords_end_to_end=4,
         processes=5,
         operations=300,
-        faults=5,
+        faults=3,
     )

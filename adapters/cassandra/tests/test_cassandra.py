@@ -85,6 +85,28 @@ class TestRequests:
         assert requests(store.get, key) == 1
         assert requests(store.set, key, b"v") == requests(store.delete, key) == 1
 
+    def test_a_request_is_sent_to_a_replica_of_its_only_partition(self, store, client, key):
+        """The driver goes by the routing key; that of a part is its chord."""
+        sent = []
+        listener = sent.append
+        client._session.add_request_init_listener(listener)
+        barrier = store.barrier(f"{key}-b", 60)
+        for name, call, *arguments in (
+            (key, store.compare_and_set, key, b"1", None, 60),
+            (key, store.get, key),
+            (key, store.set, key, b"2", 60),
+            (key, store.touch, key, 60.0),
+            (key, store.delete, key),
+            (key, store.offer, offer(key), rank_of),
+            (barrier.name, barrier.open, b"payload"),
+            (barrier.name, barrier.expect, publisher(), 3),
+            (barrier.name, barrier.arrive, part(0), b"value"),
+        ):
+            del sent[:]
+            call(*arguments)
+            assert {each.query.routing_key for each in sent} == {name.encode()}, call
+        client._session.remove_request_init_listener(listener)
+
     def test_a_batch_is_one_request_for_fifty_keys(self, store, requests, key):
         keys = [f"{key}-{i}" for i in range(store.limits.batch_keys)]
         store.set(keys[-1], b"v")

@@ -371,3 +371,34 @@ def test_no_retry_of_another_process_replaces_a_success(index_url, store):
     found = store.get_batch([f"race-{i}" for i in range(count)])
     assert set(found.values()) == {b"3"}
     assert len(found) == count
+
+
+# -- shards ---------------------------------------------------------------------------------------
+
+
+def test_an_operation_addresses_one_document_or_the_shard_of_its_chord(store, monkeypatch):
+    """A key's request names its document, and a chord's requests all have the chord's routing."""
+    sent, send = [], type(sender(store)).send
+
+    def record(self, method, target, body=None):
+        sent.append(target.removeprefix(store_path(store)))
+        return send(self, method, target, body)
+
+    monkeypatch.setattr(type(sender(store)), "send", record)
+    for call, *arguments in (
+        (store.compare_and_set, "own", b"1", None, TTL),
+        (store.get, "own"),
+        (store.set, "own", b"2", TTL),
+        (store.offer, offer("own-o"), rank_of),
+        (store.delete, "own"),
+    ):
+        del sent[:]
+        call(*arguments)
+        [target] = sent
+        assert target.partition("?")[0] in {"/_doc/own", "/_create/own", "/_create/own-o"}
+    del sent[:]
+    begin(store, "one-chord", 3)
+    for place in range(2):
+        store.barrier("one-chord", TTL).arrive(part(place), b"value")
+    assert len({target.partition("routing=")[2] for target in sent}) == 1
+    assert all(target.startswith("/_bulk?routing=") for target in sent)
