@@ -1,5 +1,6 @@
 """Tasks, groups and chords that a client sends without pause, and what became of them."""
 
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -7,13 +8,24 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from celery import chord, group
+from celery.exceptions import TimeoutError as ResultTimeout
 
+from kvbackends import KVBackendsError
 from tests.e2e import diary
 from tests.e2e.site import Site
 
 GROUP, HEADER = 10, 6
 PATIENCE = 180.0
 """Seconds until the last result must be there, counted from the end of the last fault."""
+
+
+TURN = 5.0
+"""Seconds that a client waits for one result while nodes die, before it looks again."""
+
+
+def slow_queue(site: Site) -> str:
+    """The queue of the large chord's parts, so that no other task waits behind them."""
+    return f"{site.settings['task_default_queue']}-large"
 
 
 class Sent(NamedTuple):
@@ -49,9 +61,11 @@ class Load:
     def __init__(self, site: Site, large: int) -> None:
         self.site = site
         self.errors: list[str] = []
+        self.read = 0
+        """Results and groups that a client has got while nodes died."""
         self._ending = threading.Event()
         self._plain: list[Sent] = []
-        self._chords: list[Sent] = [self._chord(0, large)]
+        self._chords: list[Sent] = [self._chord(0, large, slow_queue(site))]
         senders: list[tuple[Callable[[int], None], float]] = [
             (self._send_task, 0.1),
             (self._send_group, 1.0),
@@ -60,6 +74,13 @@ class Load:
         self._threads = [threading.Thread(target=self._repeat, args=each) for each in senders]
         for thread in self._threads:
             thread.start()
+
+    def read_next(self) -> None:
+        """Get the oldest result that has not been got."""
+        if self.read < len(self._plain):
+            with contextlib.suppress(ResultTimeout, KVBackendsError):
+                self._plain[self.read].result.get(timeout=TURN)
+                self.read += 1
 
     def end(self) -> Outcome:
         """Send no more, wait for all, and compare with the diary of the workers."""
@@ -101,9 +122,9 @@ class Load:
     def _send_chord(self, number: int) -> None:
         self._chords.append(self._chord(number, HEADER))
 
-    def _chord(self, number: int, size: int) -> Sent:
+    def _chord(self, number: int, size: int, queue: str | None = None) -> Sent:
         values = list(range(number, number + size))
-        header = [self.site.sig("late", each) for each in values]
+        header = [self.site.sig("late", each).set(queue=queue) for each in values]
         return Sent(chord(header)(self.site.sig("body")), values)
 
     def _came(self, sent: Sent, until: float) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, at_most, figure
 from benchmarks.scale.faults import Fault, Faults
-from benchmarks.scale.load import Load, Outcome
+from benchmarks.scale.load import Load, Outcome, slow_queue
 from benchmarks.scale.watch import Bound, Lines, Observer, Probe
 from tests.e2e.site import Site
 from tests.servers import GROUPS, Group, rabbitmq_server
@@ -39,6 +39,7 @@ class Seen(NamedTuple):
 
     faults: list[Fault]
     outcome: Outcome
+    read: int
     probe: Probe
     lost: int
     bound: Bound
@@ -66,10 +67,11 @@ def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
     site = Site(folder, broker, _store(group.url), broker_transport_options={"confirm_publish": 1})
     stack.callback(site.close)
     client = stack.enter_context(Lines())
-    worker = site.worker("-c", "2")
+    queues = f"{site.settings['task_default_queue']},{slow_queue(site)}"
+    worker = site.worker("-c", "2", "-Q", queues)
     probe, bound = Probe(site.app.backend.store), Bound(site.app)
     load = Load(site, LARGE)
-    observers = [Observer(probe.step), Observer(bound.step)]
+    observers = [Observer(each) for each in (probe.step, bound.step, load.read_next)]
     faults = Faults(group, plan.faults)
     for thread in (*observers, faults):
         thread.start()
@@ -78,10 +80,12 @@ def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
         each.end()
     if faults.error is not None:
         raise faults.error
-    outcome = load.end()
+    read, outcome = load.read, load.end()
     for error in load.errors[:5] + probe.failed[:5]:
         print(f"  {error}")
-    return Seen(faults.happened, outcome, probe, len(probe.lost()), bound, client, _told(worker))
+    return Seen(
+        faults.happened, outcome, read, probe, len(probe.lost()), bound, client, _told(worker)
+    )
 
 
 def _store(url: str) -> str:
@@ -102,6 +106,7 @@ def _rows(name: str, seen: Seen) -> Iterator[Row]:
     yield row("confirmed writes lost", seen.lost, "", safe, f"of {len(probe.confirmed)}")
     yield row("confirmed writes not read", probe.back, "", safe, f"in {len(probe.took)} calls")
     yield row("writes and reads failed", len(probe.failed), "", None, "raised after the retries")
+    yield row("results got meanwhile", seen.read, "", None, tasks)
     yield row("results that never came", outcome.lost, "", safe, tasks)
     yield row("results read, then gone", outcome.gone, "", safe, tasks)
     yield row("chords lost", outcome.chords_lost, "", safe, f"of {outcome.chords}")
