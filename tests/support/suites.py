@@ -56,6 +56,14 @@ class Selected(StoreSuite):
 
     areas: ClassVar[Areas] = {}
     """The areas that `make test` runs in a mode; in a mode that is not named it runs all."""
+    fixture: ClassVar[str] = ""
+    """The fixture that starts the server and gives its URL, if the suite has no `url`."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def store_url(cls, request: pytest.FixtureRequest) -> str:
+        """The URL of the class, or the fixture's."""
+        return request.getfixturevalue(cls.fixture) if cls.fixture else cls.url
 
 
 class OnServer(Selected):

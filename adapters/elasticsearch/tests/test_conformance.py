@@ -13,19 +13,11 @@ IS_MAIN = version("elastic-transport").startswith("8.")
 class TestElasticsearch(OnServer if IS_MAIN else Again):
     """Server 8.19 with the transport library of client 8, server 9.2 with that of client 9."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, matching_url: str) -> str:
-        """The URL of a server that this test session has started."""
-        return matching_url
+    fixture = "matching_url"
 
 
 @pytest.mark.slow
 class TestOpenSearch(OnServer):
     """Server 2.19."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, opensearch_url: str) -> str:
-        """The URL of a server that this test session has started."""
-        return opensearch_url
+    fixture = "opensearch_url"

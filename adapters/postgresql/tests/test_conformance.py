@@ -12,53 +12,33 @@ from tests.support.suites import Again, OnServer
 class TestPostgreSQL(OnServer):
     """PostgreSQL 15, Debian's."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, postgresql_url: str) -> str:
-        """The URL of a server that this test session has started."""
-        return postgresql_url
+    fixture = "postgresql_url"
 
 
 class TestOldest(Again):
     """PostgreSQL 13."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, postgresql13_url: str) -> str:
-        """The URL of a server that this test session has started."""
-        return postgresql13_url
+    fixture = "postgresql13_url"
 
 
 class TestNewest(Again):
     """PostgreSQL 18."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, postgresql18_url: str) -> str:
-        """The URL of a server that this test session has started."""
-        return postgresql18_url
+    fixture = "postgresql18_url"
 
 
 @pytest.mark.slow
 class TestOverTLS(Again):
     """PostgreSQL 15 with a client's certificate."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, postgresql_tls_url: str) -> str:
-        """The URL of a server that this test session has started."""
-        return postgresql_tls_url
+    fixture = "postgresql_tls_url"
 
 
 @pytest.mark.slow
 class TestBehindPgBouncer(Again):
     """In transaction mode, where nobody can listen."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, pgbouncer_url: str) -> str:
-        """The URL of a pooler that this test session has started."""
-        return pgbouncer_url
+    fixture = "pgbouncer_url"
 
 
 @pytest.mark.slow

@@ -53,11 +53,7 @@ def test_the_names_are_hidden(store):
 class TestConformance(Again):
     """Everything that the contract asks for."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def store_url(cls, redis_url: str) -> str:
-        """Of the session's server."""
-        return redis_url
+    fixture = "redis_url"
 
 
 def test_an_error_reply_is_not_the_end_of_a_connection(store):
