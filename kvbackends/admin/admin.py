@@ -4,7 +4,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 
 from kvbackends.admin.again import lacking, send
@@ -68,16 +68,21 @@ class Admin:
         until: datetime | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        sort: str = "done",
         seen: Callable[[ResultInfo], object] | None = None,
     ) -> Page:
         """The newest `limit` results, or those that follow a page's cursor.
 
         Each page lists the store once, with no more than a page in memory.  `seen` is told each
-        wanted result on the way, of all pages: whoever counts them need not list again.
+        wanted result on the way, of all pages: whoever counts them need not list again.  With
+        `sort`, the name of a field of `ResultInfo`, it is the first page by that field, the
+        largest sizes and the first texts before the others; it has no cursor.
         """
         wanted = Wanted(state=state, task=task, worker=worker, since=since, until=until)
         after = _position(cursor)
         every = self.each(wanted) if seen is None else _telling(self.each(wanted), seen)
+        if sort != "done":
+            return Page(_sorted(every, sort, limit), None)
         found = (each for each in every if after is None or each.order < after)
         newest = heapq.nlargest(limit + 1, found, key=lambda each: each.order)
         shown = newest[:limit]
@@ -102,6 +107,13 @@ class Admin:
     def result(self, task_id: str) -> ResultDetail | None:
         """All that is stored of one result, with its children; None if nothing is."""
         return self._details.one(task_id)
+
+    def stored(self, detail: ResultDetail) -> datetime | None:
+        """When the record was written, as its time to live tells; None where it does not."""
+        ttl = self.backend.times.of_state(detail.info.state)
+        if ttl is None or detail.expires_in is None or detail.expires_in > ttl + 1:
+            return None
+        return datetime.now(UTC) - timedelta(seconds=max(ttl - detail.expires_in, 0.0))
 
     def again(self, task_id: str) -> str:
         """Send the task again as a new task, whose parent is the old one; the new one's id.
@@ -208,6 +220,12 @@ def _telling(
     for each in results:
         seen(each)
         yield each
+
+
+def _sorted(results: Iterable[ResultInfo], by: str, limit: int) -> list[ResultInfo]:
+    if by == "size":
+        return heapq.nlargest(limit, results, key=lambda each: each.size)
+    return heapq.nsmallest(limit, results, key=lambda each: (getattr(each, by), each.id))
 
 
 def _cursor(last: ResultInfo) -> str:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ import msgspec
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
 from kvbackends.backend.chords import new_delivery
 from kvbackends.contract.deadline import within
+from kvbackends.contract.derived import delete_many
 from kvbackends.contract.records import SIZE_PLACE, Feature, Offer, Part, Rank
+from kvbackends.contract.store import Store
 from kvbackends.layers.layer import innermost
 
 ASKED = 5
@@ -34,6 +37,9 @@ class Check(msgspec.Struct, frozen=True):
     said: str
     ok: bool = True
     warning: bool = False
+
+
+UNTRIED = Check("rights", "to write, wait, keep chords and delete: not tried (--write tries each)")
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -63,7 +69,8 @@ def examine(backend: BaseKeyValueStoreBackend, seconds: float, *, write: bool) -
         if name == "connection" and not said.ok:
             return Health(backend.as_uri(), checks)
     told = _told(backend, max(until - time.monotonic(), SHORTEST))
-    return Health(backend.as_uri(), [*checks, *told, *_facts(backend)])
+    facts = [*told, *_facts(backend)] if write else [UNTRIED, *told, *_facts(backend)]
+    return Health(backend.as_uri(), [*checks, *facts])
 
 
 def _tried(probe: Callable[[], str | None], seconds: float) -> Check:
@@ -86,16 +93,27 @@ def _probes(
         offer = Offer(key, b'{"status": "SUCCESS"}', Rank.SUCCEEDED, PROBE_TTL)
         yield "write", lambda: _done(store.offer(offer, backend.ranks.rank_of))
         yield "replace", lambda: _done(store.touch(key, PROBE_TTL))
+        plain = f"{key}-plain"
+        yield "compare and set", lambda: _done(store.compare_and_set(plain, b"", None, PROBE_TTL))
+        yield "wait", lambda: _wait(store, key)
         yield "chord", lambda: _chord(backend, key.removeprefix(backend.task_prefix))
-        yield "delete", lambda: store.delete(key)
+        yield "delete", lambda: delete_many(store, [key, plain])
 
 
 def _chord(backend: BaseKeyValueStoreBackend, key: str) -> None:
     barrier = backend.store.barrier(backend.chord_prefix + key, PROBE_TTL)
-    part = Part(SIZE_PLACE, "size", new_delivery())
+    part = Part(0, key, new_delivery())
     barrier.open(b"")
-    barrier.expect(part, 0)
+    barrier.expect(Part(SIZE_PLACE, "size", new_delivery()), 1)
+    barrier.arrive(part, b"")
+    for _ in barrier.parts():
+        pass
     barrier.close(part, None, backend.ranks.rank_of)
+
+
+def _wait(store: Store, key: str) -> None:
+    with closing(store.subscribe()) as subscription:
+        subscription.watch([key])
 
 
 def _quickest(call: Callable[[], object]) -> str:

@@ -62,6 +62,8 @@ def _sent(target: Target, app: Any, task_id: str, *, dry_run: bool) -> bool:
 def orphans(target: Target, timeout: float, as_json: bool, as_csv: bool) -> int:
     """List tasks in STARTED or PROGRESS whose worker does not answer, and the chords that wait.
 
+    Since when is known where the store tells how long a record is kept.
+
     Needs -A. Workers are known of records that were stored with `result_extended`.
 
     Exit status: 1 if there is one.
@@ -70,7 +72,7 @@ def orphans(target: Target, timeout: float, as_json: bool, as_csv: bool) -> int:
     ask_broker(app)
     alive = {name for answer in app.control.ping(timeout=timeout) for name in answer}
     rows = [_row(target, each) for each in _lost(target, alive)]
-    table(("id", "task", "worker", "chord"), rows, as_json=as_json, as_csv=as_csv)
+    table(("id", "task", "worker", "since", "chord"), rows, as_json=as_json, as_csv=as_csv)
     return FAILED if rows else PASSED
 
 
@@ -81,8 +83,9 @@ def _lost(target: Target, alive: set[str]) -> Iterator[ResultInfo]:
                 yield each
 
 
-def _row(target: Target, info: ResultInfo) -> list[str]:
+def _row(target: Target, info: ResultInfo) -> list[Any]:
     detail = target.admin.result(info.id)
     group = detail.group if detail else ""
     waits = group and target.admin.chord(group) is not None
-    return [info.id, info.task, info.worker, group if waits else ""]
+    since = detail and target.admin.stored(detail)
+    return [info.id, info.task, info.worker, since, group if waits else ""]

@@ -45,16 +45,31 @@ def wanted(
 @click.command(epilog="Example: kvbackends results -A proj --failed --since 2h")
 @filters
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="Most rows.")
+@click.option(
+    "--sort",
+    type=click.Choice(COLUMNS),
+    default="done",
+    show_default=True,
+    help="What the first rows are chosen by: the newest, the largest size, or the first text.",
+)
 @click.option("--cursor", help="Where the previous list ended.")
 @formats
 @on_store()
 def results(
-    target: Target, limit: int, cursor: str | None, as_json: bool, as_csv: bool, **asked: Any
+    target: Target,
+    limit: int,
+    sort: str,
+    cursor: str | None,
+    as_json: bool,
+    as_csv: bool,
+    **asked: Any,
 ) -> None:
     """List results, the newest first; unfinished tasks come before all.
 
     Task and worker are known of results that were stored with `result_extended`.
     """
+    if cursor and sort != "done":
+        raise CannotRun("--cursor goes on with the newest: it cannot be given with --sort")
     which = wanted(**asked)
     page = target.admin.results(
         state=which.state,
@@ -64,6 +79,7 @@ def results(
         until=which.until,
         limit=limit,
         cursor=cursor,
+        sort=sort,
     )
     rows = ([getattr(each, name) for name in COLUMNS] for each in page.results)
     table(COLUMNS, rows, as_json=as_json, as_csv=as_csv)

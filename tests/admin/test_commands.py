@@ -2,10 +2,14 @@
 
 import csv
 import json
+import os
+import time
+from datetime import datetime
 
 import pytest
 from celery import chord, states
 from click.testing import CliRunner
+from redis import Redis
 
 from kvbackends.admin import Admin, Wanted
 from kvbackends.cli.app import COMMANDS, command
@@ -74,6 +78,17 @@ def test_results(run, app):
     assert [each["id"] for each in rest] == [app.results[0].id]
 
 
+def test_results_sorted(run, app):
+    """The first by another column are chosen from all, not from the newest."""
+    app.backend.store_result("large", "x" * 1000, states.SUCCESS)
+    app.backend.store_result("newest", 1, states.SUCCESS)
+    (row,) = json.loads(run("results", app.url, "--sort", "size", "--limit", "1", "--json").output)
+    assert row["id"] == "large"
+    rows = json.loads(run("results", app.url, "--sort", "state", "--json").output)
+    assert [each["state"] for each in rows] == ["FAILURE", *["SUCCESS"] * 4]
+    run("results", app.url, "--sort", "size", "--cursor", "1.0|x", status=2)
+
+
 def test_count(run, app):
     counts = json.loads(run("count", app.url, "--by", "task", "--json").output)
     assert counts == [{"task": "echo", "count": 2}, {"task": "fail", "count": 1}]
@@ -140,6 +155,23 @@ def test_check(run, app, make_app):
     make_app(url="away://")
     done = run("check", "away://", "--timeout", "1s", status=1)
     assert "ConnectionError" in done.output
+
+
+def test_rights(run, redis_url):
+    """Each right that is missing is named, and those that are there are told."""
+    reader, place = f"reader-{os.getpid()}", redis_url.partition("://")[2]
+    with Redis.from_url(redis_url) as server:
+        server.acl_setuser(
+            reader, enabled=True, nopass=True, keys=["*"], channels=["*"],
+            commands=["+@read", "+@connection", "+subscribe", "+unsubscribe", "+scan"],
+        )  # fmt: skip
+        done = run("check", f"redis://{reader}:x@{place}", "--write", "--json", status=1)
+        server.acl_deluser(reader)
+    checks = {each["name"]: each for each in json.loads(done.output)["checks"]}
+    assert {name for name, each in checks.items() if not each["ok"]} == {
+        *("write", "replace", "compare and set", "chord", "delete"),
+    }
+    assert "permission" in checks["write"]["said"]
 
 
 def test_no_secret(run):
@@ -212,4 +244,5 @@ def test_again(run, monkeypatch):
     monkeypatch.setattr(proj.control, "ping", lambda **_: [{"w@here": {"ok": "pong"}}])
     (orphan,) = json.loads(run("orphans", *words, "--json", status=1).output)
     assert (orphan["id"], orphan["worker"]) == ("lost", "w@lost")
+    assert abs(time.time() - datetime.fromisoformat(orphan["since"]).timestamp()) < 300
     Admin(proj).delete(Wanted())
