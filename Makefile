@@ -26,6 +26,8 @@ ARGS ?=
 
 sources := $(wildcard kvbackends adapters tests examples benchmarks tools)
 typed := kvbackends tests/servers $(wildcard adapters/*/kvbackends_* examples benchmarks)
+# Other task queues, beside which `--peers` measures, need an environment of their own.
+bench_env = .venv$(if $(filter --peers,$(ARGS)),-peers)
 # What every supported Celery and Python has to pass.
 backend_tests = $(wildcard tests/backend)
 portable_tests = $(wildcard tests/contract tests/backend)
@@ -82,6 +84,10 @@ help:  ## this list
 	@tools/make_env .venv-suite $(PYTHON) requirements/suite.txt
 	@touch $@
 
+.venv-peers/.ready: requirements/peers.txt $(project)
+	@tools/make_env .venv-peers $(PYTHON) requirements/peers.txt
+	@touch $@
+
 .venv-site/.ready: requirements/site.txt
 	@tools/make_env .venv-site $(PYTHON) requirements/site.txt
 	@touch $@
@@ -112,8 +118,8 @@ demo: .venv/.ready  ## a real Celery job on SQLite, no server needed  [URL=kv+..
 	@.venv/bin/python -m examples.wordcount $(url) $(broker)
 
 .PHONY: bench
-bench: .venv/.ready  ## side by side with Celery's own backends  [ARGS=...]
-	@.venv/bin/python -m benchmarks $(ARGS)
+bench: $(bench_env)/.ready  ## side by side with Celery's own backends  [ARGS=...]
+	@$(bench_env)/bin/python -m benchmarks $(ARGS)
 
 # ------------------------------------------------------------------------------------- to prove
 

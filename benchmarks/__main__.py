@@ -20,6 +20,7 @@ from benchmarks import (
     workers,
     writers,
 )
+from benchmarks.peers import run as peers
 from benchmarks.redis import run, summary
 from benchmarks.rows import Row
 from benchmarks.scale import run as scale
@@ -43,6 +44,10 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
+KINDS = ("redis", "peers", "stores")
+"""Options that choose other scenarios; each has reports of its own."""
+
+
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -55,6 +60,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--redis", action="store_true", help="measure Redis only, in detail, in both placements"
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help="measure the result stores of other task queues"
     )
     parser.add_argument(
         "--scale",
@@ -76,7 +84,7 @@ def arguments() -> argparse.Namespace:
 
 def mode(asked: argparse.Namespace) -> str:
     """Return the name of the report."""
-    kind = "redis" if asked.redis else "stores" if asked.stores else ""
+    kind = next((each for each in KINDS if getattr(asked, each)), "")
     if asked.quick:
         return f"{kind}-quick".strip("-")
     return kind or "full"
@@ -95,6 +103,8 @@ def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, 
         return run.scenarios(versions)
     if asked.scale:
         return scale.scenarios(versions)
+    if asked.peers:
+        return peers.scenarios(versions)
     return servers.scenarios(versions) if asked.stores else SCENARIOS
 
 

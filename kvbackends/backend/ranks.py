@@ -23,7 +23,8 @@ HEAD = 64
 FINAL_JSON = tuple(b'{"status": "%s"' % state.encode() for state in RANKS)
 """How nearly every final record begins."""
 
-_SUCCESS_JSON = b'{"status": "SUCCESS"'
+SUCCESS_JSON = b'{"status": "SUCCESS"'
+"""How nearly every record of a success begins."""
 
 _STATE = re.compile(
     rb"""
@@ -61,7 +62,7 @@ def is_settled(told: bytes) -> bool:
 
     A value that a layer has changed (compressed, in chunks) does not begin like this.
     """
-    return told.startswith(_SUCCESS_JSON)
+    return told.startswith(SUCCESS_JSON)
 
 
 class Ranks:

@@ -5,21 +5,24 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import states
+from celery.result import ResultSet
 
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.fallback import Finals
 from kvbackends.backend.missed import Missed
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
-from kvbackends.backend.ranks import FINAL_JSON, is_settled
+from kvbackends.backend.ranks import FINAL_JSON, SUCCESS_JSON, is_settled
 from kvbackends.backend.results import PENDING, prefetched, text
 from kvbackends.contract.deadline import within
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.process import PerProcess
 from kvbackends.errors import StoreUnavailable, UnknownHost
 from kvbackends.protocol.waiting import Wait, Waiters
+
+T = TypeVar("T")
 
 SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
@@ -62,8 +65,19 @@ class Waits(Pending):
         `interval` and once more before a failed record is returned.
         """
         self._ensure_not_eager()
+        first = None
+        if on_message is None and not isinstance(result, ResultSet):
+            first = self._read_first(timeout, self._final_one, self.key_of(result.id))
+            if first and first[0][1].startswith(SUCCESS_JSON):
+                # Half the calls of `_collect`: most results are ready, and succeeded.
+                meta = self.decode_result(first[0][1])
+                self._deliver(result.id, meta)
+                if not result._cache:
+                    result._maybe_set_cache(meta)
+                return result.maybe_throw(callback=callback, propagate=propagate)
         look = self.parents_at_hand(result, on_interval)
-        for _id, meta in self._collect(leaf_ids(result), timeout, interval, on_message, look):
+        ids = leaf_ids(result)
+        for _id, meta in self._collect(ids, timeout, interval, on_message, look, first=first):
             if meta["status"] in states.PROPAGATE_STATES and look is not None:
                 look()
             if not is_set(result) and not result._cache:
@@ -142,23 +156,26 @@ class Waits(Pending):
         on_message: Callback,
         on_interval: Callback,
         owners: Mapping[str, list[Any]] = NO_RESULTS,
+        *,
+        first: list[tuple[str, bytes]] | None = None,
     ) -> Iterator[tuple[str, Meta]]:
         """Yield each id with its final record.  Reads first; subscribes only if some are missing.
 
         `on_message` is called with the records of changes before that, too.
         Raises `celery.exceptions.TimeoutError` after `timeout` seconds; 0 reads once.  `owners` are
-        result objects by id that receive the records, too, without being registered.
+        result objects by id that receive the records, too, without being registered.  `first` is
+        the answer of `_read_first`, if it was called.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         keys = self.keys_of(ids)
-        first = self._read_first(keys, timeout)
+        if first is None:
+            first = self._read_first(timeout, self._final, keys)
         registered = self._pending_results.weak
         caches = not isinstance(self._cache, NoCache)
-        later = self._read_later(
-            keys, timeout, deadline, interval, on_interval, changes=on_message is not None
+        changes = on_message is not None
+        later = self._measured(
+            self._read_later(keys, timeout, deadline, interval, on_interval, changes=changes)
         )
-        if self.telemetry is not None:
-            later = self.telemetry.wait(later, ResultTimeout)
         # One generator for all: each further one costs a call for each record.
         for found in itertools.chain((first,), later):
             for (key, value), meta in zip(found, self._metas(found), strict=True):
@@ -177,15 +194,20 @@ class Waits(Pending):
                     on_message(meta)
                 yield task_id, meta
 
-    def _read_first(self, keys: Collection[str], timeout: float | None) -> list[tuple[str, bytes]]:
-        """Return the keys that are already final; none if the store is away for the time being.
+    def _measured(self, later: Iterator[T]) -> Iterator[T]:
+        return self.telemetry.wait(later, ResultTimeout) if self.telemetry else later
+
+    def _read_first(
+        self, timeout: float | None, read: Callable[[T], list[tuple[str, bytes]]], asked: T
+    ) -> list[tuple[str, bytes]]:
+        """Return ``read(asked)``; empty if the store is away for the time being.
 
         Raises `UnknownHost`, and `celery.exceptions.TimeoutError` if the time is over.
         """
         seconds = math.inf if timeout is None else max(timeout, SHORTEST_READ)
         until = time.monotonic() + seconds
         try:
-            return within(seconds, self._final, keys)
+            return within(seconds, read, asked)
         except UnknownHost:
             raise
         except StoreUnavailable as error:
@@ -197,6 +219,10 @@ class Waits(Pending):
     def _final(self, keys: Collection[str]) -> list[tuple[str, bytes]]:
         found, is_final = get_many(self.store, keys), self.ranks.is_final
         return [each for each in found if each[1].startswith(FINAL_JSON) or is_final(each[1])]
+
+    def _final_one(self, key: str) -> list[tuple[str, bytes]]:
+        entry = self.store.get(key)
+        return [(key, entry.value)] if entry and self.ranks.is_final(entry.value) else []
 
     def _read_later(
         self,

@@ -30,6 +30,8 @@ def seconds_left(longest: float = math.inf) -> float:
 
 def within(seconds: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return ``call(*args, **kwargs)``, whose operations end within `seconds`, or sooner."""
+    if seconds == math.inf:
+        return call(*args, **kwargs)
     # In a context of its own, which an exception of a signal's handler cannot leave half set.
     until, context = min(limit.get(), time.monotonic() + seconds), copy_context()
     for variable in (limit, deadline):

@@ -1,4 +1,4 @@
-"""How many files a result and a chord's part pass on their way from the task's end to Redis."""
+"""How many files and Python calls lie between a task's end, or a result's `get`, and Redis."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,11 +9,15 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 from celery.app.task import Context
+from celery.result import AsyncResult
 
 from kvbackends import BaseKeyValueStoreBackend
 
 MOST_FOR_A_RESULT = 8
 MOST_FOR_A_PART = 10
+MOST_CALLS_OF_A_STORE = 32
+MOST_CALLS_OF_A_GET = 54
+"""28 of them are Celery's."""
 
 
 @pytest.fixture
@@ -41,6 +45,22 @@ def files_passed(call: Callable[[], object]) -> list[str]:
     return list(passed)
 
 
+def calls_of(call: Callable[[], object]) -> list[str]:
+    """The Python functions that `call` enters, without itself."""
+    entered: list[str] = []
+
+    def trace(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            entered.append(f"{frame.f_code.co_filename}:{frame.f_code.co_name}")
+
+    sys.setprofile(trace)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return entered[1:]
+
+
 def request_of(chord: object = None) -> Context:
     return Context(
         id=str(uuid4()), group=str(uuid4()), group_index=0, chord=chord, errbacks=None, chain=None
@@ -64,3 +84,17 @@ def test_a_part_passes_ten_files(backend):
     store(backend, first)  # loads the script
     passed = files_passed(lambda: store(backend, request))
     assert len(passed) <= MOST_FOR_A_PART, "\n".join(passed)
+
+
+def test_a_store_costs_few_calls(backend):
+    backend.store_result("first", 1, "SUCCESS")  # connects
+    entered = calls_of(lambda: backend.store_result("second", "x", "SUCCESS"))
+    assert len(entered) <= MOST_CALLS_OF_A_STORE, "\n".join(entered)
+
+
+def test_a_get_of_a_ready_result_costs_few_calls(backend):
+    backend.store_result("ready", 1, "SUCCESS")
+    read = lambda: AsyncResult("ready", app=backend.app).get(timeout=10)  # noqa: E731
+    assert read() == 1
+    entered = calls_of(read)
+    assert len(entered) <= MOST_CALLS_OF_A_GET, "\n".join(entered)
