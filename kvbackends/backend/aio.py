@@ -6,7 +6,9 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from kvbackends.backend.fallback import INTERVAL as OLD_INTERVAL
+from kvbackends.backend.parents import parents_at_hand
 from kvbackends.backend.pending import Meta, is_set, leaf_results
+from kvbackends.backend.turns import turns_of
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -37,6 +39,8 @@ async def aget(result: Gettable[T], timeout: float | None = None, propagate: boo
     if pending:
         look = _look_at_parents(result, propagate)
         await _ready(loop, pending[0].backend, pending, timeout, look)
+    if _is_at_hand(result):
+        return result.get(propagate=propagate, disable_sync_subtasks=False)
     return await loop.run_in_executor(None, _value, result, propagate)
 
 
@@ -74,12 +78,12 @@ class _News:
         import asyncio
 
         self._loop = loop
+        self._turns = turns_of(loop)
         self._event = asyncio.Event()
 
     def tell(self) -> None:
         """Callable from any thread."""
-        with suppress(RuntimeError):  # the loop is closed, and the coroutine was left pending in it
-            self._loop.call_soon_threadsafe(self._event.set)
+        self._turns.add(self._event.set)
 
     async def wait(self, until: float, most: float = math.inf) -> bool:
         """Return at the next news, or after `most` seconds; False after the loop's time `until`."""
@@ -99,10 +103,7 @@ def _look_at_parents(result: Any, propagate: bool) -> Callable[[], Any] | None:
     """Return a function that raises a failed parent's error; None if there is no parent."""
     if is_set(result) or not propagate or result.parent is None:
         return None
-    look: Callable[[], Any] = result.backend.parents_at_hand(
-        result, result._maybe_reraise_parent_error
-    )
-    return look
+    return parents_at_hand(result.backend, result, result._maybe_reraise_parent_error)
 
 
 async def _ready(
@@ -114,10 +115,11 @@ async def _ready(
 ) -> None:
     """Wait until every pending result has been delivered; `look` once each `INTERVAL`."""
     until = math.inf if timeout is None else loop.time() + timeout
+    await turns_of(loop).turn()
     for leaf in pending:
         backend.add_pending_result(leaf, weak=True)
     ids = list(dict.fromkeys(leaf.id for leaf in pending))
-    found = await loop.run_in_executor(None, lambda: dict(backend.get_many(ids, max_iterations=1)))
+    found = await turns_of(loop).read(backend, ids)
     keys = {backend.key_of(each): each for each in ids if each not in found}
     if not keys:
         return
@@ -132,6 +134,11 @@ async def _ready(
             backend._deliver_all(keys, wait.take(0))
             if old is not None:
                 await loop.run_in_executor(None, backend._deliver_old, keys, old)
+
+
+def _is_at_hand(result: Any) -> bool:
+    """True if nothing is read for the value: neither a set's members nor parents."""
+    return not is_set(result) and bool(result._cache) and result.parent is None
 
 
 def _value(result: Any, propagate: bool) -> Any:

@@ -31,6 +31,7 @@ from celery.signals import celeryd_init
 from celery.utils import functional
 from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu.exceptions import DecodeError, EncodeError
+from vine import promise
 
 LazyTasks = functional._regen
 """A header that was given as a generator, which reading exhausts."""
@@ -88,6 +89,15 @@ def may_be_eager(conf: Any) -> Callable[[], bool]:
         return False
 
     return is_set
+
+
+def does_nothing(on_interval: Any) -> bool:
+    """True for the empty promise that `AsyncResult.get` passes where nothing is to be called.
+
+    Calling it twice a second wakes each waiting thread.
+    """
+    is_empty = type(on_interval) is promise and on_interval.fun is None
+    return is_empty and not any(on_interval.listeners)
 
 
 def compress_payload(payload: bytes | str, method: str) -> bytes:

@@ -8,7 +8,8 @@ from weakref import ref
 from celery.result import ResultSet
 
 from kvbackends.backend.fallback import Finals, OldRecords
-from kvbackends.backend.results import Results
+from kvbackends.backend.results import PENDING, Results
+from kvbackends.contract.derived import get_many
 
 Meta = dict[str, Any]
 
@@ -83,6 +84,17 @@ class Pending(Results):
         for key, value in found:
             if key in keys:
                 self._deliver(keys.pop(key), self.decode_result(value))
+
+    def _records(self, ids: Iterable[str], old: Finals | None) -> dict[str, Meta]:
+        keys = self.keys_of(ids)
+        found = list(get_many(self.store, keys))
+        metas = self.decoded([value for _, value in found])
+        known = dict(zip((keys.pop(key) for key, _ in found), metas, strict=True))
+        if old and keys:
+            read = old.read(keys)
+            known.update(zip((keys.pop(key) for key, _ in read), read.metas, strict=True))
+        known.update((each, dict(PENDING)) for each in keys.values())
+        return known
 
 
 def _forget(by_id: dict[str, dict[int, Any]], task_id: str, number: int, *_: Any) -> None:

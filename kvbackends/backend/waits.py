@@ -12,10 +12,10 @@ from celery.result import ResultSet
 
 from kvbackends.backend.compat import NoCache, ResultTimeout
 from kvbackends.backend.fallback import Finals
-from kvbackends.backend.missed import Missed
-from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results, parents
+from kvbackends.backend.parents import parents_at_hand
+from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results
 from kvbackends.backend.ranks import FINAL_JSON, SUCCESS_JSON, is_settled
-from kvbackends.backend.results import PENDING, prefetched, text
+from kvbackends.backend.results import text
 from kvbackends.contract.deadline import within
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.process import PerProcess
@@ -75,7 +75,7 @@ class Waits(Pending):
                 if not result._cache:
                     result._maybe_set_cache(meta)
                 return result.maybe_throw(callback=callback, propagate=propagate)
-        look = self.parents_at_hand(result, on_interval)
+        look = parents_at_hand(self, result, on_interval)
         ids = leaf_ids(result)
         for _id, meta in self._collect(ids, timeout, interval, on_message, look, first=first):
             if meta["status"] in states.PROPAGATE_STATES and look is not None:
@@ -280,43 +280,6 @@ class Waits(Pending):
         trouble = self.waiters().trouble()
         reason = f": {trouble}" if trouble else f"; results are read from {self.as_uri()}."
         return ResultTimeout(f"The operation timed out{reason}")
-
-    def parents_at_hand(self, result: Any, on_interval: Callback) -> Callback:
-        """Return `on_interval`, preceded by a batch read of the unready parents.
-
-        Celery's own code asks for each parent; a chord's parents are its whole header.
-        """
-        if on_interval is None or getattr(result, "parent", None) is None:
-            return on_interval
-
-        old, missed = self.old_finals(), Missed(self, result)
-
-        def look() -> None:
-            leaves = (leaf for node in parents(result) for leaf in leaf_results(node))
-            ids = [leaf.id for leaf in leaves if not leaf._cache]
-            try:
-                known = self._records(ids, old)
-                missed.look(known)
-                token = prefetched.set(known)
-            except StoreUnavailable:  # the wait outlives it
-                return
-            try:
-                on_interval()
-            finally:
-                prefetched.reset(token)
-
-        return look
-
-    def _records(self, ids: Iterable[str], old: Finals | None) -> dict[str, Meta]:
-        keys = self.keys_of(ids)
-        found = list(get_many(self.store, keys))
-        metas = self.decoded([value for _, value in found])
-        known = dict(zip((keys.pop(key) for key, _ in found), metas, strict=True))
-        if old and keys:
-            read = old.read(keys)
-            known.update(zip((keys.pop(key) for key, _ in read), read.metas, strict=True))
-        known.update((each, dict(PENDING)) for each in keys.values())
-        return known
 
 
 def _until_timeout(found: Iterator[tuple[str, Meta]]) -> Iterator[tuple[str, Meta]]:

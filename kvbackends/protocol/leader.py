@@ -9,6 +9,7 @@ import heapq
 import itertools
 import logging
 import math
+import random
 import threading
 import time
 from collections import deque
@@ -23,8 +24,11 @@ from kvbackends.protocol.source import Found, Source
 
 logger = logging.getLogger(__name__)
 
+SHARE = 20
+"""Keys that nothing happens to are read again after so many times the seconds that a read takes: a
+twentieth of the time is spent on them, however many they are."""
 AFTER_ERROR = 0.25
-"""Seconds before a subscription that failed is opened again."""
+"""Seconds, on average, before a subscription that failed is opened again."""
 
 
 class Lead:
@@ -50,6 +54,8 @@ class Lead:
         self._gone: set[str] = set()
         self._due: list[tuple[float, int, Pending]] = []
         self._count = itertools.count()
+        self._spent = 0.0
+        """Seconds of the latest read of due keys."""
         self._woken = Signal()
         self._guard = threading.RLock()
         self._subscription: Subscription | None = None
@@ -83,7 +89,7 @@ class Lead:
             self._woken.wait(0)
             self.back_by = math.inf
             self._take_up()
-            self._read(self._due_keys(time.monotonic()))
+            self._read_due(time.monotonic())
             if not leader.has_news():
                 self._read(self._heard(until))
         except StoreUnavailable:  # the retry layer has warned
@@ -95,7 +101,9 @@ class Lead:
 
     def _rest(self, until: float) -> None:
         self.close()
-        self._woken.wait(max(min(AFTER_ERROR, until - time.monotonic()), 0.0))
+        # With jitter: the waiters of all processes have lost a server that restarts at one instant.
+        seconds = AFTER_ERROR * random.uniform(0.5, 1.5)
+        self._woken.wait(max(min(seconds, until - time.monotonic()), 0.0))
 
     def _take_up(self) -> None:
         """Watch the keys of waits that were opened, and forget those of waits that were closed."""
@@ -147,13 +155,25 @@ class Lead:
         heapq.heapify(self._due)
 
     def _due_keys(self, now: float) -> set[str]:
+        """Return the keys that are due, and those that are soon due: one read serves all waits."""
         keys: set[str] = set()
-        while self._due and self._due[0][0] <= now:
+        again: list[Pending] = []
+        until = now
+        while self._due and self._due[0][0] <= until:
             wait = heapq.heappop(self._due)[2]
             if wait.pending and not wait.closed:
+                until = max(until, now + wait.leeway)
                 keys |= wait.pending
-                heapq.heappush(self._due, (now + wait.next_pause(), next(self._count), wait))
+                again.append(wait)
+        longest = SHARE * self._spent
+        for wait in again:
+            heapq.heappush(self._due, (now + wait.next_pause(longest), next(self._count), wait))
         return keys
+
+    def _read_due(self, now: float) -> None:
+        if keys := self._due_keys(now):
+            self._read(keys)
+            self._spent = time.monotonic() - now
 
     def _heard(self, until: float) -> Collection[str]:
         """`_listen`; all keys if the subscription is lost: reading tells whether the store is."""

@@ -65,8 +65,16 @@ class Pending:
         if self.notify is not None:
             self.notify()
 
-    def next_pause(self) -> float:
-        """Seconds until the pending keys are read again; longer each time, with jitter."""
+    def next_pause(self, longest: float = 0.0) -> float:
+        """Seconds until the pending keys are read again; longer each time, with jitter.
+
+        They grow to `longest` at most, or to the pace's longest, if that is more.
+        """
         pause = self._pause
-        self._pause = min(pause * self._growth, self._longest)
+        self._pause = min(pause * self._growth, max(self._longest, longest))
         return pause * random.uniform(0.9, 1.1)
+
+    @property
+    def leeway(self) -> float:
+        """Seconds by which the keys may be read early, together with others."""
+        return 0.75 * self._pause

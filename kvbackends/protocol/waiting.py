@@ -20,7 +20,7 @@ from kvbackends.protocol.leader import Lead
 from kvbackends.protocol.pending import Pace, Pending
 from kvbackends.protocol.source import Source
 
-READING: Pace = (0.001, 0.5, 1.25)
+READING: Pace = (0.001, 0.1, 1.25)
 """For stores that cannot push: the reads are the only news."""
 SAFETY: Pace = (0.02, 2.0, 1.5)
 """For stores that push."""

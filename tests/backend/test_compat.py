@@ -47,6 +47,8 @@ NAMES = {
     "celery.result:AsyncResult": ["_maybe_set_cache", "maybe_throw"],
     "celery.utils.functional": ["_regen"],
     "celery.utils.time": ["maybe_iso8601", "maybe_make_aware"],
+    "vine": ["promise"],
+    "vine.promises:promise": ["fun", "listeners"],
     "kombu.exceptions": ["DecodeError", "EncodeError"],
     "kombu.serialization": ["dumps", "loads", "prepare_accept_content", "registry"],
     "kombu.serialization:registry": ["_decoders", "_encoders"],

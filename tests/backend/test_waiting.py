@@ -13,6 +13,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import ResultSet
 
 from kvbackends import achanges, aget
+from kvbackends.backend.turns import AT_ONCE
 from kvbackends.protocol import waiting
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
@@ -611,6 +612,33 @@ class TestAsyncio:
             return await asyncio.gather(*waits)
 
         assert asyncio.run(main()) == list(map(str, range(50)))
+
+    def test_many_that_begin_together_share_reads_and_leave_the_loop_to_others(
+        self, memory_app, monkeypatch
+    ):
+        backend, ids = memory_app.backend, list(map(str, range(500)))
+        reads, opened, steps = [], [], []
+        get_many, wait_for = backend.get_many, backend.waiters().wait_for
+        monkeypatch.setattr(
+            backend, "get_many", lambda ids, **more: (reads.append(ids), get_many(ids, **more))[1]
+        )
+        monkeypatch.setattr(
+            backend.waiters(), "wait_for", lambda *args: (opened.append(args), wait_for(*args))[1]
+        )
+
+        async def main():
+            waits = [asyncio.create_task(aget(memory_app.AsyncResult(each), 60)) for each in ids]
+            while len(opened) < len(ids):
+                before = len(opened)
+                await asyncio.sleep(0)
+                steps.append(len(opened) - before)
+            for each in ids:
+                backend.mark_as_done(each, each)
+            return await asyncio.gather(*waits)
+
+        assert asyncio.run(main()) == ids
+        assert len(reads) <= 2 * len(ids) / AT_ONCE
+        assert max(steps) <= 2 * AT_ONCE
 
     def test_a_loop_that_was_closed_with_a_wait_in_it_harms_nobody(self, memory_app):
         """The thread that leads for all waits of the process calls it."""

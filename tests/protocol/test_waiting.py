@@ -17,8 +17,9 @@ from kvbackends.contract.options import CoreOptions
 from kvbackends.layers.layer import Layer, innermost
 from kvbackends.layers.retry import Retry
 from kvbackends.protocol import waiting
-from kvbackends.protocol.leader import AFTER_ERROR, Lead
-from kvbackends.protocol.waiting import Waiters
+from kvbackends.protocol.leader import AFTER_ERROR, SHARE, Lead
+from kvbackends.protocol.pending import Pending
+from kvbackends.protocol.waiting import READING, SAFETY, Waiters
 
 SOON = 5.0
 """Seconds; less than any read that is due while `no_reads` is used."""
@@ -495,6 +496,45 @@ class TestBrokenRecords:
             put(store, "a")
             assert wait.take(SOON) == [("a", b"3 success")]
         waiters.close()
+
+
+@pytest.mark.parametrize(("pace", "most"), [(SAFETY, 2), (READING, 20)])
+def test_idle_waits_share_reads_and_none_is_read_less_often(pace, most):
+    """Reads a second of 500 waits while nothing happens, on a clock that is made up."""
+    lead, now, latest, count = Lead(None, {}), 0.0, {}, 0
+    lead._adopted()
+    while now < 60:
+        if len(latest) < 500:
+            lead.opened.append(Pending([str(len(latest))], pace, None))
+            lead._adopted()
+        now = max(now + 0.01, 0 if len(latest) < 500 else lead._due[0][0])
+        for key in (read := lead._due_keys(now)):
+            assert now - latest.get(key, now) <= pace[1] * 1.1 + 0.02
+            latest[key] = now
+        count += bool(read) and now > 30
+    assert len(latest) == 500
+    assert count <= most * 30
+
+
+def test_slow_reads_make_pauses_longer():
+    lead, now = Lead(None, {}), 0.0
+    lead._adopted()
+    lead.opened.append(Pending(["key"], READING, None))
+    lead._adopted()
+    lead._spent = 0.05
+    for _ in range(100):
+        now = lead._due[0][0]
+        lead._due_keys(now)
+    assert lead._due[0][0] - now == pytest.approx(SHARE * 0.05, rel=0.1)
+
+
+def test_processes_that_lost_a_server_subscribe_again_at_different_times(monkeypatch):
+    lead, pauses = Lead(None, {}), []
+    monkeypatch.setattr(lead._woken, "wait", pauses.append)
+    for _ in range(100):
+        lead._rest(math.inf)
+    assert AFTER_ERROR / 2 <= min(pauses) < 0.8 * AFTER_ERROR
+    assert 1.2 * AFTER_ERROR < max(pauses) <= 1.5 * AFTER_ERROR
 
 
 def test_nobody_misses_anything(store, told, waiters):
