@@ -55,6 +55,13 @@ def make_site(
         yield make
 
 
+def with_store(make_site: MakeSite, request: pytest.FixtureRequest, query: str = "") -> Site:
+    """A site with the broker that the parameter names and SQLite, or with Redis and that server."""
+    if request.param in {"redis", "rabbitmq"}:
+        return make_site(request.param, query=query)
+    return make_site("redis", url=request.getfixturevalue(f"{request.param}_url"), query=query)
+
+
 def _broker(request: pytest.FixtureRequest, broker: str, folder: Any) -> tuple[str, dict[str, Any]]:
     if broker == "rabbitmq":
         # AMQP answers a message only when asked to: one that a process has sent just before it is

@@ -1,12 +1,12 @@
 """Tasks and chords as fast as they can be sent, and who waits for them while they are run."""
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
-import redis
 from celery import chord
 from celery.result import AsyncResult, ResultSet
 
@@ -58,6 +58,15 @@ class Flood(AbstractContextManager["Flood"]):
         self._site.until(lambda: stored() >= before + least, "results come")
         assert stored() < sum(1 + len(each.header) for each in self.sent) - 50
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What is sent meanwhile is begun at the end of it: most is still to be done then."""
+        [worker] = self._site.workers
+        worker.signal(signal.SIGSTOP)
+        yield
+        worker.signal(signal.SIGCONT)
+        self.is_at_work()
+
     def settles(self) -> None:
         """No waiter hangs, and each was told what is right."""
         for wait in self._waits:
@@ -80,14 +89,17 @@ class Flood(AbstractContextManager["Flood"]):
 
     # -------------------------------------------------------------------------- in the end
 
-    def nothing_is_lost(self, client: redis.Redis) -> None:
-        """What was reported as stored is in the server, and everything that was sent is right."""
+    def nothing_is_lost(self, read: Callable[[list[str]], list[bytes | None]]) -> None:
+        """What was reported as stored is in the server, and everything that was sent is right.
+
+        `read` returns the records of keys, in their order.
+        """
         values = {each.result.id: each.value for each in self.sent}
         reported = lambda: {each["id"] for each in self._site.said("stored")}  # noqa: E731
         # A client may read a result before the worker is told that it is stored.
         self._site.until(lambda: values.keys() <= reported(), "every worker was told")
         ids = sorted(reported())
-        records = client.mget([f"celery-task-meta-{each}" for each in ids])
+        records = read([f"celery-task-meta-{each}" for each in ids])
         lost = [each for each, record in zip(ids, records, strict=True) if record is None]
         assert not lost, f"{len(lost)} of {len(ids)} are lost"
         for each, record in zip(ids, map(json.loads, records), strict=True):

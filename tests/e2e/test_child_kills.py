@@ -5,14 +5,17 @@ All scenarios of a broker run at once in one worker, which loses a child in each
 
 import pytest
 
+from tests.e2e.conftest import with_store
 from tests.e2e.scenario import STEPS, TWICE, Scenario
 from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
-@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])
 def site(request, make_site) -> Site:
-    site = make_site(request.param)
+    site = with_store(make_site, request)
     site.worker("-c", "4")
     return site
 

@@ -1,9 +1,6 @@
 """Redis behind a network that fails, then standing still, then killed: nothing lost, none early."""
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -51,16 +48,6 @@ def site(make_site, server, proxy) -> Site:
     return site
 
 
-@contextmanager
-def at_work(site: Site, flood: Flood) -> Iterator[None]:
-    """What is sent meanwhile is begun at the end of it, so that most is still to be done then."""
-    [worker] = site.workers
-    worker.signal(signal.SIGSTOP)
-    yield
-    worker.signal(signal.SIGCONT)
-    flood.is_at_work()
-
-
 def test_nothing_is_lost_nothing_is_early_and_nobody_hangs(site, server, proxy):
     """Every result is waited for by a thread, and each chord's body is watched."""
     with Flood(site) as flood, redis.Redis.from_url(server.url) as client:
@@ -69,16 +56,16 @@ def test_nothing_is_lost_nothing_is_early_and_nobody_hangs(site, server, proxy):
         flood.settles()
         proxy.cut_every(None)
         assert proxy.counts.connections > 200
-        with at_work(site, flood):
+        with flood.at_work():
             flood.send(MORE_TASKS, MORE_CHORDS)
         server.pause()
         time.sleep(2)
         server.resume()
         flood.settles()
-        with at_work(site, flood):
+        with flood.at_work():
             flood.send(MORE_TASKS, MORE_CHORDS)
         server.kill()
         server.restart()
         flood.settles()
-        flood.nothing_is_lost(client)
+        flood.nothing_is_lost(client.mget)
         flood.nothing_is_early()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.e2e.conftest import with_store
 from tests.e2e.scenario import STEPS, TWICE, Scenario
 from tests.e2e.site import Site
 from tests.e2e.traps import Spec
@@ -11,9 +12,11 @@ LIMIT = 4
 """Seconds: it must not strike before the part is in its trap, though the machine stands still."""
 
 
-@pytest.fixture(scope="module")
-def site(make_site) -> Site:
-    site = make_site("redis")
+@pytest.fixture(
+    scope="module", params=["redis", pytest.param("postgresql", marks=pytest.mark.slow)]
+)
+def site(request, make_site) -> Site:
+    site = with_store(make_site, request)
     site.worker("-c", "16")  # nearly all that they do is to wait
     return site
 

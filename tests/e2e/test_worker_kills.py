@@ -2,12 +2,15 @@
 
 import pytest
 
+from tests.e2e.conftest import with_store
 from tests.e2e.scenario import STEPS, TWICE, Scenario
 from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
-@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+
+@pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])
 def site(request, make_site) -> Site:
     """Workers that are killed, and one that is not, for the bodies.
 
@@ -15,7 +18,7 @@ def site(request, make_site) -> Site:
     acknowledged when it begins, and kombu's Redis transport pops a message before it notes it as
     unacknowledged.
     """
-    site = make_site(request.param)
+    site = with_store(make_site, request)
     site.worker("-c", "1", "-Q", queue(site))
     site.worker("-c", "2")
     return site
