@@ -68,7 +68,7 @@ class Admin:
         until: datetime | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        sort: str = "done",
+        sort: str | None = None,
         seen: Callable[[ResultInfo], object] | None = None,
     ) -> Page:
         """The newest `limit` results, or those that follow a page's cursor.
@@ -81,7 +81,7 @@ class Admin:
         wanted = Wanted(state=state, task=task, worker=worker, since=since, until=until)
         after = _position(cursor)
         every = self.each(wanted) if seen is None else _telling(self.each(wanted), seen)
-        if sort != "done":
+        if sort is not None and sort != "done":
             return Page(_sorted(every, sort, limit), None)
         found = (each for each in every if after is None or each.order < after)
         newest = heapq.nlargest(limit + 1, found, key=lambda each: each.order)
