@@ -18,7 +18,7 @@ from kvbackends.cli.console import Live, console, counted
 from kvbackends.cli.digest import Digest
 from kvbackends.cli.machine import as_json, as_junit
 from kvbackends.cli.subjects import CannotRun, Subject, chosen, load_plugins, subjects
-from kvbackends.cli.terminal import show, show_checks, show_left, show_verdicts
+from kvbackends.cli.terminal import show, show_checks, show_costs, show_left, show_verdicts
 from kvbackends.testing.check import Check, checks
 from kvbackends.testing.running import Report, run
 
@@ -67,6 +67,7 @@ def _writable(_context: click.Context, _option: click.Parameter, file: str | Non
     help="Write all results as JSON; - is stdout.",
 )
 @click.option("--junit", metavar="FILE", callback=_writable, help="Write all results as JUnit XML.")
+@click.option("--bench", is_flag=True, help="Show what operations cost, and run no check.")
 @click.option("--list", "listing", is_flag=True, help="List the checks, and run none.")
 @click.option(
     "--plugin",
@@ -83,6 +84,7 @@ def conformance(
     areas: tuple[str, ...],
     json_file: str | None,
     junit: str | None,
+    bench: bool,
     listing: bool,
     plugins: tuple[str, ...],
 ) -> None:
@@ -101,7 +103,7 @@ def conformance(
         if listing:
             show_checks(screen, wanted)
             return
-        status = _prove(request, wanted, screen)
+        status = (_measure if bench else _prove)(request, wanted, screen)
     except CannotRun as problem:
         status = _give_up(request, str(problem))
     except KeyboardInterrupt:
@@ -137,6 +139,17 @@ def _prove(request: Request, wanted: Sequence[Check], screen: Console) -> int:
     status = PASSED if all(each.passed for each in digests) else FAILED
     _write(request, digests, status, "")
     return status
+
+
+def _measure(request: Request, _wanted: Sequence[Check], screen: Console) -> int:
+    from kvbackends.testing.bench import costs
+
+    load_plugins(request.plugins)
+    for each in subjects(request.urls):
+        with screen.status(f"measuring {each.shown}"):
+            found = costs(each.url)
+        show_costs(screen, each.shown, found)
+    return PASSED
 
 
 def _heading(request: Request, wanted: Sequence[Check], stores: Sequence[Subject]) -> Text:

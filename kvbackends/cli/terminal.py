@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group
@@ -14,6 +15,9 @@ from kvbackends.cli.console import Signs, counted, counts, signs
 from kvbackends.cli.digest import MODES, Digest, Failure, Row
 from kvbackends.testing.check import Check
 from kvbackends.testing.redaction import MASK
+
+if TYPE_CHECKING:
+    from kvbackends.testing.bench import Cost
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -48,6 +52,25 @@ def show(console: Console, digest: Digest, plugins: Sequence[str], seconds: floa
     console.print(_verdict(digest, marks, seconds))
     for each in digest.not_asked:
         console.print(Text(f"  not asked: {each}", "dim"))
+
+
+def show_costs(console: Console, shown: str, costs: Sequence["Cost"]) -> None:
+    """Print what the operations of one store cost."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("operation")
+    for name in ("native: trips", "ms", "derived: trips", "ms"):
+        table.add_column(name, justify="right")
+    rows: dict[str, list[str]] = {}
+    for each in costs:
+        cells = [f"{each.trips:.1f}", f"{1000 * each.seconds:.2f}"]
+        rows.setdefault(each.operation, [each.operation]).extend(cells)
+    for row in rows.values():
+        table.add_row(*row)
+    console.print(Rule(Text(shown, "bold"), align="left", style="dim"))
+    console.print(table)
+    console.print(
+        Text("trips: round trips; calls of the store where no proxy can count them", "dim")
+    )
 
 
 def _title(digest: Digest) -> Rule:

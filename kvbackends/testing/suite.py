@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from kvbackends import NotSupported
 from kvbackends.contract import Barrier, Feature, Store, StoreURL, Subscription
 from kvbackends.contract.store import ACCELERABLE
 from kvbackends.testing import hooks
@@ -16,6 +17,7 @@ from kvbackends.testing.connections import Connections
 from kvbackends.testing.delayed import Delayed, is_delayed
 from kvbackends.testing.deviations import Deviation, refuse_unfit
 from kvbackends.testing.leftovers import new_key
+from kvbackends.testing.network import Network, network, replaced
 from kvbackends.testing.tools import TTL, Opener
 
 if TYPE_CHECKING:
@@ -171,6 +173,24 @@ class StoreSuite:
             return True
         is_full = request.config.getoption("kvbackends_full", False)
         return bool(is_full) and "barrier" in store.native
+
+    def through(self, url: str, host: str, port: int) -> str:
+        """The URL with the address of a proxy in the place of its server's.
+
+        Override it where the driver has to be told to stay with that address. Raises `NotSupported`
+        with the reason, in one line, if no proxy can stand there.
+        """
+        return replaced(url, host, port)
+
+    @pytest.fixture
+    def network(self, store: Store, store_url: str, mode: str) -> Iterator[Network]:
+        """The store's network, whose faults a proxy makes."""
+        settings, derived = dict(self.settings), mode == DERIVED
+        try:
+            with network(store, store_url, self.through, settings, derived=derived) as made:
+                yield made
+        except NotSupported as error:
+            pytest.skip(str(error))
 
     @pytest.fixture
     def key(self) -> str:

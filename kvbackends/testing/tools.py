@@ -1,5 +1,6 @@
 """Helpers of the checks: parts, ranked values, sleeping, threads, child processes."""
 
+import ctypes
 import itertools
 import os
 import pickle
@@ -214,11 +215,17 @@ def side_by_side(work: Callable[[A], T], arguments: Iterable[A]) -> list[T]:
         return list(pool.map(work, arguments))
 
 
-def child(work: Callable[[], object], seconds: int = 20) -> int:
+def fork_in_c() -> int:
+    """Fork as a library in C does: none of Python's hooks runs."""
+    pid: int = ctypes.PyDLL(None).fork()
+    return pid
+
+
+def child(work: Callable[[], object], seconds: int = 20, fork: Callable[[], int] = os.fork) -> int:
     """Start `work` in a forked child, which exits with 0 if it returned; return its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
-        pid = os.fork()
+        pid = fork()
     if pid == 0:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(seconds)

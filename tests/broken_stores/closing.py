@@ -1,11 +1,13 @@
 """Barriers that leave something behind, or nothing."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from typing import Any
 
-from kvbackends.contract import Arrival, Offer, Outcome, Part, RankOf, StoreURL
+from kvbackends.contract import Arrival, Barrier, Offer, Outcome, Part, RankOf, StoreURL
 from tests.broken_stores.reference import ReferenceBarrier, ReferenceStore
 from tests.broken_stores.registry import caught_by
-from tests.broken_stores.world import State
+from tests.broken_stores.world import Identity, State, World
 
 
 @caught_by("closing.late_arrival")
@@ -38,6 +40,44 @@ class TombstoneForEver(ReferenceStore):
     class barrier_type(ReferenceBarrier):  # noqa: N801
         def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
             ReferenceBarrier(self.store, self.name, None).close(part, offer, rank_of)
+
+
+@caught_by("closing.expired_parts_are_missed")
+class ShortestLifeCounts(ReferenceStore):
+    """A barrier expires as its shortest-lived part does."""
+
+    def opened(self, world: World, name: str, ttl: float | None) -> State | None:
+        state = world.barrier(name)
+        if state is not None:
+            state.expires = min(state.expires, self.expires(ttl))
+        return state
+
+
+@caught_by("closing.expired_parts_are_missed")
+class ExpiredPartsAreEmpty(ReferenceStore):
+    """Parts expire on their own, and one that has is still listed, without its value."""
+
+    @dataclass
+    class state_type(State):  # noqa: N801
+        ends: dict[Identity, float] = field(default_factory=dict)
+
+        def listed(self) -> list[tuple[Identity, bytes]]:
+            now = time.monotonic()
+            return [(each, b"" if self.ends[each] < now else v) for each, v in super().listed()]
+
+    def arrived(
+        self,
+        world: World,
+        barrier: Barrier,
+        part: Part,
+        value: bytes | None,
+        evict: str | None,
+    ) -> Arrival:
+        answer = super().arrived(world, barrier, part, value, evict)
+        state: Any = world.barrier(barrier.name)
+        if state is not None:
+            state.ends.setdefault(state.identity(part), self.expires(barrier.ttl))
+        return answer
 
 
 @caught_by("closing.by_a_former_claimant")

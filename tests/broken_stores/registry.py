@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from kvbackends.contract import Adapter, Store, hookimpl
+from tests.broken_stores.network import NetworkStore, address
 from tests.broken_stores.reference import (
     AloneStore,
     FileStore,
@@ -14,13 +15,14 @@ from tests.broken_stores.reference import (
     WireStore,
 )
 
-AnyStore = TypeVar("AnyStore", bound=type[ReferenceStore])
+AnyStore = TypeVar("AnyStore", bound=type[ReferenceStore] | type[NetworkStore])
 
-CORRECT: dict[str, type[ReferenceStore]] = {
+CORRECT: dict[str, type[ReferenceStore] | type[NetworkStore]] = {
     "reference": ReferenceStore,
     "reference-alone": AloneStore,
     "reference-file": FileStore,
     "reference-limited": LimitedStore,
+    "reference-network": NetworkStore,
     "reference-wire": WireStore,
 }
 
@@ -58,14 +60,19 @@ def caught_by(check: str) -> Callable[[AnyStore], AnyStore]:
 
 def url(scheme: str, folder: Path) -> str:
     """Where a store of this scheme keeps its keys: in a file in the folder, or under its name."""
+    if issubclass(_stores()[scheme], NetworkStore):
+        return f"{scheme}://{address()}/{scheme}"
     return f"{scheme}://{folder}/{scheme}"
 
 
 @hookimpl
 def kvbackends_adapters() -> Iterable[Adapter]:
     """The correct stores and the broken ones."""
-    schemes: dict[str, type[Store]] = {**CORRECT, **{each.scheme: each.store for each in BROKEN}}
-    for scheme, store in schemes.items():
+    for scheme, store in _stores().items():
         yield Adapter(
             schemes=(scheme,), store=store, summary="for tests", example=f"{scheme}:///tmp/x"
         )
+
+
+def _stores() -> dict[str, type[Store]]:
+    return {**CORRECT, **{each.scheme: each.store for each in BROKEN}}

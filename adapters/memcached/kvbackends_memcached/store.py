@@ -187,8 +187,11 @@ class MemcachedStore(Store):
 
     def ping(self) -> None:
         """Raise if any of the servers does not answer."""
-        for server in self._servers().values():
-            server.request(b"gets kvbackends-ping\r\n", Connection.read_entries)
+        for name, server in self._servers().items():
+            try:
+                server.request(b"gets kvbackends-ping\r\n", Connection.read_entries)
+            except ConnectionRefusedError as error:
+                raise ConnectionRefusedError(error.errno, f"{name}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

@@ -184,7 +184,7 @@ class Closing(Area):
         answer, ttl = within(store, arrived, calls=16)
         yield max(ttl, SHORT)
         left = gathered(barrier)
-        assert left[1, "task-1"] == b"long"
+        assert left in ({(1, "task-1"): b"long"}, {(0, "task-0"): b"short", (1, "task-1"): b"long"})
         # A store may renew the whole barrier with each arrival: then nothing is missed.
         assert answer.outcome is WAITING or len(left) <= answer.parts == 2
 

@@ -11,6 +11,7 @@ from kvbackends.testing.tools import (
     Opener,
     child,
     ended,
+    fork_in_c,
     in_child,
     offer,
     part,
@@ -20,7 +21,7 @@ from kvbackends.testing.tools import (
     version_at,
 )
 
-THREADS, CHILDREN, ADDED = 2, 6, 10
+THREADS, CHILDREN, ADDED, ASKED = 2, 6, 10, 40
 
 
 class Processes(Area):
@@ -35,6 +36,20 @@ class Processes(Area):
         store.set(key, b"parent")
         assert in_child(lambda: _works(store, f"{key}-child")) == 0
         _works(store, f"{key}-parent")
+        assert value_at(store, key) == b"parent"
+
+    def fork_in_c(self, store: Store, key: str) -> None:
+        """After a fork by a library in C, too, parent and child use connections of their own.
+
+        No hook of Python's tells of it; the process id does.
+        """
+        store.set(key, b"parent")
+        pid = child(partial(_keeps_asking, store, f"{key}-child"), fork=fork_in_c)
+        try:
+            _keeps_asking(store, f"{key}-parent")
+        finally:
+            status = ended(pid)
+        assert status == 0
         assert value_at(store, key) == b"parent"
 
     def fork_while_others_write(self, store: Store, key: str) -> None:
@@ -109,6 +124,14 @@ class Processes(Area):
         assert other.increment(claims, 0, None) == 1
         assert other.increment(key, 0, None) == 40
         assert len(list(other.barrier(barrier.name, TTL).parts())) == 40
+
+
+def _keeps_asking(store: Store, key: str) -> None:
+    _works(store, key)
+    for n in range(ASKED):
+        value = f"{key} {n}".encode()
+        store.set(key, value)
+        assert value_at(store, key) == value
 
 
 def _add_until(store: Store, key: str, stop: threading.Event) -> int:
