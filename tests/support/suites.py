@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from kvbackends import NotSupported
 from kvbackends.testing import StoreSuite
 from kvbackends.testing.hooks import check_of
 
@@ -74,6 +75,14 @@ class OnServer(Selected):
     """
 
     areas: ClassVar[Areas] = {"derived": RACES}
+
+
+class WithoutProxy(OnServer):
+    """A server whose checks of the network have not been tried yet."""
+
+    def through(self, url: str, host: str, port: int) -> str:
+        """Raises `NotSupported`."""
+        raise NotSupported("this suite has not been tried behind a proxy")
 
 
 class Repeated(Selected):

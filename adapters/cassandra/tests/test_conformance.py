@@ -1,9 +1,9 @@
 """The shared conformance suite on a real Cassandra."""
 
-from tests.support.suites import OnServer
+from tests.support.suites import WithoutProxy
 
 
-class TestCassandra(OnServer):
+class TestCassandra(WithoutProxy):
     """A cluster of one node."""
 
     fixture = "cassandra_url"

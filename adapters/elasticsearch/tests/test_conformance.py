@@ -4,20 +4,20 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.support.suites import Again, OnServer
+from tests.support.suites import Again, WithoutProxy
 
 IS_MAIN = version("elastic-transport").startswith("8.")
 """True with the client that `make test` tries in full."""
 
 
-class TestElasticsearch(OnServer if IS_MAIN else Again):
+class TestElasticsearch(WithoutProxy if IS_MAIN else Again):
     """Server 8.19 with the transport library of client 8, server 9.2 with that of client 9."""
 
     fixture = "matching_url"
 
 
 @pytest.mark.slow
-class TestOpenSearch(OnServer):
+class TestOpenSearch(WithoutProxy):
     """Server 2.19."""
 
     fixture = "opensearch_url"
