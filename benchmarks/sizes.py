@@ -165,7 +165,7 @@ def on_sqlite(folder: Path) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Measure the stores that are named, or all, and write a report of all."""
+    """Measure the stores that are named, or all, and write a report of them."""
     names = sys.argv[1:] or ["sqlite", *DRIVERS]
     facts, rows = report.about("sizes"), []
     versions: dict[str, str] = {}
@@ -175,8 +175,7 @@ def main() -> None:
         for row in on_sqlite(folder) if name == "sqlite" else on_server(name, versions):
             print(line(row), flush=True)
             rows.append(row)
-    if not sys.argv[1:]:
-        print(report.write(rows, facts | versions))
+    print(report.write(rows, facts | versions))
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def test_the_endpoints_of_fastapi(worker, fastapi):
 
 def shown_commands():
     """Return each kvbackends command of the guides and of the example."""
-    for page in PAGES:
+    for page in (*PAGES, ROOT / "docs" / "sizing.md"):
         for name, words in re.findall(
             r"\$ kvbackends (\S+) ?(.*)$", page.read_text(), re.MULTILINE
         ):

@@ -1,11 +1,13 @@
-"""Generates the tables of docs/compared.md from the committed reports in benchmarks/results."""
+"""Generates the measured tables of docs/compared.md and docs/sizing.md from benchmarks/results."""
 
+import re
 from pathlib import Path
 
 from plots import OPERATIONS, STORES, Figure, duration, figure, measured, short
 from reference import ROOT, table, with_table
 
 PAGE = ROOT / "docs" / "compared.md"
+SIZING = ROOT / "docs" / "sizing.md"
 SQLITE = {
     "store a result, 200 B": "store a result of 200 bytes",
     "STARTED, then SUCCESS": "STARTED, then SUCCESS",
@@ -69,6 +71,29 @@ def of_sqlite() -> str:
     return table(("", *heads), rows)
 
 
+def of_sizes() -> str:
+    """Return the table of the bytes that a result takes on each store."""
+    names = {"SQLite": "kv+sqlite"} | {name: ours for name, (_, ours, _) in STORES.items()}
+    whats = ("200 B", "10 KB")
+    rows = [
+        (name, *(size(figure("sizes", f"bytes of a result of {what}", ours)) for what in whats))
+        for name, ours in names.items()
+    ]
+    return table(("store", *(f"a result of {what}" for what in whats)), rows)
+
+
+def size(found: Figure | None) -> str:
+    """Return the bytes, and how many are not of the record."""
+    if found is None:
+        return "not measured"
+    (record,) = re.findall(r"record has ([\d,]+) B", found.detail)
+    more = round(found.median) - int(record.replace(",", ""))
+    return f"{found.median:,.0f} ({more:,} more than its record of {record})"
+
+
 def pages() -> dict[Path, str]:
-    """Return the page with its tables."""
-    return {PAGE: with_table(PAGE, f"{of_stores()}\n{of_sqlite()}")}
+    """Return both pages with their tables."""
+    return {
+        PAGE: with_table(PAGE, f"{of_stores()}\n{of_sqlite()}"),
+        SIZING: with_table(SIZING, of_sizes()),
+    }
