@@ -23,6 +23,7 @@ from benchmarks import (
 from benchmarks.peers import run as peers
 from benchmarks.redis import run, summary
 from benchmarks.rows import Row
+from benchmarks.scale import model
 from benchmarks.scale import run as scale
 
 Scenario = Callable[[plan.Plan], Iterator[Row]]
@@ -69,7 +70,7 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="groups of nodes under load and faults; a report for each group",
     )
-    names = [*SCENARIOS, *servers.DRIVERS, *run.SCENARIOS, *scale.ENGINES]
+    names = [*SCENARIOS, *servers.DRIVERS, *run.SCENARIOS, *scale.ENGINES, *model.scenarios({})]
     parser.add_argument(
         "--only", action="append", choices=names, help="a scenario, a store or a group of nodes"
     )
@@ -102,7 +103,7 @@ def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, 
     if asked.redis:
         return run.scenarios(versions)
     if asked.scale:
-        return scale.scenarios(versions)
+        return {**scale.scenarios(versions), **model.scenarios(versions)}
     if asked.peers:
         return peers.scenarios(versions)
     return servers.scenarios(versions) if asked.stores else SCENARIOS
@@ -123,7 +124,7 @@ def each_group(asked: argparse.Namespace) -> int:
     versions: dict[str, str] = {}
     rows: list[Row] = []
     for name, scenario in chosen(asked, versions).items():
-        if name in (asked.only or scale.ENGINES):
+        if name in (asked.only or [name]):
             facts = report.about(f"scale-{name}")
             with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
                 found = list(measure({name: scenario}, amount(asked)(Path(folder))))
