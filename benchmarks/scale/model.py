@@ -95,6 +95,7 @@ def _memcached(url: str) -> Used:
 def _mongodb(url: str) -> Used:
     with pymongo.MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
+        client.admin.command("fsync")  # the sizes of indexes are those of the last checkpoint
         sizes = database.command("dbStats")
         counts = client.admin.command("serverStatus")["opcounters"]
     return Used(int(sizes["dataSize"] + sizes["indexSize"]), counts["update"] + counts["query"])
