@@ -21,6 +21,8 @@ NAMES ?=
 # Where demo and celery-suite store results, and the demo's broker; both have defaults of their own.
 URL ?=
 BROKER ?=
+# Leaves the page of the demo's chord open.
+WEB ?=
 # More arguments for benchmarks.
 ARGS ?=
 
@@ -114,8 +116,8 @@ servers: .venv/.ready debian-packages  ## real servers until Ctrl-C; alone it li
 	@.venv/bin/python -m tests.servers $(NAMES)
 
 .PHONY: demo
-demo: .venv/.ready  ## a real Celery job on SQLite, no server needed  [URL=kv+... BROKER=...]
-	@.venv/bin/python -m examples.wordcount $(url) $(broker)
+demo: .venv/.ready  ## a real Celery job on SQLite, no server needed  [URL=kv+... BROKER=... WEB=1]
+	@.venv/bin/python -m examples.wordcount $(url) $(broker) $(if $(WEB),--web)
 
 .PHONY: bench
 bench: $(bench_env)/.ready  ## side by side with Celery's own backends  [ARGS=...]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -68,12 +69,32 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_result_is_right_after_a_kill_and_nothing_is_left(folder: Path) -> None:
-    demo = Demo(folder)
-    status, lines = demo.end()
-    assert OK.fullmatch(lines[-1]), "\n".join(lines)
-    assert status == 0
+    """At the end the page of its chord is open, until Ctrl-C."""
+    demo = Demo(folder, "--web")
+    lines = []
+    for line in demo.process.stdout:
+        lines.append(line.rstrip())
+        if line.startswith("kvbackends web: "):
+            break
+    *lines, ok, page, _ = lines
+    assert OK.fullmatch(ok), "\n".join(lines)
     assert [line for line in lines if line.startswith("killed ")]
+    assert lines[-1] == "its chord  make demo WEB=1 leaves its page open"
+    assert chord_at(page.split()[1]).count('id="row-') >= 150
+    for each in (demo.process.pid, *demo.workers()):  # as a terminal does
+        os.kill(each, signal.SIGINT)
+    status, _ = demo.end()
+    assert status == 0
     assert demo.leftovers() == []
+
+
+def chord_at(url: str) -> str:
+    """The page at `url`, which is served soon."""
+    for _ in range(600):
+        with contextlib.suppress(OSError), urlopen(url) as page:
+            return str(page.read())
+        time.sleep(0.1)
+    raise AssertionError(url)
 
 
 def test_ctrl_c_leaves_nothing(folder: Path) -> None:

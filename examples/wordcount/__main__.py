@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import os
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from examples.wordcount.workers import Workers
+from kvbackends.contract import StoreURL
 
 
 def main() -> int:
@@ -33,9 +36,34 @@ def main() -> int:
         except Exception as error:  # noqa: BLE001 - any error is reported in the last line
             print(f"demo: FAILED  {type(error).__name__}: {' '.join(str(error).split())}")
             return 1
-    counts = "  ".join(f"{name}={number}" for name, number in report._asdict().items())
-    print(f"demo: OK  {counts}  seconds={time.monotonic() - started:.1f}")
+        figures = report._asdict()
+        chord = figures.pop("chord")
+        print(f"its chord  {command(arguments.url, chord)}")
+        counts = "  ".join(f"{name}={number}" for name, number in figures.items())
+        print(f"demo: OK  {counts}  seconds={time.monotonic() - started:.1f}")
+        if arguments.web:
+            show(chord)
     return 0
+
+
+def command(url: str | None, chord: str) -> str:
+    """Return the command that shows the chord; the default's results are removed at the end."""
+    if url is None:
+        return "make demo WEB=1 leaves its page open"
+    return f"kvbackends chord '{StoreURL.parse(url)}' {chord}"
+
+
+def show(chord: str) -> None:
+    """Serve the page of the chord until Ctrl-C."""
+    from examples.wordcount.app import app
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        bind = f"127.0.0.1:{free.getsockname()[1]}"
+    print(f"open       http://{bind}/chord?id={chord}", flush=True)
+    url = app.backend.as_uri(include_password=True)
+    web = (sys.executable, "-m", "kvbackends.cli", "web", url, "--bind", bind)
+    with contextlib.suppress(KeyboardInterrupt):
+        subprocess.run(web, check=False)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.wordcount", description=__doc__)
     parser.add_argument("--url", help="where results are stored (default: a new SQLite file)")
     parser.add_argument("--broker", help="Celery's broker (default: files in a temporary folder)")
+    parser.add_argument("--web", action="store_true", help="leave the chord's page open at the end")
     parser.add_argument("--files", type=int, help="count only the first FILES files")
     return parser
 

@@ -31,6 +31,8 @@ class Report(NamedTuple):
     parts: int
     words: int
     workers_killed: int
+    chord: str
+    """The id of the header's group, by which operators find the chord."""
 
 
 def run(workers: Workers, limit: int | None) -> Report:
@@ -55,7 +57,7 @@ def run(workers: Workers, limit: int | None) -> Report:
     print("checking   the same files again, in this process")
     check(found, text.summary(text.identifiers(path) for path in files))
     print(table(found["most_used"][:SHOWN]))
-    return Report(len(files), progress.done, found["words"], killed)
+    return Report(len(files), progress.done, found["words"], killed, answer.parent.id)
 
 
 def declare_queue() -> None:
