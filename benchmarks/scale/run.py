@@ -78,9 +78,9 @@ def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
     faults.join()
     for each in observers:
         each.end()
+    read, outcome = load.read, load.end()
     if faults.error is not None:
         raise faults.error
-    read, outcome = load.read, load.end()
     for error in load.errors[:5] + probe.failed[:5]:
         print(f"  {error}")
     return Seen(
