@@ -1,7 +1,9 @@
 """The scenarios: a store, a read of a ready result, and a wait, in both placements."""
 
 import functools
+import itertools
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
@@ -9,9 +11,11 @@ from importlib.metadata import version
 from benchmarks.backends import new_id
 from benchmarks.helpers import Helper, helpers
 from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, percentile, placed, seconds
+from benchmarks.peers import instructions as counting
 from benchmarks.peers.libraries import LIBRARIES, OURS, VALUE, opened
 from benchmarks.plan import Plan
-from benchmarks.rows import Row, at_least, ratio
+from benchmarks.redis.costs import INSTALL, executed
+from benchmarks.rows import Row, at_least, figure, ratio
 from tests.servers import SERVERS
 
 FIRST = at_least(1)
@@ -22,7 +26,7 @@ DELAYS = (0.01, 0.05)
 
 def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[Row]]]:
     """Return the scenarios by name; each runs on a new server, and adds to `versions`."""
-    steps = {"store": store, "read": get, "wait": wait}
+    steps = {"instructions": instructions, "store": store, "read": get, "wait": wait}
     return {name: functools.partial(_on_redis, step, versions) for name, step in steps.items()}
 
 
@@ -33,9 +37,25 @@ def _on_redis(
     versions |= {name: version(name) for name in (*others, "redis", "hiredis")}
     with SERVERS["redis"]() as server:
         versions["server"] = server.version
-        for place in PLACES:
+        for place in PLACES if step is not instructions else ("cross",):
             with placed(server.pid, place):
                 yield from step(server.url, place, plan)
+
+
+def instructions(url: str, _place: str, plan: Plan) -> Iterator[Row]:
+    """The instructions of the client for one store and one read, which no other load changes."""
+    if shutil.which("valgrind") is None:
+        yield figure("instructions of one store", OURS, 0, "not measured", detail=INSTALL)
+        return
+    keys = itertools.product(counting.NAMES, counting.WORKS)
+    counts = executed("benchmarks.peers.instructions", plan.folder, url)
+    found = dict(zip(keys, counts, strict=True))
+    for (name, work), count in found.items():
+        if name != OURS:
+            ours = found[OURS, work]
+            detail = f"{ours:,.0f} to {count:,.0f}"
+            times = Spread.of([count / ours])
+            yield Row(f"instructions of one {work}", OURS, name, "x", times, FIRST, detail)
 
 
 def store(url: str, place: str, plan: Plan) -> Iterator[Row]:

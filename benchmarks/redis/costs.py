@@ -53,21 +53,27 @@ def instructions(bench: Bench) -> Iterator[Row]:
         yield figure("instructions of one store", OURS, 0, "not measured", detail=INSTALL)
         return
     urls = bench.urls()
-    output = f"--cachegrind-out-file={bench.plan.folder}/%p"
+    whats = "instructions of one store", "instructions of one part"
+    rows = itertools.product(urls, whats)
+    counts = executed("benchmarks.redis.instructions", bench.plan.folder, *urls.values())
+    for (name, what), count in zip(rows, counts, strict=True):
+        yield _counted(what, name, count, "")
+
+
+def executed(module: str, folder: Path, *arguments: str) -> Iterator[float]:
+    """Run a module as `benchmarks.redis.instructions`; yield the instructions of each line."""
+    output = f"--cachegrind-out-file={folder}/%p"
     tool = ["valgrind", "--quiet", "--tool=cachegrind", "--cache-sim=no", output]
     done = subprocess.run(
-        [*tool, sys.executable, "-m", "benchmarks.redis.instructions", *urls.values()],
+        [*tool, sys.executable, "-m", module, *arguments],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
-    whats = "instructions of one store", "instructions of one part"
-    rows = itertools.product(urls, whats)
-    for (name, what), line in zip(rows, done.stdout.splitlines(), strict=True):
+    for line in done.stdout.splitlines():
         (few, least), (many, most) = (map(int, each.split(":")) for each in line.split())
-        spent = _executed(bench.plan.folder / str(most)) - _executed(bench.plan.folder / str(least))
-        yield _counted(what, name, spent / (many - few), "")
+        yield (_executed(folder / str(most)) - _executed(folder / str(least))) / (many - few)
 
 
 def _executed(output: Path) -> int:

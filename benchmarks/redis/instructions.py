@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, product
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from celery import Celery
@@ -17,6 +17,8 @@ from celery import Celery
 from benchmarks.backends import new_id
 from benchmarks.chords import Chord, chord_app
 from benchmarks.stores import store_one
+
+T = TypeVar("T")
 
 FEW, MANY = 50, 250
 VALUE = "x" * 200
@@ -69,7 +71,7 @@ class Tape:
 
 
 tapes: list[Tape] = []
-Work = tuple[Callable[[Any], None], list[Any]]
+Work = tuple[Callable[[Any], object], list[Any]]
 """The counted function, and its arguments: `MANY`, and the ones for the recording."""
 
 
@@ -99,14 +101,14 @@ def repeat(work: Work, count: int) -> None:
         call(each)
 
 
-def in_a_fork(make: Callable[[Celery], Work], app: Celery, count: int) -> int:
+def in_a_fork(make: Callable[[T], Work], subject: T, count: int) -> int:
     """Repeat the work in a fork, and return its process id."""
     if process := os.fork():
         _, status = os.waitpid(process, 0)
         if status:
             raise SystemExit(f"a fork ended with {status}")
         return process
-    repeat(make(app), count)
+    repeat(make(subject), count)
     os._exit(0)
 
 

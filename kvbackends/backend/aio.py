@@ -35,10 +35,12 @@ async def aget(result: Gettable[T], timeout: float | None = None, propagate: boo
     import asyncio  # here: importing it takes 10 ms, and most processes never need it
 
     loop = asyncio.get_running_loop()
+    until = math.inf if timeout is None else loop.time() + timeout
+    await turns_of(loop).turn()  # before anything that takes time: thousands may begin together
     pending = [leaf for leaf in leaf_results(result) if not (leaf.ignored or leaf._cache)]
     if pending:
         look = _look_at_parents(result, propagate)
-        await _ready(loop, pending[0].backend, pending, timeout, look)
+        await _ready(loop, pending[0].backend, pending, until, look)
     if _is_at_hand(result):
         return result.get(propagate=propagate, disable_sync_subtasks=False)
     return await loop.run_in_executor(None, _value, result, propagate)
@@ -110,12 +112,10 @@ async def _ready(
     loop: Any,
     backend: Any,
     pending: list[Any],
-    timeout: float | None,
+    until: float,
     look: Callable[[], Any] | None,
 ) -> None:
     """Wait until every pending result has been delivered; `look` once each `INTERVAL`."""
-    until = math.inf if timeout is None else loop.time() + timeout
-    await turns_of(loop).turn()
     for leaf in pending:
         backend.add_pending_result(leaf, weak=True)
     ids = list(dict.fromkeys(leaf.id for leaf in pending))

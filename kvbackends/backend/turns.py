@@ -46,11 +46,11 @@ class Turns:
             self._is_due = True
             self._loop.call_soon(self._run)
 
-    async def turn(self) -> None:
-        """Wait for a turn."""
+    def turn(self) -> Any:
+        """Return a future that is done at the caller's turn."""
         future = self._loop.create_future()
         self.add(lambda: future.cancelled() or future.set_result(None))
-        await future
+        return future
 
     async def read(self, backend: Any, ids: list[str]) -> dict[str, Meta]:
         """Return those of the records that are final, read by a thread with others of this turn."""
