@@ -1,12 +1,20 @@
 """The shared conformance suite on real servers: in full on one version, natively on others."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from kvbackends.testing import StoreSuite
 from tests.servers import postgresql_server
 from tests.support.suites import Again, OnServer
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Callable[[str], str]]:
+    """Starts servers that live until the suite has removed what it stored; returns the URL."""
+    with ExitStack() as servers:
+        yield lambda version: servers.enter_context(postgresql_server(version)).url
 
 
 class TestPostgreSQL(OnServer):
@@ -49,7 +57,6 @@ class TestVersionsBetween(StoreSuite):
 
     @pytest.fixture(scope="class", params=["14", "16", "17"])
     @classmethod
-    def store_url(cls, request: pytest.FixtureRequest) -> Iterator[str]:
-        """The URL of a server of this class's own."""
-        with postgresql_server(request.param) as server:
-            yield server.url
+    def store_url(cls, request: pytest.FixtureRequest, started: Callable[[str], str]) -> str:
+        """The URL of a server of that version."""
+        return started(request.param)
