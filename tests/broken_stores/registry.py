@@ -17,8 +17,10 @@ from tests.broken_stores.reference import (
 
 AnyStore = TypeVar("AnyStore", bound=type[ReferenceStore] | type[NetworkStore])
 
+PLAINEST = "reference"
+"""The scheme of the correct store that most of the others are broken out of."""
 CORRECT: dict[str, type[ReferenceStore] | type[NetworkStore]] = {
-    "reference": ReferenceStore,
+    PLAINEST: ReferenceStore,
     "reference-alone": AloneStore,
     "reference-file": FileStore,
     "reference-limited": LimitedStore,
