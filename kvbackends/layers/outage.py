@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kvbackends.contract.records import ServerAddress
 from kvbackends.contract.url import StoreURL
@@ -32,8 +33,24 @@ class Outage:
         self._server = server
         self.since: dict[int, float] = {}
         """Empty while the store answers; else under 0 when the outage began."""
+        self._repeated: dict[object, None] = {}
+        """One key for each operation that is being repeated."""
 
-    def begins(self, name: str, error: BaseException, seconds: float) -> None:
+    @contextmanager
+    def lasting(self, name: str, error: BaseException, seconds: float) -> Iterator[None]:
+        """Warn, and let the outage last until the end of the block: an operation is repeated in it.
+
+        Where the store has several servers, operations on the others succeed meanwhile.
+        """
+        operation = object()
+        self._repeated[operation] = None
+        try:
+            self._begins(name, error, seconds)
+            yield
+        finally:
+            del self._repeated[operation]
+
+    def _begins(self, name: str, error: BaseException, seconds: float) -> None:
         """Warn before the first retry; later ones of the same outage are silent."""
         now = time.monotonic()
         if self.since.setdefault(0, now) is now:  # a single step: one thread warns
@@ -43,7 +60,9 @@ class Outage:
             )
 
     def ends(self) -> None:
-        """Say that the store answers again."""
+        """Say that the store answers again, unless an operation still fails."""
+        if self._repeated:
+            return
         since = self.since.pop(0, None)
         if since is not None:
             logger.info("%s answers again, after %.1f s", self._store, time.monotonic() - since)

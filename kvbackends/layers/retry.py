@@ -132,19 +132,23 @@ class Retry(Layer):
         """
         self.outage.check(error, time.monotonic() - started)
         self.outage.check_scheme(error)
-        self.outage.begins(name, error, self.seconds)
+        with self.outage.lasting(name, error, self.seconds):
+            answer = self._repeated(call, error, name, started)
+        self.outage.ends()
+        return answer
+
+    def _repeated(
+        self, call: Callable[[], T], error: BaseException, name: str, started: float
+    ) -> T:
         attempts = 1
         for pause in self._pauses():
             time.sleep(pause)
             attempts += 1
             try:
-                answer = call()
+                return call()
             except self.passing as latest:
                 error = latest
                 self.outage.check(error, time.monotonic() - started)
-            else:
-                self.outage.ends()
-                return answer
         spent = time.monotonic() - started
         raise StoreUnavailable(self.outage.told(name, attempts, spent, error)) from error
 

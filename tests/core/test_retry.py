@@ -294,6 +294,25 @@ class TestTelling:
         assert re.match(r"redis://:\*\*@host does not answer `get` \(\w+", begin.message)
         assert re.match(r"redis://:\*\*@host answers again, after \d", end.message)
 
+    def test_an_outage_lasts_while_an_operation_fails(self, caplog):
+        """Operations that succeed meanwhile, on another server of the store, do not end it."""
+        inner, told = DictStore(), []
+        read, inner.transient_errors = inner.get, (ConnectionError,)
+
+        def get(key: str) -> object:
+            if len(told) == 3:
+                return read(key)
+            store.set("alive", b"v")
+            told.append([each.levelname for each in caplog.records])
+            raise ConnectionError
+
+        inner.get = get
+        store = Retry(inner, PATIENT)
+        with caplog.at_level(logging.INFO, "kvbackends"):
+            store.get("dead")
+        assert told == [[], ["WARNING"], ["WARNING"]]
+        assert [each.levelname for each in caplog.records] == ["WARNING", "INFO"]
+
     def test_an_operation_that_was_given_up_is_no_end(self, caplog):
         """The next success is."""
         store = faulty(*["before"] * 4, options=CoreOptions(retry_attempts=1))
