@@ -14,11 +14,12 @@ from tornado.web import Application
 
 from tests.backend.bench import Bench
 
-app = Celery("beside", broker="memory://", backend=sys.argv[1], set_as_current=True)
+folder = sys.argv[1]
+app = Celery("beside", broker="memory://", backend=f"kv+sqlite:///{folder}/results.db")
 app.conf.result_extended = True
 app.conf.ONCE = {
     "backend": "celery_once.backends.File",
-    "settings": {"location": sys.argv[2], "default_timeout": 60},
+    "settings": {"location": folder, "default_timeout": 60},
 }
 bench = Bench(app)
 

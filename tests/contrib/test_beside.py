@@ -21,17 +21,25 @@ NEEDED_BY_FLOWER = (
 WORKING = ["celery-progress", "celery-once", "celery-batches", "abortable", "flower"]
 
 
+def ran(module, folder, *packages):
+    """The lines that a module prints with some packages on its path."""
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps")
+    subprocess.run((*pip, "--target", folder / "others", *packages), check=True)
+    paths = {"PYTHONPATH": f"{folder}/others:{ROOT}", "FLOWER_UNAUTHENTICATED_API": "true"}
+    script = (sys.executable, "-m", f"tests.contrib.{module}", folder)
+    environment = {**os.environ, **paths}
+    done = subprocess.run(script, capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 @pytest.mark.slow
 def test_other_projects_work(tmp_path):
     """Each uses a backend as its users do; they are installed for this test alone."""
-    wanted = (*PACKAGES, *NEEDED_BY_FLOWER)
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps")
-    subprocess.run((*pip, "--target", tmp_path / "others", *wanted), check=True)
-    paths = {"PYTHONPATH": f"{tmp_path}/others:{ROOT}", "FLOWER_UNAUTHENTICATED_API": "true"}
-    script = (sys.executable, "-m", "tests.contrib.beside")
-    done = subprocess.run(
-        (*script, f"kv+sqlite:///{tmp_path}/results.db", tmp_path),
-        capture_output=True, text=True, env={**os.environ, **paths}, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == WORKING
+    assert ran("beside", tmp_path, *PACKAGES, *NEEDED_BY_FLOWER) == WORKING
+
+
+@pytest.mark.slow
+def test_results_of_django_are_read(tmp_path):
+    """`fallback=django-db`: results and groups of django-celery-results, in a real database."""
+    assert ran("old_django", tmp_path, "django-celery-results==2.6.0") == ["read"]

@@ -18,6 +18,8 @@ from kvbackends.contract import StoreURL
 from tests.backend.bench import Bench
 from tests.backend.tasks import Boom, add_tasks
 from tests.servers.process import eventually
+from tests.support.celerys import old_cassandra
+from tests.support.suites import java_is_slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _numbers = itertools.count()
@@ -30,6 +32,8 @@ class Move(NamedTuple):
     new: str
     settings: Mapping[str, Any] = MappingProxyType({})
     transport: Mapping[str, Any] = MappingProxyType({})
+    groups: bool = True
+    """Whether the old one saves groups."""
 
 
 def sentinel(url: str, _: Any) -> Move:
@@ -67,7 +71,20 @@ MOVES: dict[str, Callable[[str, Any], Move]] = {
     "from redis": lambda url, folder: Move(
         url, f"kv+sqlite:///{folder}/new.db", transport={"fallback": url}
     ),
+    "elasticsearch": lambda url, _: Move(url, f"kv+{url}", transport={"fallback": "elasticsearch"}),
+    "from elasticsearch": lambda url, folder: Move(
+        url, f"kv+sqlite:///{folder}/new.db", transport={"fallback": url}
+    ),
+    "cassandra": lambda url, _: Move(
+        "cassandra://", f"kv+{url}", old_cassandra(url), {"fallback": "cassandra"}, groups=False
+    ),
 }
+
+
+def params() -> list[Any]:
+    marked = java_is_slow(["elasticsearch", "cassandra"])
+    marks = {each.values[0]: each.marks for each in marked}
+    return [pytest.param(name, marks=marks.get(name.removeprefix("from "), ())) for name in MOVES]
 
 
 class Pair(NamedTuple):
@@ -76,7 +93,7 @@ class Pair(NamedTuple):
     move: Move
 
 
-@pytest.fixture(params=MOVES)
+@pytest.fixture(params=params())
 def move(request, tmp_path) -> Move:
     server = request.param.removeprefix("from ")
     is_local = server in {"database", "file"}
@@ -121,6 +138,8 @@ def close(backend: Any) -> None:
         backend.result_consumer.stop()
         backend.result_consumer._pubsub = None
         backend.client.connection_pool.disconnect()
+    else:
+        foreign.close(backend)
 
 
 @pytest.fixture
@@ -130,7 +149,7 @@ def pair(make, move) -> Pair:
 
 def test_old_results_and_groups_are_read(pair):
     """A success, a failure and a group, one by one and many at once."""
-    old, new, _ = pair
+    old, new, move = pair
     ids = [f"{next(_numbers)}-{name}" for name in ("good", "bad", "absent")]
     old.backend.store_result(ids[0], {"a": ["ü", 1]}, states.SUCCESS)
     old.backend.store_result(ids[1], Boom("old"), states.FAILURE)
@@ -141,9 +160,10 @@ def test_old_results_and_groups_are_read(pair):
     with pytest.raises(Boom, match="old"):
         new.AsyncResult(ids[1]).get(timeout=10)
     assert new.AsyncResult(ids[2]).state == states.PENDING
-    group = old.GroupResult(f"{ids[0]}-group", [old.AsyncResult(ids[0])])
-    group.save()
-    assert new.GroupResult.restore(group.id, app=new).get(timeout=10) == [{"a": ["ü", 1]}]
+    if move.groups:
+        group = old.GroupResult(f"{ids[0]}-group", [old.AsyncResult(ids[0])])
+        group.save()
+        assert new.GroupResult.restore(group.id, app=new).get(timeout=10) == [{"a": ["ü", 1]}]
 
 
 @pytest.mark.parametrize("failing", [False, True], ids=["succeeds", "fails"])

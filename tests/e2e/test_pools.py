@@ -40,6 +40,15 @@ print("well")
 """
 
 
+IN_BOOKS = """
+from tests.e2e import diary, pools
+from tests.e2e.app import app
+assert app.backend.books.opens
+pools.chords_complete(pools.Client(app, diary.folder()))
+print("well")
+"""
+
+
 def cells():
     """On half of the stores `make test-all` runs some or all: pools of native threads, and Java."""
     for store in STORES:
@@ -64,4 +73,20 @@ def test_each_pool_works_on_each_store(request, make_site, store, pool):
         client = pools.Client(site.app, site.folder)
         for claim in pools.CLAIMS:
             claim(client)
+    worker.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", POOLS)
+def test_chords_of_celerys_in_each_pool(redis_url, make_site, pool):
+    """With `chords=celery` chords are kept in the books of Celery's own backend."""
+    site = make_site("redis", url=f"{redis_url}?chords=celery")
+    worker = site.starting("-P", pool, *POOLS[pool])
+    if pool in GREEN:
+        client = site.script(GREEN[pool] + IN_BOOKS)
+        worker.ready()
+        assert finish(client) == "well"
+    else:
+        worker.ready()
+        pools.chords_complete(pools.Client(site.app, site.folder))
     worker.stop()

@@ -21,6 +21,7 @@ from tests.backend.bench import Bench
 from tests.backend.tasks import add_tasks
 from tests.servers.process import free_ports
 from tests.support.chords import offer, rank_of
+from tests.support.suites import java_is_slow
 
 SECRET = "geheim"
 
@@ -58,10 +59,14 @@ def seen(monkeypatch):
     return Seen(monkeypatch)
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", "postgresql"]
+
+
+@pytest.fixture(params=java_is_slow([*STORES, "elasticsearch", "cassandra"]))
 def url(request, tmp_path):
-    if request.param == "redis":
-        return f"{request.getfixturevalue('redis_url')}?telemetry=1"
+    if request.param not in {"memory", "sqlite"}:
+        found = request.getfixturevalue(f"{request.param}_url")
+        return f"{found}{'&' if '?' in found else '?'}telemetry=1"
     return {"memory": f"memory://{uuid.uuid4()}", "sqlite": f"sqlite:///{tmp_path}/r.db"}[
         request.param
     ] + "?telemetry=1"
