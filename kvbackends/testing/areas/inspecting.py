@@ -6,8 +6,11 @@ from kvbackends import NotSupported
 from kvbackends.contract import Barrier, Fact, Feature, Store
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.check import Area, requires
+from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
+    SHORT,
     TTL,
+    UNKNOWN,
     arrive,
     begin,
     close,
@@ -15,6 +18,7 @@ from kvbackends.testing.tools import (
     listed,
     part,
     value_of,
+    within,
 )
 
 
@@ -97,6 +101,26 @@ class Inspecting(Area):
         arrive(barrier, mine)
         close(barrier, mine)
         assert barrier.state() is None
+
+    def looking_changes_nothing(self, store: Store, barrier: Barrier) -> Waits:
+        """A barrier that is looked at expires when it would have otherwise."""
+
+        def look(ttl: float) -> bool:
+            short = store.barrier(barrier.name, ttl)
+            short.open(b"")
+            return _is_hidden(short) or _is_hidden(barrier)
+
+        _, ttl = within(store, look)
+        yield ttl
+        assert arrive(barrier, part(0)).outcome is UNKNOWN
+
+    def expired_keys_have_no_lifetime(self, store: Store, key: str) -> Waits:
+        """`lifetimes` leaves out a key that has expired, swept or not."""
+        store.set(key, b"v", SHORT)
+        store.set(f"{key}-there", b"v")
+        yield SHORT
+        if "lifetimes" in store.native:
+            assert store.lifetimes([key, f"{key}-there"]) == {f"{key}-there": None}
 
     def tells_lifetimes(self, store: Store, key: str) -> None:
         """`lifetimes` tells the seconds that each existing key has left; None: for ever."""

@@ -8,7 +8,6 @@ from kvbackends.contract import Barrier, Rank, Store
 from kvbackends.testing.check import Area
 from kvbackends.testing.tools import (
     TTL,
-    begin,
     offer,
     part,
     publisher,
@@ -104,8 +103,9 @@ class Keys(Area):
         assert store.offer(offer(f"{key}-offered", Rank.SUCCEEDED)._replace(value=value), rank_of)
         keys = [f"{key}-swapped", f"{key}-offered"]
         assert store.get_batch(keys) == dict.fromkeys(keys, value)
-        begin(barrier, 1)
-        barrier.arrive(part(0), value)
+        barrier.open(value[: size // 4])
+        barrier.expect(publisher(), 1)
+        assert barrier.arrive(part(0), value).payload == value[: size // 4]
         assert [each for _, _, each in second.barrier(barrier.name, TTL).parts()] == [value]
         assert store.compare_and_set(keys[0], value[::-1], version_at(second, keys[0]))
         assert value_at(second, keys[0]) == value[::-1]

@@ -64,6 +64,17 @@ class LongListings(Area):
         side_by_side(store.delete, keys)
 
     @requires(Feature.LISTING)
+    def while_keys_are_rewritten(self, store: Store, key: str) -> None:
+        """Keys that are written again during a listing are yielded once, like the others."""
+        keys = _written(store, key, SOME)
+        found = []
+        for each in itertools.islice(innermost(store).scan(key), 2 * SOME):
+            found.append(each)
+            store.set(each, b"again", TTL)
+        assert sorted(found) == sorted(keys)
+        side_by_side(store.delete, keys)
+
+    @requires(Feature.LISTING)
     def of_another_connection(self, store: Store, other: Store, key: str) -> None:
         """`scan` yields what another connection has written, and what it has not is not there."""
         store.set(f"{key}-a", b"v")

@@ -128,6 +128,14 @@ class Waiting(Area):
             seen.update({f"{key}-2"} if keys is None else keys)
         assert key not in seen
 
+    def watched_again(self, store: Store, subscription: Subscription, key: str) -> None:
+        """A key that was unwatched can be watched again."""
+        for rank in (Rank.UNREADY, Rank.SUCCEEDED):
+            subscription.watch([key])
+            store.offer(offer(key, rank), rank_of)
+            assert hinted(subscription, key)
+            subscription.unwatch([key])
+
     def no_lost_wake_up(self, store: Store, subscription: Subscription, key: str) -> None:
         """With watch, read, wait in this order, an offer at any moment is read or notified."""
         keys = [f"{key}-{i}" for i in range(40)]
