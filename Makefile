@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# Only `test` runs things side by side: three suites at a time, in a make of its own.
+# Only `test` runs things side by side: four suites at a time, in a make of its own.
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
 endif
@@ -42,18 +42,18 @@ redis_lowest = adapters/redis/tests/test_conformance.py::TestRedis \
 pytest = -m pytest $(if $(FULL),--store-full,-m "not slow") $(PYTEST_ARGS)
 # The conformance suite is run in full on one version of each server, elsewhere without what repeats.
 store_quick = $(if $(FULL),,--store-quick -k "not derived")
-# Real workers, servers and installations.
-system_tests = tests/e2e tests/servers tests/celery_suite \
-    $(addprefix tests/test_,demo.py guide.py outsider.py)
+# Real workers; then servers and installations.
+e2e_tests = tests/e2e
+system_tests = tests/servers tests/celery_suite $(addprefix tests/test_,demo.py guide.py outsider.py)
 # Stores that are written in Java: their servers start slowly and take most of a core.
 java_stores = adapters/elasticsearch/ adapters/cassandra/
 # The conformance suite, its command, and the distributions.
 suite_tests = tests/testing tests/cli tests/test_distributions.py
-# What `make test` consists of. The longest come first, so that three at a time end together.
-suites = test-system test-adapters test-java test-core test-suite test-celery56 \
+# What `make test` consists of. The longest come first, so that four at a time end together.
+suites = test-e2e test-core test-redis test-java test-adapters test-suite test-system test-celery56 \
     test-elasticsearch9 test-redis-lowest test-pythons site
-# Two cores are busy with three: tests of real processes wait a good part of their time.
-side_by_side = --jobs=3 --output-sync=target --keep-going SIDE_BY_SIDE=1
+# Two cores are busy with four: tests of real processes wait a good part of their time.
+side_by_side = --jobs=4 --output-sync=target --keep-going SIDE_BY_SIDE=1
 # Beside other suites a failure is left for a second run.
 run = $(if $(SIDE_BY_SIDE),tools/run_suite $@)
 url = $(if $(URL),--url '$(URL)')
@@ -150,11 +150,20 @@ downloads: .venv/.ready debian-packages
 
 .PHONY: test-adapters
 test-adapters: downloads
-	$(run) .venv/bin/python $(pytest) $(filter-out $(java_stores),$(dir $(wildcard adapters/*/tests)))
+	$(run) .venv/bin/python $(pytest) \
+	    $(filter-out adapters/redis/ $(java_stores),$(dir $(wildcard adapters/*/tests)))
+
+.PHONY: test-redis
+test-redis: downloads
+	$(run) .venv/bin/python $(pytest) adapters/redis
 
 .PHONY: test-java
 test-java: downloads
 	$(run) .venv/bin/python $(pytest) $(java_stores)
+
+.PHONY: test-e2e
+test-e2e: downloads
+	$(run) .venv/bin/python $(pytest) $(e2e_tests)
 
 .PHONY: test-system
 test-system: downloads .venv-suite/.ready
@@ -162,7 +171,7 @@ test-system: downloads .venv-suite/.ready
 
 .PHONY: test-core
 test-core: downloads
-	$(run) .venv/bin/python $(pytest) tests $(addprefix --ignore=,$(system_tests) $(suite_tests))
+	$(run) .venv/bin/python $(pytest) tests $(addprefix --ignore=,$(e2e_tests) $(system_tests) $(suite_tests))
 
 .PHONY: test-suite
 test-suite: downloads

@@ -11,7 +11,17 @@ from struct import Struct
 from typing import Annotated, Self
 
 from kvbackends import ConfigurationError
-from kvbackends.contract import Adapter, Entry, Feature, Options, Store, StoreURL, hookimpl, option
+from kvbackends.contract import (
+    Adapter,
+    Entry,
+    Feature,
+    Options,
+    Store,
+    StoreURL,
+    hookimpl,
+    option,
+    uninterrupted,
+)
 
 HEADER = Struct(">d16s")
 """The time of expiry (seconds since the epoch, or infinity), and the version."""
@@ -29,7 +39,8 @@ class DirectoryStore(Store):
     """One file per key, with a header and the value.
 
     A file is replaced as a whole, so readers need no lock.  Writers of one key
-    take turns by flock(2), on one of 256 lock files.
+    take turns by flock(2), on one of 256 lock files.  A signal's handler runs after a write: if it
+    called the store it would wait for the lock that the interrupted call holds.
     """
 
     options_type = DirectoryOptions
@@ -58,16 +69,19 @@ class DirectoryStore(Store):
         expires, version = HEADER.unpack_from(data)
         return Entry(data[HEADER.size :], version) if expires > time.time() else None
 
+    @uninterrupted
     def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Replace the file."""
         with self._writing(key) as file:
             self._replace(file, value, ttl)
 
+    @uninterrupted
     def delete(self, key: str) -> None:
         """Remove the file if it exists."""
         with self._writing(key) as file:
             file.unlink(missing_ok=True)
 
+    @uninterrupted
     def compare_and_set(
         self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
     ) -> bool:

@@ -62,7 +62,7 @@ def caught_by(check: str) -> Callable[[AnyStore], AnyStore]:
 
 def url(scheme: str, folder: Path) -> str:
     """Where a store of this scheme keeps its keys: in a file in the folder, or under its name."""
-    if issubclass(_stores()[scheme], NetworkStore):
+    if issubclass(_stores().get(scheme, Store), NetworkStore):
         return f"{scheme}://{address()}/{scheme}"
     return f"{scheme}://{folder}/{scheme}"
 

@@ -105,4 +105,4 @@ def test_connections_that_a_firewall_forgot_cost_one_timeout(url, open_backend, 
     liar.delay = 0.1
     together([lambda: backend.store.get("celery-task-meta-x")] * 8)
     liar.forget()
-    assert took(lambda: backend.store_result("forgotten", 1, "SUCCESS")) < 3
+    assert took(lambda: backend.store_result("forgotten", 1, "SUCCESS")) < 6  # not 8

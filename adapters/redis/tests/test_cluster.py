@@ -22,6 +22,7 @@ from kvbackends_redis.operations.barriers import keys_of
 from kvbackends import ConfigurationError, open_store
 from kvbackends.contract import Offer, Outcome, Part, Rank, StoreURL
 from kvbackends.contract.options import fill
+from kvbackends.testing.areas.interruptions import losing_sockets
 from tests.servers import redis_cluster
 from tests.servers.process import eventually
 from tests.servers.redis_access import ALLOWED
@@ -463,6 +464,7 @@ def test_a_redirected_advisory_offer_replaces_no_newer_record(store, open_cluste
     assert store.get(key).value == newer.value
 
 
+@losing_sockets()
 def test_an_exception_while_the_map_is_read_harms_no_other_thread(store):
     """As that of a soft time limit, which a signal's handler raises."""
 

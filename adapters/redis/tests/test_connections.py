@@ -25,6 +25,7 @@ from kvbackends_redis.errors import Refused, Unavailable
 from kvbackends import ConfigurationError, InvalidOption, StoreUnavailable, open_store
 from kvbackends.contract import Offer, Rank, StoreURL
 from kvbackends.contract.options import fill
+from kvbackends.testing.areas.interruptions import losing_sockets
 from tests.servers import redis_server
 
 PLAIN = Offer("key", b'{"status": "SUCCESS"}', Rank.SUCCEEDED, 60)
@@ -218,6 +219,7 @@ def test_wrong_credentials_and_missing_permissions_are_reported(spoiled, open_re
         store.get("celery-list")
 
 
+@losing_sockets()
 def test_an_interrupted_exchange_harms_no_other(store):
     """A soft time limit between send and answer: the next call must not read this answer."""
     store.set("key", b"right")

@@ -20,6 +20,7 @@ from kvbackends_redis.errors import Unavailable
 from kvbackends import open_store
 from kvbackends.backend.ranks import rank_of_state, state_in_head
 from kvbackends.contract import Offer, Rank
+from kvbackends.testing.areas.interruptions import losing_sockets
 from tests.backend.bench import Bench
 from tests.servers.proxy import TO_CLIENT, FaultProxy
 from tests.support.stalls import takes_less
@@ -330,6 +331,7 @@ def test_threads_get_their_own_answers(open_redis):
     assert not failed
 
 
+@losing_sockets()
 def test_an_interruption_harms_no_other_command(store, key):
     """A soft time limit anywhere between two sends and the last answer."""
     store.set("right", b"right", 60)

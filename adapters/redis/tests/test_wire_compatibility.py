@@ -176,6 +176,11 @@ def test_a_task_without_parent_and_children(pair, raw):
     assert stored[0] == stored[1] != None  # noqa: E711 - one comparison tells both
 
 
+def without_body(records):
+    """The records without the id of the body, which Celery does not store and does not mind."""
+    return [each.replace(b'"chord": "the-body", ', b"") for each in records]
+
+
 def test_the_results_of_a_chord_are_celerys(pair, raw):
     """The header's, which here are stored together with their parts, and the body's."""
     seen = []
@@ -195,7 +200,8 @@ def test_the_results_of_a_chord_are_celerys(pair, raw):
         raw.ask("DEL", *keys)
     (of_celery, lives, group), (ours, our_lives, our_group) = seen
     if b"part" in of_celery[0]:  # not compressed: the group's id is each chord's own
-        assert [each.replace(our_group.encode(), group.encode()) for each in ours] == of_celery
+        same = [each.replace(our_group.encode(), group.encode()) for each in without_body(ours)]
+        assert same == of_celery
     assert our_lives == lives
 
 

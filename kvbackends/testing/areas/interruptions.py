@@ -51,7 +51,7 @@ class Interruptions(Area):
         def strike() -> None:
             raise Interrupted
 
-        with _losing_sockets(), _Striking(strike) as striking:
+        with losing_sockets(), _Striking(strike) as striking:
             for name in striking.turns(lambda: _uses(store, f"{key}-first")):
                 try:
                     with striking.once():
@@ -88,7 +88,7 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def _losing_sockets() -> Iterator[None]:
+def losing_sockets() -> Iterator[None]:
     """A socket is lost if the exception comes before it is kept.  Python closes it, and warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

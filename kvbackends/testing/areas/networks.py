@@ -20,7 +20,7 @@ from kvbackends.testing.leftovers import new_key
 from kvbackends.testing.network import BOUND, Network, error_of, shown_of
 from kvbackends.testing.tools import TTL, value_at
 
-PLACES = 4
+PLACES = 2
 """Places at which the answers of each operation are cut."""
 LATE = 3.0
 """Seconds that a call may take beyond its bound: one, and two for a machine that stalls."""
