@@ -215,9 +215,19 @@ def side_by_side(work: Callable[[A], T], arguments: Iterable[A]) -> list[T]:
         return list(pool.map(work, arguments))
 
 
+NEVER, SETTLED = 1000.0, 0.05
+"""Seconds."""
+
+
 def fork_in_c() -> int:
     """Fork as a library in C does: none of Python's hooks runs."""
+    interval = sys.getswitchinterval()
+    # No other thread may ask for the interpreter's lock meanwhile: the child would hand it over to
+    # that thread, which it does not have, and wait for ever.
+    sys.setswitchinterval(NEVER)
+    time.sleep(SETTLED)  # what was asked for before is given
     pid: int = ctypes.PyDLL(None).fork()
+    sys.setswitchinterval(interval)
     return pid
 
 
