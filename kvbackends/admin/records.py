@@ -98,6 +98,8 @@ class ResultDetail(msgspec.Struct, frozen=True):
         parent: The id of the task that sent it; empty if none is known.
         group: The id of its group; empty if it is in none.
         children: What it led to.
+        chord: Of a header task, with `result_extended`: the id of the chord's body.
+        header: Of a chord's body: the id of its header's group, where the records tell it.
     """
 
     info: ResultInfo
@@ -107,20 +109,22 @@ class ResultDetail(msgspec.Struct, frozen=True):
     group: str
     children: list[Node]
     chord: str = ""
-    """Of a header task, with `result_extended`: the id of the chord's body."""
     header: str = ""
-    """Of a chord's body: the id of its header's group, where the records tell it."""
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What is stored of a chord that is not in flight."""
+    """What is stored of a chord that is not in flight.
+
+    Attributes:
+        id: The id of its header's group.
+        body: The body's task id; empty where no record names it (`result_extended`).
+        parts: The header tasks with a result: the failed ones, then the others, the newest
+            first.
+    """
 
     id: str
-    """The id of its header's group."""
     body: str
-    """The body's task id; empty where no record names it (`result_extended`)."""
     parts: list[ResultInfo]
-    """The header tasks with a result: the failed ones, then the others, the newest first."""
 
 
 class MissingPart(msgspec.Struct, frozen=True):
