@@ -2,9 +2,9 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from celery import chord
@@ -58,12 +58,11 @@ class Flood(AbstractContextManager["Flood"]):
         self._site.until(lambda: stored() >= before + least, "results come")
         assert stored() < sum(1 + len(each.header) for each in self.sent) - 50
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """What is sent meanwhile is begun at the end of it: most is still to be done then."""
+    def send_before_work(self, tasks: int, chords: int) -> None:
+        """Send while the worker stands still, then let it begin: most is still to be done."""
         [worker] = self._site.workers
         worker.signal(signal.SIGSTOP)
-        yield
+        self.send(tasks, chords)
         worker.signal(signal.SIGCONT)
         self.is_at_work()
 

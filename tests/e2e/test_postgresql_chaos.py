@@ -71,24 +71,20 @@ def killed_sessions(url: str) -> Iterator[list[int]]:
 def test_nothing_is_lost_and_nothing_is_early(site, primary, standby):
     """Every result is waited for by a thread, and each chord's body is watched."""
     with Flood(site) as flood:
-        with flood.at_work():
-            flood.send(TASKS, CHORDS)
+        flood.send_before_work(TASKS, CHORDS)
         with killed_sessions(primary.url) as killed:
             time.sleep(5)
         assert sum(killed) > 20
         flood.settles()
-        with flood.at_work():
-            flood.send(TASKS, CHORDS)
+        flood.send_before_work(TASKS, CHORDS)
         primary.pause()
         time.sleep(2)
         primary.resume()
         flood.settles()
-        with flood.at_work():
-            flood.send(TASKS, CHORDS)
+        flood.send_before_work(TASKS, CHORDS)
         primary.restart_at_once()
         flood.settles()
-        with flood.at_work():
-            flood.send(TASKS, CHORDS)
+        flood.send_before_work(TASKS, CHORDS)
         primary.kill()
         standby.promote()
         flood.settles()

@@ -56,14 +56,12 @@ def test_nothing_is_lost_nothing_is_early_and_nobody_hangs(site, server, proxy):
         flood.settles()
         proxy.cut_every(None)
         assert proxy.counts.connections > 200
-        with flood.at_work():
-            flood.send(MORE_TASKS, MORE_CHORDS)
+        flood.send_before_work(MORE_TASKS, MORE_CHORDS)
         server.pause()
         time.sleep(2)
         server.resume()
         flood.settles()
-        with flood.at_work():
-            flood.send(MORE_TASKS, MORE_CHORDS)
+        flood.send_before_work(MORE_TASKS, MORE_CHORDS)
         server.kill()
         server.restart()
         flood.settles()
