@@ -32,6 +32,8 @@ FIRST = 5
 """Milliseconds that pauses grow from if the first retry is made at once."""
 SHORTEST_PAUSE = 0.001
 """Seconds between retries after the first, so that an outage does not cost a processor's time."""
+SILENCE = 1.0
+"""Seconds without an answer that are worth telling, where the deadline ends an attempt."""
 
 _attempts: ContextVar[float] = ContextVar("kvbackends_retries", default=math.inf)
 
@@ -144,11 +146,14 @@ class Retry(Layer):
         for pause in self._pauses():
             time.sleep(pause)
             attempts += 1
+            began = time.monotonic()
             try:
                 return call()
             except self.passing as latest:
-                error = latest
-                self.outage.check(error, time.monotonic() - started)
+                now = time.monotonic()
+                if now < deadline.get() or now - began > SILENCE:
+                    error = latest  # otherwise cut short: the one before says more
+                self.outage.check(error, now - started)
         spent = time.monotonic() - started
         raise StoreUnavailable(self.outage.told(name, attempts, spent, error)) from error
 

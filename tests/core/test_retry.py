@@ -240,6 +240,25 @@ class TestBounds:
             store.get("k")
         assert (deadlines, slept.pauses, deadline.get()) == ([5], [], math.inf)
 
+    @pytest.mark.parametrize(("seconds", "says"), [(0.1, "loading"), (2.0, "no answer")])
+    def test_an_attempt_that_is_cut_short_hides_no_reason(
+        self, slept: Slept, seconds: float, says: str
+    ):
+        """The end of the time is told as silence only where the server was silent for a while."""
+        inner = DictStore()
+
+        def refuse(key: str):
+            if slept.now == 0:
+                slept.now = deadline.get() - seconds
+                raise Broken("loading")
+            slept.now = deadline.get()
+            raise Broken("no answer")
+
+        inner.get, inner.transient_errors = refuse, (Broken,)
+        store = Retry(inner, CoreOptions(retry_timeout=5, retry_first_ms=0))
+        with pytest.raises(StoreUnavailable, match=rf"2 attempts of `get`; last error: {says}\)"):
+            store.get("k")
+
     def test_a_barriers_operation_has_a_deadline(self):
         """As any other operation."""
         deadlines = []

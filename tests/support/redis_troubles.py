@@ -168,7 +168,8 @@ def no_replicas(place: Place) -> Generator[End]:
 
 def loading(place: Place) -> Generator[End]:
     """It reads its keys from the disk for 20 s, and answers meanwhile."""
-    place.admin.mset({f"key-{number}": "v" for number in range(40_000)})
+    value = "v" * 500  # two to a turn of its event loop, so that it answers within milliseconds
+    place.admin.mset({f"key-{number}": value for number in range(40_000)})
     place.admin.save()
     place.admin.close()
     place.server.kill()
@@ -275,7 +276,10 @@ def _neighbour(place: Place) -> Iterator[ClusterNode]:
 
 
 ALONE = ("--cluster-require-full-coverage", "no")
-SLOW = ("--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024")
+SLOW = (
+    *("--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024"),
+    *("--rdbcompression", "no"),
+)
 
 CASES: dict[str, Case] = {
     "OOM": Case(no_memory, REPORTED, WORKS, "maxmemory"),
