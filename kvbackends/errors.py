@@ -42,4 +42,4 @@ class NotSupported(StoreError):
 
 
 class BrokerUnavailable(KVBackendsError):
-    """The broker of the application does not answer; nothing was sent."""
+    """The broker of the application does not answer; the message says what was sent."""

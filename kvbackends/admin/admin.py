@@ -118,11 +118,13 @@ class Admin:
     def again(self, task_id: str) -> str:
         """Send the task again as a new task, whose parent is the old one; the new one's id.
 
-        Raises `StoreError` if its record has not kept what is needed.  Needs an app with a broker.
+        Raises `StoreError` if its record has not kept what is needed.  Needs an app with a broker;
+        raises `BrokerUnavailable` if that does not answer.
         """
         detail = self.result(task_id)
         if (why := lacking(detail)) or detail is None:
             raise StoreError(f"{task_id} cannot be sent again: {why}")
+        ask_broker(self.app)
         return send(self.app, detail)
 
     def count(

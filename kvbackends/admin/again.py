@@ -3,7 +3,7 @@
 from typing import Any
 
 from kvbackends.admin.records import ResultDetail
-from kvbackends.backend.broker import ask_broker
+from kvbackends.backend.broker import sending
 
 NEEDED = ("name", "args", "kwargs")
 
@@ -19,13 +19,14 @@ def lacking(detail: ResultDetail | None) -> str:
 def send(app: Any, detail: ResultDetail) -> str:
     """Send the same task, arguments and queue as a new task, the old one's child; its id.
 
-    Raises `BrokerUnavailable`.
+    Call `ask_broker` first, once for all tasks: Celery tries a broker that is down for longer.
+    Raises `BrokerUnavailable` if the broker goes away since.
     """
-    ask_broker(app)
     record = detail.record
     name, args, kwargs = (record[each] for each in NEEDED)
     queue = {"queue": record["queue"]} if record.get("queue") else {}
     options = {"args": args, "kwargs": kwargs, "parent_id": detail.info.id, **queue}
     known = app.tasks.get(name)
-    sent = known.apply_async(**options) if known else app.send_task(name, **options)
+    with sending(f"{detail.info.id} was sent again"):
+        sent = known.apply_async(**options) if known else app.send_task(name, **options)
     return str(sent.id)

@@ -1,5 +1,7 @@
 """Asks the broker whether it is there, before an operator's action that sends messages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -20,3 +22,15 @@ def ask_broker(app: Any) -> None:
                 f"the broker {connection.as_uri()} does not answer: {error}. Nothing was sent. "
                 "Check that it runs and is reachable from here, and the app's broker_url"
             ) from error
+
+
+@contextmanager
+def sending(what: str) -> Iterator[None]:
+    """Raise `BrokerUnavailable` if the broker goes away inside the block, in which `what`."""
+    try:
+        yield
+    except OperationalError as error:
+        raise BrokerUnavailable(
+            f"the broker went away while {what}: {error}. "
+            "Look whether it has arrived before you send it once more"
+        ) from error

@@ -37,8 +37,21 @@ def again(target: Target, yes: bool, dry_run: bool, **asked: Any) -> int:
         return PASSED
     if not (yes or dry_run):
         click.confirm(f"Send {len(ids):,} tasks again?", abort=True, err=True)
-    sent = sum(_sent(target, app, each, dry_run=dry_run) for each in ids)
-    return PASSED if sent == len(ids) else FAILED
+    if not dry_run:
+        ask_broker(app)
+    return PASSED if _all_sent(target, app, ids, dry_run=dry_run) else FAILED
+
+
+def _all_sent(target: Target, app: Any, ids: list[str], *, dry_run: bool) -> bool:
+    sent = 0
+    try:
+        for each in ids:
+            sent += _sent(target, app, each, dry_run=dry_run)
+    except BaseException:  # also Ctrl-C
+        if not dry_run:
+            click.echo(f"{sent:,} of {len(ids):,} tasks were sent before:", err=True)
+        raise
+    return sent == len(ids)
 
 
 def _sent(target: Target, app: Any, task_id: str, *, dry_run: bool) -> bool:

@@ -8,7 +8,9 @@ from datetime import datetime
 
 import pytest
 from celery import chord, states
+from celery.app.task import Context
 from click.testing import CliRunner
+from kombu.exceptions import OperationalError
 from redis import Redis
 
 from kvbackends.admin import Admin, Wanted
@@ -226,8 +228,9 @@ def test_copy(run, app, make_app):
 
 def test_again(run, monkeypatch):
     """A task is sent again with its arguments, as a child of the old one; or it is said why not."""
-    sent = []
+    sent, asked = [], []
     monkeypatch.setattr(proj.amqp, "send_task_message", lambda *args, **_: sent.append(args))
+    monkeypatch.setattr("kvbackends.cli.again.ask_broker", asked.append)
     request = proj.tasks["proj.mail"].request_stack.top or proj.tasks["proj.mail"].request
     request.update(task="proj.mail", args=["a@b"], kwargs={}, hostname="w@lost")
     proj.backend.store_result("old", ValueError(), states.FAILURE, request=request)
@@ -245,4 +248,26 @@ def test_again(run, monkeypatch):
     (orphan,) = json.loads(run("orphans", *words, "--json", status=1).output)
     assert (orphan["id"], orphan["worker"]) == ("lost", "w@lost")
     assert abs(time.time() - datetime.fromisoformat(orphan["since"]).timestamp()) < 300
+    Admin(proj).delete(Wanted())
+
+
+def test_the_broker_goes_away(run, monkeypatch):
+    """It is asked once for all tasks; where sending ends in the middle, it is told how far."""
+    sent, asked = [], []
+
+    def send(*_, **__):
+        if sent:
+            raise OperationalError("refused")
+        sent.append(1)
+
+    monkeypatch.setattr(proj.amqp, "send_task_message", send)
+    monkeypatch.setattr("kvbackends.cli.again.ask_broker", asked.append)
+    request = Context(task="proj.mail", args=["a@b"], kwargs={})
+    for each in "abc":
+        proj.backend.store_result(each, ValueError(), states.FAILURE, request=request)
+    done = run("again", "-A", "tests.admin.proj", *"abc", "--yes", status=2)
+    assert "a  proj.mail  sent as" in done.output
+    assert "1 of 3 tasks were sent before" in done.stderr
+    assert "went away while b was sent again: refused" in done.stderr
+    assert asked == [proj]
     Admin(proj).delete(Wanted())
