@@ -4,6 +4,7 @@ urllib3 bounds each step of a request, but neither an answer that comes byte by 
 for one of the node's connections.
 """
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -62,4 +63,21 @@ class _Socket:
 
     def makefile(self, *_: Any) -> Any:
         """A file that reads the socket."""
-        return self._bounded.reader()
+        return _Answer(self._bounded, self._sock)
+
+
+class _Answer(io.BufferedReader):
+    """Keeps the socket open until it is closed itself, as a socket's own files do.
+
+    Where the server ends the connection after its answer, http.client closes the socket first and
+    then reads.
+    """
+
+    def __init__(self, bounded: BoundedSocket, sock: Any) -> None:
+        super().__init__(bounded.reader().detach())
+        self._open = sock.makefile("rb", buffering=0)
+
+    def close(self) -> None:
+        """Close the file, and the socket if it was to be closed."""
+        super().close()
+        self._open.close()

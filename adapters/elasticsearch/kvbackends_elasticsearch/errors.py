@@ -59,6 +59,11 @@ _BLOCKED = (
     "the index has a block: remove it (`index.blocks` in its settings), or the cause for which the "
     "server has set it, such as a full disk"
 )
+_NO_JSON = "no JSON"
+_OF_TYPE = {
+    "cluster_block_exception": _BLOCKED,
+    _NO_JSON: "another program, such as a proxy, gave this answer: check the URL",
+}
 _decode = msgspec.json.Decoder(_Refusal).decode
 
 
@@ -76,7 +81,7 @@ def _cause(data: bytes) -> Cause:
     try:
         error = _decode(data).error
     except msgspec.MsgspecError:  # a proxy's error page
-        error = "no JSON"
+        error = _NO_JSON
     return Cause(error) if isinstance(error, str) else error
 
 
@@ -88,7 +93,7 @@ def refused_item(status: int, cause: Cause, url: str) -> StoreError:
     text = f"Elasticsearch at {url} answered {status} ({cause.type})"
     if cause.never_fits:
         return ValueTooLarge(f"{text}: the value is too large for the server's heap")
-    hint = _BLOCKED if cause.type == "cluster_block_exception" else _HINTS.get(status)
+    hint = _OF_TYPE.get(cause.type) or _HINTS.get(status)
     make: type[StoreError] = ValueTooLarge if status == 413 else StoreError
     if status in TRANSIENT:
         make = Unavailable

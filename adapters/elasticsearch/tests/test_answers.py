@@ -8,20 +8,22 @@ import pytest
 from kvbackends_elasticsearch.errors import Unavailable
 from kvbackends_elasticsearch.requests import Answer
 
-from kvbackends import open_store
+from kvbackends import StoreError, open_store
 
 
 class Proxy(BaseHTTPRequestHandler):
     """Knows no way to any server."""
 
     protocol_version = "HTTP/1.1"
+    status, body = 404, b"<p>Not found."
 
     def answer(self):
         self.rfile.read(int(self.headers["content-length"] or 0))
-        self.send_response(404)
-        self.send_header("content-length", "13")
+        self.send_response(self.status)
+        if self.protocol_version == "HTTP/1.1":
+            self.send_header("content-length", str(len(self.body)))
         self.end_headers()
-        self.wfile.write(b"<p>Not found.")
+        self.wfile.write(self.body)
 
     do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - http.server's names
 
@@ -30,8 +32,13 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def store():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server, contextlib.ExitStack() as stack:
+def handler():
+    return Proxy
+
+
+@pytest.fixture
+def store(handler):
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, contextlib.ExitStack() as stack:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         stack.callback(thread.join)
@@ -60,3 +67,27 @@ def test_a_404_without_json_does_not_mean_absent(read, store):
 def test_a_404_of_the_server_means_absent(data):
     assert Answer(404, data, "http://h").is_absent
     assert not Answer(200, data, "http://h").is_absent
+
+
+class TestHTTP10:
+    """The end of the connection is the end of each answer."""
+
+    @pytest.fixture
+    def handler(self):
+        body = b'{"found":false}' + b" " * 300_000  # more than a socket's buffer
+        return type("Old", (Proxy,), {"protocol_version": "HTTP/1.0", "body": body})
+
+    def test_answers_are_read_to_their_end(self, store):
+        assert [store.get("key") for _ in range(3)] == [None] * 3
+
+
+class TestBadRequest:
+    """A 400 that is not the server's."""
+
+    @pytest.fixture
+    def handler(self):
+        return type("Bad", (Proxy,), {"status": 400})
+
+    def test_a_400_without_json_names_its_giver(self, store):
+        with pytest.raises(StoreError, match=r"answered 400 \(no JSON\): another program"):
+            store.set("key", b"value")
