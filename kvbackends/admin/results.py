@@ -52,11 +52,12 @@ class Results:
         found = self._found(wanted)
         # What was found by a facet need not have it in its record, without `result_extended`.
         left = wanted if found is None else msgspec.structs.replace(wanted, task=None, worker=None)
+        every = left == Wanted()
         keys = (key for key in found or () if key.startswith(prefix))
         for some in batches(store.scan(prefix) if found is None else keys, AT_ONCE):
             for key, value in get_many(store, some):
                 info = self.info(key.removeprefix(prefix), value)
-                if matches(info, left):
+                if every or matches(info, left):
                     yield info, value
 
     def _found(self, wanted: Wanted) -> Iterable[str] | None:

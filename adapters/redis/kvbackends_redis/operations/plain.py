@@ -1,6 +1,6 @@
 """Operations on plain keys, which have no rank."""
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kvbackends.contract import Entry
@@ -14,6 +14,9 @@ BITS = 2**63
 
 STEP = 1000
 """Keys examined by one SCAN."""
+
+RECENT = 10_000
+"""Names that a scan remembers at least, and at most twice as many."""
 
 
 class PlainKeys:
@@ -94,24 +97,37 @@ def lifetimes_of(answers: Mapping[str, int]) -> dict[str, float | None]:
 
 
 def scanned(connections: Connections, pattern: str, kind: str = "string") -> Iterator[str]:
-    """Yield one server's keys of a kind that match, each once; strings are no barriers."""
+    """Yield one server's keys of a kind that match, each once; strings are no barriers.
+
+    In constant memory.  A server repeats names only when it shrinks its table meanwhile, and only
+    those of the buckets which a bucket of the new table replaces, which it visits one after the
+    other.  So the recent names suffice, unless all but one of some `RECENT` keys are deleted.
+    """
     seen: set[bytes] = set()
+    before: set[bytes] = set()
     cursor = b"0"
     while True:
         cursor, names = connections.call(
             "SCAN", cursor, "MATCH", pattern, "COUNT", STEP, "TYPE", kind
         )
-        for name in names:
-            if name in seen or is_staged(name):
-                continue
-            seen.add(name)
-            try:
-                key = name.decode()
-            except UnicodeDecodeError:
-                continue  # another program's key: ours are text
-            yield key
+        fresh = set(names) - seen - before
+        seen |= fresh
+        if len(seen) > RECENT:
+            seen, before = set(), seen
+        yield from _keys(fresh)
         if cursor == b"0":
             return
+
+
+def _keys(names: Iterable[bytes]) -> Iterator[str]:
+    for name in names:
+        if is_staged(name):
+            continue
+        try:
+            key = name.decode()
+        except UnicodeDecodeError:
+            continue  # another program's key: ours are text
+        yield key
 
 
 def literally(prefix: str) -> str:
