@@ -96,7 +96,12 @@ class Faults(Wrapped):
     nothing, then `Broken`.  ``after``: the call is made, then `Broken`.  A callable: the call is
     made, then the callable, which plays a concurrent client, then `Broken`.  ``ok``, or the end of
     the script: the call succeeds.
+
+    Attributes:
+        error: The class that is raised.
     """
+
+    error: type[Exception] = Broken
 
     def __init__(self, inner: Store, script: Iterable[str | Callable[[], object]] = ()) -> None:
         self.script = list(script)
@@ -111,12 +116,12 @@ class Faults(Wrapped):
         if word == "instead":
             self.inner.ping()
         if word in {"before", "instead"}:
-            raise Broken(name)
+            raise self.error(name)
         answer = operation()
         if callable(word):
             word()
         if word != "ok":
-            raise Broken(name)
+            raise self.error(name)
         return answer
 
 

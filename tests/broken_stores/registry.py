@@ -34,6 +34,8 @@ class Broken(NamedTuple):
     store: type[Store]
     check: str
     """The check of the suite that has to fail."""
+    slow: bool = False
+    """True if the check takes long: it is tried by `make test-all` only."""
 
     @property
     def correct(self) -> str:
@@ -49,12 +51,12 @@ class Broken(NamedTuple):
 BROKEN: list[Broken] = []
 
 
-def caught_by(check: str) -> Callable[[AnyStore], AnyStore]:
+def caught_by(check: str, *, slow: bool = False) -> Callable[[AnyStore], AnyStore]:
     """Put a store on the list; its scheme is its name: ``LostUpdate`` is ``broken-lost-update``."""
 
     def listed(store: AnyStore) -> AnyStore:
         words = re.findall("[A-Z][a-z0-9]*", store.__name__)
-        BROKEN.append(Broken("-".join(["broken", *words]).lower(), store, check))
+        BROKEN.append(Broken("-".join(["broken", *words]).lower(), store, check, slow))
         return store
 
     return listed

@@ -11,6 +11,8 @@ from tests.broken_stores.registry import PLAINEST
 ONLY_NAMED = "tests.broken_stores.only_named"
 PROCESSES = 4
 SCHEMES = [each.scheme for each in BROKEN]
+QUICK = {each.scheme: each for each in BROKEN if not each.slow}
+SLOW = {each.scheme: each for each in BROKEN if each.slow}
 
 pytestmark = pytest.mark.timeout(1200)  # the set-up runs hundreds of stores
 
@@ -29,7 +31,7 @@ def outcomes(tmp_path_factory, correct):
     In several processes at once: a waiter that is never woken sleeps for seconds.
     """
     folder = tmp_path_factory.mktemp("broken")
-    schemes = [*CORRECT, *SCHEMES]
+    schemes = [*CORRECT, *QUICK]
     groups = [[url(scheme, folder) for scheme in schemes[i::PROCESSES]] for i in range(PROCESSES)]
     with ThreadPoolExecutor(PROCESSES) as pool:
         reports = list(pool.map(_only_named, groups))
@@ -46,12 +48,25 @@ def _only_named(urls):
     return run(urls, plugins=[ONLY_NAMED], arguments=["--timeout=30"])
 
 
-@pytest.mark.parametrize("broken", BROKEN, ids=SCHEMES)
+@pytest.mark.parametrize("broken", QUICK.values(), ids=QUICK)
 def test_caught(outcomes, broken):
     """The check that is named fails on the broken store, and passes on the one it is made from."""
     assert outcomes[broken.scheme, "failed"] == {broken.check}, broken.defect
     assert broken.check in outcomes[broken.correct, "passed"]
     assert broken.check not in outcomes[broken.correct, "failed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", SLOW.values(), ids=SLOW)
+def test_caught_in_the_end(tmp_path, broken):
+    """A check that takes long, too, fails on its broken store and passes on the correct one."""
+    failing = {
+        scheme: run(
+            [url(scheme, tmp_path)], checks=[broken.check], plugins=["tests.broken_stores"]
+        ).failing_checks
+        for scheme in (broken.scheme, broken.correct)
+    }
+    assert failing == {broken.scheme: [broken.check], broken.correct: []}
 
 
 def test_list():

@@ -51,10 +51,14 @@ class Features(Area):
         assert not innermost(store).promises & ~declared
 
     def masked(self, store: Store) -> None:
-        """`OnlyFive` hides the native operations and keeps the promises."""
-        masked = OnlyFive(store)
+        """`OnlyFive` hides the native operations and keeps the promises, which do not change.
+
+        Layers copy the promises when the store is opened.
+        """
+        masked, promised = OnlyFive(store), innermost(store).promises
         assert masked.native == frozenset()
         assert masked.features == masked.promises == store.promises
+        assert promised == store.promises, "what it promises has changed since it was opened"
 
 
 class Limits(Area):

@@ -30,6 +30,8 @@ from kvbackends.testing.tools import (
 
 T = TypeVar("T")
 
+SLIPS = (TypeError, ValueError, KeyError, IndexError, AttributeError, AssertionError)
+"""Errors of code, which no repetition helps."""
 QUICK = CoreOptions(retry_first_ms=1, retry_longest_ms=2)
 
 
@@ -210,13 +212,14 @@ class FaultTolerance(Area):
             assert store.increment(f"{key}-{word}", 0, None) == most
 
     def other_errors_are_not(self, store: Store, key: str) -> None:
-        """An error that is not the driver's transient one is raised at once."""
-        faults = Faults(store, ["before"])
-        faults.transient_errors = store.transient_errors
-        with pytest.raises(Broken):
-            Retry(faults, QUICK).set(key, b"v")
-        assert faults.seen == ["set"]
-        assert store.get(key) is None
+        """An error that is not the driver's transient one is raised at once, a slip's too."""
+        for error in (Broken, *SLIPS):
+            faults = Faults(store, ["before"])
+            faults.transient_errors, faults.error = store.transient_errors, error
+            with pytest.raises(error):
+                Retry(faults, QUICK).set(key, b"v")
+            assert faults.seen == ["set"], f"{error.__name__} is repeated"
+            assert store.get(key) is None
 
     def lost_race_after_a_lost_answer(self, store: Store, key: str) -> None:
         """A compare_and_set that landed, whose answer was lost, and that was replaced, is False."""
