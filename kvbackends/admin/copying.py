@@ -11,9 +11,11 @@ from kvbackends.admin.records import Wanted
 from kvbackends.admin.sources import Item, Source, open_source
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
 from kvbackends.backend.results import text
-from kvbackends.contract.derived import get_many
+from kvbackends.contract.derived import concurrently, get_many
 from kvbackends.contract.records import Offer, Rank
+from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ValueTooLarge
+from kvbackends.layers.layer import innermost
 
 
 class Copied(msgspec.Struct):
@@ -63,6 +65,9 @@ class Copy:
         self._dry_run = dry_run
         self._verify = verify
         self._group_prefix = text(target.group_keyprefix)
+        # On SQLite eight threads take half as long again as one.
+        is_named = bool(StoreURL.parse(target.url).hosts)
+        self._is_remote = is_named or innermost(target.store).server is not None
         self.done = Copied()
 
     def run(
@@ -85,32 +90,41 @@ class Copy:
     def _copy(self, items: list[Item]) -> None:
         keys = {self._key(item): item for item in items}
         there = dict(get_many(self._target.store, list(keys))) if keys else {}
-        written = []
+        due = []
         for key, item in keys.items():
             if item.ttl is not None and item.ttl <= 0:
                 self.done.expired += 1
             elif there.get(key) == item.value:
                 self.done.present += 1
-            elif self._put(key, item, there.get(key)):
-                written.append(key)
+            else:
+                due.append(key)
+        # There is no batch of ranked writes: each layer that changes bytes would have to know it.
+        each_of = concurrently if self._is_remote else map
+        ends = each_of(lambda key: self._put(key, keys[key], there.get(key)), due)
+        written = [key for key, end in zip(due, ends, strict=True) if self._count(keys[key], end)]
         if self._verify and not self._dry_run:
             self._check(keys, written)
 
     def _key(self, item: Item) -> str:
         return self._group_prefix + item.id if item.info is None else self._target.key_of(item.id)
 
-    def _put(self, key: str, item: Item, there: bytes | None) -> bool:
-        """Write one record; true if it is in the target now."""
+    def _put(self, key: str, item: Item, there: bytes | None) -> bool | Exception:
+        """Write one record; true if it is in the target now, or the error that refused it."""
         try:
-            stored = self._would(item, there) if self._dry_run else self._stored(key, item)
+            return self._would(item, there) if self._dry_run else self._stored(key, item)
         except (ValueTooLarge, ValueError) as error:
+            return error
+
+    def _count(self, item: Item, end: bool | Exception) -> bool:
+        """Count the end of a write; true if the record was written."""
+        if isinstance(end, Exception):
             self.done.refused += 1
             if len(self.done.problems) < MOST_PROBLEMS:
-                self.done.problems.append(f"{item.id}: {error}")
+                self.done.problems.append(f"{item.id}: {end}")
             return False
-        self.done.copied += stored
-        self.done.present += not stored
-        return stored
+        self.done.copied += end
+        self.done.present += not end
+        return end
 
     def _would(self, item: Item, there: bytes | None) -> bool:
         largest = self._target.store.limits.value_bytes

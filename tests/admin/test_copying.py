@@ -2,12 +2,13 @@
 
 import datetime as dt
 import itertools
+import threading
 import time
 
 import pytest
 from celery import Celery, group, states
 
-from kvbackends.admin import Admin, Wanted
+from kvbackends.admin import Admin, Wanted, sources
 from kvbackends.admin.copying import Copy
 from kvbackends.backend.foreign import close
 from tests.backend.stores import LARGEST, new_url
@@ -46,6 +47,49 @@ def test_everything_is_kept(app, target):
     again = Copy(target.backend).run(source_of(app), Wanted())
     assert (again.copied, again.present) == (0, 5)
     Admin(app).delete(Wanted())
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_interrupted(make_app, target, kind, monkeypatch):
+    """Ctrl-C between two batches: a second copy adds what is missing, and verifies all of it."""
+    monkeypatch.setattr(sources, "AT_ONCE", 4)
+    app, into = make_app("memory"), target if kind == "memory" else make_app(kind)
+    for n in range(10):
+        app.backend.store_result(f"task-{n}", n, states.SUCCESS)
+
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Copy(into.backend).run(source_of(app), Wanted(), interrupt)
+    assert Admin(into).count().total() == 4
+    done = Copy(into.backend, verify=True).run(source_of(app), Wanted())
+    assert (done.copied, done.present, done.differ) == (6, 4, 0)
+    assert {each.id for each in Admin(into).each()} == {f"task-{n}" for n in range(10)}
+
+
+def test_lost_writes_are_seen(make_app, target, monkeypatch):
+    """A target that says it has stored a record and has not: `verify` tells."""
+    app = make_app("memory")
+    for n in range(3):
+        app.backend.store_result(f"task-{n}", n, states.SUCCESS)
+    offer = target.backend.store.offer
+    lost = target.backend.key_of("task-1")
+    lies = lambda one, rank_of: one.key == lost or offer(one, rank_of)  # noqa: E731
+    monkeypatch.setattr(target.backend.store, "offer", lies)
+    done = Copy(target.backend, verify=True).run(source_of(app), Wanted())
+    assert (done.copied, done.differ, done.ok) == (3, 1, False)
+
+
+def test_servers_are_written_to_by_several_threads(make_app, target, monkeypatch):
+    """Two writes are under way at a time."""
+    app = make_app("memory")
+    for n in range(4):
+        app.backend.store_result(f"task-{n}", n, states.SUCCESS)
+    offer, two = target.backend.store.offer, threading.Barrier(2)
+    waits = lambda *args: (two.wait(60), offer(*args))[1]  # noqa: E731
+    monkeypatch.setattr(target.backend.store, "offer", waits)
+    assert Copy(target.backend).run(source_of(app), Wanted()).copied == 4
 
 
 def test_better_records_stay(make_app, target):
