@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from kvbackends.backend.celerys import Celerys
 from kvbackends.backend.chords import announced
 from kvbackends.backend.delays import HEADER
+from kvbackends.backend.expired import Expired
 from kvbackends.backend.sending import Sending
 from kvbackends.contract.process import PerProcess
 from kvbackends.contract.store import Store
@@ -46,6 +47,7 @@ class Books:
             raise InvalidOption(f"option 'chords': celery cannot be, because {self.lacking}")
         self._opened = PerProcess(self._open)
         self._sending = Sending()
+        self._expired = Expired(backend, str(place))
 
     def _open(self) -> _Opened:
         celerys = self._place.open()
@@ -102,6 +104,7 @@ class Books:
             with alone:
                 if errors:
                     celerys.ensure(call, (request, state, result))
+                    self._expired.note(celerys, request)
                 else:
                     call(request, state, result)
         except errors as error:
