@@ -11,7 +11,7 @@ from kvbackends.admin.again import lacking, send
 from kvbackends.admin.chords import Chords
 from kvbackends.admin.details import Details
 from kvbackends.admin.health import Health, examine
-from kvbackends.admin.records import ChordInfo, Ended, Page, ResultDetail, ResultInfo, Wanted
+from kvbackends.admin.records import ChordInfo, Ended, Node, Page, ResultDetail, ResultInfo, Wanted
 from kvbackends.admin.results import AT_ONCE, Results, batches
 from kvbackends.backend.alone import app_of
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
@@ -107,6 +107,10 @@ class Admin:
     def result(self, task_id: str) -> ResultDetail | None:
         """All that is stored of one result, with its children; None if nothing is."""
         return self._details.one(task_id)
+
+    def group(self, group_id: str) -> Node | None:
+        """A group that was saved, with the states of its tasks; None: none was, under this id."""
+        return self._details.group(group_id)
 
     def stored(self, detail: ResultDetail) -> datetime | None:
         """When the record was written, as its time to live tells; None where it does not."""

@@ -47,6 +47,13 @@ class Details:
             header=self._header(task_id, record),
         )
 
+    def group(self, group_id: str) -> Node | None:
+        """The saved group; None if none is stored."""
+        value = self._backend.get(self._backend.get_key_for_group(group_id))
+        saved = value and self._record(value).get("result")
+        nodes = self._nodes(list(_of([saved])), DEEPEST, set()) if saved else []
+        return nodes[0] if nodes else None
+
     def ended(self, group_id: str) -> Ended | None:
         """What is stored of a chord that has ended; None if nothing is.  Reads all results."""
         body, parts, name = "", [], json.dumps(group_id)[1:-1].encode()

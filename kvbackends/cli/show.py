@@ -20,21 +20,26 @@ _KEPT = ("args", "kwargs", "queue", "retries", "worker")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @on_store("[URL] ID...")
 def show(target: Target, as_json: bool) -> int:
-    """Show results with their arguments, traceback and children.
+    """Show results with their arguments, traceback and children; or saved groups, as trees.
 
     Exit status: 0 all are there, 1 one is not.
     """
     if not target.words:
         raise CannotRun("which result? Give the task's id")
-    found = [target.admin.result(each) for each in target.words]
+    admin = target.admin
+    found = [admin.result(each) or admin.group(each) for each in target.words]
     if as_json:
         write_json([each and msgspec.to_builtins(each, enc_hook=str) for each in found])
     else:
-        for task_id, detail in zip(target.words, found, strict=True):
-            click.echo(
-                "\n".join([f"{task_id}: PENDING, or expired"] if detail is None else lines(detail))
-            )
+        for task_id, each in zip(target.words, found, strict=True):
+            click.echo("\n".join(_lines(task_id, each)))
     return PASSED if all(found) else FAILED
+
+
+def _lines(task_id: str, found: ResultDetail | Node | None) -> Iterator[str]:
+    if found is None:
+        return iter([f"{plain(task_id)}: PENDING, expired, or a group that was not saved"])
+    return tree([found], "") if isinstance(found, Node) else lines(found)
 
 
 def lines(detail: ResultDetail) -> Iterator[str]:

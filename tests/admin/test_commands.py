@@ -47,6 +47,9 @@ def moved(monkeypatch, url):
     monkeypatch.setattr(proj, "_backend_cache", None)
 
 
+ENDS = [("SUCCESS", "echo"), ("FAILURE", "fail")]
+
+
 @pytest.fixture
 def stuck(app):
     """The id of a chord that waits for its last part."""
@@ -104,6 +107,18 @@ def test_show(run, app):
     app.backend.store_result("evil\x1b[2J", "\x1b[2J", states.SUCCESS)
     assert "\x1b" not in run("show", app.url, "evil\x1b[2J").output.replace("evil\x1b[2J", "")
     run("show", app.url, "absent", status=1)
+
+
+def test_show_a_saved_group(run, app):
+    """The states of its tasks are shown, as text and as JSON."""
+    app.GroupResult("saved", app.results[:2]).save()
+    shown = run("show", app.url, "saved").output.splitlines()
+    assert shown[0] == "saved  group"
+    told = [(each.id, state, name) for each, (state, name) in zip(app.results, ENDS, strict=False)]
+    assert [tuple(each.split()) for each in shown[1:]] == told
+    (as_json,) = json.loads(run("show", app.url, "saved", "--json").output)
+    assert as_json["is_group"]
+    Admin(app).delete(Wanted())
 
 
 def test_delete_asks_first(run, app):
