@@ -44,6 +44,20 @@ def test_the_command_and_the_pages(app, stored, monkeypatch):
     assert [each["id"] for each in told("chords")] == [waits]
     assert told("chord", waits)["done"] == 0
     assert told("check", "--write", "--timeout", "60s")["ok"]
+    monkeypatch.setattr(proj.control, "ping", lambda **_: [])
+    for words, status, text in (
+        (("results", "--sort", "size", "--limit", "1"), 0, failed),
+        (("watch", failed, "--timeout", "60s"), 1, "1 of 1"),
+        (("tail", "--failed", "--since", "1h", "--count", "1", "--interval", "0"), 0, failed),
+        (("orphans",), 0, ""),
+        (("again", failed, "--dry-run"), 0, "would be sent"),
+        (("copy", app.backend.as_uri(include_password=True)), 0, "0 copied, 2 present"),
+        (("delete", "--failed", "--dry-run"), 0, "1 results would be deleted"),
+        (("sweep",), 0, "0 expired records"),
+    ):
+        done = CliRunner().invoke(command, (*words, "-A", "tests.admin.proj"))
+        assert done.exit_code == status, (words, done.output)
+        assert text in done.output
     proj.backend.store.close()
     proj.conf.result_backend_transport_options = {}
     with TestClient(app_for(app)) as client:

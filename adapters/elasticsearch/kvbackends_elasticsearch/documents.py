@@ -109,6 +109,23 @@ def facet(name: str, value: str) -> str:
     return f"{name}={value}"
 
 
+def has_facets(record: bytes, facets: Mapping[str, str]) -> bool:
+    """True if the task's record is JSON, and has these facets in its fields."""
+    try:
+        found = _decode_record(record)
+    except msgspec.MsgspecError:
+        return False
+    have = {"state": found.status, "task": found.name, "worker": found.worker}
+    return all(have.get(name) == value for name, value in facets.items())
+
+
+class _Record(msgspec.Struct):
+    status: Any = None
+    name: Any = None
+    worker: Any = None
+
+
+_decode_record = msgspec.json.Decoder(_Record).decode
 _encode_json = msgspec.json.encode
 
 

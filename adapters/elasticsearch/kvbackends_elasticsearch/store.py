@@ -3,9 +3,10 @@
 A conditional write compares `_seq_no` and `_primary_term`, so no script is needed.
 """
 
+import itertools
 import random
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, cast
 
 from kvbackends.contract import (
@@ -37,6 +38,7 @@ from kvbackends_elasticsearch.documents import (
     celerys,
     encode,
     facet,
+    has_facets,
 )
 from kvbackends_elasticsearch.errors import Unavailable
 from kvbackends_elasticsearch.index import PAGE, Index
@@ -45,6 +47,10 @@ from kvbackends_elasticsearch.requests import Resending, Sender
 
 _EXPIRED = {"range": {"expires": {"lte": "now"}}}
 """A query for expired documents, by the server's clock."""
+_OURS = ("key", "run")
+"""Fields of which each document has one, unless Celery's own backend wrote it."""
+READ_AT_ONCE = 500
+"""Documents without facets that are in memory at a time."""
 PATIENCE = 10.0
 """Seconds for which a thread waits for its turn at a document that other threads write."""
 CONTENDED = "other threads of this process wrote the document all the time"
@@ -170,10 +176,17 @@ class ElasticsearchStore(Store):
         found = self._found({**listed, "minimum_should_match": 1})
         return (key for key in found if key.startswith(prefix))
 
-    def find(self, facets: Mapping[str, str]) -> Iterable[str]:
-        """The keys with these facets, found by a search."""
+    def find(self, facets: Mapping[str, str]) -> Iterator[str]:
+        """The keys with these facets, found by a search.
+
+        What Celery's own backend stored has no facets: those documents are read, each of them.
+        """
         words = [{"term": {"facets": facet(*each)}} for each in facets.items()]
-        return self._found({"filter": words, "must_not": [_EXPIRED]})
+        yield from self._found({"filter": words, "must_not": [_EXPIRED]})
+        others = self._found({"must_not": [{"exists": {"field": each}} for each in _OURS]})
+        while keys := list(itertools.islice(others, READ_AT_ONCE)):
+            values = self.get_batch(keys)
+            yield from (key for key, value in values.items() if has_facets(value, facets))
 
     def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
         """Cost: one request; this host's clock decides."""

@@ -111,6 +111,8 @@ def test_celerys_own_backend_and_this_one_read_each_other(index_url, open_one, a
     ours.set("celery-task-meta-ours", json.dumps({**record, "task_id": "ours"}).encode(), TTL)
     assert theirs.get_result("ours") == {"a": 1}
     assert sorted(ours.scan("celery-task")) == ["celery-task-meta-ours", "celery-task-meta-theirs"]
+    assert [*ours.find({"state": "SUCCESS"})] == ["celery-task-meta-theirs"]
+    assert [*ours.find({"state": "FAILURE"})] == [*ours.find({"task": "x"})] == []
     assert begin(ours, "barrier", 1).outcome is WAITING
     assert ours.barrier("barrier", TTL).arrive(part(0), RECORD).outcome is CLAIMED
     assert [value for _, _, value in ours.barrier("barrier").parts()] == [RECORD]
