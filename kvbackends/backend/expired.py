@@ -20,7 +20,7 @@ from kvbackends.contract.process import PerProcess
 logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0
-"""Seconds after a part's return until the chord's size is looked for."""
+"""Seconds after a part's return until the chord's size is looked for, at most."""
 MOST = 1000
 """Chords that a process remembers at a time."""
 
@@ -59,9 +59,10 @@ class Expired:
         noted = self._noted()
         if request.group in noted or len(noted) >= MOST:
             return
-        noted[request.group] = _Noted(request.id, request.chord, time.monotonic() + PATIENCE)
+        patience = _patience(celerys)
+        noted[request.group] = _Noted(request.id, request.chord, time.monotonic() + patience)
         if len(noted) == 1:
-            self._look_later(celerys, PATIENCE)
+            self._look_later(celerys, patience)
 
     def look(self, celerys: Any) -> None:
         """Tell of the remembered chords that still have parts and no size."""
@@ -104,6 +105,12 @@ class Expired:
                 "pass between two header tasks",
                 *(noted.member, chord, self._where, body.id),
             )
+
+
+def _patience(celerys: Any) -> float:
+    """Before the parts in the new books expire, too."""
+    kept = getattr(celerys, "chord_expires", None) or celerys.expires  # Celery 5.6 has only this
+    return min(PATIENCE, kept / 2) if kept else PATIENCE
 
 
 def _has_size(celerys: Any, chord: str) -> bool:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from celery import chord
+from celery.backends.redis import RedisBackend
 
 from kvbackends.backend import expired
 from kvbackends.backend.expired import Expired
@@ -67,3 +68,19 @@ def test_a_header_that_is_still_being_sent_is_not_told(app, begun, looks, caplog
     assert not looks
     assert not warnings(caplog)
     assert begun.get(timeout=10) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "seconds"),
+    [
+        ({"result_chord_expires": 10}, 5),
+        ({"result_chord_expires": 1000}, 60),
+        ({"result_expires": 10}, 5),
+        ({"result_expires": None}, 60),
+    ],
+)
+def test_it_is_looked_for_before_the_late_part_expires(make_app, redis_url, kept, seconds):
+    """The books that the late part has begun are kept no longer than the others."""
+    app = make_app()
+    app.conf.update(kept)
+    assert expired._patience(RedisBackend(app=app, url=redis_url)) == seconds
