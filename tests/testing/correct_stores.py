@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kvbackends.contract import Adapter, Entry, Feature, Limits, Store, hookimpl
 from kvbackends.contract.store import ACCELERABLE
 from kvbackends.stores.memory import MemorySubscription
 from tests.broken_stores.reference import FileStore, ReferenceStore, WireStore
+from tests.broken_stores.world import World
 
 FIVE = {name: getattr(Store, name) for name in ACCELERABLE}
 """The derived operations, to take the overrides of a store away."""
@@ -39,8 +41,22 @@ NEEDS = {"find": {"offer", "scan"}, "subscribe": BARRIER, "barrier": BARRIER}
 for operation in ACCELERABLE:
     kept = {operation, *NEEDS.get(operation, ())}
     add(f"only-{operation.replace('_', '-')}", ReferenceStore, ALONE, **only(*kept))
-ASKED = "features lasting sweeping"
-add("only-autoexpire", ReferenceStore, ASKED, **only(), promises=Feature.AUTOEXPIRE)
+ASKED = "features freeing lasting sweeping"
+
+
+class Freeing(ReferenceStore):
+    """Each call removes some of what has expired."""
+
+    promises = Feature.AUTOEXPIRE
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        with super().world() as world:
+            world.sweep(5)
+            yield world
+
+
+add("only-autoexpire", Freeing, ASKED, **only())
 add("only-durable", FileStore, ASKED, **only(), promises=Feature.DURABLE)
 add("only-shared", FileStore, "features pickling", **only(), promises=Feature.SHARED)
 

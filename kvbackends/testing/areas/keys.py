@@ -1,5 +1,9 @@
 """Keys and values that are nearly the same, and records of all kinds side by side."""
 
+import bz2
+import gzip
+import lzma
+import zlib
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -8,6 +12,8 @@ from kvbackends.contract import Barrier, Rank, Store
 from kvbackends.testing.check import Area
 from kvbackends.testing.tools import (
     TTL,
+    begin,
+    gathered,
     offer,
     part,
     publisher,
@@ -17,6 +23,8 @@ from kvbackends.testing.tools import (
     version_at,
 )
 
+HUGE = 16 << 20
+"""Bytes of two values when they are unpacked; packed, they have 16 kB."""
 SIMILAR = (
     *("e", "E", "\N{LATIN SMALL LETTER E WITH ACUTE}", "e\N{COMBINING ACUTE ACCENT}"),
     *("ss", "\N{LATIN SMALL LETTER SHARP S}", "fi", "\N{LATIN SMALL LIGATURE FI}"),
@@ -28,6 +36,27 @@ SIMILAR = (
     *("x\0", "x\0y", "x\0z", "x\n", "x\r\n", "x/", "x/.", "x//", "x%00", "x+", "x%20"),
 )
 """Different keys that some stores take for the same."""
+
+SPEAKING = (
+    *(b"", b"0", b"007", b"-0", b"+1", b"1.0", b"1e3", b"null", b"None", b"nil", b"true"),
+    *(b'{"b": 1.0, "a" : [1e2,{}], "b":"\\u00e9\\n"}', b"[1, 2]", b'"text"', b"'quoted'"),
+    *(rb"\n", rb"\x00", rb"\\", rb"\u0041", b"%s", b"%41", b"&amp;", b"=?utf-8?q?a?=", b"QUJD"),
+    *(
+        b" around ",
+        b"\r\n",
+        b"a\r\nb",
+        b"line\n",
+        b"\n",
+        b"\0",
+        b"\0\0",
+        b"end\0",
+        b"\xef\xbb\xbfbom",
+    ),
+    *(b"\xff\xfeu\0", b"$1\r\n", b"+OK\r\n", b"\x80\x04K\x01.", b"\xc3\xa9", b"\xc0\x80"),
+    *(gzip.compress(b"a", mtime=0), zlib.compress(b"a"), bz2.compress(b"a"), lzma.compress(b"a")),
+    *(zlib.compress(bytes(HUGE), 9), gzip.compress(bytes(HUGE), 9, mtime=0)),
+)
+"""Values that another program would understand: numbers, documents, escapes, packed bytes."""
 
 LONG = 10_000
 """Letters of the longest keys where the store declares no limit."""
@@ -67,6 +96,22 @@ class Keys(Area):
         read = [*(value_at(store, each) for each in kinds), *store.get_batch(kinds).values()]
         assert {type(each) for each in [*read, *listed, answer.payload]} == {bytes}
         assert (listed, answer.payload) == ([value], payload)
+
+    def nothing_is_understood(self, store: Store, second: Store, key: str) -> None:
+        """No value is read as a number, a document or packed bytes: each comes back as it was.
+
+        Two of them are huge when they are unpacked.
+        """
+        fit = [each for each in SPEAKING if len(each) < (store.limits.value_bytes or LARGE)]
+        values = {f"{key}-{n}": each for n, each in enumerate(fit)}
+        side_by_side(lambda each: store.set(each, values[each], TTL), values)
+        assert second.get_batch(list(values)) == values
+        record = store.barrier(f"{key}-barrier", TTL)
+        begin(record, len(fit))
+        side_by_side(lambda n: record.arrive(part(n), fit[n]), range(len(fit)))
+        found = gathered(second.barrier(record.name, TTL))
+        assert found == {(n, f"task-{n}"): each for n, each in enumerate(fit)}
+        side_by_side(lambda n: _swap(store, f"{key}-swapped-{n}", fit[n]), range(len(fit)))
 
     def kinds_in_one_batch(self, store: Store, key: str) -> None:
         """A batch reads plain values, numbers, sets and ranked records, each as `get` does."""
@@ -109,6 +154,14 @@ class Keys(Area):
         assert [each for _, _, each in second.barrier(barrier.name, TTL).parts()] == [value]
         assert store.compare_and_set(keys[0], value[::-1], version_at(second, keys[0]))
         assert value_at(second, keys[0]) == value[::-1]
+
+
+def _swap(store: Store, key: str, value: bytes) -> None:
+    assert store.compare_and_set(key, value, None, TTL)
+    entry = store.get(key)
+    assert entry is not None
+    assert entry.value == value
+    assert store.compare_and_set(key, b"another", entry.version, TTL)
 
 
 def _are_different(store: Store, keys: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvbackends.contract import Feature, Rank, Store
+from kvbackends.contract import Feature, Offer, Rank, Store
 from kvbackends.testing.check import Area, lacking, requires, thorough
 from kvbackends.testing.tools import (
     SOON,
@@ -16,6 +16,7 @@ from kvbackends.testing.tools import (
     hinted,
     in_child,
     latency,
+    listed,
     offer,
     rank_of,
     value_at,
@@ -79,25 +80,29 @@ class Lasting(Area):
         """Confirmed writes can be read after the store was closed and opened again."""
         keeper = opener()
         keeper.ping()
+        record = offer(f"{key}-r", Rank.SUCCEEDED)._replace(facets={"worker": key})
         store.set(key, b"v", TTL)
-        store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
+        store.offer(record, rank_of)
         store.close()
         again = opener()
         assert value_at(again, key) == b"v"
-        assert value_at(again, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
+        assert value_at(again, record.key) == record.value
+        _is_found(again, record)
 
     @requires(Feature.DURABLE | Feature.SHARED)
     def killed_writer(self, store: Store, other: Store, key: str) -> None:
         """A confirmed write survives the death of its process right after the confirmation."""
+        record = offer(f"{key}-r", Rank.SUCCEEDED)._replace(facets={"worker": key})
 
         def write_and_die() -> None:
             store.set(key, b"v")
-            store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
+            store.offer(record, rank_of)
             os.kill(os.getpid(), 9)
 
         assert in_child(write_and_die) == -9
         assert value_at(other, key) == b"v"
-        assert value_at(other, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
+        assert value_at(other, record.key) == record.value
+        _is_found(other, record)
         store.set(key, b"w")
         assert value_at(other, key) == b"w"
 
@@ -112,15 +117,18 @@ class Lasting(Area):
         for each in (store, second):
             each.close()
 
+        record = offer(f"{key}-r", Rank.SUCCEEDED)._replace(facets={"worker": key})
+
         def write_and_die() -> None:
             store.set(key, b"v")
-            store.offer(offer(f"{key}-r", Rank.SUCCEEDED), rank_of)
+            store.offer(record, rank_of)
             os.kill(os.getpid(), 9)
 
         assert in_child(write_and_die) == -9
         assert value_at(store, f"{key}-before") == b"v"
         assert value_at(store, key) == b"v"
-        assert value_at(store, f"{key}-r") == offer(key, Rank.SUCCEEDED).value
+        assert value_at(store, record.key) == record.value
+        _is_found(store, record)
 
     @requires(Feature.PUSH)
     def wakes_soon(self, store: Store, other: Store, key: str) -> None:
@@ -139,6 +147,15 @@ class Lasting(Area):
             writer.join()
             assert late < 2, "notifications came too late"  # one may: the machine may stall
         subscription.close()
+
+
+def _is_found(store: Store, record: Offer) -> None:
+    """The record is listed, and found by its facets, where the store can."""
+    if store.features & Feature.LISTING:
+        assert list(store.scan(record.key)) == listed(store, [record.key], record.key)
+    if store.features & Feature.FACETS:
+        found = list(store.find(record.facets) or ())
+        assert found == listed(store, [record.key]), "the record's facets are lost"
 
 
 def _use(store: Store, key: str) -> None:

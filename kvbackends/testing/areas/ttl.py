@@ -12,11 +12,16 @@ from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
     SHORT,
     TTL,
+    arrive,
+    begin,
+    close,
+    complete,
     offer,
     outlive,
     part,
     publisher,
     rank_of,
+    side_by_side,
     value_at,
     version_at,
     within,
@@ -26,6 +31,8 @@ EXPIRED = 8
 """Number of expired keys to sweep."""
 TURNS = 5
 """Attempts to sweep all of them: another client of the server may sweep, too."""
+LONGER = 4
+"""A store may keep a barrier longer than its ttl, but not as many times as long."""
 ROUNDS = 20_000
 """The most sweeps of five keys each: other runs may have left expired keys on the server."""
 
@@ -70,6 +77,30 @@ class TimeToLive(Area):
 
         outcome, _ = within(store, late)
         assert outcome is Outcome.CLAIMED
+
+    def size_keeps_its_barrier(self, store: Store, barrier: Barrier) -> Waits:
+        """The size, too, extends the life of its barrier to its own ttl."""
+
+        def early(ttl: float) -> Outcome:
+            store.barrier(barrier.name, ttl).open(b"")
+            return barrier.expect(publisher(), 2).outcome
+
+        outcome, ttl = within(store, early)
+        assert outcome is Outcome.WAITING
+        yield ttl
+        assert arrive(barrier, part(0)).outcome is Outcome.WAITING
+        assert arrive(barrier, part(1)).outcome is Outcome.CLAIMED
+
+    def reopened(self, store: Store, barrier: Barrier) -> Waits:
+        """Opening a barrier again gives it the new ttl, longer or shorter than the old one."""
+        longer, shorter = barrier, store.barrier(f"{barrier.name}-shorter", TTL)
+        store.barrier(longer.name, SHORT).open(b"old")
+        begin(longer, 1)
+        begin(shorter, 1)
+        store.barrier(shorter.name, SHORT).open(b"new")
+        yield LONGER * SHORT
+        assert arrive(longer, part(0)).outcome is Outcome.CLAIMED
+        assert arrive(shorter, part(0)).outcome is Outcome.UNKNOWN, "the older ttl was kept"
 
     def lives_as_long_as_told(self, store: Store, key: str) -> None:
         """A key is there before its time is over, whole and fractional seconds alike."""
@@ -168,6 +199,18 @@ class Sweeping(Area):
         assert not must_free or swept >= EXPIRED, f"of {EXPIRED} expired keys {swept} were swept"
 
     @last
+    def frees_barriers(self, store: Store, key: str) -> None:
+        """`sweep` removes and counts expired barriers, open ones and tombstones alike."""
+        if "sweep" not in store.native or store.features & Feature.AUTOEXPIRE:
+            pytest.skip("the server removes what has expired by itself")
+        for turn in range(TURNS):
+            _expire_barriers(store, f"{key}-{turn}")
+            swept = _swept(store)
+            if swept >= EXPIRED:
+                break
+        assert swept >= EXPIRED, f"of {EXPIRED} expired barriers, half of them closed, {swept} went"
+
+    @last
     def nothing_to_sweep(self, store: Store, key: str) -> None:
         """Live keys are never swept, whatever was written over or deleted."""
         store.set(key, b"v", SHORT)
@@ -193,6 +236,21 @@ def _expire(store: Store, key: str) -> None:
     _, ttl = within(store, write, calls=EXPIRED)
     if "sweep" in store.native:
         outlive(store, ttl)
+
+
+def _expire_barriers(store: Store, key: str) -> None:
+    """Open some barriers, close every other one, and let all expire."""
+
+    def write(n: int, ttl: float) -> None:
+        barrier = store.barrier(f"{key}-{n}", ttl)
+        if n % 2:
+            close(barrier, complete(barrier, 1))
+        else:
+            barrier.open(b"payload")
+
+    _swept(store)
+    _, ttl = within(store, lambda ttl: side_by_side(lambda n: write(n, ttl), range(EXPIRED)))
+    outlive(store, LONGER * ttl)
 
 
 def _swept(store: Store) -> int:
