@@ -12,7 +12,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 
 from kvbackends import KVBackendsError
 from tests.e2e import diary
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 
 GROUP, HEADER = 10, 6
 PATIENCE = 180.0
@@ -23,9 +23,9 @@ TURN = 5.0
 """Seconds that a client waits for one result while nodes die, before it looks again."""
 
 
-def slow_queue(site: Site) -> str:
+def slow_queue(deployment: Deployment) -> str:
     """The queue of the large chord's parts, so that no other task waits behind them."""
-    return f"{site.settings['task_default_queue']}-large"
+    return f"{deployment.settings['task_default_queue']}-large"
 
 
 class Sent(NamedTuple):
@@ -54,18 +54,18 @@ class Load:
     """Senders, each with a thread of its own.
 
     Args:
-        site: Whose workers do the tasks.
+        deployment: Whose workers do the tasks.
         large: Parts of the one large chord, which is sent first.
     """
 
-    def __init__(self, site: Site, large: int) -> None:
-        self.site = site
+    def __init__(self, deployment: Deployment, large: int) -> None:
+        self.deployment = deployment
         self.errors: list[str] = []
         self.read = 0
         """Results and groups that a client has got while nodes died."""
         self._ending = threading.Event()
         self._plain: list[Sent] = []
-        self._chords: list[Sent] = [self._chord(0, large, slow_queue(site))]
+        self._chords: list[Sent] = [self._chord(0, large, slow_queue(deployment))]
         senders: list[tuple[Callable[[int], None], float]] = [
             (self._send_task, 0.1),
             (self._send_group, 1.0),
@@ -91,7 +91,7 @@ class Load:
         lost = [each for each in self._plain if not self._came(each, until)]
         chords_lost = [each for each in self._chords if not self._came(each, until)]
         given = Counter(each["id"] for each in self._wrong())
-        published = Counter(each["id"] for each in diary.read(self.site.folder, "published"))
+        published = Counter(each["id"] for each in diary.read(self.deployment.folder, "published"))
         return Outcome(
             len(self._plain),
             len(self._chords),
@@ -112,11 +112,11 @@ class Load:
             number += 1
 
     def _send_task(self, number: int) -> None:
-        self._plain.append(Sent(self.site.sig("late", number).delay(), number))
+        self._plain.append(Sent(self.deployment.sig("late", number).delay(), number))
 
     def _send_group(self, number: int) -> None:
         values = list(range(number, number + GROUP))
-        result = group(self.site.sig("late", each) for each in values)()
+        result = group(self.deployment.sig("late", each) for each in values)()
         self._plain.append(Sent(result, values))
 
     def _send_chord(self, number: int) -> None:
@@ -124,8 +124,8 @@ class Load:
 
     def _chord(self, number: int, size: int, queue: str | None = None) -> Sent:
         values = list(range(number, number + size))
-        header = [self.site.sig("late", each).set(queue=queue) for each in values]
-        return Sent(chord(header)(self.site.sig("body")), values)
+        header = [self.deployment.sig("late", each).set(queue=queue) for each in values]
+        return Sent(chord(header)(self.deployment.sig("body")), values)
 
     def _came(self, sent: Sent, until: float) -> bool:
         try:
@@ -136,9 +136,9 @@ class Load:
 
     def _gone(self, sent: Sent) -> bool:
         ids = [each.id for each in getattr(sent.result, "results", [sent.result])]
-        return any(self.site.state(each) != "SUCCESS" for each in ids)
+        return any(self.deployment.state(each) != "SUCCESS" for each in ids)
 
     def _wrong(self) -> list[dict[str, Any]]:
         expected = {each.result.id: each.value for each in self._chords}
-        bodies = diary.read(self.site.folder, "body")
+        bodies = diary.read(self.deployment.folder, "body")
         return [each for each in bodies if each["values"] != expected.get(each["id"])]

@@ -12,7 +12,7 @@ from benchmarks.rows import Row, at_most, figure
 from benchmarks.scale.faults import Fault, Faults
 from benchmarks.scale.load import Load, Outcome, slow_queue
 from benchmarks.scale.watch import Bound, Lines, Observer, Probe
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 from tests.servers import GROUPS, Group, rabbitmq_server
 
 ENGINES = {
@@ -64,13 +64,15 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
 def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
     folder = plan.folder / group.name
     folder.mkdir()
-    site = Site(folder, broker, _store(group.url), broker_transport_options={"confirm_publish": 1})
-    stack.callback(site.close)
+    deployment = Deployment(
+        folder, broker, _store(group.url), broker_transport_options={"confirm_publish": 1}
+    )
+    stack.callback(deployment.close)
     client = stack.enter_context(Lines())
-    queues = f"{site.settings['task_default_queue']},{slow_queue(site)}"
-    worker = site.worker("-c", "2", "-Q", queues)
-    probe, bound = Probe(site.app.backend.store), Bound(site.app)
-    load = Load(site, LARGE)
+    queues = f"{deployment.settings['task_default_queue']},{slow_queue(deployment)}"
+    worker = deployment.worker("-c", "2", "-Q", queues)
+    probe, bound = Probe(deployment.app.backend.store), Bound(deployment.app)
+    load = Load(deployment, LARGE)
     observers = [Observer(each) for each in (probe.step, bound.step, load.read_next)]
     faults = Faults(group, plan.faults)
     for thread in (*observers, faults):

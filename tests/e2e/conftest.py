@@ -10,7 +10,7 @@ import redis
 
 import kvbackends
 from tests.e2e import small
-from tests.e2e.site import Site, current
+from tests.e2e.deployment import Deployment, current
 
 _databases = itertools.cycle(range(1, 16))
 
@@ -22,20 +22,20 @@ REDIS = {
     "unacked_mutex_expire": 1,
 }
 
-MakeSite = Callable[..., Site]
+Deploy = Callable[..., Deployment]
 
 
 @pytest.fixture(scope="module")
-def make_site(
+def deploy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeSite]:
-    """Makes sites: by broker ("redis", "rabbitmq", "files"), store, Celery's settings.
+) -> Iterator[Deploy]:
+    """Makes deployments: by broker ("redis", "rabbitmq", "files"), store, Celery's settings.
 
-    The store is the `url` of a server that runs, or a file of the site under `scheme` and `query`.
+    The store is the `url` of a server that runs, or a file under `scheme` and `query`.
     """
     kvbackends.register(small)
-    with ExitStack() as sites:
-        sites.callback(kvbackends.unregister, small)
+    with ExitStack() as everything:
+        everything.callback(kvbackends.unregister, small)
 
         def make(
             broker: str = "redis",
@@ -43,23 +43,25 @@ def make_site(
             query: str = "",
             url: str | None = None,
             **settings: Any,
-        ) -> Site:
-            folder = tmp_path_factory.mktemp("site")
+        ) -> Deployment:
+            folder = tmp_path_factory.mktemp("e2e")
             store = f"kv+{url or f'{scheme}:///{folder}/results.db'}"
             store += query and f"{'&' if '?' in store else '?'}{query}"
             broker_url, transport = _broker(request, broker, folder)
             if transport:
                 settings.setdefault("broker_transport_options", transport)
-            return sites.enter_context(current(Site(folder, broker_url, store, **settings)))
+            return everything.enter_context(
+                current(Deployment(folder, broker_url, store, **settings))
+            )
 
         yield make
 
 
-def with_store(make_site: MakeSite, request: pytest.FixtureRequest, query: str = "") -> Site:
-    """A site with the broker that the parameter names and SQLite, or with Redis and that server."""
+def with_store(deploy: Deploy, request: pytest.FixtureRequest, query: str = "") -> Deployment:
+    """The broker that the parameter names with SQLite, or Redis with the server that it names."""
     if request.param in {"redis", "rabbitmq"}:
-        return make_site(request.param, query=query)
-    return make_site("redis", url=request.getfixturevalue(f"{request.param}_url"), query=query)
+        return deploy(request.param, query=query)
+    return deploy("redis", url=request.getfixturevalue(f"{request.param}_url"), query=query)
 
 
 def _broker(request: pytest.FixtureRequest, broker: str, folder: Any) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from celery import chord
 from celery.result import AsyncResult, ResultSet
 
 from tests.e2e import diary
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 
 HEADER = 6
 WAITERS = 24
@@ -28,11 +28,11 @@ class Sent(NamedTuple):
 
 
 class Flood(AbstractContextManager["Flood"]):
-    """A context; the site's worker includes `tests.e2e.reports`."""
+    """A context; the deployment's worker includes `tests.e2e.reports`."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self.sent: list[Sent] = []
-        self._site = site
+        self._deployment = deployment
         self._threads = ThreadPoolExecutor(WAITERS)
         self._waits: list[Future[None]] = []
 
@@ -44,7 +44,7 @@ class Flood(AbstractContextManager["Flood"]):
         between = tasks // chords
         for number in range(chords):
             first = [self._task(number * between + each) for each in range(between)]
-            results = ResultSet([each.result for each in first], app=self._site.app)
+            results = ResultSet([each.result for each in first], app=self._deployment.app)
             expected = [each.value for each in first]
             self._wait(lambda r=results, v=expected: _equal(r.get(timeout=PATIENCE), v))
             one = self._chord(number)
@@ -53,14 +53,14 @@ class Flood(AbstractContextManager["Flood"]):
 
     def is_at_work(self, least: int = 20) -> None:
         """Wait until some more results are stored, and see that most are not."""
-        stored = lambda: len(self._site.said("stored"))  # noqa: E731
+        stored = lambda: len(self._deployment.said("stored"))  # noqa: E731
         before = stored()
-        self._site.until(lambda: stored() >= before + least, "results come")
+        self._deployment.until(lambda: stored() >= before + least, "results come")
         assert stored() < sum(1 + len(each.header) for each in self.sent) - 50
 
     def send_before_work(self, tasks: int, chords: int) -> None:
         """Send while the worker stands still, then let it begin: most is still to be done."""
-        [worker] = self._site.workers
+        [worker] = self._deployment.workers
         worker.signal(signal.SIGSTOP)
         self.send(tasks, chords)
         worker.signal(signal.SIGCONT)
@@ -72,18 +72,20 @@ class Flood(AbstractContextManager["Flood"]):
             try:
                 wait.result(PATIENCE)
             except Exception as error:
-                raise AssertionError(f"{error!r}\n{self._site.logs()}") from error
+                raise AssertionError(f"{error!r}\n{self._deployment.logs()}") from error
         self._waits.clear()
 
     def _wait(self, call: Callable[[], None]) -> None:
         self._waits.append(self._threads.submit(call))
 
     def _task(self, number: int) -> Sent:
-        return Sent(self._site.sig("late", number).delay(), number)
+        return Sent(self._deployment.sig("late", number).delay(), number)
 
     def _chord(self, number: int) -> Sent:
         values = [number, *range(HEADER - 1)]
-        result = chord([self._site.sig("late", each) for each in values])(self._site.sig("body"))
+        result = chord([self._deployment.sig("late", each) for each in values])(
+            self._deployment.sig("body")
+        )
         return Sent(result, values, tuple(part.id for part in result.parent.results))
 
     # -------------------------------------------------------------------------- in the end
@@ -94,9 +96,9 @@ class Flood(AbstractContextManager["Flood"]):
         `read` returns the records of keys, in their order.
         """
         values = {each.result.id: each.value for each in self.sent}
-        reported = lambda: {each["id"] for each in self._site.said("stored")}  # noqa: E731
+        reported = lambda: {each["id"] for each in self._deployment.said("stored")}  # noqa: E731
         # A client may read a result before the worker is told that it is stored.
-        self._site.until(lambda: values.keys() <= reported(), "every worker was told")
+        self._deployment.until(lambda: values.keys() <= reported(), "every worker was told")
         ids = sorted(reported())
         records = read([f"celery-task-meta-{each}" for each in ids])
         lost = [each for each, record in zip(ids, records, strict=True) if record is None]
@@ -108,20 +110,22 @@ class Flood(AbstractContextManager["Flood"]):
     def nothing_is_early(self) -> None:
         """Each body ran once, after all its parts, with all their values."""
         chords = [each for each in self.sent if each.header]
-        lines = diary.read(self._site.folder, "part") + diary.read(self._site.folder, "body")
+        lines = diary.read(self._deployment.folder, "part") + diary.read(
+            self._deployment.folder, "body"
+        )
         assert len(lines) >= len(self.sent)
         places = self._places()
         for body in chords:
-            ran = self._site.said("body", id=body.result.id)
+            ran = self._deployment.said("body", id=body.result.id)
             assert [each["values"] for each in ran] == [body.value]
-            assert self._site.published(body.result.id) == 1
+            assert self._deployment.published(body.result.id) == 1
             began = places["body", body.result.id]
             assert all(places["part", part] < began for part in body.header)
 
     def _places(self) -> dict[tuple[str, str], int]:
         """Where in the diary each task's first run is."""
         found: dict[tuple[str, str], int] = {}
-        for place, line in enumerate((self._site.folder / "diary").read_text().splitlines()):
+        for place, line in enumerate((self._deployment.folder / "diary").read_text().splitlines()):
             each = json.loads(line)
             found.setdefault((each["event"], each.get("id")), place)
         return found

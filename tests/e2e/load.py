@@ -12,7 +12,7 @@ from typing import Any, Self
 from celery import chord
 from celery.result import AsyncResult
 
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 
 HEADER = 6
 PATIENCE = 90.0
@@ -58,23 +58,23 @@ class Load:
     Tasks are sent by one thread, which needs no store, and chords by another, which does.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self.troubles: list[tuple[datetime, datetime, int]] = []
-        self._site = site
+        self._deployment = deployment
         # The driver is imported here, by the main thread: Cassandra's imports eventlet, which makes
         # the thread that imports it first one that nobody can join.
-        assert site.app.backend.store
+        assert deployment.app.backend.store
         self._tasks = Sender(self._task, 0.15)
         self._chords = Sender(self._chord, 0.8)
         self._senders = [self._tasks, self._chords]
 
     def _task(self, n: int) -> tuple[AsyncResult, Any]:
-        return self._site.sig("late", n).delay(), n
+        return self._deployment.sig("late", n).delay(), n
 
     def _chord(self, n: int) -> tuple[AsyncResult, Any]:
         values = range(n, n + HEADER)
-        header = [self._site.sig("late", each) for each in values]
-        return chord(header)(self._site.sig("total")), sum(values)
+        header = [self._deployment.sig("late", each) for each in values]
+        return chord(header)(self._deployment.sig("total")), sum(values)
 
     def __enter__(self) -> Self:
         for sender in self._senders:
@@ -133,7 +133,7 @@ class Load:
 
     def kept(self) -> None:
         """What was read once is still there, past every cache."""
-        metas = {result.id: self._site.meta(result.id) for result, _ in self._sent()}
+        metas = {result.id: self._deployment.meta(result.id) for result, _ in self._sent()}
         lost = [each for each, meta in metas.items() if meta["status"] != "SUCCESS"]
         assert not lost, f"{len(lost)} of {len(metas)} are lost: {lost}"
         for began, until, least in self.troubles:
@@ -144,7 +144,7 @@ class Load:
     def ended_once(self) -> None:
         """No body was published a second time."""
         bodies = [result.id for result, _ in self._chords.sent]
-        assert [body for body in bodies if self._site.published(body) != 1] == []
+        assert [body for body in bodies if self._deployment.published(body) != 1] == []
 
     def _sent(self) -> list[tuple[AsyncResult, Any]]:
         return [each for sender in self._senders for each in sender.sent if each[0] is not None]
@@ -153,7 +153,7 @@ class Load:
         try:
             return result.get(timeout=patience)
         except Exception as error:
-            raise AssertionError(f"{result.id}: {error!r}\n{self._site.logs()}") from error
+            raise AssertionError(f"{result.id}: {error!r}\n{self._deployment.logs()}") from error
 
 
 def _done(meta: dict[str, Any]) -> datetime:

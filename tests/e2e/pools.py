@@ -19,7 +19,7 @@ WAIT = 40
 
 
 class Client:
-    """An app, and its tasks by their short names; `folder` is its site's."""
+    """An app, and its tasks by their short names; `folder` is its deployment's."""
 
     def __init__(self, app: Celery, folder: Path) -> None:
         self.app = app

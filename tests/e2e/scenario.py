@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import chord, signals, uuid
 
-from tests.e2e.site import PATIENCE, Site
+from tests.e2e.deployment import PATIENCE, Deployment
 from tests.e2e.traps import Spec
 
 VALUES = [10, 11, 12]
@@ -25,7 +25,7 @@ class Scenario:
 
     def __init__(
         self,
-        site: Site,
+        deployment: Deployment,
         trap: Spec,
         kind: str = "late",
         queues: tuple[str | None, str | None] = (None, None),
@@ -33,24 +33,26 @@ class Scenario:
         **limits: float,
     ) -> None:
         """`queues`: of the last part, and of the others; `limits`: of the last part."""
-        self.site = site
+        self.deployment = deployment
         self.trap = trap
         self.stored = [True, True, not kind.endswith("_quiet")]
         self.ids = [uuid() for _ in VALUES]
         first, second, last = VALUES
         others = kind.removesuffix("_quiet")  # the last part waits for their results
         header = [
-            site.sig(others, first).set(task_id=self.ids[0]),
-            site.sig(others, second).set(task_id=self.ids[1]),
-            site.sig(kind, last, list(trap), self.ids[:2]).set(task_id=self.ids[2]),
+            deployment.sig(others, first).set(task_id=self.ids[0]),
+            deployment.sig(others, second).set(task_id=self.ids[1]),
+            deployment.sig(kind, last, list(trap), self.ids[:2]).set(task_id=self.ids[2]),
         ]
         for task, queue in zip(header, (queues[1], queues[1], queues[0]), strict=True):
             if queue:
                 task.set(queue=queue)
-            task.set(link_error=[site.sig("errback")])
+            task.set(link_error=[deployment.sig("errback")])
         header[-1].set(**limits)
         with captured() as self.messages:
-            body = site.sig("body").set(link_error=[site.sig("errback")], queue=body_queue)
+            body = deployment.sig("body").set(
+                link_error=[deployment.sig("errback")], queue=body_queue
+            )
             self.result = chord(header, body)()
 
     @property
@@ -60,42 +62,50 @@ class Scenario:
 
     def caught(self) -> dict[str, Any]:
         """Wait until the trap has caught; what the diary says of it."""
-        said = lambda: self.site.said("trap", name=self.trap.name)  # noqa: E731
-        return self.site.until(said, f"{self.trap} catches")[0]
+        said = lambda: self.deployment.said("trap", name=self.trap.name)  # noqa: E731
+        return self.deployment.until(said, f"{self.trap} catches")[0]
 
     def succeeds(self, most: int = 1) -> None:
         """Wait for the good end: right values, no errback, published at most so often."""
-        site, body = self.site, self.result.id
+        deployment, body = self.deployment, self.result.id
         self.ends()
-        assert site.meta(body)["result"] == VALUES, site.logs()
+        assert deployment.meta(body)["result"] == VALUES, deployment.logs()
         for part in itertools.compress(self.ids, self.stored):
-            site.until(lambda part=part: site.state(part) == "SUCCESS", f"{part}: SUCCESS")
-        assert {tuple(each["values"]) for each in site.said("body", id=body)} == {tuple(VALUES)}
-        assert site.published(body) <= most
+            deployment.until(
+                lambda part=part: deployment.state(part) == "SUCCESS", f"{part}: SUCCESS"
+            )
+        assert {tuple(each["values"]) for each in deployment.said("body", id=body)} == {
+            tuple(VALUES)
+        }
+        assert deployment.published(body) <= most
         for each in itertools.compress([body, *self.ids], [True, *self.stored]):
             # Of a part whose result is ignored, a closed chord tells its main process nothing.
-            assert not site.said("errback", of=each)
+            assert not deployment.said("errback", of=each)
 
     def ends(self, patience: float = PATIENCE) -> str:
         """Wait until the body has a result, for some seconds; its state."""
-        state = lambda: self.site.state(self.result.id)  # noqa: E731
+        state = lambda: self.deployment.state(self.result.id)  # noqa: E731
         ended = lambda: state() in ("SUCCESS", "FAILURE")  # noqa: E731
-        self.site.until(ended, f"the chord of {self.trap} ends", patience)
+        self.deployment.until(ended, f"the chord of {self.trap} ends", patience)
         return state()
 
     def fails(self) -> None:
         """Wait for the bad end: the last part and the body fail, with their errbacks."""
-        site, body = self.site, self.result.id
+        deployment, body = self.deployment, self.result.id
         failing = [body, self.last]
         for each in itertools.compress(failing, [True, self.stored[-1]]):
-            site.until(lambda each=each: site.state(each) == "FAILURE", f"{each}: FAILURE")
+            deployment.until(
+                lambda each=each: deployment.state(each) == "FAILURE", f"{each}: FAILURE"
+            )
         for each in failing:
-            site.until(lambda each=each: site.said("errback", of=each), f"{each}: errback")
-        assert not site.said("published", id=body)
+            deployment.until(
+                lambda each=each: deployment.said("errback", of=each), f"{each}: errback"
+            )
+        assert not deployment.said("published", id=body)
 
     def send_again(self, part: int) -> None:
         """Deliver the message of a part once more."""
-        send_again(self.site, self.messages[self.ids[part]])
+        send_again(self.deployment, self.messages[self.ids[part]])
 
 
 @contextmanager
@@ -113,9 +123,9 @@ def captured() -> Iterator[dict[str, dict[str, Any]]]:
         signals.before_task_publish.disconnect(capture)
 
 
-def send_again(site: Site, message: dict[str, Any]) -> None:
+def send_again(deployment: Deployment, message: dict[str, Any]) -> None:
     """Publish a captured message as it was."""
-    with site.app.producer_pool.acquire(block=True) as producer:
+    with deployment.app.producer_pool.acquire(block=True) as producer:
         producer.publish(
             message["body"],
             headers=message["headers"],

@@ -6,24 +6,24 @@ All scenarios of a broker run at once in one worker, which loses a child in each
 import pytest
 
 from tests.e2e.conftest import with_store
+from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE, Scenario
-from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])
-def site(request, make_site) -> Site:
-    site = with_store(make_site, request)
-    site.worker("-c", "4")
-    return site
+def deployment(request, deploy) -> Deployment:
+    deployment = with_store(deploy, request)
+    deployment.worker("-c", "4")
+    return deployment
 
 
 @pytest.fixture(scope="module")
-def scenarios(site):
+def scenarios(deployment):
     return {
-        (kind, step): Scenario(site, trap(kind, *step), kind)
+        (kind, step): Scenario(deployment, trap(kind, *step), kind)
         for kind in ("late", "early", "early_quiet")
         for step in STEPS
     }
@@ -56,5 +56,5 @@ def test_early_acknowledgement(scenarios, step, kind):
     if step == ("before", "finish") and scenario.ends() == "FAILURE":
         scenario.fails()
     else:
-        assert step != STEPS[0] or len(scenario.site.said("part", id=scenario.last)) == 2
+        assert step != STEPS[0] or len(scenario.deployment.said("part", id=scenario.last)) == 2
         scenario.succeeds(most=2 if step == TWICE else 1)

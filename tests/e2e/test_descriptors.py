@@ -43,6 +43,6 @@ def store_url(request, tmp_path):
     return request.getfixturevalue(f"{request.param}_url")
 
 
-def test_waits_go_on_by_reading_without_file_descriptors(make_site, store_url):
+def test_waits_go_on_by_reading_without_file_descriptors(deploy, store_url):
     """A subscription cannot be opened then; it can when descriptors are free again."""
-    assert make_site("files").run(WAITING, f"kv+{store_url}") == "well"
+    assert deploy("files").run(WAITING, f"kv+{store_url}") == "well"

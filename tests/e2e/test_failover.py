@@ -11,8 +11,8 @@ from celery import chord
 from celery.result import AsyncResult
 from kvbackends_redis.operations.barriers import keys_of
 
+from tests.e2e.deployment import Deployment
 from tests.e2e.load import Load
-from tests.e2e.site import Site
 from tests.servers import GROUPS, Group, RedisSentinel
 from tests.servers.process import eventually
 from tests.servers.redis import RedisServer
@@ -27,10 +27,10 @@ def group(request):
 
 
 @pytest.fixture(scope="module")
-def site(make_site, group: Group) -> Site:
-    site = make_site("redis", url=group.url, query="retry_timeout=60&client_retry_timeout=60")
-    site.worker("-c", "4")
-    return site
+def deployment(deploy, group: Group) -> Deployment:
+    deployment = deploy("redis", url=group.url, query="retry_timeout=60&client_retry_timeout=60")
+    deployment.worker("-c", "4")
+    return deployment
 
 
 class Held:
@@ -39,24 +39,26 @@ class Held:
     Somebody waits for its end from the beginning.
     """
 
-    def __init__(self, site: Site, name: str) -> None:
-        self.site = site
+    def __init__(self, deployment: Deployment, name: str) -> None:
+        self.deployment = deployment
         self.gates = [f"{name}-down", f"{name}-promoted"]
-        held = [site.sig("held", gate, number) for number, gate in enumerate(self.gates)]
-        ended = site.sig("late", 2)
-        self.result: AsyncResult = chord([*held, ended])(site.sig("body"))
+        held = [deployment.sig("held", gate, number) for number, gate in enumerate(self.gates)]
+        ended = deployment.sig("late", 2)
+        self.result: AsyncResult = chord([*held, ended])(deployment.sig("body"))
         self.values: list[Any] = []
         self._waiter = threading.Thread(target=self._wait)
         self._waiter.start()
         for gate in self.gates:
-            site.until(lambda gate=gate: site.said("running", name=gate), f"{gate} runs")
+            deployment.until(
+                lambda gate=gate: deployment.said("running", name=gate), f"{gate} runs"
+            )
         last = self.result.parent.results[-1].id
-        site.until(lambda: site.state(last) == "SUCCESS", "a part has ended")
+        deployment.until(lambda: deployment.state(last) == "SUCCESS", "a part has ended")
 
     @property
     def key(self) -> str:
         """What chooses the node of a cluster that has the chord's barrier: one of its keys."""
-        barrier = self.site.app.backend.get_key_for_chord(self.result.parent.id)
+        barrier = self.deployment.app.backend.get_key_for_chord(self.result.parent.id)
         return keys_of(barrier.decode())[0]
 
     def _wait(self) -> None:
@@ -64,8 +66,8 @@ class Held:
 
     def ends(self) -> None:
         self._waiter.join(90)
-        assert self.values == [0, 1, 2], self.site.logs()
-        assert self.site.published(self.result.id) == 1
+        assert self.values == [0, 1, 2], self.deployment.logs()
+        assert self.deployment.published(self.result.id) == 1
 
 
 def kill_when_the_replica_has_all(primary: RedisServer, replica: RedisServer) -> None:
@@ -91,17 +93,17 @@ def on_the_same_host(group: Group) -> list[RedisServer]:
     return list(group.sentinels[:1]) if isinstance(group, RedisSentinel) else []
 
 
-def test_a_replica_is_promoted_under_load_and_in_the_middle_of_a_chord(site, group):
+def test_a_replica_is_promoted_under_load_and_in_the_middle_of_a_chord(deployment, group):
     """All that was stored is there, all that was waited for comes, each chord ends once."""
-    held = Held(site, "chord")
+    held = Held(deployment, "chord")
     primary, replica = group.primary_of(held.key), group.replica_of(held.key)
-    with Load(site) as load, load.trouble():
+    with Load(deployment) as load, load.trouble():
         kill_when_the_replica_has_all(primary, replica)
         for sentinel in on_the_same_host(group):
             sentinel.kill()
-        site.let_go(held.gates[0])
-        site.until(lambda: group.primary_of(held.key) is replica, "the replica is promoted")
-        site.let_go(held.gates[1])
+        deployment.let_go(held.gates[0])
+        deployment.until(lambda: group.primary_of(held.key) is replica, "the replica is promoted")
+        deployment.let_go(held.gates[1])
     held.ends()
     load.ended_once()
     for server in (primary, *on_the_same_host(group)):
@@ -109,23 +111,23 @@ def test_a_replica_is_promoted_under_load_and_in_the_middle_of_a_chord(site, gro
 
 
 @pytest.mark.slow
-def test_what_a_replica_has_confirmed_survives_a_kill_at_any_moment(make_site, group):
+def test_what_a_replica_has_confirmed_survives_a_kill_at_any_moment(deploy, group):
     """With `wait_replicas=1` there is no store() that returned and that only the primary had.
 
     The killed server is started again, as a supervisor would: without it there is no replica.
     """
     group.settle()
-    site = make_site(
+    deployment = deploy(
         "redis", url=group.url, query="retry_timeout=90&client_retry_timeout=90&wait_replicas=1"
     )
-    site.worker("-c", "4")
-    held = Held(site, "confirmed")
+    deployment.worker("-c", "4")
+    held = Held(deployment, "confirmed")
     primary, replica = group.primary_of(held.key), group.replica_of(held.key)
-    with Load(site) as load, load.trouble():
+    with Load(deployment) as load, load.trouble():
         primary.kill()
-        site.let_go(held.gates[0])
-        site.until(lambda: group.primary_of(held.key) is replica, "the replica is promoted")
+        deployment.let_go(held.gates[0])
+        deployment.until(lambda: group.primary_of(held.key) is replica, "the replica is promoted")
         primary.restart()
-        site.let_go(held.gates[1])
+        deployment.let_go(held.gates[1])
     held.ends()
     load.ended_once()

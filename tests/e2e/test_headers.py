@@ -8,26 +8,26 @@ from celery.exceptions import ChordError, TaskRevokedError
 from celery.result import allow_join_result
 from kombu.exceptions import EncodeError
 
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 
 WAIT = 60
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:
-    site = make_site("redis")
-    site.worker("-c", "4")
-    return site
+def deployment(deploy) -> Deployment:
+    deployment = deploy("redis")
+    deployment.worker("-c", "4")
+    return deployment
 
 
 def value(result: Any) -> Any:
     return result.get(timeout=WAIT)
 
 
-def state_of(site: Site, result: Any) -> str:
+def state_of(deployment: Deployment, result: Any) -> str:
     """The state in which a task ends."""
     result.get(timeout=WAIT, propagate=False)
-    return site.state(result.id)
+    return deployment.state(result.id)
 
 
 # ------------------------------------------------------------------------------- that succeed
@@ -116,40 +116,40 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_body_gets_the_values_in_the_shape_of_the_header(site, shape):
+def test_the_body_gets_the_values_in_the_shape_of_the_header(deployment, shape):
     """The body of a chord runs once, with every value where the header tree has its task."""
-    header, expected = SHAPES[shape](site.sig)
-    result = chord(header, site.sig("body"))()
+    header, expected = SHAPES[shape](deployment.sig)
+    result = chord(header, deployment.sig("body"))()
     got = value(result)
     if "adds parts" in shape or "add parts" in shape:  # added parts have no order of their own
         assert sorted(got) == sorted(expected)
     else:
         assert got == expected
-    assert len(site.said("body", id=result.id)) == 1
+    assert len(deployment.said("body", id=result.id)) == 1
 
 
-def test_the_same_frozen_signature_twice(site):
+def test_the_same_frozen_signature_twice(deployment):
     """A frozen signature that stands twice in a header is two parts, though it has one id."""
-    frozen = site.sig("echo", 1)
+    frozen = deployment.sig("echo", 1)
     frozen.freeze()
-    result = chord([frozen, frozen, site.sig("echo", 2)], site.sig("body"))()
+    result = chord([frozen, frozen, deployment.sig("echo", 2)], deployment.sig("body"))()
     assert value(result) == [1, 1, 2]
 
 
-def test_the_same_chord_again(site):
+def test_the_same_chord_again(deployment):
     """A frozen chord may be applied again: the second run of its body gets its own values."""
-    one = chord([site.sig("echo", 1), site.sig("echo", 2)], site.sig("body"))
+    one = chord([deployment.sig("echo", 1), deployment.sig("echo", 2)], deployment.sig("body"))
     one.freeze()
     result = one.apply_async()
     assert value(result) == [1, 2]
-    site.until(lambda: len(site.said("body", id=result.id)) == 1, "the body ran")
+    deployment.until(lambda: len(deployment.said("body", id=result.id)) == 1, "the body ran")
     one.apply_async()
-    site.until(lambda: len(site.said("body", id=result.id)) == 2, "the body ran again")
+    deployment.until(lambda: len(deployment.said("body", id=result.id)) == 2, "the body ran again")
 
 
-def test_an_empty_header(site):
+def test_an_empty_header(deployment):
     """A chord without header tasks runs its body with an empty list."""
-    assert value(chord([], site.sig("body"))()) == []
+    assert value(chord([], deployment.sig("body"))()) == []
 
 
 BODIES = {
@@ -165,25 +165,25 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_bodies_that_are_more_than_a_task(site, body):
+def test_bodies_that_are_more_than_a_task(deployment, body):
     """A body may be any canvas."""
     make, expected = BODIES[body]
-    result = chord([site.sig("echo", 1), site.sig("echo", 2)], make(site.sig))()
+    result = chord([deployment.sig("echo", 1), deployment.sig("echo", 2)], make(deployment.sig))()
     assert value(result) == expected
 
 
-def test_groups_come_back_as_they_are(site):
+def test_groups_come_back_as_they_are(deployment):
     """A group's results come back nested as it is, from the object and from what was saved."""
-    s = site.sig
+    s = deployment.sig
     result = group(s("echo", 0), chain(s("echo", 1), group(s("add", 1), s("add", 2))))()
     assert value(result) == [0, [2, 3]]
     result.save()
-    again = site.app.GroupResult.restore(result.id)
+    again = deployment.app.GroupResult.restore(result.id)
     assert again == result
     assert value(again) == [0, [2, 3]]
-    assert site.run(RESTORE, result.id).strip() == "[0, [2, 3]]"
+    assert deployment.run(RESTORE, result.id).strip() == "[0, [2, 3]]"
     again.delete()
-    assert site.app.GroupResult.restore(result.id) is None
+    assert deployment.app.GroupResult.restore(result.id) is None
 
 
 RESTORE = """
@@ -238,91 +238,104 @@ FAILING = {
 
 
 @pytest.mark.parametrize("header", FAILING)
-def test_a_failing_header_fails_the_body(site, header):
+def test_a_failing_header_fails_the_body(deployment, header):
     """A chord whose header fails somewhere fails, does not run its body, and calls its errback."""
-    body = site.sig("body").set(link_error=[site.sig("errback")])
-    result = chord(FAILING[header](site.sig), body)()
-    assert state_of(site, result) == "FAILURE"
-    site.until(lambda: site.said("errback", of=result.id), "the body's errback is called")
-    assert not site.said("body", id=result.id)
+    body = deployment.sig("body").set(link_error=[deployment.sig("errback")])
+    result = chord(FAILING[header](deployment.sig), body)()
+    assert state_of(deployment, result) == "FAILURE"
+    deployment.until(
+        lambda: deployment.said("errback", of=result.id), "the body's errback is called"
+    )
+    assert not deployment.said("body", id=result.id)
 
 
-def test_the_error_of_a_part_comes_first(site):
+def test_the_error_of_a_part_comes_first(deployment):
     """Whoever waits for a chord gets the error of the part, not the chord's about it."""
-    result = chord([site.sig("echo", 0), site.sig("fail", why="mine")], site.sig("body"))()
+    result = chord(
+        [deployment.sig("echo", 0), deployment.sig("fail", why="mine")], deployment.sig("body")
+    )()
     with pytest.raises(ValueError, match="mine"):
         value(result)
-    body = site.app.AsyncResult(result.id)
+    body = deployment.app.AsyncResult(result.id)
     with pytest.raises(ChordError, match=r"Dependency .* raised ValueError.*mine"):
         value(body)
 
 
-def test_failures_reach_the_group_after_a_failed_task(site):
+def test_failures_reach_the_group_after_a_failed_task(deployment):
     """The members of a group that is chained behind a failed task fail too (celery #6437)."""
-    result = chain(site.sig("fail", why="early"), group(site.sig("echo"), site.sig("echo")))()
+    result = chain(
+        deployment.sig("fail", why="early"), group(deployment.sig("echo"), deployment.sig("echo"))
+    )()
     for member in result.results:
         with pytest.raises(ValueError, match="early"):
             value(member)
 
 
-def test_errbacks_of_parts_and_bodies(site):
+def test_errbacks_of_parts_and_bodies(deployment):
     """Errbacks of both styles are called, of the failed part and of the body."""
-    part = site.sig("fail").set(link_error=[site.sig("errback")], task_id=uuid())
-    body = site.sig("body").set(link_error=[site.sig("errback"), site.sig("old_errback")])
-    result = chord([site.sig("echo", 0), part], body)()
-    assert state_of(site, result) == "FAILURE"
+    part = deployment.sig("fail").set(link_error=[deployment.sig("errback")], task_id=uuid())
+    body = deployment.sig("body").set(
+        link_error=[deployment.sig("errback"), deployment.sig("old_errback")]
+    )
+    result = chord([deployment.sig("echo", 0), part], body)()
+    assert state_of(deployment, result) == "FAILURE"
     of_part, of_body = {"of": part.options["task_id"]}, {"of": result.id}
-    site.until(lambda: site.said("errback", **of_part), "the part's errback is called")
-    site.until(lambda: len(site.said("errback", **of_body)) >= 2, "both of the body are called")
+    deployment.until(lambda: deployment.said("errback", **of_part), "the part's errback is called")
+    deployment.until(
+        lambda: len(deployment.said("errback", **of_body)) >= 2, "both of the body are called"
+    )
 
 
-def test_a_revoked_part(site):
+def test_a_revoked_part(deployment):
     """A header task that is revoked before it starts fails the chord as REVOKED says."""
     revoked = uuid()
-    site.app.control.revoke(revoked, reply=True, limit=1, timeout=WAIT)
+    deployment.app.control.revoke(revoked, reply=True, limit=1, timeout=WAIT)
     result = chord(
-        [site.sig("echo", 0), site.sig("echo", 1).set(task_id=revoked)], site.sig("body")
+        [deployment.sig("echo", 0), deployment.sig("echo", 1).set(task_id=revoked)],
+        deployment.sig("body"),
     )()
-    assert state_of(site, result) == "FAILURE"
-    assert site.state(revoked) == "REVOKED"
+    assert state_of(deployment, result) == "FAILURE"
+    assert deployment.state(revoked) == "REVOKED"
     with pytest.raises(TaskRevokedError):
-        value(site.app.AsyncResult(revoked))
+        value(deployment.app.AsyncResult(revoked))
 
 
-def test_a_part_that_is_terminated(site):
+def test_a_part_that_is_terminated(deployment):
     """A header task that is terminated while it runs fails the chord."""
     running = uuid()
-    header = [site.sig("echo", 0), site.sig("held", running).set(task_id=running)]
-    result = chord(header, site.sig("body"))()
-    site.until(lambda: site.said("running", name=running), "the task runs")
-    site.app.control.revoke(running, terminate=True, signal="SIGKILL")
-    assert state_of(site, result) == "FAILURE"
-    assert site.state(running) == "REVOKED"
+    header = [deployment.sig("echo", 0), deployment.sig("held", running).set(task_id=running)]
+    result = chord(header, deployment.sig("body"))()
+    deployment.until(lambda: deployment.said("running", name=running), "the task runs")
+    deployment.app.control.revoke(running, terminate=True, signal="SIGKILL")
+    assert state_of(deployment, result) == "FAILURE"
+    assert deployment.state(running) == "REVOKED"
 
 
-def test_an_unencodable_part_fails_with_celerys_error(site):
+def test_an_unencodable_part_fails_with_celerys_error(deployment):
     """A part that cannot be encoded fails with EncodeError, and its worker's child lives."""
-    header = [site.sig("unencodable").set(task_id=uuid()), site.sig("echo", 0)]
-    chord(header, site.sig("body"))().get(timeout=WAIT, propagate=False)
+    header = [deployment.sig("unencodable").set(task_id=uuid()), deployment.sig("echo", 0)]
+    chord(header, deployment.sig("body"))().get(timeout=WAIT, propagate=False)
     with pytest.raises(EncodeError):
-        value(site.app.AsyncResult(header[0].options["task_id"]))
-    assert value(site.sig("echo", 1).delay()) == 1
+        value(deployment.app.AsyncResult(header[0].options["task_id"]))
+    assert value(deployment.sig("echo", 1).delay()) == 1
 
 
 # ------------------------------------------------------------------------------- by old clients
 
 
-def test_a_chord_that_an_old_client_began(site, monkeypatch):
+def test_a_chord_that_an_old_client_began(deployment, monkeypatch):
     """A chord without a size, whose client has scheduled `chord_unlock`, completes."""
-    backend = site.app.backend
+    backend = deployment.app.backend
     monkeypatch.setattr(backend, "set_chord_size", lambda *_: None)
 
     def apply_chord(args, body, countdown=0.1, **_):
         with allow_join_result():
-            backend.fallback_chord_unlock(site.app.GroupResult(*args), body, countdown=countdown)
+            backend.fallback_chord_unlock(
+                deployment.app.GroupResult(*args), body, countdown=countdown
+            )
 
     monkeypatch.setattr(backend, "apply_chord", apply_chord)
-    header = [site.sig("echo", 1), chain(site.sig("echo", 2), site.sig("add", 1))]
-    result = chord(header, site.sig("body"))()
+    header = [deployment.sig("echo", 1), chain(deployment.sig("echo", 2), deployment.sig("add", 1))]
+    result = chord(header, deployment.sig("body"))()
     assert value(result) == [1, 3]
-    assert len(site.said("body", id=result.id)) == 1
+    assert len(deployment.said("body", id=result.id)) == 1

@@ -3,55 +3,62 @@
 import pytest
 from celery import chord, uuid
 
+from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE
-from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:
-    site = make_site("redis")
-    site.worker("-c", "4")
-    return site
+def deployment(deploy) -> Deployment:
+    deployment = deploy("redis")
+    deployment.worker("-c", "4")
+    return deployment
 
 
-def trapped(site, name, step, kind, after):
-    return site.sig(
+def trapped(deployment, name, step, kind, after):
+    return deployment.sig(
         kind, 12, list(Spec(f"{name}-{kind}-{'-'.join(step)}", *step, "kill child")), after
     )
 
 
-def failing(site, step, kind):
+def failing(deployment, step, kind):
     """A chord with a failed part."""
     failed = uuid()
     header = [
-        site.sig("fail").set(task_id=failed),
-        trapped(site, "failing", step, kind, [failed]),
+        deployment.sig("fail").set(task_id=failed),
+        trapped(deployment, "failing", step, kind, [failed]),
     ]
-    return chord(header, site.sig("body").set(link_error=[site.sig("errback")]))()
+    return chord(header, deployment.sig("body").set(link_error=[deployment.sig("errback")]))()
 
 
-def nested(site, step, kind):
+def nested(deployment, step, kind):
     """A chord with a chord in its header."""
-    inner = chord([site.sig("echo", 1), trapped(site, "inner", step, kind, [])], site.sig("total"))
-    return chord([site.sig("echo", 0), inner], site.sig("body"))()
+    inner = chord(
+        [deployment.sig("echo", 1), trapped(deployment, "inner", step, kind, [])],
+        deployment.sig("total"),
+    )
+    return chord([deployment.sig("echo", 0), inner], deployment.sig("body"))()
 
 
-def growing(site, step, kind):
+def growing(deployment, step, kind):
     """A chord with a part that adds another."""
     spec = Spec(f"adder-{'-'.join(step)}", *step, "kill child")
-    header = [site.sig("echo", 0), site.sig("late_adder", 1, 7, list(spec)), site.sig("echo", 2)]
-    return chord(header, site.sig("body"))()
+    header = [
+        deployment.sig("echo", 0),
+        deployment.sig("late_adder", 1, 7, list(spec)),
+        deployment.sig("echo", 2),
+    ]
+    return chord(header, deployment.sig("body"))()
 
 
 KINDS = {failing: ["late", "early"], nested: ["late", "early"], growing: ["late"]}
 
 
 @pytest.fixture(scope="module")
-def results(site):
+def results(deployment):
     """All of them at once."""
     return {
-        (make, step, kind): make(site, step, kind)
+        (make, step, kind): make(deployment, step, kind)
         for make, kinds in KINDS.items()
         for kind in kinds
         for step in STEPS
@@ -60,32 +67,32 @@ def results(site):
 
 @pytest.mark.parametrize("kind", ["late", "early"])
 @pytest.mark.parametrize("step", STEPS, ids="-".join)
-def test_in_the_error_path(site, results, kind, step):
+def test_in_the_error_path(deployment, results, kind, step):
     """Killed while a chord with a failed part ends: the body fails, and its errback is called."""
     result = results[failing, step, kind]
     result.get(timeout=60, propagate=False)
-    site.until(lambda: site.state(result.id) == "FAILURE", "the body fails")
-    site.until(lambda: site.said("errback", of=result.id), "the errback is called")
-    assert not site.said("published", id=result.id)
+    deployment.until(lambda: deployment.state(result.id) == "FAILURE", "the body fails")
+    deployment.until(lambda: deployment.said("errback", of=result.id), "the errback is called")
+    assert not deployment.said("published", id=result.id)
 
 
 @pytest.mark.parametrize("kind", ["late", "early"])
 @pytest.mark.parametrize("step", STEPS, ids="-".join)
-def test_in_an_inner_chord(site, results, kind, step):
+def test_in_an_inner_chord(deployment, results, kind, step):
     """Killed while an inner chord ends: the outer one gets its value, or its failure."""
     result = results[nested, step, kind]
     result.get(timeout=60, propagate=False)
-    if (kind, step) != ("early", STEPS[0]) or site.state(result.id) == "SUCCESS":
-        assert site.meta(result.id)["result"] == [0, 13]
+    if (kind, step) != ("early", STEPS[0]) or deployment.state(result.id) == "SUCCESS":
+        assert deployment.meta(result.id)["result"] == [0, 13]
         # The diary may be written after the body has run.  An inner body that was published twice
         # may run side by side with itself, and each run may dispatch the outer chord.
-        site.until(lambda: site.published(result.id), "the outer body is published")
-        assert site.published(result.id) <= (2 if step == TWICE else 1)
+        deployment.until(lambda: deployment.published(result.id), "the outer body is published")
+        assert deployment.published(result.id) <= (2 if step == TWICE else 1)
 
 
 @pytest.mark.parametrize("step", STEPS, ids="-".join)
-def test_a_task_that_had_added_a_part(site, results, step):
+def test_a_task_that_had_added_a_part(deployment, results, step):
     """Killed after it had added a part: it runs again, and the part counts once."""
     result = results[growing, step, "late"]
     assert sorted(result.get(timeout=60)) == [0, 1, 2, 7]
-    assert len({tuple(each["values"]) for each in site.said("body", id=result.id)}) == 1
+    assert len({tuple(each["values"]) for each in deployment.said("body", id=result.id)}) == 1

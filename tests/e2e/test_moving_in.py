@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery import chord
 
-from tests.e2e.site import PATIENCE, Site, Worker
+from tests.e2e.deployment import PATIENCE, Deployment, Worker
 from tests.e2e.tasks import make_app
 from tests.e2e.test_headers import FAILING, SHAPES
 
@@ -28,18 +28,20 @@ class Fleet:
     """Workers and clients of three kinds: old, changing, and new.
 
     Args:
-        site: The new client's.
+        deployment: The new client's.
         url: Celery's own backend.
         arguments: Of every worker.
     """
 
-    def __init__(self, site: Site, url: str, *arguments: str) -> None:
-        self.site = site
+    def __init__(self, deployment: Deployment, url: str, *arguments: str) -> None:
+        self.deployment = deployment
         self.arguments = arguments
-        changing = f"{site.store}{'&' if '?' in site.store else '?'}chords=celery"
-        self.urls = {"old": url, "changing": changing, "new": site.store}
+        changing = f"{deployment.store}{'&' if '?' in deployment.store else '?'}chords=celery"
+        self.urls = {"old": url, "changing": changing, "new": deployment.store}
         self.clients = {
-            kind: site.app if kind == "new" else make_app(site.broker, url, site.settings)
+            kind: deployment.app
+            if kind == "new"
+            else make_app(deployment.broker, url, deployment.settings)
             for kind, url in self.urls.items()
         }
         self.chords: list[tuple[str, Any, Any]] = []
@@ -49,9 +51,9 @@ class Fleet:
         """Workers of these kinds; they are ready."""
         workers = []
         for kind in kinds:
-            app = {"broker": self.site.broker, "backend": self.urls[kind]}
-            told = json.dumps({**app, "settings": self.site.settings})
-            workers.append(self.site.starting(*self.arguments, KVBACKENDS_E2E_APP=told))
+            app = {"broker": self.deployment.broker, "backend": self.urls[kind]}
+            told = json.dumps({**app, "settings": self.deployment.settings})
+            workers.append(self.deployment.starting(*self.arguments, KVBACKENDS_E2E_APP=told))
         return [each.ready() for each in workers]
 
     def signature(self, kind: str) -> Callable[..., Any]:
@@ -71,19 +73,21 @@ class Fleet:
             s, name = self.signature(kind), next(self.held)
             header = [s("echo", 0), s("held", name, 1), s("echo", 2)]
             self.chords.append((name, chord(header, s("body"))().id, [0, 1, 2]))
-            runs = self.site.until(lambda name=name: self.site.said("running", name=name), name)
+            runs = self.deployment.until(
+                lambda name=name: self.deployment.said("running", name=name), name
+            )
             [victim] = [each for each in workers if each.pid == runs[0]["worker"]]
             victim.stop()
             workers.remove(victim)
-            self.site.let_go(name)
-            if self.site.broker.startswith("redis"):
-                self.site.redeliver()
+            self.deployment.let_go(name)
+            if self.deployment.broker.startswith("redis"):
+                self.deployment.redeliver()
 
     def check(self) -> None:
         """No chord is lost, none is early, none has another value."""
         for shape, body, expected in self.chords:
-            got = self.site.app.AsyncResult(body).get(timeout=PATIENCE, propagate=False)
-            runs = [each["values"] for each in self.site.said("body", id=body)]
+            got = self.deployment.app.AsyncResult(body).get(timeout=PATIENCE, propagate=False)
+            runs = [each["values"] for each in self.deployment.said("body", id=body)]
             if expected is None:
                 assert isinstance(got, Exception), (shape, got)
                 assert not runs
@@ -112,12 +116,12 @@ def _comparable(shape: str, value: Any) -> str:
 
 
 @pytest.fixture
-def make_fleet(make_site) -> Iterator[Callable[..., Fleet]]:
+def make_fleet(deploy) -> Iterator[Callable[..., Fleet]]:
     """Makes a fleet from the URL of Celery's own backend, and that of a new store beside it."""
     made: list[Fleet] = []
 
     def make(broker: str, url: str, *arguments: str, new: str | None = None) -> Fleet:
-        made.append(Fleet(make_site(broker, url=new or url, **LATE), url, *arguments))
+        made.append(Fleet(deploy(broker, url=new or url, **LATE), url, *arguments))
         return made[-1]
 
     yield make

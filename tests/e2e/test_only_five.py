@@ -3,8 +3,8 @@
 import pytest
 
 from kvbackends.layers.only_five import OnlyFive
+from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import Scenario
-from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
 CALLS = range(1, 36)
@@ -14,17 +14,19 @@ RECORDED = 4
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:
-    site = make_site("redis")
-    site.app.backend.store = OnlyFive(site.app.backend.store)
-    site.worker("-c", "4", KVBACKENDS_E2E_ONLY_FIVE="1")
-    return site
+def deployment(deploy) -> Deployment:
+    deployment = deploy("redis")
+    deployment.app.backend.store = OnlyFive(deployment.app.backend.store)
+    deployment.worker("-c", "4", KVBACKENDS_E2E_ONLY_FIVE="1")
+    return deployment
 
 
 @pytest.fixture(scope="module")
-def scenarios(site):
+def scenarios(deployment):
     return {
-        (kind, nth): Scenario(site, Spec(f"{kind}-{nth}", "after", "*", "kill child", nth), kind)
+        (kind, nth): Scenario(
+            deployment, Spec(f"{kind}-{nth}", "after", "*", "kill child", nth), kind
+        )
         for kind in ("late", "early")
         for nth in CALLS
     }
@@ -45,14 +47,14 @@ def test_early_acknowledgement(scenarios, nth):
     """
     scenario = scenarios["early", nth]
     body = scenario.ends()
-    if scenario.site.state(scenario.last) == "SUCCESS":
+    if scenario.deployment.state(scenario.last) == "SUCCESS":
         scenario.succeeds(most=2)
     else:
         assert nth <= RECORDED or body == "SUCCESS"
 
 
-def test_most_of_them_were_killed(site, scenarios):
+def test_most_of_them_were_killed(deployment, scenarios):
     """The traps reach from the first call of a dispatch to its last."""
-    caught = {each["name"] for each in site.said("trap")}
+    caught = {each["name"] for each in deployment.said("trap")}
     assert {f"late-{nth}" for nth in range(1, 20)} <= caught
     assert f"late-{CALLS[-1]}" not in caught

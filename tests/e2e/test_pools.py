@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e import pools
-from tests.e2e.site import finish
+from tests.e2e.deployment import finish
 
 POOLS = {
     "solo": [],
@@ -59,18 +59,18 @@ def cells():
 
 
 @pytest.mark.parametrize(("store", "pool"), list(cells()))
-def test_each_pool_works_on_each_store(request, make_site, store, pool):
+def test_each_pool_works_on_each_store(request, deploy, store, pool):
     """As worker; and as client, with green threads where the pool has them."""
     url = None if store == "sqlite" else request.getfixturevalue(f"{store}_url")
-    site = make_site("redis", url=url)
-    worker = site.starting("-P", pool, *POOLS[pool])
+    deployment = deploy("redis", url=url)
+    worker = deployment.starting("-P", pool, *POOLS[pool])
     if pool in GREEN:
-        client = site.script(GREEN[pool] + CHECKS, store, EVENTLET_THREADPOOL_SIZE="1")
+        client = deployment.script(GREEN[pool] + CHECKS, store, EVENTLET_THREADPOOL_SIZE="1")
         worker.ready()
         assert finish(client) == "well"
     else:
         worker.ready()
-        client = pools.Client(site.app, site.folder)
+        client = pools.Client(deployment.app, deployment.folder)
         for claim in pools.CLAIMS:
             claim(client)
     worker.stop()
@@ -78,15 +78,15 @@ def test_each_pool_works_on_each_store(request, make_site, store, pool):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", POOLS)
-def test_chords_of_celerys_in_each_pool(redis_url, make_site, pool):
+def test_chords_of_celerys_in_each_pool(redis_url, deploy, pool):
     """With `chords=celery` chords are kept in the books of Celery's own backend."""
-    site = make_site("redis", url=f"{redis_url}?chords=celery")
-    worker = site.starting("-P", pool, *POOLS[pool])
+    deployment = deploy("redis", url=f"{redis_url}?chords=celery")
+    worker = deployment.starting("-P", pool, *POOLS[pool])
     if pool in GREEN:
-        client = site.script(GREEN[pool] + IN_BOOKS)
+        client = deployment.script(GREEN[pool] + IN_BOOKS)
         worker.ready()
         assert finish(client) == "well"
     else:
         worker.ready()
-        pools.chords_complete(pools.Client(site.app, site.folder))
+        pools.chords_complete(pools.Client(deployment.app, deployment.folder))
     worker.stop()

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from tests.e2e.deployment import Deployment
 from tests.e2e.flood import Flood
-from tests.e2e.site import Site
 from tests.servers import postgresql_server, postgresql_standby
 from tests.servers.process import HOST
 
@@ -40,13 +40,13 @@ def standby(primary):
 
 
 @pytest.fixture
-def site(make_site, primary, standby) -> Site:
+def deployment(deploy, primary, standby) -> Deployment:
     """Its broker is another server."""
     url = f"postgresql://postgres@{HOST}:{primary.port},{HOST}:{standby.port}/postgres"
     query = "connect_timeout=2&retry_timeout=90&client_retry_timeout=90"
-    site = make_site("redis", url=url, query=query, task_track_started=True)
-    site.worker("-c", "2", "-I", "tests.e2e.reports")
-    return site
+    deployment = deploy("redis", url=url, query=query, task_track_started=True)
+    deployment.worker("-c", "2", "-I", "tests.e2e.reports")
+    return deployment
 
 
 @contextmanager
@@ -68,9 +68,9 @@ def killed_sessions(url: str) -> Iterator[list[int]]:
         thread.join()
 
 
-def test_nothing_is_lost_and_nothing_is_early(site, primary, standby):
+def test_nothing_is_lost_and_nothing_is_early(deployment, primary, standby):
     """Every result is waited for by a thread, and each chord's body is watched."""
-    with Flood(site) as flood:
+    with Flood(deployment) as flood:
         flood.send_before_work(TASKS, CHORDS)
         with killed_sessions(primary.url) as killed:
             time.sleep(5)
@@ -88,6 +88,6 @@ def test_nothing_is_lost_and_nothing_is_early(site, primary, standby):
         primary.kill()
         standby.promote()
         flood.settles()
-        store = site.app.backend.store
+        store = deployment.app.backend.store
         flood.nothing_is_lost(lambda keys: [*map(store.get_batch(keys).get, keys)])
         flood.nothing_is_early()

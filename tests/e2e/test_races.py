@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.site import Site, finish
+from tests.e2e.deployment import Deployment, finish
 
 TASKS = 1000
 
@@ -28,17 +28,17 @@ def only_five(request) -> str:
 
 
 @pytest.fixture
-def site(make_site) -> Site:
-    return make_site("redis")
+def deployment(deploy) -> Deployment:
+    return deploy("redis")
 
 
-def test_a_success_is_never_lost(site, only_five):
+def test_a_success_is_never_lost(deployment, only_five):
     """A success is not replaced by STARTED, RETRY or FAILURE, whoever comes first."""
     scripts = [
-        site.script(STORE, states, str(n), KVBACKENDS_E2E_ONLY_FIVE=only_five)
+        deployment.script(STORE, states, str(n), KVBACKENDS_E2E_ONLY_FIVE=only_five)
         for n, states in enumerate(["STARTED,SUCCESS", "STARTED,RETRY,FAILURE"])
     ]
-    site.until(lambda: len(list(site.folder.glob("racing-*"))) == 2, "both are ready")
-    (site.folder / "start").touch()
+    deployment.until(lambda: len(list(deployment.folder.glob("racing-*"))) == 2, "both are ready")
+    (deployment.folder / "start").touch()
     assert [finish(each) for each in scripts] == ["stored", "stored"]
-    assert [site.state(f"race-{n}") for n in range(TASKS)] == ["SUCCESS"] * TASKS
+    assert [deployment.state(f"race-{n}") for n in range(TASKS)] == ["SUCCESS"] * TASKS

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from tests.e2e.deployment import Deployment
 from tests.e2e.load import Load
-from tests.e2e.site import Site
 from tests.servers import (
     Server,
     cassandra_server,
@@ -46,41 +46,41 @@ def proxy(server: Server):
 
 
 @pytest.fixture(scope="module")
-def site(make_site, server, proxy) -> Site:
-    site = make_site(
+def deployment(deploy, server, proxy) -> Deployment:
+    deployment = deploy(
         "redis", url=proxy.url_of(server.url), query="retry_timeout=60&client_retry_timeout=60"
     )
-    site.worker("-c", "2")
-    return site
+    deployment.worker("-c", "2")
+    return deployment
 
 
-def test_connections_that_are_cut(site, server, proxy):
+def test_connections_that_are_cut(deployment, server, proxy):
     """A reset of all connections, ten times a second for six seconds.
 
     Cassandra's driver asks for the schema before a connection counts, and PostgreSQL starts a
     process for each: on a busy machine that takes longer than 0.1 s.
     """
     ended = 0 if server.name in {"cassandra", "postgresql"} else 3
-    with Load(site) as load, load.trouble(ended):
+    with Load(deployment) as load, load.trouble(ended):
         proxy.cut_every(0.1)
         time.sleep(6)
         proxy.cut_every(None)
 
 
-def test_a_server_that_stands_still(site, server):
-    with Load(site) as load, load.trouble():
+def test_a_server_that_stands_still(deployment, server):
+    with Load(deployment) as load, load.trouble():
         server.pause()
         time.sleep(3)
         server.resume()
 
 
-def test_a_server_that_is_restarted(site, server):
+def test_a_server_that_is_restarted(deployment, server):
     """What was stored is there afterwards; memcached keeps nothing, and goes on.
 
     Killed, a lone Cassandra loses what it confirmed in the last tenth of a second: its commit log
     is periodic unless it is told otherwise. It is stopped in good order.
     """
-    with Load(site) as load:
+    with Load(deployment) as load:
         if server.name == "memcached":
             server.kill()
             server.restart()

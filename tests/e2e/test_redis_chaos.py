@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import redis
 
+from tests.e2e.deployment import Deployment
 from tests.e2e.flood import Flood
-from tests.e2e.site import Site
 from tests.servers import redis_server, valkey_server
 from tests.servers.proxy import FaultProxy
 
@@ -38,19 +38,19 @@ def proxy(server):
 
 
 @pytest.fixture
-def site(make_site, server, proxy) -> Site:
+def deployment(deploy, server, proxy) -> Deployment:
     """Its broker is another server, to which the way is good."""
     url = proxy.url_of(server.url)
-    site = make_site(
+    deployment = deploy(
         "redis", url=url, query="retry_timeout=60&client_retry_timeout=60", task_track_started=True
     )
-    site.worker("-c", "2", "-I", "tests.e2e.reports")
-    return site
+    deployment.worker("-c", "2", "-I", "tests.e2e.reports")
+    return deployment
 
 
-def test_nothing_is_lost_nothing_is_early_and_nobody_hangs(site, server, proxy):
+def test_nothing_is_lost_nothing_is_early_and_nobody_hangs(deployment, server, proxy):
     """Every result is waited for by a thread, and each chord's body is watched."""
-    with Flood(site) as flood, redis.Redis.from_url(server.url) as client:
+    with Flood(deployment) as flood, redis.Redis.from_url(server.url) as client:
         proxy.cut_every(0.05)
         flood.send(TASKS, CHORDS)
         flood.settles()

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.e2e.conftest import with_store
+from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE, Scenario
-from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
 KINDS = ["late", "early", "early_quiet"]
@@ -15,22 +15,22 @@ LIMIT = 4
 @pytest.fixture(
     scope="module", params=["redis", pytest.param("postgresql", marks=pytest.mark.slow)]
 )
-def site(request, make_site) -> Site:
-    site = with_store(make_site, request)
-    site.worker("-c", "16")  # nearly all that they do is to wait
-    return site
+def deployment(request, deploy) -> Deployment:
+    deployment = with_store(deploy, request)
+    deployment.worker("-c", "16")  # nearly all that they do is to wait
+    return deployment
 
 
-def scenario(site, limit, kind, when, call):
+def scenario(deployment, limit, kind, when, call):
     called = "arrive" if (call, kind) == ("finish", "early_quiet") else call
     spec = Spec(f"{limit}-{kind}-{when}-{call}", when, called, "slow")
-    return Scenario(site, spec, kind, **{limit: LIMIT})
+    return Scenario(deployment, spec, kind, **{limit: LIMIT})
 
 
 @pytest.fixture(scope="module")
-def scenarios(site):
+def scenarios(deployment):
     return {
-        (limit, kind, step): scenario(site, limit, kind, *step)
+        (limit, kind, step): scenario(deployment, limit, kind, *step)
         for limit in ("soft_time_limit", "time_limit")
         for kind in KINDS
         for step in STEPS

@@ -85,13 +85,16 @@ def test_each_request_reads_its_own_result(app, tmp_path):
     """
     hooks = ["--py-call-osafterfork"] if "mongodb" in app.backend.url else []
     threads = {"KVBACKENDS_E2E_THREADS": "1"} if hooks else {}
-    with UWSGI(f"kv+{app.backend.url}", *hooks, **threads) as site, ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(site.get, [f"/?{n % TASKS}" for n in range(READS)]))
+    with (
+        UWSGI(f"kv+{app.backend.url}", *hooks, **threads) as server,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        answers = list(pool.map(server.get, [f"/?{n % TASKS}" for n in range(READS)]))
         wrong = [(n, value) for n, (_, value) in enumerate(answers) if value != str(n % TASKS)]
         assert wrong == []
         assert len({pid for pid, _ in answers}) > 1
         run = tmp_path.name
-        waiting = [pool.submit(site.get, f"/wait?{run}-{n}") for n in range(WAITS)]
+        waiting = [pool.submit(server.get, f"/wait?{run}-{n}") for n in range(WAITS)]
         for n in range(WAITS):
             app.backend.store_result(f"{run}-{n}", n, "SUCCESS")
         assert [each.result()[1] for each in waiting] == [str(n) for n in range(WAITS)]
@@ -106,8 +109,8 @@ def test_workers_are_forked_again(app):
     threads = {"KVBACKENDS_E2E_THREADS": "1"}
     with UWSGI(
         f"kv+{app.backend.url}", "--py-call-osafterfork", "--processes", "1", **threads
-    ) as site:
+    ) as server:
         for _ in range(3):
-            pid, value = site.get("/?7")
+            pid, value = server.get("/?7")
             assert value == "7"
             os.kill(int(pid), signal.SIGKILL)

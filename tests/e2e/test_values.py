@@ -4,38 +4,38 @@ import pytest
 from celery import chord, uuid
 from kombu.exceptions import EncodeError
 
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 
 TOO_LARGE = 50_000
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:
+def deployment(deploy) -> Deployment:
     """A store with a limit of 20,000 bytes, and one pool child."""
-    site = make_site("redis", scheme="limited")
-    site.worker("-c", "1")
-    return site
+    deployment = deploy("redis", scheme="limited")
+    deployment.worker("-c", "1")
+    return deployment
 
 
 @pytest.fixture(autouse=True)
-def _the_child_lives(site):
-    before = site.sig("pid").delay().get(timeout=60)
+def _the_child_lives(deployment):
+    before = deployment.sig("pid").delay().get(timeout=60)
     yield
-    assert site.sig("pid").delay().get(timeout=60) == before
+    assert deployment.sig("pid").delay().get(timeout=60) == before
 
 
 @pytest.mark.parametrize("task", [("sized", TOO_LARGE), ("unencodable",)], ids=["large", "odd"])
-def test_a_result_that_cannot_be_stored(site, task):
+def test_a_result_that_cannot_be_stored(deployment, task):
     """The task fails with EncodeError."""
-    result = site.sig(*task).delay()
+    result = deployment.sig(*task).delay()
     with pytest.raises(EncodeError):
         result.get(timeout=60)
     assert result.state == "FAILURE"
 
 
-def test_a_failure_that_is_too_large(site):
+def test_a_failure_that_is_too_large(deployment):
     """The record of a failure is shortened until it fits."""
-    result = site.sig("failing_at_length", TOO_LARGE).delay()
+    result = deployment.sig("failing_at_length", TOO_LARGE).delay()
     with pytest.raises(ValueError, match="yyy"):
         result.get(timeout=60)
 
@@ -46,20 +46,20 @@ def test_a_failure_that_is_too_large(site):
     ids=["large", "odd", "long failure"],
 )
 @pytest.mark.parametrize("ignored", [False, True], ids=["stored", "ignored"])
-def test_its_part_arrives(site, task, ignored):
+def test_its_part_arrives(deployment, task, ignored):
     """A header task whose result cannot be stored fails its chord, which does not hang."""
-    part = site.sig(*task).set(task_id=uuid(), ignore_result=ignored)
-    body = site.sig("body").set(link_error=[site.sig("errback")])
-    result = chord([site.sig("echo", 1), part], body)()
+    part = deployment.sig(*task).set(task_id=uuid(), ignore_result=ignored)
+    body = deployment.sig("body").set(link_error=[deployment.sig("errback")])
+    result = chord([deployment.sig("echo", 1), part], body)()
     result.get(timeout=60, propagate=False)
-    assert site.state(result.id) == "FAILURE"
-    site.until(lambda: site.said("errback", of=result.id), "the errback is called")
+    assert deployment.state(result.id) == "FAILURE"
+    deployment.until(lambda: deployment.said("errback", of=result.id), "the errback is called")
     if not ignored:
-        assert site.state(part.options["task_id"]) == "FAILURE"
+        assert deployment.state(part.options["task_id"]) == "FAILURE"
 
 
-def test_values_that_fit_apart(site):
+def test_values_that_fit_apart(deployment):
     """Parts that fit are joined though they do not fit into one value."""
-    header = [site.sig("sized", 15_000) for _ in range(3)]
-    result = chord(header, site.sig("lengths"))()
+    header = [deployment.sig("sized", 15_000) for _ in range(3)]
+    result = chord(header, deployment.sig("lengths"))()
     assert result.get(timeout=60) == [15_000] * 3

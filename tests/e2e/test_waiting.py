@@ -7,57 +7,57 @@ import time
 import pytest
 from celery.exceptions import TimeoutError as ResultTimeout
 
-from tests.e2e.site import Site
+from tests.e2e.deployment import Deployment
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:
-    site = make_site("redis", query="claim_lease=7", result_expires=4321)
-    site.worker("-c", "2")
-    return site
+def deployment(deploy) -> Deployment:
+    deployment = deploy("redis", query="claim_lease=7", result_expires=4321)
+    deployment.worker("-c", "2")
+    return deployment
 
 
-def test_a_waiter_wakes_in_milliseconds(site):
+def test_a_waiter_wakes_in_milliseconds(deployment):
     """Between a task's end in its worker and the client's return lie milliseconds.
 
     The machine may be busy for some seconds: the best of a few rounds counts.
     """
     medians = []
     while not medians or (medians[-1] >= 0.05 and len(medians) < 5):
-        medians.append(statistics.median(seconds_too_late(site) for _ in range(20)))
+        medians.append(statistics.median(seconds_too_late(deployment) for _ in range(20)))
     assert min(medians) < 0.05, medians
 
 
-def seconds_too_late(site):
-    ended = site.sig("stamp", 0.05).delay().get(timeout=60)
+def seconds_too_late(deployment):
+    ended = deployment.sig("stamp", 0.05).delay().get(timeout=60)
     return time.time() - ended
 
 
-def test_a_timeout_of_zero_looks_once(site):
+def test_a_timeout_of_zero_looks_once(deployment):
     """With ``timeout=0`` a result that is there is returned, and one that is not is not awaited."""
-    done = site.sig("echo", 1).delay()
+    done = deployment.sig("echo", 1).delay()
     done.get(timeout=60)
-    assert site.app.AsyncResult(done.id).get(timeout=0) == 1
+    assert deployment.app.AsyncResult(done.id).get(timeout=0) == 1
     began = time.monotonic()
     with pytest.raises(ResultTimeout):
-        site.app.AsyncResult("nobody").get(timeout=0)
+        deployment.app.AsyncResult("nobody").get(timeout=0)
     assert time.monotonic() - began < 1
 
 
-def test_then_is_called_when_this_process_reads_the_result(site):
+def test_then_is_called_when_this_process_reads_the_result(deployment):
     """A callback of ``then`` gets the result when a wait in this process has read it."""
     called = []
-    result = site.sig("echo", 5).delay()
+    result = deployment.sig("echo", 5).delay()
     result.then(called.append)
     result.get(timeout=60)
     assert [each.result for each in called] == [5]
 
 
-def test_a_result_in_another_process(site):
+def test_a_result_in_another_process(deployment):
     """A pickled result, and a pickled backend, keep their URL and settings in another process."""
-    result = site.sig("echo", [1, 2]).delay()
-    (site.folder / "pickled").write_bytes(pickle.dumps((result, site.app.backend)))
-    assert site.run(UNPICKLE) == f"[1, 2] {site.store} 7.0 4321.0"
+    result = deployment.sig("echo", [1, 2]).delay()
+    (deployment.folder / "pickled").write_bytes(pickle.dumps((result, deployment.app.backend)))
+    assert deployment.run(UNPICKLE) == f"[1, 2] {deployment.store} 7.0 4321.0"
 
 
 UNPICKLE = """
@@ -129,9 +129,9 @@ print("nothing")
 )
 
 
-def test_ten_thousand_waits_leave_nothing(site):
+def test_ten_thousand_waits_leave_nothing(deployment):
     """After 10,000 waited results: no thread, no file, no registered result, no memory."""
-    assert site.run(LEFTOVERS) == "nothing"
+    assert deployment.run(LEFTOVERS) == "nothing"
 
 
 THREADS = (
@@ -163,9 +163,9 @@ print("one")
 )
 
 
-def test_a_hundred_threads_share_one_subscription(site):
+def test_a_hundred_threads_share_one_subscription(deployment):
     """100 threads that wait for 1,000 results are served by one thread and one subscription."""
-    assert site.run(THREADS) == "one"
+    assert deployment.run(THREADS) == "one"
 
 
 AWAITING = (
@@ -207,9 +207,9 @@ print("awaited")
 )
 
 
-def test_two_hundred_awaited_results(site):
+def test_two_hundred_awaited_results(deployment):
     """200 results are awaited in one event loop; cancelled waits leave nothing."""
-    assert site.run(AWAITING) == "awaited"
+    assert deployment.run(AWAITING) == "awaited"
 
 
 FORKING = (
@@ -242,6 +242,6 @@ print("forked")
 )
 
 
-def test_fork_after_waiting(site):
+def test_fork_after_waiting(deployment):
     """Children forked from a process that has waited wait for themselves, beside their parent."""
-    assert site.run(FORKING) == "forked"
+    assert deployment.run(FORKING) == "forked"

@@ -3,40 +3,40 @@
 import pytest
 
 from tests.e2e.conftest import with_store
+from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE, Scenario
-from tests.e2e.site import Site
 from tests.e2e.traps import Spec
 
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])
-def site(request, make_site) -> Site:
+def deployment(request, deploy) -> Deployment:
     """Workers that are killed, and one that is not, for the bodies.
 
     A worker that is killed takes the body with it that it has just been given: the task is
     acknowledged when it begins, and kombu's Redis transport pops a message before it notes it as
     unacknowledged.
     """
-    site = with_store(make_site, request)
-    site.worker("-c", "1", "-Q", queue(site))
-    site.worker("-c", "2")
-    return site
+    deployment = with_store(deploy, request)
+    deployment.worker("-c", "1", "-Q", queue(deployment))
+    deployment.worker("-c", "2")
+    return deployment
 
 
-def queue(site: Site) -> str:
+def queue(deployment: Deployment) -> str:
     """The queue of the bodies."""
-    return f"{site.settings['task_default_queue']}-bodies"
+    return f"{deployment.settings['task_default_queue']}-bodies"
 
 
 @pytest.mark.parametrize("step", STEPS, ids="-".join)
-def test_late_acknowledgement(site, step):
+def test_late_acknowledgement(deployment, step):
     """A worker that is killed while it dispatches: another worker ends the chord."""
     spec = Spec(f"worker-{'-'.join(step)}", *step, "kill worker")
-    scenario = Scenario(site, spec, body_queue=queue(site))
+    scenario = Scenario(deployment, spec, body_queue=queue(deployment))
     scenario.caught()
-    site.workers[-1].gone()
-    if site.broker.startswith("redis"):
-        site.redeliver()
-    site.worker("-c", "2")
+    deployment.workers[-1].gone()
+    if deployment.broker.startswith("redis"):
+        deployment.redeliver()
+    deployment.worker("-c", "2")
     scenario.succeeds(most=2 if step == TWICE else 1)

@@ -31,11 +31,11 @@ _numbers = itertools.count(1)
 class Worker:
     """``celery worker`` under a keeper: it and all its children end with it, or with the tests."""
 
-    def __init__(self, site: "Site", *arguments: str, **environment: str) -> None:
-        self.site = site
+    def __init__(self, deployment: "Deployment", *arguments: str, **environment: str) -> None:
+        self.deployment = deployment
         self.name = f"w{next(_numbers)}"
-        self._ready = site.folder / f"ready-{self.name}"
-        self._log = site.folder / f"{self.name}.log"
+        self._ready = deployment.folder / f"ready-{self.name}"
+        self._log = deployment.folder / f"{self.name}.log"
         command = [
             *(sys.executable, "-m", "celery", "-A", "tests.e2e.app", "worker", "-n", self.name),
             *("--without-gossip", "--without-mingle", "--without-heartbeat"),
@@ -43,8 +43,9 @@ class Worker:
         ]
         with self._log.open("ab") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-I", KEEPER, str(os.getpid()), site.folder, *command],
-                env=site.environment() | {"KVBACKENDS_E2E_READY": str(self._ready), **environment},
+                [sys.executable, "-I", KEEPER, str(os.getpid()), deployment.folder, *command],
+                env=deployment.environment()
+                | {"KVBACKENDS_E2E_READY": str(self._ready), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -52,14 +53,16 @@ class Worker:
                 start_new_session=True,
             )
         self.pid = int(self._keeper.stdout.readline() or 0)
-        site.workers.append(self)
+        deployment.workers.append(self)
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
     def ready(self) -> Self:
         """Wait until it takes tasks."""
-        self.site.until(lambda: self._ready.exists() or not self.alive(), "the worker is ready")
+        self.deployment.until(
+            lambda: self._ready.exists() or not self.alive(), "the worker is ready"
+        )
         assert self.alive(), self.log()[-TAIL:]
         return self
 
@@ -80,7 +83,7 @@ class Worker:
         self._keeper.stdout.close()
 
 
-class Site:
+class Deployment:
     """One app, its client in this process, and the workers that a test starts."""
 
     def __init__(self, folder: Path, broker: str, store: str, **settings: Any) -> None:
@@ -93,7 +96,7 @@ class Site:
         self.tasks = self.app.tasks
 
     def environment(self) -> dict[str, str]:
-        """What a process of this site has in its environment."""
+        """What a process of this deployment has in its environment."""
         app = {"broker": self.broker, "backend": self.store, "settings": self.settings}
         return {
             **os.environ,
@@ -199,12 +202,12 @@ def finish(script: "subprocess.Popen[str]", patience: float = PATIENCE) -> str:
 
 
 @contextmanager
-def current(site: Site) -> Iterator[Site]:
-    """The site's app is this process's current one, and everything ends with it."""
+def current(deployment: Deployment) -> Iterator[Deployment]:
+    """The deployment's app is this process's current one, and everything ends with it."""
     before = _state._tls.current_app
-    site.app.set_current()
+    deployment.app.set_current()
     try:
-        yield site
+        yield deployment
     finally:
         _state._set_current_app(before)
-        site.close()
+        deployment.close()
