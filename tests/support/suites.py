@@ -57,6 +57,10 @@ class Selected(StoreSuite):
 
     areas: ClassVar[Areas] = {}
     """The areas that `make test` runs in a mode; in a mode that is not named it runs all."""
+    long: ClassVar[Collection[str]] = ()
+    """Checks that take long on this server: only `make test-all` runs them."""
+    left_out: ClassVar[Mapping[str, str]] = {}
+    """Checks that cannot be run on this server, each with the reason."""
     fixture: ClassVar[str] = ""
     """The fixture that starts the server and gives its URL, if the suite has no `url`."""
 
@@ -105,5 +109,7 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
         check = check_of(item)
         if check is not None and issubclass(item.cls, Selected):
             areas = item.cls.areas.get(item.callspec.params["mode"], (check.area,))
-            if check.area not in areas:
+            if check.area not in areas or check.name in item.cls.long:
                 item.add_marker(pytest.mark.slow)
+            if reason := item.cls.left_out.get(check.name):
+                item.add_marker(pytest.mark.skip(reason=reason))

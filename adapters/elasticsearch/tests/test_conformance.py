@@ -4,16 +4,17 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.support.suites import Again, WithoutProxy
+from tests.support.suites import Again, OnServer, WithoutProxy
 
 IS_MAIN = version("elastic-transport").startswith("8.")
 """True with the client that `make test` tries in full."""
 
 
-class TestElasticsearch(WithoutProxy if IS_MAIN else Again):
+class TestElasticsearch(OnServer if IS_MAIN else Again):
     """Server 8.19 with the transport library of client 8, server 9.2 with that of client 9."""
 
     fixture = "matching_url"
+    long = ("network.cut_anywhere",)
 
 
 @pytest.mark.slow
