@@ -25,6 +25,8 @@ BROKER ?=
 WEB ?=
 # More arguments for benchmarks.
 ARGS ?=
+# Tests start hundreds of processes; each would compile Celery and pytest again where this is set.
+export PYTHONDONTWRITEBYTECODE =
 
 sources := $(wildcard kvbackends adapters tests examples benchmarks tools)
 typed := kvbackends tests/servers $(wildcard adapters/*/kvbackends_* examples benchmarks)
