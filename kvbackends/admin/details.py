@@ -7,7 +7,6 @@ from typing import Any
 from kvbackends.admin.records import Ended, Node, ResultDetail, ResultInfo, Wanted
 from kvbackends.admin.results import Results
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
-from kvbackends.backend.compat import ChordError
 from kvbackends.backend.ranks import RANKS
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.records import Rank
@@ -75,7 +74,7 @@ class Details:
         if value is None:
             return ""
         found, result = self._record(value), record.get("result")
-        has_failed = isinstance(result, dict) and result.get("exc_type") == ChordError.__name__
+        has_failed = isinstance(result, dict) and result.get("exc_type") == "ChordError"
         is_body = has_failed or found.get("chord") == task_id
         return str(found.get("group_id") or "") if is_body else ""
 

@@ -1,9 +1,10 @@
 """Gives up a chord: an operator's decision."""
 
 from celery import states
+from celery.app.task import Context
+from celery.exceptions import ChordError
 
 from kvbackends.backend.chords import NO_INDEX, Chords, new_delivery, part_of
-from kvbackends.backend.compat import ChordError, Context
 from kvbackends.backend.links import OPERATOR
 from kvbackends.contract.records import SIZE_PLACE, Part
 

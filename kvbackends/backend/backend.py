@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from celery import states
+from celery.exceptions import ImproperlyConfigured
 
 from kvbackends.backend import hidden
 from kvbackends.backend.books import Books
 from kvbackends.backend.celerys import named, with_chords
 from kvbackends.backend.chords import Chords
-from kvbackends.backend.compat import ImproperlyConfigured, bare_name, when_working
+from kvbackends.backend.compat import bare_name, when_working
 from kvbackends.backend.ends import Ends
 from kvbackends.backend.fallback import Fallback
 from kvbackends.backend.places import Place

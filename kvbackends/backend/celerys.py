@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kvbackends.backend.compat import ImproperlyConfigured, backend_class
+from celery.exceptions import ImproperlyConfigured
+
+from kvbackends.backend.compat import backend_class
 from kvbackends.contract.options import CoreOptions, declared
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import InvalidOption

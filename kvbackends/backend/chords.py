@@ -8,15 +8,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from celery import states
+from celery.exceptions import BackendStoreError, Reject, SoftTimeLimitExceeded
 
 from kvbackends.backend import payload
-from kvbackends.backend.compat import (
-    BackendStoreError,
-    Reject,
-    SoftTimeLimitExceeded,
-    current_request,
-    current_task,
-)
+from kvbackends.backend.compat import current_request, current_task
 from kvbackends.backend.delays import HEADER, announce
 from kvbackends.backend.deliveries import is_redelivered
 from kvbackends.backend.dispatch import Dispatcher

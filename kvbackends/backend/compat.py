@@ -13,62 +13,16 @@ from celery.app.backends import by_url
 from celery.app.task import Context
 from celery.app.utils import Settings
 from celery.backends import base
-from celery.backends.base import BaseKeyValueStoreBackend as CeleryBackend
-from celery.backends.base import _nulldict as NoCache  # noqa: N812 - a class
 from celery.canvas import _chord, group, maybe_signature
-from celery.exceptions import (
-    BackendGetMetaError,
-    BackendStoreError,
-    ChordError,
-    ImproperlyConfigured,
-    Reject,
-    SoftTimeLimitExceeded,
-)
-from celery.exceptions import (
-    TimeoutError as ResultTimeout,
-)
 from celery.signals import celeryd_init
 from celery.utils import functional
 from celery.utils.time import maybe_iso8601, maybe_make_aware
-from kombu.exceptions import DecodeError, EncodeError
 from vine import promise
 
+CeleryBackend = base.BaseKeyValueStoreBackend
+NoCache = base._nulldict
 LazyTasks = functional._regen
 """A header that was given as a generator, which reading exhausts."""
-
-__all__ = [
-    "COMPRESSED",
-    "FAILS_AFTER_CHORD",
-    "BackendGetMetaError",
-    "BackendStoreError",
-    "CeleryBackend",
-    "ChordError",
-    "Context",
-    "DecodeError",
-    "EncodeError",
-    "ImproperlyConfigured",
-    "LazyTasks",
-    "NoCache",
-    "Reject",
-    "ResultTimeout",
-    "SoftTimeLimitExceeded",
-    "as_datetime",
-    "backend_class",
-    "bare_name",
-    "compress_payload",
-    "connect",
-    "current_request",
-    "current_task",
-    "flatten_lazy_header",
-    "header_being_sent",
-    "is_prefork",
-    "may_be_eager",
-    "publish",
-    "request_of_signature",
-    "when_working",
-]
-
-
 COMPRESSED: bytes | None = getattr(base, "COMPRESSED_PAYLOAD_MAGIC", None)
 """How a compressed record begins; its content type and a NUL follow.  None before Celery 5.7."""
 FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")

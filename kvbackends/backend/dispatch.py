@@ -4,9 +4,10 @@ import logging
 from typing import Any
 
 from celery import maybe_signature, states
+from celery.exceptions import ChordError, SoftTimeLimitExceeded
 
 from kvbackends.backend import payload
-from kvbackends.backend.compat import ChordError, SoftTimeLimitExceeded, publish
+from kvbackends.backend.compat import publish
 from kvbackends.backend.encoding import AT_ONCE
 from kvbackends.backend.links import blaming
 from kvbackends.errors import StoreError

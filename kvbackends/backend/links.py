@@ -8,7 +8,8 @@ names the header task which sent it.
 from collections.abc import Mapping
 from typing import Any
 
-from kvbackends.backend.compat import ChordError, Context
+from celery.app.task import Context
+from celery.exceptions import ChordError
 
 OPERATOR = "operator"
 """The id of the part by which an operator gives up a chord."""

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 from celery.result import GroupResult, ResultSet
 from kombu import serialization
+from kombu.exceptions import EncodeError
 
-from kvbackends.backend.compat import EncodeError, LazyTasks
+from kvbackends.backend.compat import LazyTasks
 
 logger = logging.getLogger(__name__)
 

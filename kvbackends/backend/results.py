@@ -7,18 +7,12 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from celery import states
+from celery.exceptions import BackendGetMetaError, BackendStoreError
+from kombu.exceptions import DecodeError, EncodeError
 
 from kvbackends.backend.books import Books
 from kvbackends.backend.chords import Chords
-from kvbackends.backend.compat import (
-    BackendGetMetaError,
-    BackendStoreError,
-    CeleryBackend,
-    DecodeError,
-    EncodeError,
-    current_task,
-    may_be_eager,
-)
+from kvbackends.backend.compat import CeleryBackend, current_task, may_be_eager
 from kvbackends.backend.encoding import (
     AT_ONCE,
     Clock,

@@ -7,8 +7,8 @@ import logging
 from typing import Any
 
 from celery import maybe_signature
+from celery.exceptions import ChordError
 
-from kvbackends.backend.compat import ChordError
 from kvbackends.backend.dispatch import Dispatcher
 from kvbackends.backend.signatures import tasks_of
 from kvbackends.contract.derived import get_many

@@ -8,7 +8,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kvbackends.backend.compat import COMPRESSED, DecodeError, compress_payload
+from kombu.exceptions import DecodeError
+
+from kvbackends.backend.compat import COMPRESSED, compress_payload
 from kvbackends.errors import ValueTooLarge
 
 LZMA_MEMORY = 256 << 20

@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from celery import states
+from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import ResultSet
 
-from kvbackends.backend.compat import NoCache, ResultTimeout
+from kvbackends.backend.compat import NoCache
 from kvbackends.backend.fallback import Finals
 from kvbackends.backend.parents import parents_at_hand
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results

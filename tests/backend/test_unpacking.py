@@ -5,9 +5,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from kombu.exceptions import DecodeError
 
 from kvbackends.backend import unpacking
-from kvbackends.backend.compat import COMPRESSED, DecodeError
+from kvbackends.backend.compat import COMPRESSED
 from kvbackends.backend.unpacking import RecordTooLarge, unpacked
 
 pytestmark = pytest.mark.skipif(COMPRESSED is None, reason="Celery before 5.7 compresses nothing")
