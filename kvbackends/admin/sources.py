@@ -8,7 +8,7 @@ from kvbackends.admin.records import ResultInfo, Wanted
 from kvbackends.admin.results import AT_ONCE, Results, batches, matches
 from kvbackends.backend.alone import app_of, celerys_backend
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
-from kvbackends.backend.foreign import CELERYS, close, encoded, encoded_group, ids_of
+from kvbackends.backend.foreign import CELERYS, close, encoded, encoded_group
 from kvbackends.backend.results import text
 from kvbackends.contract.derived import get_many
 from kvbackends.errors import NotSupported
@@ -147,4 +147,4 @@ def open_source(url: str, target: BaseKeyValueStoreBackend) -> Source:
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme not in CELERYS:
         return StoreSource(app_of(url, target.app).backend)
-    return CelerySource(celerys_backend(url, target.app), target, ids_of(scheme))
+    return CelerySource(celerys_backend(url, target.app), target, CELERYS[scheme])

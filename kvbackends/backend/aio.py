@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from kvbackends.backend.fallback import INTERVAL as OLD_INTERVAL
@@ -41,9 +42,8 @@ async def aget(result: Gettable[T], timeout: float | None = None, propagate: boo
     if pending:
         look = _look_at_parents(result, propagate)
         await _ready(loop, pending[0].backend, pending, until, look)
-    if _is_at_hand(result):
-        return result.get(propagate=propagate, disable_sync_subtasks=False)
-    return await loop.run_in_executor(None, _value, result, propagate)
+    value = partial(result.get, propagate=propagate, disable_sync_subtasks=False)
+    return value() if _is_at_hand(result) else await loop.run_in_executor(None, value)
 
 
 async def achanges(result: Any, timeout: float | None = None) -> AsyncIterator[Meta]:
@@ -139,7 +139,3 @@ async def _ready(
 def _is_at_hand(result: Any) -> bool:
     """True if nothing is read for the value: neither a set's members nor parents."""
     return not is_set(result) and bool(result._cache) and result.parent is None
-
-
-def _value(result: Any, propagate: bool) -> Any:
-    return result.get(propagate=propagate, disable_sync_subtasks=False)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from celery import states
 from celery.exceptions import ImproperlyConfigured
 
 from kvbackends.backend import hidden
@@ -106,8 +105,7 @@ class BaseKeyValueStoreBackend(Ends, Waits):
 
     def _set_with_state(self, key: str | bytes, value: str | bytes, state: str) -> None:
         data = value.encode() if isinstance(value, str) else bytes(value)
-        ttl = self.times.failure if state == states.FAILURE else self.times.result
-        self.store.set(text(key), data, ttl)
+        self.store.set(text(key), data, self.times.of_state(state))
 
     def task_result_exists(self, task_id: str) -> bool:
         """True if a record of the task is stored, in whatever state."""

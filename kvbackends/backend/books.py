@@ -17,7 +17,7 @@ from kvbackends.contract.process import PerProcess
 from kvbackends.contract.store import Store
 from kvbackends.errors import InvalidOption, StoreUnavailable
 from kvbackends.layers.codec import Codec
-from kvbackends.layers.layer import Layer
+from kvbackends.layers.layer import outside_in
 
 
 class _Opened(NamedTuple):
@@ -120,8 +120,7 @@ def _lacking(place: Celerys | None, store: Store, where: str) -> str:
             f"Celery has no backend of its own that keeps chords at {where}: name the backend of "
             "the older workers in the option `fallback`"
         )
-    while isinstance(store, Layer):
-        if isinstance(store, Codec):
-            return f"Celery's books would have the values that {type(store).__name__} encodes"
-        store = store.inner
+    for each in outside_in(store):
+        if isinstance(each, Codec):
+            return f"Celery's books would have the values that {type(each).__name__} encodes"
     return ""

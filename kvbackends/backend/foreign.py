@@ -67,11 +67,6 @@ def close(backend: Any) -> None:
         manager.invalidate(backend.url)
 
 
-def ids_of(scheme: str) -> Callable[[Any], Ids]:
-    """The function that lists the ids in one of Celery's backends."""
-    return CELERYS[scheme]
-
-
 def _of_database(backend: Any) -> Ids:
     def read(column: Any) -> Iterator[str]:
         with closing(backend.ResultSession()) as session:
@@ -113,4 +108,4 @@ CELERYS: Mapping[str, Callable[[Any], Ids]] = {
     "cassandra": _of_cassandra,
     "file": _of_files,
 }
-"""By scheme: backends whose records have another form than those of kvbackends' store."""
+"""By scheme: what lists the ids in a backend whose records have another form than those here."""

@@ -9,13 +9,12 @@ from kvbackends.backend.pending import leaf_results, parents
 from kvbackends.backend.results import prefetched
 from kvbackends.errors import StoreUnavailable
 
-Looking = Callable[..., Any] | None
+Callback = Callable[..., Any] | None
 
 
-def parents_at_hand(backend: Any, result: Any, on_interval: Looking) -> Looking:
-    """Return `on_interval`, preceded by a batch read of the unready parents.
+def parents_at_hand(backend: Any, result: Any, on_interval: Callback) -> Callback:
+    """Return `on_interval`, after a batch read of the unready parents; None if it does nothing.
 
-    None if it does nothing.
     Celery's own code asks for each parent; a chord's parents are its whole header.
     """
     if on_interval is None or does_nothing(on_interval):

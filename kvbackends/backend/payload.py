@@ -107,15 +107,10 @@ def arranged(
 def _take(node: Any, place: int, left: dict[tuple[int, str], Any]) -> Any:
     if isinstance(node, list):
         return [_take(child, index, left) for index, child in enumerate(node)]
-    if (place, node) in left:
-        return left.pop((place, node))
-    # The index of a nested part need not be its position in the tree; its id tells.
-    key = next((key for key in left if key[1] == node), None)
-    return left.pop(key) if key else _missing(node)
-
-
-def _missing(node: str) -> Any:
-    raise KeyError(node)
+    key = (place, node)
+    if key not in left:  # the index of a nested part need not be its position in the tree
+        key = next((each for each in left if each[1] == node), key)
+    return left.pop(key)
 
 
 def _node(result: Any) -> Any:

@@ -8,12 +8,12 @@ import random
 from typing import Any
 
 from kvbackends.backend.compat import current_request
+from kvbackends.contract.process import Recent
 
 HEADER = "kvbackends_chord"
 """The message header that names the chord to recover."""
 CARRIER = "celery.backend_cleanup"
 """A task that every worker knows, and that calls `cleanup`."""
-REMEMBERED = 1000
 
 
 class Recovery:
@@ -22,15 +22,14 @@ class Recovery:
     def __init__(self, app: Any, lease: float) -> None:
         self._app = app
         self._lease = lease
-        self._sent: dict[tuple[str, str], None] = {}
+        self._sent: Recent[bool] = Recent(1000)
 
     def send_later(self, request: Any, holder: str) -> None:
         """Send the message to the header task's own queue, to arrive after a lease with jitter."""
-        if (request.group, holder) in self._sent:
+        claim = f"{request.group} {holder}"
+        if self._sent.get(claim):
             return
-        self._sent[request.group, holder] = None
-        if len(self._sent) > REMEMBERED:
-            del self._sent[next(iter(self._sent))]
+        self._sent.put(claim, True)
         delivery = request.delivery_info or {}
         route = {name: delivery[name] for name in ("exchange", "routing_key") if delivery.get(name)}
         self._app.tasks[CARRIER].apply_async(

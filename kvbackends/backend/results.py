@@ -39,8 +39,8 @@ T = TypeVar("T")
 prefetched: ContextVar[dict[str, Any] | None] = ContextVar("kvbackends_prefetched", default=None)
 """Records that were just read in one batch, for Celery's code that asks for each one singly."""
 
-_SHORTER = (1000, 100)
-"""Characters that a shortened message and traceback keep: the first try, and the last."""
+SHORTENED, SHORTEST = 1000, 100
+"""Characters that a shortened message and traceback keep: at first, and if that is too large."""
 
 
 class ResultTooLarge(EncodeError, ValueTooLarge):
@@ -284,10 +284,9 @@ def refitted(meta: dict[str, Any], use: Callable[[dict[str, Any]], T], error: Ex
     """
     if RANKS.get(meta["status"]) is not Rank.FAILED:
         raise error if isinstance(error, EncodeError) else ResultTooLarge(str(error)) from error
-    for longest in _SHORTER[:-1]:
-        with suppress(ValueTooLarge):
-            return use(shortened(meta, longest))
-    return use(shortened(meta, _SHORTER[-1]))
+    with suppress(ValueTooLarge):
+        return use(shortened(meta, SHORTENED))
+    return use(shortened(meta, SHORTEST))
 
 
 NO_RECORD = "what is stored is not a result: it has no status, or no value"

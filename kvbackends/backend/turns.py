@@ -19,7 +19,8 @@ class Turns:
     """Runs the steps of one event loop a few at a time, and reads for several of them at once."""
 
     def __init__(self, loop: Any) -> None:
-        self._of = ref(loop)  # the loop is the key under which this object is kept
+        # Weak: the loop is the key under which this object is kept.
+        self._loop: Callable[[], Any] = ref(loop)
         self._steps: deque[Callable[[], object]] = deque()
         self._reads: dict[Any, list[Read]] = {}
         self._is_due = False
@@ -32,11 +33,7 @@ class Turns:
         self._is_due = True
         # The loop may be gone, or closed: its coroutines were left pending.
         with suppress(AttributeError, RuntimeError):
-            self._loop.call_soon_threadsafe(self._run)
-
-    @property
-    def _loop(self) -> Any:
-        return self._of()
+            self._loop().call_soon_threadsafe(self._run)
 
     def _run(self) -> None:
         self._is_due = False
@@ -44,28 +41,28 @@ class Turns:
             self._steps.popleft()()
         if self._steps and not self._is_due:
             self._is_due = True
-            self._loop.call_soon(self._run)
+            self._loop().call_soon(self._run)
 
     def turn(self) -> Any:
         """Return a future that is done at the caller's turn."""
-        future = self._loop.create_future()
+        future = self._loop().create_future()
         self.add(lambda: future.cancelled() or future.set_result(None))
         return future
 
     async def read(self, backend: Any, ids: list[str]) -> dict[str, Meta]:
         """Return those of the records that are final, read by a thread with others of this turn."""
-        future = self._loop.create_future()
+        future = self._loop().create_future()
         reads = self._reads.setdefault(backend, [])
         reads.append((ids, future))
         if len(reads) == 1:
-            self._loop.call_soon(self._start, backend)
+            self._loop().call_soon(self._start, backend)
         found: dict[str, Meta] = await future
         return found
 
     def _start(self, backend: Any) -> None:
         reads = self._reads.pop(backend)
         try:
-            job = self._loop.run_in_executor(None, _read, backend, [ids for ids, _ in reads])
+            job = self._loop().run_in_executor(None, _read, backend, [ids for ids, _ in reads])
         except RuntimeError as error:  # the program is about to end
             _tell(reads, [error] * len(reads))
         else:

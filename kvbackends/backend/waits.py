@@ -13,7 +13,7 @@ from celery.result import ResultSet
 
 from kvbackends.backend.compat import NoCache
 from kvbackends.backend.fallback import Finals
-from kvbackends.backend.parents import parents_at_hand
+from kvbackends.backend.parents import Callback, parents_at_hand
 from kvbackends.backend.pending import Meta, Pending, is_set, leaf_ids, leaf_results
 from kvbackends.backend.ranks import FINAL_JSON, SUCCESS_JSON, is_settled
 from kvbackends.backend.results import text
@@ -29,7 +29,6 @@ SHORTEST_INTERVAL = 0.01
 """Seconds: with an interval of 0 a chord's parents would be read without a pause."""
 SHORTEST_READ = 0.9
 """Seconds that the store has to answer the first read, even with a timeout of 0."""
-Callback = Callable[..., Any] | None
 IGNORED = {"status": states.SUCCESS, "result": None}
 """The record of a task that stores none."""
 NO_RESULTS: Mapping[str, list[Any]] = {}

@@ -15,7 +15,6 @@ from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
 from kvbackends.contract.options import Options, check_files, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
-from kvbackends.contract.polling import Polling
 from kvbackends.contract.pool import Pool
 from kvbackends.contract.process import PerProcess, Recent, delays_forks
 from kvbackends.contract.records import (
@@ -44,7 +43,7 @@ from kvbackends.contract.stepwise import (
 )
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import Host, Secret, StoreURL
-from kvbackends.contract.waking import Doorbell
+from kvbackends.contract.waking import Doorbell, Polling
 
 __all__ = [
     "CLOSED",

@@ -10,7 +10,6 @@ from kvbackends.contract.barrier import Barrier
 from kvbackends.contract.derived import LostRaces, concurrently, update
 from kvbackends.contract.options import Options
 from kvbackends.contract.paged import PagedBarrier, barriers_among
-from kvbackends.contract.polling import Polling
 from kvbackends.contract.records import (
     Entry,
     Fact,
@@ -22,6 +21,7 @@ from kvbackends.contract.records import (
     Subscription,
 )
 from kvbackends.contract.url import StoreURL
+from kvbackends.contract.waking import Polling
 from kvbackends.errors import NotSupported
 
 ACCELERABLE = (
@@ -233,7 +233,9 @@ class Store(ABC):
     @property
     def native(self) -> frozenset[str]:
         """Names of the derived operations that this class overrides."""
-        return frozenset(name for name in ACCELERABLE if _overrides(type(self), name))
+        return frozenset(
+            name for name in ACCELERABLE if getattr(type(self), name) is not getattr(Store, name)
+        )
 
     @property
     def features(self) -> Feature:
@@ -242,7 +244,3 @@ class Store(ABC):
         for name in self.native & _SHOWN_BY.keys():
             flags |= _SHOWN_BY[name]
         return flags
-
-
-def _overrides(cls: type[Store], name: str) -> bool:
-    return getattr(cls, name) is not getattr(Store, name)

@@ -1,9 +1,9 @@
-"""Wakes threads: one that waits for another thread, and one that waits for files, too."""
+"""Wakes threads: one that waits for another thread, one that waits for files, one that polls."""
 
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -79,6 +79,31 @@ class Doorbell:
         if was_open:
             os.close(self._read)
             os.close(self._write)
+
+
+class Polling:
+    """The subscription of a store that cannot push: after each timeout all keys are read again."""
+
+    def __init__(self) -> None:
+        self._bell = Doorbell()
+
+    def watch(self, keys: Collection[str]) -> None:
+        """Do nothing: the caller reads its keys anyway."""
+
+    def unwatch(self, keys: Collection[str]) -> None:
+        """Do nothing."""
+
+    def wait(self, timeout: float) -> Collection[str] | None:
+        """Return None ("any key may have changed") after `timeout` seconds, () when woken."""
+        return () if self._bell.wait(timeout) else None
+
+    def wake(self) -> None:
+        """End the current or next `wait`; callable from any thread."""
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Close the doorbell."""
+        self._bell.close()
 
 
 def _readable(files: Sequence[HasFileno | int], seconds: float) -> Sequence[HasFileno | int]:

@@ -1,7 +1,7 @@
 """The base of layers: a store around another."""
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Self
 
 from kvbackends.contract.records import Entry, Feature
@@ -77,8 +77,15 @@ class Layer(Store):
         return self.inner.features
 
 
+def outside_in(store: Store) -> Iterator[Store]:
+    """The layers of `store`, outermost first, then the adapter's store."""
+    while isinstance(store, Layer):
+        yield store
+        store = store.inner
+    yield store
+
+
 def innermost(store: Store) -> Store:
     """The adapter's store behind all layers."""
-    while isinstance(store, Layer):
-        store = store.inner
-    return store
+    *_, last = outside_in(store)
+    return last

@@ -14,7 +14,6 @@ MAGIC = b"\0kvbackends chunks\0"
 is_chunk = re.compile(r".*\.chunk-[0-9a-f]{16}-\d+", re.DOTALL).fullmatch
 """Whether a key is a chunk's."""
 
-
 MOST_CHUNKS = 65_536
 """Chunks of one value.  A manifest that claims more is broken: it would be work without a bound."""
 

@@ -45,19 +45,15 @@ class Outage:
         operation = object()
         self._repeated[operation] = None
         try:
-            self._begins(name, error, seconds)
+            now = time.monotonic()
+            if self.since.setdefault(0, now) is now:  # a single step: one thread warns, once
+                logger.warning(
+                    "%s does not answer `%s` (%s); operations are retried for %g s",
+                    *(self._store, name, self._words(error), seconds),
+                )
             yield
         finally:
             del self._repeated[operation]
-
-    def _begins(self, name: str, error: BaseException, seconds: float) -> None:
-        """Warn before the first retry; later ones of the same outage are silent."""
-        now = time.monotonic()
-        if self.since.setdefault(0, now) is now:  # a single step: one thread warns
-            logger.warning(
-                "%s does not answer `%s` (%s); operations are retried for %g s",
-                *(self._store, name, self._words(error), seconds),
-            )
 
     def ends(self) -> None:
         """Say that the store answers again, unless an operation still fails."""
@@ -121,14 +117,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _reason(error: ssl.SSLError) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
+        verdict = getattr(error, "verify_message", None) or str(error)
         return (
-            f"the server's certificate is not accepted ({_verdict(error)}). Name the file of "
+            f"the server's certificate is not accepted ({verdict}). Name the file of "
             "its authority among the URL's options, and the host as the certificate does."
         )
     if error.reason in _NO_TLS:
         return f"the server does not speak TLS on this port. {_CORRECT}"
     return None
-
-
-def _verdict(error: ssl.SSLCertVerificationError) -> str:
-    return getattr(error, "verify_message", None) or str(error)

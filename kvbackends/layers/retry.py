@@ -72,10 +72,8 @@ class Retry(Layer):
         # The second is raised by `PerProcess` to a call that waits while another thread connects.
         self.passing: tuple[type[BaseException], ...] = (*inner.transient_errors, StoreUnavailable)
         super().__init__(inner)
-        for name, repeat in (
-            *((name, None) for name in ("get", "set", "delete")),
-            ("compare_and_set", self._decided),
-        ):
+        repeats = {"get": None, "set": None, "delete": None, "compare_and_set": self._decided}
+        for name, repeat in repeats.items():
             setattr(self, name, self.retried(getattr(inner, name), name, repeat))
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:

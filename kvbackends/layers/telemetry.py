@@ -15,13 +15,13 @@ from kvbackends.contract.records import Offer, RankOf
 from kvbackends.contract.store import Store
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import ConfigurationError
-from kvbackends.layers.layer import Layer
+from kvbackends.layers.layer import Layer, outside_in
 
 T = TypeVar("T")
 
 PRIMITIVES = ("get", "set", "delete", "compare_and_set", "ping")
-CONSUMED_LATER = frozenset({"subscribe", "scan", "find"})
-"""Operations that are not measured: what they return does its work later."""
+NOT_MEASURED = frozenset({"subscribe", "scan", "find", "barrier"})
+"""Operations whose returned objects do the work later."""
 
 
 class Telemetry(Layer):
@@ -64,11 +64,15 @@ class Telemetry(Layer):
 
     def around(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         """`operation`, measured."""
-        if name in CONSUMED_LATER:
-            return operation
-        if name == "barrier":
-            return partial(self._barrier, operation)
-        return super().around(name, partial(self.measured, name, operation))
+        if name not in NOT_MEASURED:
+            operation = partial(self.measured, name, operation)
+        return super().around(name, operation)
+
+    def around_barrier(
+        self, operation: Callable[..., Barrier], name: str, ttl: float | None = None
+    ) -> Barrier:
+        """A barrier whose operations are measured."""
+        return _Measured(self, operation(name, ttl))
 
     def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
         """Count the refused ones."""
@@ -126,11 +130,6 @@ class Telemetry(Layer):
         about = {**self._about, "kvbackends.wait.outcome": outcome}
         self._waits.record(time.perf_counter() - began, about)
 
-    def _barrier(
-        self, make: Callable[..., Barrier], name: str, ttl: float | None = None
-    ) -> Barrier:
-        return _Measured(self, make(name, ttl))
-
 
 class _Measured(CalledBarrier):
     """A barrier whose operations are measured as ``barrier.<operation>``."""
@@ -146,8 +145,4 @@ class _Measured(CalledBarrier):
 
 def telemetry_of(store: Store) -> Telemetry | None:
     """The telemetry among the layers of `store`, if there is one."""
-    while isinstance(store, Layer):
-        if isinstance(store, Telemetry):
-            return store
-        store = store.inner
-    return None
+    return next((each for each in outside_in(store) if isinstance(each, Telemetry)), None)

@@ -207,13 +207,12 @@ class Lead:
 
     def _read(self, keys: Collection[str]) -> None:
         """Deliver those of the keys that are final."""
-        found = self._final(keys) if keys else ()
-        for key, value in found:
+        if not keys:
+            return
+        for key, value in self._final(keys):
             for wait in self._by_key.pop(key, ()):
                 wait.deliver(key, value)
             self._gone.add(key)
-        if not keys:
-            return
         unsubscribed, self._unsubscribed = self._unsubscribed, None
         if self._subscription is not None:
             self._warned.clear()
