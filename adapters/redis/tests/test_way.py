@@ -45,6 +45,11 @@ def files_passed(call: Callable[[], object]) -> list[str]:
     return list(passed)
 
 
+def fewest_calls(*calls: Callable[[], object]) -> list[str]:
+    """Of the fewest: where a second begins, the time is formatted anew."""
+    return min(map(calls_of, calls), key=len)
+
+
 def calls_of(call: Callable[[], object]) -> list[str]:
     """The Python functions that `call` enters, without itself."""
     entered: list[str] = []
@@ -88,7 +93,10 @@ def test_a_part_passes_ten_files(backend):
 
 def test_a_store_costs_few_calls(backend):
     backend.store_result("first", 1, "SUCCESS")  # connects
-    entered = calls_of(lambda: backend.store_result("second", "x", "SUCCESS"))
+    entered = fewest_calls(
+        lambda: backend.store_result("second", "x", "SUCCESS"),
+        lambda: backend.store_result("third", "x", "SUCCESS"),
+    )
     assert len(entered) <= MOST_CALLS_OF_A_STORE, "\n".join(entered)
 
 
