@@ -61,7 +61,8 @@ Ids = tuple[Iterator[str], Iterator[str]]
 def close(backend: Any) -> None:
     """Close the connections of one of Celery's backends."""
     for name, method in (("_connection", "close"), ("_cluster", "shutdown"), ("client", "close")):
-        if (connection := vars(backend).get(name)) is not None:  # `getattr` would make a client
+        # `getattr` would make a client where there is none yet.
+        if (connection := backend.__dict__.get(name)) is not None:
             getattr(connection, method)()
     if (manager := getattr(backend, "session_manager", None)) is not None:  # a database's
         manager.invalidate(backend.url)

@@ -131,7 +131,8 @@ def close(backend: Any) -> None:
             reader = backend.fallback._reader()
             if reader._thread is not None:
                 reader._thread.join(10)
-            foreign.close(reader._old)
+            if reader._old is not None:
+                foreign.close(reader._old)
         if backend.books._opened.peek() is not None:
             close(backend.books._opened().backend)
     elif hasattr(backend, "result_consumer"):
