@@ -133,28 +133,6 @@ class ReopeningKeepsTheLongerTime(ReferenceStore):
                 new.expires = max(new.expires, old.expires if old else 0)
 
 
-@caught_by("ttl.reopened")
-class ReopeningKeepsTheTime(ReferenceStore):
-    """A barrier that is opened again ends when its older run would have ended."""
-
-    class barrier_type(ReferenceBarrier):  # noqa: N801
-        def open(self, payload: bytes) -> None:
-            with self.store.world() as world:
-                old = world.barrier(self.name)
-                super().open(payload)
-                if old is not None:
-                    world.barriers[self.name].expires = old.expires
-
-        def expect(self, part: Part, size: int) -> Arrival:
-            with self.store.world() as world:
-                state = world.barrier(self.name)
-                expires = state.expires if state else 0
-                answer = super().expect(part, size)
-                if state is not None:
-                    state.expires = expires
-                return answer
-
-
 @caught_by("ttl.size_keeps_its_barrier")
 class SizeDoesNotRenew(ReferenceStore):
     """The size is written without renewing its barrier."""
@@ -168,6 +146,19 @@ class SizeDoesNotRenew(ReferenceStore):
                 if state is not None:
                     state.expires = expires
                 return answer
+
+
+@caught_by("ttl.reopened")
+class ReopeningKeepsTheTime(ReferenceStore):
+    """A barrier that is opened again ends when its older run would have ended."""
+
+    class barrier_type(SizeDoesNotRenew.barrier_type):  # noqa: N801
+        def open(self, payload: bytes) -> None:
+            with self.store.world() as world:
+                old = world.barrier(self.name)
+                super().open(payload)
+                if old is not None:
+                    world.barriers[self.name].expires = old.expires
 
 
 class Understands(ReferenceStore):
