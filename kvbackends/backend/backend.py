@@ -71,6 +71,7 @@ class BaseKeyValueStoreBackend(Ends, Waits):
         )
         self._prepare_waits()
         hidden.hide(app, place, url)
+        hidden.warn_of_shown(app, place)
         hidden.hide_fallback(app, url_of_old)
         self.place = Place(app, self.store, place)
 

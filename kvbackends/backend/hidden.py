@@ -17,6 +17,8 @@ logger = logging.getLogger("kvbackends")
 MASK = "**"
 _SURELY = re.compile(r"pass|pw|secret|token|api_?key|bearer", re.IGNORECASE)
 """Names of secrets.  URLs mask more names, such as those of files with keys."""
+_MASKED = re.compile("pass|token|key|secret|api", re.IGNORECASE)
+"""Names of settings whose values Celery masks."""
 _taken: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 """By app: the whole URLs, by those that are shown in place of them."""
 
@@ -51,6 +53,18 @@ def hide(app: Any, url: StoreURL, given: str) -> None:
     )
     _taken.setdefault(app, {})[f"{base}?{shown}"] = raw
     app.conf.result_backend = f"kv+{base}?{shown}"
+
+
+def warn_of_shown(app: Any, url: StoreURL) -> None:
+    """Warn of secret options in the settings under names that Celery does not mask."""
+    transport = app.conf.result_backend_transport_options or {}
+    given = {name for name, value in transport.items() if isinstance(value, str) and value}
+    if names := [each for each in given & url.secret_options if not _MASKED.search(each)]:
+        logger.warning(
+            "result_backend_transport_options has secrets that `celery report` shows, because it "
+            "masks by names: %s; use another name of the option, or the settings of the store",
+            ", ".join(sorted(names)),
+        )
 
 
 def hide_fallback(app: Any, url: str) -> None:

@@ -316,6 +316,13 @@ class TestSecrets:
         assert app.backend
         assert SECRET not in app.bugreport()
 
+    def test_a_secret_under_a_name_that_celery_does_not_mask(self, make_app, caplog):
+        """Such an option is warned of where it stands in the settings."""
+        options = {"password": SECRET, "word": SECRET}
+        assert make_app(url="secretive://one", result_backend_transport_options=options).backend
+        assert "`celery report` shows, because it masks by names: word;" in caplog.text
+        assert SECRET not in caplog.text
+
 
 def _error_of(call):
     try:

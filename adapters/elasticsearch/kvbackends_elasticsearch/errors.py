@@ -50,7 +50,7 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 """Status codes of a server that is busy, stopping, behind a failing proxy, or without a shard."""
 
 _HINTS = {
-    401: "check the URL's user and password, api_key or bearer_auth",
+    401: "check the URL's user and password, api_key or bearer_token",
     403: "the user needs the privileges `read`, `write`, `maintenance`, `view_index_metadata` and, "
     "for an index that does not exist, `create_index` and `manage`",
     413: "the request is above the server's http.max_content_length",

@@ -80,8 +80,14 @@ class ElasticsearchOptions(Options, frozen=True, kw_only=True):
     client_cert: Annotated[str | None, option("File of the client's certificate.")] = None
     client_key: Annotated[str | None, option("File of the client's private key.")] = None
     api_key: Annotated[str | None, option("API key, encoded or as id:key.", secret=True)] = None
-    bearer_auth: Annotated[
+    bearer_token: Annotated[
         str | None, option("Token of a service account or an identity provider.", secret=True)
+    ] = None
+    bearer_auth: Annotated[
+        str | None,
+        option(
+            "The driver's name of bearer_token, which `celery report` does not mask.", secret=True
+        ),
     ] = None
 
 
@@ -157,7 +163,7 @@ def _headers(url: StoreURL, options: ElasticsearchOptions) -> dict[str, str]:
     credentials = list(_credentials(url, options))
     if len(credentials) > 1:
         raise ConfigurationError(
-            "give only one of user and password, api_key, and bearer_auth: this URL has several"
+            "give only one of user and password, api_key, and bearer_token: this URL has several"
         )
     return headers | ({"authorization": credentials[0]} if credentials else {})
 
@@ -169,5 +175,6 @@ def _credentials(url: StoreURL, options: ElasticsearchOptions) -> Iterator[str]:
     if options.api_key:
         key = options.api_key
         yield f"ApiKey {b64encode(key.encode()).decode() if ':' in key else key}"
-    if options.bearer_auth:
-        yield f"Bearer {options.bearer_auth}"
+    for token in (options.bearer_token, options.bearer_auth):
+        if token:
+            yield f"Bearer {token}"

@@ -139,6 +139,7 @@ ENCODED = base64.b64encode(b"id:secret").decode()
         ("elasticsearch://us%2Fer:p%40ss@{}", f"Basic {base64.b64encode(b'us/er:p@ss').decode()}"),
         ("elasticsearch://{}?api_key=id:secret", f"ApiKey {ENCODED}"),
         (f"elasticsearch://{{}}?api_key={ENCODED.rstrip('=')}", f"ApiKey {ENCODED.rstrip('=')}"),
+        ("elasticsearch://{}?bearer_token=secret", "Bearer secret"),
         ("elasticsearch://{}?bearer_auth=secret", "Bearer secret"),
     ],
 )
