@@ -16,6 +16,9 @@ from kvbackends_postgresql.link import Statement
 from kvbackends_postgresql.names import Names
 
 EXPIRY = "coalesce(clock_timestamp() + make_interval(secs => {}::float8), 'infinity')"
+# Times are compared with 'infinity', too, because the indexes on them are without it: the planner
+# cannot know that the server's clock is before it, and would read the whole table.
+_DUE = "expires <= statement_timestamp() AND expires < 'infinity'"
 LISTENED = "NOT pg_try_advisory_xact_lock({class}, {}::int)"
 
 _PUT = f"""
@@ -162,16 +165,16 @@ WITH p AS (DELETE FROM {part} WHERE run = $1::uuid),
      s AS (DELETE FROM {slot} WHERE run = $1::uuid),
      a AS (DELETE FROM {about} WHERE run = $1::uuid)
 DELETE FROM {trash} WHERE run = $1::uuid""",
-    "sweep_entries": """
-DELETE FROM {entry} WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM {entry} WHERE expires <= statement_timestamp()
+    "sweep_entries": f"""
+DELETE FROM {{entry}} WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {{entry}} WHERE {_DUE}
     ORDER BY expires LIMIT $1::int FOR UPDATE SKIP LOCKED)) RETURNING true""",
-    "sweep_barriers": """
+    "sweep_barriers": f"""
 WITH gone AS (
-    DELETE FROM {barrier} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {barrier} WHERE expires <= statement_timestamp()
+    DELETE FROM {{barrier}} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {{barrier}} WHERE {_DUE}
         ORDER BY expires LIMIT $1::int FOR UPDATE SKIP LOCKED)) RETURNING run
-) INSERT INTO {trash} SELECT run FROM gone ON CONFLICT DO NOTHING RETURNING true""",
+) INSERT INTO {{trash}} SELECT run FROM gone ON CONFLICT DO NOTHING RETURNING true""",
     "trash": "SELECT run FROM {trash} LIMIT 10",
     "ping": "SELECT 1",
     "server": """
