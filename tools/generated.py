@@ -5,6 +5,7 @@ from pathlib import Path
 
 import api
 import compared
+import messages
 import plots
 import quoted
 import reference
@@ -12,7 +13,14 @@ import reference
 
 def stale() -> dict[Path, str]:
     """Return the new text of each file that is not up to date."""
-    every = reference.pages() | plots.pages() | compared.pages() | api.pages() | quoted.pages()
+    every = (
+        reference.pages()
+        | plots.pages()
+        | compared.pages()
+        | api.pages()
+        | quoted.pages()
+        | messages.pages()
+    )
     return {
         path: text for path, text in every.items() if not path.exists() or path.read_text() != text
     }
