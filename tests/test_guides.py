@@ -10,8 +10,6 @@ import asyncio
 import inspect
 import re
 import shlex
-import sys
-import types
 from pathlib import Path
 
 import click
@@ -19,6 +17,7 @@ import pytest
 import yaml
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from starlette.testclient import TestClient
 
 from kvbackends.cli.app import COMMANDS, command
 
@@ -40,22 +39,6 @@ def worker():
     with start_worker(app, perform_ping_check=False, shutdown_timeout=60) as found:
         yield found
     app.close()
-
-
-class FastAPI:
-    """Stands for FastAPI, which the tests do without: the decorators leave a function as it is."""
-
-    def get(self, path):
-        return lambda function: function
-
-    post = get
-
-
-@pytest.fixture
-def fastapi(monkeypatch):
-    module = types.ModuleType("fastapi")
-    module.FastAPI = FastAPI
-    monkeypatch.setitem(sys.modules, "fastapi", module)
 
 
 def run(block, names, worker):
@@ -104,7 +87,6 @@ def settings(block):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-@pytest.mark.usefixtures("fastapi")
 def test_the_page_is_correct(page, worker, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     names = {"app": worker.app, "__name__": f"guide.{page.stem}"}
@@ -127,18 +109,18 @@ def test_a_wrong_value_is_found(shown, worker):
         run(shown, {}, worker)
 
 
-def test_the_endpoints_of_fastapi(worker, fastapi):
-    """The functions of the page answer as the page says."""
+def test_the_endpoints_of_fastapi(worker):
+    """The page's application, asked over HTTP, answers as the page says."""
     names = {"app": worker.app, "__name__": "guide.endpoints"}
     for block in blocks(ROOT / "docs/guides/fastapi.md", "python"):
         run(block, names, worker)
-    begun = names["begin"]("home")
-    assert asyncio.run(names["result"](begun["id"])) == {"ready": True, "result": "<h1>home</h1>"}
-
-    async def stream():
-        return [event async for event in names["events"](begun["id"])]
-
-    assert asyncio.run(stream()) == ['data: {"state": "SUCCESS"}\n\n']
+    with TestClient(names["api"]) as client:
+        task_id = client.post("/pages/home").json()["id"]
+        answer = client.get(f"/pages/results/{task_id}").json()
+        assert answer == {"ready": True, "result": "<h1>home</h1>"}
+        told = client.get(f"/pages/progress/{task_id}")
+        assert told.headers["content-type"].startswith("text/event-stream")
+        assert told.text == 'data: {"state": "SUCCESS"}\n\n'
 
 
 def shown_commands():
