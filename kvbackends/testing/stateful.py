@@ -7,8 +7,14 @@ so that Hypothesis could not shrink it.
 import itertools
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from kvbackends.contract.records import Outcome, Part, Rank
 from kvbackends.contract.store import Store
@@ -21,7 +27,21 @@ STORES = st.integers(0, 1)
 SIZE = 3
 
 
-def machine(store: Store, other: Store, key: str) -> type[RuleBasedStateMachine]:
+def run(store: Store, other: Store, key: str, *, examples: int, steps: int) -> None:
+    """Raise the error of the shortest program that the store answers wrongly, if one is found."""
+    run_state_machine_as_test(
+        _machine(store, other, key),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def _machine(store: Store, other: Store, key: str) -> type[RuleBasedStateMachine]:
     """Return a machine whose programs use both connections, and keys that begin with `key`."""
     runs = itertools.count()
 

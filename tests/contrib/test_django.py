@@ -15,6 +15,7 @@ SETTINGS = """
     SECRET_KEY = "x"
     ROOT_URLCONF = "shop.urls"
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "shop.sqlite"}}
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a slow one takes a second
     USE_TZ = True
     ALLOWED_HOSTS = ["testserver"]
     KVBACKENDS_CELERY_APP = "shop.tasks:app"

@@ -45,7 +45,7 @@ def outcomes(tmp_path_factory, correct):
 
 
 def _only_named(urls):
-    return run(urls, plugins=[ONLY_NAMED], arguments=["--timeout=30"])
+    return run(urls, plugins=[ONLY_NAMED], arguments=["-p", "pytest_timeout", "--timeout=30"])
 
 
 @pytest.mark.parametrize("broken", QUICK.values(), ids=QUICK)
@@ -93,7 +93,7 @@ def test_whole_suite_fails(tmp_path, broken):
         [url(broken.scheme, tmp_path)],
         quick=quick,
         plugins=["tests.broken_stores"],
-        arguments=["--timeout=60"],
+        arguments=["-p", "pytest_timeout", "--timeout=60"],
         first_failure=True,
     )
     assert report.exit_code == 1, broken.defect

@@ -1,11 +1,7 @@
 """Random programs against a model."""
 
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
-
 from kvbackends.contract import Store
 from kvbackends.testing.check import Area, thorough
-from kvbackends.testing.stateful import machine
 from kvbackends.testing.tools import latency
 
 SECONDS = 5.0
@@ -33,13 +29,7 @@ class Model(Area):
 
 
 def _check(store: Store, other: Store, key: str, *, examples: int, steps: int) -> None:
-    run_state_machine_as_test(
-        machine(store, other, key),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    # Hypothesis takes a second to import, in each process of a run that may not need it.
+    from kvbackends.testing.stateful import run
+
+    run(store, other, key, examples=examples, steps=steps)
