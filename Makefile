@@ -131,8 +131,7 @@ bench: $(bench_env)/.ready  ## side by side with Celery's own backends  [ARGS=..
 # Waiting, servers and real workers depend on a machine that is not overloaded: the few tests that
 # fail beside other suites run once more, alone, and count by that.
 .PHONY: test
-test: .venv/.ready .venv-suite/.ready .venv-celery56/.ready .venv-elasticsearch9/.ready \
-    .venv-redis-lowest/.ready downloads  ## all that proves the project; may install Debian packages, needs root for it
+test: .venv/.ready downloads  ## all that proves the project; may install Debian packages, needs root for it
 	@rm -rf .cache/left
 	@$(MAKE) --no-print-directory $(side_by_side) $(suites)
 	@tools/run_suite --again

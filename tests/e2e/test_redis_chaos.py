@@ -11,7 +11,7 @@ from tests.e2e.flood import Flood
 from tests.servers import redis_server, valkey_server
 from tests.servers.proxy import FaultProxy
 
-TASKS, CHORDS = 2_000, 50
+TASKS, CHORDS = 1_200, 30
 MORE_TASKS, MORE_CHORDS = 300, 10
 
 

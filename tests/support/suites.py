@@ -31,6 +31,8 @@ COMMANDS = RACES - {"faults", "histories", "kills"} | {
     "waiting",
 }
 """The areas that together use each command of a server."""
+CONNECTIONS = frozenset({"closing", "connections", "methods", "processes", "threads", "waiting"})
+"""The areas in which the way to the server matters, and who uses it."""
 
 
 def java_is_slow(stores: Iterable[str]) -> list[Any]:
@@ -72,11 +74,17 @@ class Selected(StoreSuite):
 
 
 class OnServer(Selected):
-    """For a store behind a network: all checks natively, and derived those that race.
+    """For a store behind a network: all checks, natively.
 
     Each derived form is made of five methods. The native run proves these on the server, and the
-    embedded stores prove the forms; a network adds that calls of several processes interleave.
+    embedded stores prove the forms.
     """
+
+    areas: ClassVar[Areas] = {"derived": ()}
+
+
+class InBothForms(OnServer):
+    """Derived, too, the checks that race: a network adds that calls of processes interleave."""
 
     areas: ClassVar[Areas] = {"derived": RACES}
 
@@ -100,6 +108,12 @@ class Again(Repeated):
     """For a store that is proven elsewhere in full: another version, or another connection."""
 
     areas: ClassVar[Areas] = {"native": COMMANDS, "derived": ()}
+
+
+class Elsewhere(Again):
+    """For a server that is proven at another address, over another kind of connection."""
+
+    areas: ClassVar[Areas] = {"native": CONNECTIONS, "derived": ()}
 
 
 @pytest.hookimpl(tryfirst=True)

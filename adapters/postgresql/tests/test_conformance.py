@@ -7,7 +7,7 @@ import pytest
 
 from kvbackends.testing import StoreSuite
 from tests.servers import postgresql_server
-from tests.support.suites import Again, OnServer
+from tests.support.suites import Again, Elsewhere, InBothForms
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def started() -> Iterator[Callable[[str], str]]:
         yield lambda version: servers.enter_context(postgresql_server(version)).url
 
 
-class TestPostgreSQL(OnServer):
+class TestPostgreSQL(InBothForms):
     """PostgreSQL 15, Debian's."""
 
     fixture = "postgresql_url"
@@ -36,7 +36,7 @@ class TestNewest(Again):
 
 
 @pytest.mark.slow
-class TestOverTLS(Again):
+class TestOverTLS(Elsewhere):
     """PostgreSQL 15 with a client's certificate."""
 
     fixture = "postgresql_tls_url"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.support.suites import Again, OnServer
+from tests.support.suites import Again, Elsewhere, InBothForms, OnServer
 
 
-class TestRedis(OnServer):
+class TestRedis(InBothForms):
     """Debian's Redis."""
 
     fixture = "redis_url"
@@ -29,13 +29,13 @@ class TestValkey(Again):
     fixture = "valkey_url"
 
 
-class TestTLS(Again):
+class TestTLS(Elsewhere):
     """A server that wants a certificate of its clients."""
 
     fixture = "redis_tls_url"
 
 
-class TestSocket(Again):
+class TestSocket(Elsewhere):
     """A server without a port."""
 
     fixture = "redis_socket_url"
@@ -47,7 +47,7 @@ class TestACL(Again):
     fixture = "redis_acl_url"
 
 
-class TestSentinel(Again):
+class TestSentinel(Elsewhere):
     """Whichever server three Sentinels name; they and it want passwords."""
 
     fixture = "redis_sentinel_url"
@@ -60,14 +60,14 @@ class TestCluster(OnServer):
 
 
 @pytest.mark.slow
-class TestTLSSentinel(Again):
+class TestTLSSentinel(Elsewhere):
     """Sentinels and servers that want a certificate."""
 
     fixture = "redis_tls_sentinel_url"
 
 
 @pytest.mark.slow
-class TestTLSCluster(Again):
+class TestTLSCluster(Elsewhere):
     """Nodes that want a certificate."""
 
     fixture = "redis_tls_cluster_url"

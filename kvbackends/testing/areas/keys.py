@@ -103,7 +103,8 @@ class Keys(Area):
         """
         # Made here: that takes a third of a second, and each process of a run imports this module.
         huge = zlib.compress(bytes(HUGE), 9), gzip.compress(bytes(HUGE), 9, mtime=0)
-        fit = [each for each in (*SPEAKING, *huge) if len(each) < (store.limits.value_bytes or LARGE)]
+        limit = store.limits.value_bytes or LARGE
+        fit = [each for each in (*SPEAKING, *huge) if len(each) < limit]
         values = {f"{key}-{n}": each for n, each in enumerate(fit)}
         side_by_side(lambda each: store.set(each, values[each], TTL), values)
         assert second.get_batch(list(values)) == values
