@@ -4,12 +4,14 @@ import time
 
 from kvbackends.contract import Fact
 from kvbackends_postgresql.entries import Entries, number
+from kvbackends_postgresql.versions import VERSION, checked
 
 
 def about(entries: Entries) -> list[Fact]:
     """Version, role, durability and clock.  Cost: one request, which any user may make."""
-    began = time.time()
-    ((version, standby, fsync, commit, standbys, clock),) = entries.ask(entries.statements.server)
+    began, table = time.time(), entries.names.of("entry")
+    rows = entries.ask(entries.statements.server, table)
+    version, standby, fsync, commit, standbys, comment, clock = rows[0]
     now = (began + time.time()) / 2
     role = "a standby" if standby == b"\1" else "a primary"
     pooled = ", behind a pooler" if entries.connections.known().pooled else ""
@@ -23,4 +25,13 @@ def about(entries: Entries) -> list[Fact]:
         Fact("server", f"PostgreSQL {version.decode().split()[0]}, {role}{pooled}"),
         Fact("durability", kept + loses, is_lossy),
         Fact("clock", f"{number(clock) - now:+.3f} s from here"),
+        *_older(checked(comment and comment.decode(), entries.names)),
     ]
+
+
+def _older(tables: int) -> list[Fact]:
+    """What to do about tables of an older version."""
+    if tables == VERSION:
+        return []
+    command = "python -m kvbackends_postgresql --upgrade URL"
+    return [Fact("tables", f"of version {tables}: `{command}` brings them to version {VERSION}")]

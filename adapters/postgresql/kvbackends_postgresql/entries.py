@@ -13,6 +13,8 @@ from kvbackends_postgresql.sweeping import Sweeper
 FACETS = ("state", "task", "worker", "done")
 LONGEST = 3e9
 """Seconds; a longer time to live is for ever.  The server's times end in the year 294276."""
+LARGEST_PAGE = 16_000
+"""Most keys that `find` reads at a time."""
 _BYTEA = 17
 _HEADER = struct.Struct(">iiIii")
 _FLOAT = struct.Struct(">d")
@@ -118,13 +120,16 @@ class Entries:
         return self._listed(self.statements.barriers, prefix)
 
     def find(self, facets: Mapping[str, str]) -> Iterator[str]:
-        """The keys with these facets, in order, read in pages."""
+        """The keys with these facets, in order, read in pages.
+
+        The server may look at all that is left for each page, so the pages grow.
+        """
         statement = self.statements.find(tuple(sorted(facets)))
         wanted = [self._facet(facets[name]) for name in sorted(facets)]
-        start = b""
-        while rows := self.ask(statement, start, *wanted):
+        start, page = b"", 1000
+        while rows := self.ask(statement, start, *wanted, page):
             yield from (key.decode() for (key,) in rows)
-            start = rows[-1][0] + b"\0"
+            start, page = rows[-1][0] + b"\0", min(page * 4, LARGEST_PAGE)
 
     def _listed(self, statement: Statement, prefix: str) -> Iterator[str]:
         start = wanted = prefix.encode()

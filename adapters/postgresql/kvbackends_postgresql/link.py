@@ -26,7 +26,7 @@ _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.NONFATAL_
 
 
 class Statement(NamedTuple):
-    """A statement and the name under which a connection prepares it."""
+    """A statement and the name under which a connection prepares it; without one it does not."""
 
     text: bytes
     name: bytes
@@ -67,7 +67,7 @@ class Link:
         sent = [_text(value) for value in values]
         formats = [int(isinstance(value, bytes)) for value in values]
         try:
-            if not prepare or not self._is_prepared(statement):
+            if not prepare or not statement.name or not self._is_prepared(statement):
                 self.pq.send_query_params(statement.text, sent, None, formats, _BINARY)
             else:
                 self.pq.send_query_prepared(statement.name, sent, formats, _BINARY)

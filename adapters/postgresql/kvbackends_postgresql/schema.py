@@ -12,11 +12,7 @@ from kvbackends_postgresql.errors import NO_RIGHT, Refused
 from kvbackends_postgresql.link import Link
 from kvbackends_postgresql.names import PARTS, TABLES, Names
 from kvbackends_postgresql.statements import EXPIRY, offering
-
-VERSION = 1
-"""In the comment of the table `entry`.  Tables of another version are refused."""
-
-_MARK = f"kvbackends, tables of version {VERSION}"
+from kvbackends_postgresql.versions import checked, mark
 
 # An update leaves the old row behind.  Free space in each page lets it stay there, without a new
 # entry in any index, where no indexed column changes; that is so for `barrier`, whose expiry is set
@@ -24,6 +20,9 @@ _MARK = f"kvbackends, tables of version {VERSION}"
 # instead of 20 %, without pauses: rows that live for a minute would fill the disk before.
 _BUSY = "autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0"
 
+# The indexes for `find` are on few distinct values, without the key: a new row becomes the last of
+# its value, on a page that is in memory.  Beside random keys each row would write to another page
+# of each index.  Most results are a SUCCESS, and are found by the primary key.
 _TABLES = f"""
 CREATE {{UNLOGGED}} TABLE IF NOT EXISTS {{entry}} (
     key bytea PRIMARY KEY,
@@ -35,9 +34,9 @@ CREATE {{UNLOGGED}} TABLE IF NOT EXISTS {{entry}} (
 ) WITH (fillfactor = 90, {_BUSY});
 ALTER TABLE {{entry}} ALTER COLUMN value SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS {{entry_expires}} ON {{entry}} (expires) WHERE expires < 'infinity';
-CREATE INDEX IF NOT EXISTS {{entry_task}} ON {{entry}} (task, state, key) WHERE task IS NOT NULL;
-CREATE INDEX IF NOT EXISTS {{entry_state}} ON {{entry}} (state, key) WHERE state IS NOT NULL;
-CREATE INDEX IF NOT EXISTS {{entry_worker}} ON {{entry}} (worker, key) WHERE worker IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {{entry_tasks}} ON {{entry}} (task, state) WHERE task IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {{entry_states}} ON {{entry}} (state) WHERE state <> 'SUCCESS';
+CREATE INDEX IF NOT EXISTS {{entry_workers}} ON {{entry}} (worker) WHERE worker IS NOT NULL;
 CREATE {{UNLOGGED}} TABLE IF NOT EXISTS {{barrier}} (
     name bytea PRIMARY KEY,
     run uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -63,7 +62,7 @@ CREATE {{UNLOGGED}} TABLE IF NOT EXISTS {{slot}} (
 ) WITH ({_BUSY});
 CREATE INDEX IF NOT EXISTS {{slot_name}} ON {{slot}} (run, slot);
 CREATE {{UNLOGGED}} TABLE IF NOT EXISTS {{trash}} (run uuid PRIMARY KEY);
-COMMENT ON TABLE {{entry}} IS '{_MARK}';
+COMMENT ON TABLE {{entry}} IS '{mark()}';
 """
 
 _VISIT = f"""
@@ -209,7 +208,7 @@ FROM {entry} AS e CROSS JOIN LATERAL (SELECT {json}(e.value) AS record OFFSET 0)
 WHERE e.rank IS NOT NULL AND e.expires > clock_timestamp();
 """
 _ANSWERS = {"{UNKNOWN}": "0", "{CLOSED}": "1", "{WAITING}": "2", "{CLAIMED}": "3", "{HELD}": "4"}
-_INDEXES = ("entry_expires", "entry_task", "entry_state", "entry_worker", "barrier_expires",
+_INDEXES = ("entry_expires", "entry_tasks", "entry_states", "entry_workers", "barrier_expires",
             "slot_name")  # fmt: skip
 
 
@@ -236,29 +235,24 @@ def tables(names: Names) -> str:
     text = _TABLES + _VISIT + _ADD + _VIEW
     for index in _INDEXES:  # an index is in the schema of its table, and is named without it
         text = text.replace(f"{{{index}}}", names.of(index).rpartition(".")[2])
-    for mark, number in _ANSWERS.items():
-        text = text.replace(mark, number)
+    for answer, number in _ANSWERS.items():
+        text = text.replace(answer, number)
     return names.filled(text.replace("{UNLOGGED}", "UNLOGGED" if names.unlogged else ""))
 
 
 def prepare(link: Link, names: Names) -> None:
     """Make what is missing; of many that come at once one does, and the others wait for it.
 
-    Raises `ConfigurationError` if the user has not the right, or the tables are of another version.
+    Raises `ConfigurationError` if the user has not the right, or these are not our tables.
     """
     entry = _literal(names.of("entry"))
     ((comment, there),) = link.run(
         f"SELECT obj_description(to_regclass({entry}), 'pg_class'), "
         f"to_regclass({entry}) IS NOT NULL"
     )
-    if comment == _MARK.encode():
-        return
     if there == b"t":
-        raise ConfigurationError(
-            f"the table {names.of('entry')} was made by "
-            f"{'another version of kvbackends' if comment else 'another program'}: this version "
-            f"needs tables of version {VERSION}; name others by the option `table`"
-        )
+        checked(comment and comment.decode(), names)
+        return
     try:
         _make(link, names)
     except Refused as error:

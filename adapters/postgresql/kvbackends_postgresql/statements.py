@@ -180,6 +180,7 @@ WITH gone AS (
     "server": """
 SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('fsync'),
     current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
+    obj_description(to_regclass($1::text), 'pg_class'),
     extract(epoch FROM clock_timestamp())::float8""",
     "whoami": "SELECT pg_backend_pid()",
 }
@@ -197,13 +198,16 @@ class Statements:
         raise AttributeError(name)
 
     def find(self, facets: tuple[str, ...]) -> Statement:
-        """Keys with these facets, after a key, in order."""
+        """Keys with these facets, after a key, in order, a number of them.
+
+        It is not prepared: how many rows have a facet decides by which index they are read.
+        """
         same = " AND ".join(f"{name} = ${i}::text" for i, name in enumerate(facets, 2))
         text = (
             f"SELECT key FROM {{entry}} WHERE {same or 'rank IS NOT NULL'} AND key >= $1::bytea "
-            "AND expires > clock_timestamp() ORDER BY key LIMIT 1000"
+            f"AND expires > clock_timestamp() ORDER BY key LIMIT ${len(facets) + 2}::int"
         )
-        return self._statement(text)
+        return self._statement(text)._replace(name=b"")
 
     def _statement(self, text: str) -> Statement:
         filled = " ".join(self._names.filled(text).split())

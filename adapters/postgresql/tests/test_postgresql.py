@@ -86,14 +86,6 @@ def test_check_makes_the_tables(server):
     assert server.sql(f"SELECT count(*) FROM {url.partition('table=')[2]}_results").split() == ["0"]
 
 
-@pytest.mark.parametrize("comment", ["NULL", "'kvbackends, tables of version 99'"])
-def test_tables_of_another_program_or_version_are_refused(server, opened, comment):
-    table = f"t{uuid4().hex[:8]}"
-    server.sql(f"CREATE TABLE {table}_entry (a int); COMMENT ON TABLE {table}_entry IS {comment}")
-    with pytest.raises(ConfigurationError, match="needs tables of version 1"):
-        opened(f"{server.url}?table={table}").set("key", b"value")
-
-
 def test_tables_that_were_dropped_are_made_again(server):
     with closing(open_store(fresh(server.url))) as store:
         store.set("key", b"value")
