@@ -11,6 +11,7 @@ from benchmarks import (
     calls,
     chords,
     imports,
+    network,
     plan,
     races,
     report,
@@ -45,7 +46,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-KINDS = ("redis", "peers", "stores")
+KINDS = ("redis", "peers", "stores", "network")
 """Options that choose other scenarios; each has reports of its own."""
 
 
@@ -64,6 +65,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--peers", action="store_true", help="measure the result stores of other task queues"
+    )
+    parser.add_argument(
+        "--network",
+        action="store_true",
+        help="measure Redis and PostgreSQL over a slow network and with many threads",
     )
     parser.add_argument(
         "--scale",
@@ -104,6 +110,8 @@ def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, 
         return run.scenarios(versions)
     if asked.scale:
         return {**scale.scenarios(versions), **model.scenarios(versions)}
+    if asked.network:
+        return network.scenarios(versions)
     if asked.peers:
         return peers.scenarios(versions)
     return servers.scenarios(versions) if asked.stores else SCENARIOS

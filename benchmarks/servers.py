@@ -71,7 +71,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
     with STARTED.get(name, SERVERS[name])() as server:
         driver = DRIVERS[name]
         versions[name] = f"{server.version}, {driver} {version(driver)}"
-        rivals = Rivals(f"kv+{server.url}", _theirs(name, server.url))
+        rivals = Rivals(f"kv+{server.url}", celerys_url(name, server.url))
         store_one(open_backend(rivals.ours), "first", "")  # creates the tables or indexes
         place = plan._replace(folder=plan.folder / name)
         place.folder.mkdir()
@@ -87,7 +87,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         gc.collect()  # results of Celery's Redis backend unsubscribe
 
 
-def _theirs(name: str, url: str) -> str:
+def celerys_url(name: str, url: str) -> str:
     """The URL of Celery's own backend."""
     if name == "postgresql":
         return f"db+postgresql+psycopg{url.removeprefix(name)}"
@@ -125,7 +125,7 @@ def _read_many(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     for size in plan.sets:
         # Some of Celery's backends take seconds for 1,000 results, and the ratios are large.
         rounds = 2 * plan.rounds if size <= 100 else -(-plan.rounds // 2)
-        making = _reading(plan, _all, size)
+        making = _reading(plan, every_result, size)
         what = f"get_many of {size:,} ready results"
         yield from _beside(what, rivals, plan._replace(rounds=rounds), making)
 
@@ -134,7 +134,7 @@ def _reading(plan: Plan, asking: Asking, size: int) -> Making:
     return lambda url: reading(asking, plan.run, url, stored(url, max(plan.sets))[:size])
 
 
-def _all(backend: Any, ids: list[str]) -> Callable[[], object]:
+def every_result(backend: Any, ids: list[str]) -> Callable[[], object]:
     """Read with `get_many`, or one by one on Celery's MongoDB and Cassandra, which lack it."""
     if hasattr(backend, "get_many"):
         return many_results(backend, ids)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import api
 import compared
+import curves
 import messages
 import plots
 import quoted
@@ -16,6 +17,7 @@ def stale() -> dict[Path, str]:
     every = (
         reference.pages()
         | plots.pages()
+        | curves.pages()
         | compared.pages()
         | api.pages()
         | quoted.pages()
