@@ -12,6 +12,7 @@ import pytest
 
 from kvbackends import ConfigurationError, StoreUnavailable, open_store
 from kvbackends.contract.records import ServerAddress
+from kvbackends.errors import UnknownHost
 from kvbackends.layers import probing
 from tests.servers.certificates import Authority
 from tests.support.suites import java_is_slow
@@ -109,6 +110,24 @@ def assert_told(url: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         store.get("key")
     store.close()
+    assert time.monotonic() - started < 50
+
+
+@pytest.mark.parametrize("store", java_is_slow(PLAIN))
+def test_a_host_that_does_not_exist_is_told(store, monkeypatch):
+    """After a second attempt, not after the time of retries."""
+    resolved = socket.getaddrinfo
+
+    def no_name(host: Any, *more: Any, **named: Any) -> Any:
+        if host in ("nowhere.invalid", b"nowhere.invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolved(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name)
+    store = open_store(f"{PLAIN[store].format('nowhere.invalid')}&retry_timeout=60")
+    started = time.monotonic()
+    with contextlib.closing(store), pytest.raises(UnknownHost, match=r"nowhere\.invalid"):
+        store.get("key")
     assert time.monotonic() - started < 50
 
 

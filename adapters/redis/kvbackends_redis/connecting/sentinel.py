@@ -1,11 +1,12 @@
 """Connections to the primary that Sentinels name."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
 from redis.exceptions import ConnectionError as NotConnected
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from kvbackends.contract import ServerAddress, seconds_left
 
@@ -48,12 +49,26 @@ class Sentinels:
         )
         try:
             host, port = driver.discover_master(self._name)
+        except MasterNotFoundError as error:
+            raise error from self._unresolved()
         finally:
             for each in driver.sentinels:
                 each.connection_pool.disconnect()
         places = [each.connection_pool.connection_kwargs for each in driver.sentinels]
         self._addresses = [(place["host"], place["port"]) for place in places]
         return str(host), int(port)
+
+    def _unresolved(self) -> OSError | None:
+        """Why no Sentinel's name can be resolved, which redis-py does not tell; None if one can."""
+        failed = None
+        for host, port in self._addresses:
+            try:
+                socket.getaddrinfo(host, port)
+            except OSError as error:
+                failed = error
+            else:
+                return None
+        return failed
 
     def _bounded(self) -> dict[str, Any]:
         """The arguments, with timeouts that give each Sentinel its share of the time."""
