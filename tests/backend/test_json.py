@@ -66,7 +66,7 @@ def check(payload):
     assert some is None or repr(some[1]) == repr(value)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(RECORDS | VALUES.map(str.encode))
 @example(b'{"a": 1, "b": 2, "a": 3.0}')
 @example(b'{"a": %s}' % (b"[" * 400 + b"1" + b"]" * 400))
@@ -120,7 +120,7 @@ def test_a_batch_with_an_unusual_record_is_not_extracted(odd):
     assert json_successes([good, odd, good]) is None
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(RECORDS, st.lists(st.tuples(st.integers(0), st.binary(max_size=3)), max_size=3))
 def test_a_broken_record_is_refused_like_by_kombu(payload, changes):
     for place, put in changes:

@@ -15,6 +15,8 @@ from tests.support.dict_store import NamedDictStore
 
 LIMIT = 1000
 """The largest value, in bytes, of the limited stores."""
+LARGEST = 100_000
+"""The same of what is split: a thousand crumbs."""
 
 
 class LimitedMemory(memory.MemoryStore):
@@ -47,10 +49,10 @@ class Crumbs(Chunks):
     """Splits values of more than three bytes, and so nearly all."""
 
     def __init__(self, inner: Store) -> None:
-        super().__init__(inner)
+        super().__init__(inner, largest=LARGEST)
         self._size = 100
 
-    def _is_large(self, value: bytes) -> bool:
+    def is_large(self, value: bytes) -> bool:
         return len(value) > 3
 
 
