@@ -97,7 +97,10 @@ def _connected(target: Target) -> Iterator[Any]:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             ((process,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
             if process != connection.info.backend_pid:
-                raise ConfigurationError("a pooler is between: name the server itself")
+                raise ConfigurationError(
+                    "a pooler is between this program and PostgreSQL: upgrade by a URL of the "
+                    "server itself, or with the option `listen`"
+                )
             yield connection
     except Error as error:
         owner = "; the owner of the tables may" if error.sqlstate == NO_RIGHT else ""

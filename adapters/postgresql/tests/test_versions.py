@@ -17,6 +17,7 @@ from kvbackends.contract import Offer, Rank, StoreURL
 from kvbackends.contract.options import fill
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.tools import rank_of
+from tests.servers import pgbouncer
 
 VERSION_1 = (Path(__file__).parent / "version1.sql").read_text()
 """What version 1 has made, for the option ``table=old``."""
@@ -115,6 +116,14 @@ def test_the_command_upgrades(server, older):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "the tables had version 1, and have version 2\n"
     assert indexes(server, older) == NEWEST
+
+
+def test_a_pooler_is_refused_because_a_lock_would_stay_with_it(server, older):
+    with pgbouncer(server) as pooler:
+        url = older.replace(f":{server.port}/", f":{pooler.port}/")
+        with pytest.raises(ConfigurationError, match="URL of the server itself"):
+            upgrade(target_of(url))
+        assert upgrade(target_of(f"{url}&listen=127.0.0.1:{server.port}/postgres")) == 1
 
 
 def test_no_tables_are_not_upgraded(server):
