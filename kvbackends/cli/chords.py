@@ -57,25 +57,34 @@ def chord(target: Target, dispatch: bool, abandon: bool, yes: bool, as_json: boo
     Exit status: 0 it is in flight, or was dispatched or abandoned, 1 not.
     """
     if len(target.words) != 1 or (dispatch and abandon):
-        raise CannotRun("name one chord by the id of its group, and at most one action")
-    (group_id,) = target.words
+        raise CannotRun("name one chord by the id of its group or body, and at most one action")
+    (task_or_group,) = target.words
+    info = target.admin.chord(task_or_group) or _of_body(target, task_or_group)
     if dispatch:
         target.app("--dispatch sends a message, and")
-        return _dispatched(target, group_id)
-    info = target.admin.chord(group_id)
+        return _dispatched(target, info.id if info else task_or_group)
     if info is None:
-        _tell_ended(target, group_id, as_json=as_json)
+        _tell_ended(target, task_or_group, as_json=as_json)
         return FAILED
     if abandon:
         target.app("--abandon may send messages, and")
         if not yes:
             click.confirm(f"Fail {info.body_task} {info.body}?", abort=True, err=True)
-        return PASSED if target.admin.abandon(group_id) else FAILED
+        return PASSED if target.admin.abandon(info.id) else FAILED
     if as_json:
         write_json(msgspec.to_builtins(info))
     else:
         click.echo("\n".join(_lines(info)))
     return PASSED
+
+
+def _of_body(target: Target, task_id: str) -> ChordInfo | None:
+    """Return the chord in flight whose body has this id; None where there is none, or no list."""
+    try:
+        found = next((each.id for each in target.admin.chords() if each.body == task_id), None)
+    except NotSupported:
+        return None
+    return target.admin.chord(found) if found else None
 
 
 def _tell_ended(target: Target, task_or_group: str, *, as_json: bool) -> None:

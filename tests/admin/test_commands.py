@@ -139,7 +139,10 @@ def test_chords(run, app, stuck):
     assert row["body"] == "total"
     run("chords", app.url, "--stuck", "0s", status=1)
     run("chords", app.url, "--stuck", "1h")
-    assert app.bench.queue[0].id in run("chord", app.url, stuck).output
+    shown = run("chord", app.url, stuck).output
+    assert app.bench.queue[0].id in shown
+    body = shown.splitlines()[1].split()[-1]  # the id that a client awaits
+    assert run("chord", app.url, body).output.splitlines()[0].startswith(stuck)
     run("chord", app.url, "absent", status=1)
     run("chord", app.url, stuck, "--dispatch", status=2)
 
