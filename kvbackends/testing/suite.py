@@ -44,6 +44,8 @@ class StoreSuite:
         settings: Celery's settings that the store is opened with.
         deviations: Checks that the store is known to fail.
         quick: Leave out the checks that take long, unless ``--store-full`` is given.
+        keep: Leave what the checks wrote, on a server that ends with the tests: removing it takes
+            time. ``--store-keep`` does the same for all suites.
         longest: Seconds after which a running check fails; ``--store-longest`` takes
             precedence.
         store_index: The position of its URL among those of ``--store-url``.
@@ -53,6 +55,7 @@ class StoreSuite:
     settings: ClassVar[Mapping[str, object]] = {}
     deviations: ClassVar[Sequence[Deviation]] = ()
     quick: ClassVar[bool] = False
+    keep: ClassVar[bool] = False
     longest: ClassVar[float] = LONGEST
     store_index: ClassVar[int] = 0
 
@@ -93,7 +96,7 @@ class StoreSuite:
         kept = Connections(dict(cls.settings))
         yield kept
         kept.close()
-        if not request.config.getoption("kvbackends_keep", False):
+        if not (cls.keep or request.config.getoption("kvbackends_keep", False)):
             hooks.tell_left(request.config, kept.remove_all())
 
     @pytest.fixture

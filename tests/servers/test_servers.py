@@ -54,15 +54,10 @@ QUICK = [name for name in SERVERS if name not in WITH_JAVA | OTHER_VERSIONS]
 COMING_BACK = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SERVERS
 ]
-# Elasticsearch is always shown: it runs as another user.
-SHOWN = [
-    "elasticsearch" if name == "elasticsearch" else each
-    for name, each in zip(SERVERS, COMING_BACK, strict=True)
-]
 coming_back = pytest.mark.parametrize("kind", COMING_BACK, indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module", params=SHOWN)
+@pytest.fixture(scope="module", params=COMING_BACK)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 

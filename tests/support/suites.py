@@ -48,6 +48,7 @@ class FiveMethods(StoreSuite):
     """For a store with the five methods and nothing else: natively there is nothing to prove."""
 
     quick = True
+    keep = True
 
     @pytest.fixture(params=["derived"])
     def mode(self, request: pytest.FixtureRequest) -> str:
@@ -55,8 +56,12 @@ class FiveMethods(StoreSuite):
 
 
 class Selected(StoreSuite):
-    """A suite of which `make test` runs some areas only; `make test-all` runs them all."""
+    """A suite of which `make test` runs some areas only; `make test-all` runs them all.
 
+    Its server ends with the tests.
+    """
+
+    keep = True
     areas: ClassVar[Areas] = {}
     """The areas that `make test` runs in a mode; in a mode that is not named it runs all."""
     long: ClassVar[Collection[str]] = ()
