@@ -1,7 +1,6 @@
 """What `kvbackends check` tells of a server's memory."""
 
 import pytest
-
 from kvbackends_redis.about import about
 
 
