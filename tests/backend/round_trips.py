@@ -265,8 +265,8 @@ def committed() -> dict[str, dict[str, int]]:
 INTRODUCTION = """\
 # Round trips
 
-How many calls reach the store for one operation of Celery's: what an operation costs on a network
-is this number, times the network's latency. The tests count them
+For everybody who estimates what results cost on a network: how many calls reach the store for one
+operation of Celery's. Its cost is this number, times the network's latency. The tests count them
 (`tests/backend/test_round_trips.py`) and fail when a number here is no longer true;
 `python -m tests.backend.round_trips` writes this page anew.
 
