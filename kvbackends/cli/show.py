@@ -13,6 +13,10 @@ from kvbackends.cli.target import CannotRun, Target, on_store
 
 LONGEST = 2000
 """Characters of a value that are shown."""
+_NOT_THERE = (
+    "PENDING, expired, or a group that was not saved; if it is the body of a chord in flight, "
+    "`kvbackends chord` shows it"
+)
 _KEPT = ("args", "kwargs", "queue", "retries", "worker")
 
 
@@ -38,7 +42,7 @@ def show(target: Target, as_json: bool) -> int:
 
 def _lines(task_id: str, found: ResultDetail | Node | None) -> Iterator[str]:
     if found is None:
-        return iter([f"{plain(task_id)}: PENDING, expired, or a group that was not saved"])
+        return iter([f"{plain(task_id)}: {_NOT_THERE}"])
     return tree([found], "") if isinstance(found, Node) else lines(found)
 
 
