@@ -163,6 +163,8 @@ def main() -> int:
         facts["load after"] = report.load()
         facts |= versions
         print(report.write(rows, facts, summary.gates(rows) if asked.redis else ""))
+    elif asked.stores or asked.network:
+        print(report.update(rows, facts, versions))
     print(report.summary(rows))
     return int(asked.gate and any(row.passed is False for row in rows))
 

@@ -57,6 +57,7 @@ def _mongodb(url: str) -> Storing:
 
 
 def _postgresql(url: str) -> Storing:
+    """A table with what is needed: a key, the time of expiry, and the record."""
     import psycopg
 
     connection = psycopg.connect(url, autocommit=True)
@@ -68,6 +69,23 @@ def _postgresql(url: str) -> Storing:
         "ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, value = excluded.value"
     )
     return lambda task_id, record: connection.execute(insert, (task_id, record))
+
+
+def _postgresql_alike(url: str) -> Storing:
+    """A table like ours, with its columns and indexes."""
+    import psycopg
+
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute("CREATE TABLE raw_alike (LIKE kvbackends_entry INCLUDING ALL)")
+    columns = ("value", "expires", "version", "rank", "state", "task", "worker", "done")
+    insert = (
+        "INSERT INTO raw_alike (key, value, expires, rank, state, task, worker, done) "
+        "VALUES (%b, %b, now() + interval '1 day', 3, 'SUCCESS', %s, %s, %s) "
+        "ON CONFLICT (key) DO UPDATE SET "
+        + ", ".join(f"{each} = excluded.{each}" for each in columns)
+    )
+    facets = ("benchmarks.task", "worker@host", "2026-01-01T00:00:00.000000+00:00")
+    return lambda task_id, record: connection.execute(insert, (task_id.encode(), record, *facets))
 
 
 def _elasticsearch(url: str) -> Storing:
@@ -97,6 +115,7 @@ DRIVERS: dict[str, Callable[[str], Storing]] = {
     "memcached": _memcached,
     "mongodb": _mongodb,
     "postgresql": _postgresql,
+    "postgresql, our columns and indexes": _postgresql_alike,
     "elasticsearch": _elasticsearch,
     "cassandra": _cassandra,
 }

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rows import Row
+from benchmarks.measure import Spread
+from benchmarks.rows import Gate, Row
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
@@ -53,6 +54,33 @@ def write(rows: Iterable[Row], facts: dict[str, str], first: str = "") -> Path:
     return path
 
 
+def update(rows: Iterable[Row], facts: dict[str, str], versions: dict[str, str]) -> Path:
+    """Replace the rows of some stores in the report, and leave the others as they are.
+
+    Args:
+        rows: The stores' new rows.
+        facts: About this run.
+        versions: The version of each store's server, which the report gets with the run's date.
+    """
+    path = RESULTS / f"{facts['mode']}.json"
+    empty: dict[str, Any] = {"about": facts, "rows": []}
+    old = json.loads(path.read_text()) if path.exists() else empty
+    when = ", ".join(f"{name} {facts[name]}" for name in ("git", "machine", "load before"))
+    news = {name: f"{each}; measured {facts['date']}, {when}" for name, each in versions.items()}
+    kept = by_store(map(_from_json, old["rows"])) | by_store(rows)
+    return write([row for each in kept.values() for row in each], old["about"] | news)
+
+
+def by_store(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each store.  The first one is ours; figures of Celery's backend follow."""
+    found: dict[str, list[Row]] = {}
+    store = ""
+    for row in rows:
+        store = row.ours.removeprefix("kv+") if row.ours.startswith("kv+") else store
+        found.setdefault(store, []).append(row)
+    return found
+
+
 def line(row: Row) -> str:
     """Return the row as a line of the table."""
     unit = f" {row.unit}" if row.unit else ""
@@ -81,6 +109,12 @@ def _as_json(row: Row) -> dict[str, Any]:
         "passed": row.passed,
         "stretched": row.stretched,
     }
+
+
+def _from_json(found: dict[str, Any]) -> Row:
+    kinds = {"measured": Spread, "gate": Gate, "stretch": Gate}
+    made = {name: found.get(name) and kind(**found[name]) for name, kind in kinds.items()}
+    return Row(**{name: value for name, value in found.items() if name in Row._fields} | made)
 
 
 def short(value: float) -> str:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from celery import Celery, chord
 
+from benchmarks import raw
 from benchmarks.backends import new_id, open_backend
 from benchmarks.helpers import helpers
 from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, percentile, placed
 from benchmarks.plan import Plan
 from benchmarks.races import lost_successes
-from benchmarks.raw import raw_store
 from benchmarks.rows import Row, at_least, at_most, figure, ratio
 from benchmarks.stores import (
     Asking,
@@ -45,6 +45,8 @@ STARTED = {"postgresql": functools.partial(postgresql_server, fsync="on", full_p
 """Servers that tests start with other settings."""
 PARTS = 100
 FASTER = at_least(1)
+BESIDE_THE_DRIVER = {"postgresql": at_least(0.8)}
+"""At most a quarter slower than the driver's own call."""
 
 Making = Callable[[str], Run]
 """Makes the contender for a URL."""
@@ -70,7 +72,9 @@ def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[R
 def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
     with STARTED.get(name, SERVERS[name])() as server:
         driver = DRIVERS[name]
-        versions[name] = f"{server.version}, {driver} {version(driver)}"
+        settings = STARTED[name].keywords if name in STARTED else {}
+        said = "".join(f", {each} {value}" for each, value in settings.items())
+        versions[name] = f"{server.version}, {driver} {version(driver)}{said}"
         rivals = Rivals(f"kv+{server.url}", celerys_url(name, server.url))
         store_one(open_backend(rivals.ours), "first", "")  # creates the tables or indexes
         place = plan._replace(folder=plan.folder / name)
@@ -79,7 +83,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         fine = place._replace(rounds=3 * plan.rounds, run=plan.run / 3)
         with placed(server.pid):
             yield from _stored(rivals, fine)
-            yield _above_the_driver(name, server.url, rivals, fine)
+            yield from _above_the_driver(name, server.url, rivals, fine)
             yield from _read_one(rivals, fine)
             yield from _read_many(rivals, place)
         for scenario in (_joins, _waits, _chords, _races):
@@ -104,16 +108,20 @@ def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
         yield from _beside(what, rivals, plan, functools.partial(storing, step, plan.run))
 
 
-def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Row:
-    """Return the ratio to the driver's own call: below 1, by the cost of ranks and records."""
-    value, raw = "x" * 200, f"raw {name}"
-    step = functools.partial(store_one, value=value)
+def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Iterator[Row]:
+    """The ratio to the driver's own call: below 1, by the cost of ranks and records."""
+    what, value, ours = "store a result, 200 B", "x" * 200, rivals.names[0]
     runs: dict[str, Run] = {
-        rivals.names[0]: storing(step, plan.run, rivals.ours),
-        raw: Loop(raw_store(name, url, value), plan.run, new_id),
+        ours: storing(functools.partial(store_one, value=value), plan.run, rivals.ours),
+        **{
+            f"raw {each}": Loop(raw.raw_store(each, url, value), plan.run, new_id)
+            for each in raw.DRIVERS
+            if each.partition(",")[0] == name
+        },
     }
-    what = "store a result, 200 B"
-    return ratio(what, interleaved(runs, plan.rounds), rivals.names[0], raw)
+    costs = interleaved(runs, plan.rounds)
+    for other in list(runs)[1:]:
+        yield ratio(what, costs, ours, other, BESIDE_THE_DRIVER.get(name))
 
 
 def _read_one(rivals: Rivals, plan: Plan) -> Iterator[Row]:

@@ -22,7 +22,7 @@ STORES = {
     "Redis": ("stores", "kv+redis", "redis"),
     "memcached": ("stores", "kv+memcached", "cache+memcached"),
     "MongoDB": ("stores", "kv+mongodb", "mongodb"),
-    "PostgreSQL": ("postgresql", "kv+postgresql", "db+postgresql+psycopg"),
+    "PostgreSQL": ("stores", "kv+postgresql", "db+postgresql+psycopg"),
     "Elasticsearch": ("stores", "kv+elasticsearch", "elasticsearch"),
     "Cassandra": ("stores", "kv+cassandra", "cassandra"),
 }
@@ -104,7 +104,9 @@ def stores() -> str:
     """Return the plot of every store beside Celery's own backend on the same server."""
     top, row, gap = 66, 19, 34
     block = row * len(STORES) + gap
-    drawing = Drawing(760, top + block * len(OPERATIONS) + 52, "Each store beside Celery's own")
+    notes = [run("stores", "; on a busy machine"), *measured_alone()]
+    height = top + block * len(OPERATIONS) + 20 + 16 * len(notes)
+    drawing = Drawing(760, height, "Each store beside Celery's own")
     drawing.text(16, 24, "Times as fast as Celery's own backend on the same server", "head")
     drawing.text(
         16, 43, "Dot: median of the rounds' ratios. Line: lowest and highest round.", "soft"
@@ -122,9 +124,16 @@ def stores() -> str:
     y = top + block * len(OPERATIONS)
     for tick in axis.ticks():
         drawing.text(axis(tick), y - 2, f"{tick:g} x", "soft", "middle")
-    drawing.text(16, y + 22, run("stores", "; on a busy machine"), "soft")
-    drawing.text(16, y + 38, run("postgresql", "; on a busy machine, roughly"), "soft")
+    for line, note in enumerate(notes):
+        drawing.text(16, y + 22 + 16 * line, note, "soft")
     return str(drawing)
+
+
+def measured_alone() -> list[str]:
+    """Return what the report of the stores says about those that were measured again alone."""
+    about = report("stores")["about"]
+    found = ((store, about.get(store.lower(), "")) for store in STORES)
+    return [f"{store} {said.partition(', git')[0]}" for store, said in found if "measured" in said]
 
 
 def ratio_row(drawing: Drawing, axis: Log, y: float, name: str, found: Figure | None) -> None:
