@@ -34,6 +34,9 @@ COMMANDS = RACES - {"faults", "histories", "kills"} | {
 CONNECTIONS = frozenset({"closing", "connections", "methods", "processes", "threads", "waiting"})
 """The areas in which the way to the server matters, and who uses it."""
 
+LONG_IN_JAVA = ("model.agrees_always", "sizes.hundreds", "limits.large_batch")
+"""Checks of thousands of requests, which cost a server with Java ten seconds or more."""
+
 
 def java_is_slow(stores: Iterable[str]) -> list[Any]:
     """The stores as parameters of a test; those with Java are marked slow.

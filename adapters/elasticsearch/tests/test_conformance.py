@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.support.suites import Again, OnServer, WithoutProxy
+from tests.support.suites import LONG_IN_JAVA, Again, OnServer, WithoutProxy
 
 IS_MAIN = version("elastic-transport").startswith("8.")
 """True with the client that `make test` tries in full."""
@@ -14,7 +14,7 @@ class TestElasticsearch(OnServer if IS_MAIN else Again):
     """Server 8.19 with the transport library of client 8, server 9.2 with that of client 9."""
 
     fixture = "matching_url"
-    long = ("network.cut_anywhere",)
+    long = ("network.cut_anywhere", *LONG_IN_JAVA)
 
 
 @pytest.mark.slow
