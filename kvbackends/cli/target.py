@@ -54,6 +54,8 @@ def reported(urls: Sequence[str], call: Callable[[], int | None]) -> None:
     """Exit with the status of `call`; an error is one line without secrets, and status 2."""
     try:
         status = call()
+    except BrokenPipeError:
+        raise  # click ends the command in silence, as `head` expects
     except (KVBackendsError, ImproperlyConfigured, CannotRun, OSError) as error:
         text = _redacted(str(error) or type(error).__name__, urls)
         click.echo(f"kvbackends: {text}", err=True)
@@ -75,6 +77,8 @@ def _called(
     try:
         ids = [each for each in words if "://" not in each]
         return function(Target(admin, ids, app is not None), **options)
+    except admin.backend.store.transient_errors as error:  # lists are not retried
+        raise CannotRun(f"{admin.backend.as_uri()} cannot be reached: {error}") from error
     finally:
         admin.close()
 

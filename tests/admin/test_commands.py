@@ -169,6 +169,16 @@ def test_chords_are_mended(run, app, stuck, monkeypatch):
     assert "not in flight" in run("chord", app.url, stuck, status=1).output
 
 
+AWAY = "redis://:hidden@127.0.0.1:1/0"
+
+
+@pytest.mark.parametrize("words", ["results", "count", "chords", "delete --all --yes"])
+def test_a_list_of_a_server_that_is_away(run, words):
+    """Lists are not retried; the driver's error is one line, with the address."""
+    (line,) = run(*words.split(), AWAY, status=2).stderr.splitlines()
+    assert line.startswith("kvbackends: kv+redis://:**@127.0.0.1:1/0 cannot be reached: ")
+
+
 def test_check(run, app, make_app):
     """A readiness probe: 0 for a store that works, 1 for one that cannot be reached."""
     assert json.loads(run("check", app.url, "--write", "--json").output)["ok"]
