@@ -28,7 +28,7 @@ OPTIONS = [
     *("-o", "xfail_strict=true", "-p", "no:cacheprovider", "-p", "kvbackends.testing.plugin"),
     "--store-side-by-side",
 ]
-HELPERS = ("tools.py", "linearizability.py", "layers.py", "delayed.py")
+HELPERS = ("tools.py", "linearizability.py", "layers.py", "delayed.py", "overlapped.py")
 """Modules of the suite whose statements say less than the check that called them."""
 
 

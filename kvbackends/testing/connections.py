@@ -1,7 +1,8 @@
 """The connections that the checks of one suite share."""
 
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from kvbackends.testing import leftovers
 from kvbackends.testing.check import Check
 from kvbackends.testing.delayed import Delayed
 from kvbackends.testing.leftovers import noted
-from kvbackends.testing.overlapped import SLOW, Overlapped
+from kvbackends.testing.overlapped import SLOW, THREADS, Overlapped
 from kvbackends.testing.tools import latency
 
 PATIENCE = 8
@@ -36,6 +37,8 @@ class Connections:
         self._began = leftovers.now()
         self._delayed: dict[tuple[str, int], Delayed] = {}
         self._overlapped: dict[tuple[str, bool], Overlapped] = {}
+        self._workers: dict[tuple[str, bool], Path] = {}
+        self._running = ExitStack()
         self.latency = 0.0
         """Seconds that a call of the store takes."""
 
@@ -82,8 +85,23 @@ class Connections:
         for each in self._overlapped.values():
             each.settle(seconds)
 
+    def worker(self, url: str, derived: bool, new_folder: Callable[[], Path]) -> Path:
+        """The folder of a worker on the store, which runs until it is dismissed."""
+        from kvbackends.testing.workers import working
+
+        if (url, derived) not in self._workers:
+            folder = self._workers[url, derived] = new_folder()
+            self._running.enter_context(working(url, derived, self._settings, folder))
+        return self._workers[url, derived]
+
+    def dismiss(self) -> None:
+        """End all workers; later checks get new ones."""
+        self._workers.clear()
+        self._running.close()
+
     def close(self) -> None:
-        """Close all shared connections; later calls open new ones."""
+        """Close all shared connections, and end the workers; later calls begin anew."""
+        self.dismiss()
         kept, self._kept = list(self._kept.values()), {}
         for store in kept:
             with suppress(Exception):  # a broken store may raise anything
@@ -99,7 +117,8 @@ class Connections:
         try:
             store = open_store(self._url, self._settings)
             with closing(store):
-                return leftovers.remove(store, self._began)
+                threads = THREADS if self.latency > SLOW else 1
+                return leftovers.remove(store, self._began, threads)
         except Exception as error:  # noqa: BLE001 - a broken store may raise anything
             return [f"all keys that begin with {' or '.join(leftovers.PREFIXES)}: {error!r}"]
 

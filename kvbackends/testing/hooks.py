@@ -21,6 +21,8 @@ USUAL = 0.01
 MOST = 20.0
 """Time limits grow at most this many times."""
 
+WORKS = "job"
+"""The fixture of checks that use a worker."""
 NAMED, LONGEST_NAME = 20, 200
 """The most names that are shown, and their longest length, in letters."""
 
@@ -156,6 +158,17 @@ def _overlapping(first: Any, kept: Connections) -> dict[str, Callable[[], object
 
 def _run(check: Check, store: Store, given: dict[str, object]) -> None:
     check.function(**arguments(check, store, given))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: Any, nextitem: Any) -> None:
+    """Ends the workers as soon as no check follows that uses them: an idle one costs time."""
+    if _works(item) and not _works(nextitem) and (kept := item.funcargs.get("_kept")):
+        kept.dismiss()
+
+
+def _works(item: Any) -> bool:
+    return check_of(item) is not None and WORKS in item.fixturenames
 
 
 @pytest.hookimpl(wrapper=True)

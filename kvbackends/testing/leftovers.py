@@ -13,7 +13,7 @@ from typing import Any
 
 from kvbackends.contract import SIZE_PLACE, Feature, Part, Rank, Store
 from kvbackends.contract.derived import delete_many
-from kvbackends.testing.overlapped import Overlapped
+from kvbackends.testing.overlapped import THREADS, Overlapped, side_by_side
 
 RUN = uuid.uuid4().hex[:12]
 """Stands in every key of this process's checks, and of their children."""
@@ -56,7 +56,8 @@ def noted(store: Store, *also: str) -> Store:
     """Return the store, which from now on notes the keys that it writes, or gives to `also`."""
     for name in (*WRITES, *also):
         setattr(store, name, _noting(getattr(store, name), PLAIN))
-    store.barrier = _noting(store.barrier, BARRIER)  # type: ignore[method-assign]
+    if "barrier" in store.native:  # the records of a derived one are keys
+        store.barrier = _noting(store.barrier, BARRIER)  # type: ignore[method-assign]
     return store
 
 
@@ -74,19 +75,17 @@ def now() -> int:
     return os.fstat(_notes).st_size
 
 
-def remove(store: Store, since: int) -> list[str]:
+def remove(store: Store, since: int, threads: int = THREADS) -> list[str]:
     """Remove what was noted since then, and return the names of what could not be removed."""
     names = list(_since(since))
     works = {name: partial(_end, store, name) for kind, name in names if kind == BARRIER}
-    if "barrier" not in store.native:
-        works = {}  # its records are keys
     keys = dict.fromkeys(name for kind, name in names if kind == PLAIN)
     if store.features & Feature.LISTING:
         keys |= dict.fromkeys(key for prefix in PREFIXES for key in store.scan(prefix))
     every = list(keys)
     for i in range(0, len(every), BATCH):
-        works[f"{every[i]} …"] = partial(delete_many, store, every[i : i + BATCH])
-    removing = Overlapped(works)
+        works[f"{every[i]} …"] = partial(_delete, store, every[i : i + BATCH])
+    removing = Overlapped(works, threads)
     removing.settle(LONGEST)
     store.sweep()
     return [name for name in works if not removing.passed(name)]
@@ -97,6 +96,13 @@ def _since(place: int) -> Iterator[tuple[str, str]]:
     for line in data.splitlines():
         kind, name = json.loads(line)
         yield kind, name
+
+
+def _delete(store: Store, keys: list[str]) -> None:
+    if "delete_batch" in store.native:
+        delete_many(store, keys)
+    else:
+        side_by_side(store.delete, keys)
 
 
 def _end(store: Store, name: str) -> None:

@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -208,14 +209,21 @@ class StoreSuite:
         opened.close()
 
     @pytest.fixture
-    def job(self, store: Store, store_url: str, mode: str, tmp_path: Path) -> Iterator["Job"]:
-        """A Celery application on the store with a worker of its own; ended afterwards."""
-        from kvbackends.testing.workers import working
+    def job(
+        self,
+        store: Store,
+        _kept: Connections,
+        store_url: str,
+        mode: str,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Iterator["Job"]:
+        """A Celery application on the store, and a worker, which checks in a row share."""
+        from kvbackends.testing.workers import Job, application
 
-        folder = tmp_path / "kvt-worker"
-        folder.mkdir()
-        with working(store_url, mode == DERIVED, dict(self.settings), folder) as job:
-            yield job
+        new_folder = partial(tmp_path_factory.mktemp, "kvt-worker")
+        folder = _kept.worker(store_url, mode == DERIVED, new_folder)
+        with application(store_url, mode == DERIVED, dict(self.settings), folder) as app:
+            yield Job(app, folder)
 
     @pytest.fixture
     def app(self, store: Store, store_url: str, mode: str, tmp_path: Path) -> Iterator[Any]:

@@ -30,7 +30,6 @@ from kvbackends.contract import (
 from kvbackends.layers.guard import key_mapping
 from kvbackends.testing.leftovers import note
 
-A = TypeVar("A")
 T = TypeVar("T")
 Opener = Callable[[], Store]
 
@@ -207,12 +206,6 @@ def together(works: Iterable[Callable[[], T]]) -> list[T]:
 def race(count: int, work: Callable[[int], T]) -> list[T]:
     """Run `work` with each number below `count`, like `together`."""
     return together(partial(work, n) for n in range(count))
-
-
-def side_by_side(work: Callable[[A], T], arguments: Iterable[A]) -> list[T]:
-    """Return ``work(each)`` for each argument, in order; eight run at a time, as on a network."""
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(work, arguments))
 
 
 NEVER, SETTLED = 1000.0, 0.05

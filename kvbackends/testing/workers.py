@@ -46,12 +46,14 @@ class Job(NamedTuple):
 
 
 @contextlib.contextmanager
-def working(url: str, derived: bool, settings: dict[str, object], folder: Path) -> Iterator[Job]:
-    """Run a worker with two pool processes on the store at `url`; it is killed afterwards."""
+def working(url: str, derived: bool, settings: dict[str, object], folder: Path) -> Iterator[None]:
+    """Run a worker with two pool processes on the store at `url`; it is killed afterwards.
+
+    Its messages and its log are in `folder`; an `application` with the same folder reaches it.
+    """
     process = _start(json.dumps(_arguments(url, derived, settings, folder)), folder)
     try:
-        with application(url, derived, settings, folder) as app:
-            yield Job(app, folder)
+        yield
     finally:
         _stop(process)
 

@@ -11,6 +11,7 @@ import pytest
 from kvbackends.contract import Rank, Store
 from kvbackends.testing.check import Area
 from kvbackends.testing.delayed import Waits
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     SHORT,
     TTL,
@@ -19,7 +20,6 @@ from kvbackends.testing.tools import (
     offer,
     part,
     rank_of,
-    side_by_side,
 )
 
 Write = Callable[[Store, str, float | None], object]

@@ -1,7 +1,6 @@
 """Connections that break before, after or instead of a call's effect."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -15,6 +14,7 @@ from kvbackends.layers.layer import innermost
 from kvbackends.layers.retry import Retry
 from kvbackends.testing.check import Area, last
 from kvbackends.testing.layers import Broken, Faults
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     TTL,
     arrive,
@@ -49,8 +49,6 @@ MOST = 60
 WORDS = ("before", "after", "instead")
 REPETITIONS = 4
 """Attempts after a scripted error; the driver may raise errors of its own, too."""
-THREADS = 8
-"""Cases that run at the same time."""
 
 
 class Scenario(NamedTuple):
@@ -196,12 +194,11 @@ class FaultTolerance(Area):
         whole = Faults(bare)
         _arrivals(whole, f"{key}-whole")
 
-        def broken(place: int, word: str) -> None:
+        def broken(case: tuple[int, str]) -> None:
+            place, word = case
             _arrivals(Faults(bare), f"{key}-{place}-{word}", [*["ok"] * place, word])
 
-        cases = product(range(len(whole.seen)), WORDS)
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(broken, *zip(*cases, strict=True)))
+        side_by_side(broken, product(range(len(whole.seen)), WORDS))
 
     def increment_is_not_repeated(self, store: Store, key: str) -> None:
         """An addition whose answer was lost may have happened: the error reaches the caller."""
@@ -246,14 +243,13 @@ def _same_with_errors(store: Store, second: Store, key: str, scenario: Scenario)
     expected = _outcome(scenario, whole, store, second, f"{key}-whole")
     assert len(whole.seen) < MOST, whole.seen
 
-    def broken(place: int, word: str) -> None:
+    def broken(case: tuple[int, str]) -> None:
+        place, word = case
         faults = Faults(store, [*["ok"] * place, word])
         found = _outcome(scenario, Retry(faults, QUICK), store, second, f"{key}-{place}-{word}")
         assert found == expected, f"call {place + 1} of {faults.seen} broke {word} its effect"
 
-    cases = product(range(len(whole.seen)), WORDS)
-    with ThreadPoolExecutor(THREADS) as pool:  # hides the latency of a network
-        list(pool.map(broken, *zip(*cases, strict=True)))
+    side_by_side(broken, product(range(len(whole.seen)), WORDS))
 
 
 def _arrivals(faults: Faults, name: str, script: Iterable[str] = ()) -> None:

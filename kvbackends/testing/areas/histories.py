@@ -2,8 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from typing import Any
 
 from kvbackends.contract import Barrier, Feature, Part, Rank, Store
@@ -22,6 +24,8 @@ from kvbackends.testing.tools import (
 
 WORKERS = 4
 ROUNDS = 3
+PATIENCE = 20.0
+"""Seconds that workers wait for each other before a round."""
 
 
 class Histories(Area):
@@ -36,22 +40,19 @@ class Histories(Area):
 
     def compare_and_set(self, store: Store, key: str) -> None:
         """Reads and conditional writes of one key."""
-        for i in range(ROUNDS):
-            history = _recorded(store, partial(_swap, store, f"{key}-{i}"))
+        for history in _recorded(store, lambda i, n: _swap(store, f"{key}-{i}", n)):
             assert linearizability.explains(linearizability.register, None, history), _shown(
                 history
             )
 
     def increment(self, store: Store, key: str) -> None:
         """Additions to one number."""
-        for i in range(ROUNDS):
-            history = _recorded(store, partial(_count, store, f"{key}-{i}"))
+        for history in _recorded(store, lambda i, n: _count(store, f"{key}-{i}", n)):
             assert linearizability.explains(linearizability.counter, 0, history), _shown(history)
 
     def offer(self, store: Store, key: str) -> None:
         """Ranked writes and reads of one key."""
-        for i in range(ROUNDS):
-            history = _recorded(store, partial(_rank, store, f"{key}-{i}"))
+        for history in _recorded(store, lambda i, n: _rank(store, f"{key}-{i}", n)):
             assert linearizability.explains(linearizability.ranked, None, history), _shown(history)
 
     def arrive(self, store: Store, barrier: Barrier) -> None:
@@ -60,14 +61,28 @@ class Histories(Area):
             run = store.barrier(f"{barrier.name}-{i}", TTL)
             run.open(b"")
             run.expect(publisher(), 2 * WORKERS)
-            history = _in_two(_recorded(store, partial(_bring, store, run.name)))
-            model = linearizability.barrier(2 * WORKERS)
+        model = linearizability.barrier(2 * WORKERS)
+        for each in _recorded(store, lambda i, n: _bring(store, f"{barrier.name}-{i}", n)):
+            history = _in_two(each)
             assert linearizability.explains(model, (frozenset(), None), history), _shown(history)
 
 
-def _recorded(store: Store, work: Callable[[int], list[Operation]]) -> list[Operation]:
+def _recorded(
+    store: Store, work: Callable[[int, int], list[Operation]]
+) -> Iterator[list[Operation]]:
+    """The history of each round, in which all workers call `work(round, worker)` at once."""
     run = race_in_children if store.features & Feature.SHARED else race
-    return [each for history in run(WORKERS, work) for each in history]
+    begins = get_context("fork").Barrier(WORKERS)
+
+    def rounds(worker: int) -> list[list[Operation]]:
+        found = []
+        for i in range(ROUNDS):
+            begins.wait(PATIENCE)
+            found.append(work(i, worker))
+        return found
+
+    for histories in zip(*run(WORKERS, rounds), strict=True):
+        yield list(chain.from_iterable(histories))
 
 
 def _timed(name: str, argument: Any, call: Callable[[], Any]) -> Operation:

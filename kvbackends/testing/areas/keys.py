@@ -10,6 +10,7 @@ import pytest
 
 from kvbackends.contract import Barrier, Rank, Store
 from kvbackends.testing.check import Area
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     TTL,
     begin,
@@ -17,8 +18,8 @@ from kvbackends.testing.tools import (
     offer,
     part,
     publisher,
+    race,
     rank_of,
-    side_by_side,
     value_at,
     version_at,
 )
@@ -140,7 +141,7 @@ class Keys(Area):
             with pytest.raises(Exception):  # noqa: B017, PT011 - each store has an error of its own
                 calls[kind]()
         assert value_at(store, key) == bad
-        side_by_side(lambda n: _works(store, f"{key}-{n}"), range(4))
+        race(4, lambda n: _works(store, f"{key}-{n}"))
 
     def large_everywhere(self, store: Store, second: Store, key: str, barrier: Barrier) -> None:
         """A value of a megabyte, or of the declared limit, passes every operation unchanged."""

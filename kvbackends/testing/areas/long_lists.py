@@ -11,6 +11,7 @@ from kvbackends.layers.layer import innermost
 from kvbackends.testing.areas.expiring import WRITES
 from kvbackends.testing.check import Area, last, requires
 from kvbackends.testing.delayed import Waits
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     CLAIMED,
     SHORT,
@@ -24,7 +25,6 @@ from kvbackends.testing.tools import (
     part,
     publisher,
     rank_of,
-    side_by_side,
     within,
 )
 

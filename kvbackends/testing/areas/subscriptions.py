@@ -12,6 +12,7 @@ import pytest
 
 from kvbackends.contract import Barrier, Feature, Rank, Store, Subscription
 from kvbackends.testing.check import Area, requires
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     SOON,
     TTL,
@@ -23,7 +24,6 @@ from kvbackends.testing.tools import (
     offer,
     part,
     rank_of,
-    side_by_side,
     together,
     told,
     value_at,

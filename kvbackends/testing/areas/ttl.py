@@ -9,6 +9,7 @@ import pytest
 from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
 from kvbackends.testing.check import Area, last
 from kvbackends.testing.delayed import Waits
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     SHORT,
     TTL,
@@ -21,7 +22,6 @@ from kvbackends.testing.tools import (
     part,
     publisher,
     rank_of,
-    side_by_side,
     value_at,
     version_at,
     within,
