@@ -96,8 +96,8 @@ class Reader:
             "COLUMNS": "120",
         }
         if command.startswith("pytest"):
-            some = SOME if command == WHOLE and self.ran.count(WHOLE) in self.shortened else ""
-            environment["PYTEST_ADDOPTS"] = f"-n 3 {some}"  # most of the time is waiting
+            shorter = command == WHOLE and self.ran.count(WHOLE) in self.shortened
+            environment["PYTEST_ADDOPTS"] = SOME if shorter else ""
         done = subprocess.run(
             ["bash", "-c", command.replace("/tmp/kvfolder-guide", str(self.folder / "results"))],
             cwd=self.folder,
