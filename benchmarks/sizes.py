@@ -165,7 +165,7 @@ def on_sqlite(folder: Path) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Measure the stores that are named, or all, and write a report of them."""
+    """Measure the stores that are named, or all, and write their rows into the report."""
     names = sys.argv[1:] or ["sqlite", *DRIVERS]
     facts, rows = report.about("sizes"), []
     versions: dict[str, str] = {}
@@ -175,7 +175,10 @@ def main() -> None:
         for row in on_sqlite(folder) if name == "sqlite" else on_server(name, versions):
             print(line(row), flush=True)
             rows.append(row)
-    print(report.write(rows, facts | versions))
+    if sys.argv[1:]:
+        print(report.update(rows, facts, versions))
+    else:
+        print(report.write(rows, facts | versions))
 
 
 if __name__ == "__main__":
