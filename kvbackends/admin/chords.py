@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kvbackends.admin.records import ChordInfo, Holder, MissingPart
-from kvbackends.admin.results import Results
+from kvbackends.admin.results import Results, listed
 from kvbackends.backend import payload
 from kvbackends.backend.abandoning import abandon
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
@@ -33,8 +33,9 @@ class Chords:
         Raises `NotSupported` where the store cannot list.
         """
         prefix = self._backend.chord_prefix
-        for name in self._backend.store.barriers(prefix):
-            state = self._backend.store.barrier(name).state()
+        store = self._backend.store
+        for name in listed(self._backend, lambda: store.barriers(prefix)):
+            state = store.barrier(name).state()
             if state is not None:
                 yield self._info(name.removeprefix(prefix), state)
 

@@ -1,8 +1,9 @@
 """Lists results: found by the store where it can, else scanned and decoded in batches."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +13,7 @@ from kvbackends.backend.backend import BaseKeyValueStoreBackend
 from kvbackends.backend.ranks import state_in_head
 from kvbackends.contract.derived import get_many
 from kvbackends.contract.records import Feature
+from kvbackends.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -53,8 +55,10 @@ class Results:
         # What was found by a facet need not have it in its record, without `result_extended`.
         left = wanted if found is None else msgspec.structs.replace(wanted, task=None, worker=None)
         every = left == Wanted()
-        keys = (key for key in found or () if key.startswith(prefix))
-        for some in batches(store.scan(prefix) if found is None else keys, AT_ONCE):
+        keys: Iterator[str] = (key for key in found or () if key.startswith(prefix))
+        if found is None:
+            keys = listed(self._backend, lambda: store.scan(prefix))
+        for some in batches(keys, AT_ONCE):
             for key, value in get_many(store, some):
                 info = self.info(key.removeprefix(prefix), value)
                 if every or matches(info, left):
@@ -62,7 +66,8 @@ class Results:
 
     def _found(self, wanted: Wanted) -> Iterable[str] | None:
         store, facets = self._backend.store, wanted.facets
-        return store.find(facets) if facets and Feature.FACETS in store.features else None
+        found = store.find(facets) if facets and Feature.FACETS in store.features else None
+        return None if found is None else listed(self._backend, partial(iter, found))
 
     def info(self, task_id: str, value: bytes) -> ResultInfo:
         """The line of a record; a record that cannot be read is UNREADABLE, or has a state only."""
@@ -108,6 +113,17 @@ def moment(value: Any) -> datetime | None:
     if not isinstance(found, datetime):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def listed(backend: BaseKeyValueStoreBackend, ask: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """Yield what the store lists.
+
+    Raises `StoreUnavailable` where its server is away: lists are not retried.
+    """
+    try:
+        yield from ask()
+    except backend.store.transient_errors as error:
+        raise StoreUnavailable(f"{backend.as_uri()} cannot be reached: {error}") from error
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

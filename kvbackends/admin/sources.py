@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kvbackends.admin.records import ResultInfo, Wanted
-from kvbackends.admin.results import AT_ONCE, Results, batches, matches
+from kvbackends.admin.results import AT_ONCE, Results, batches, listed, matches
 from kvbackends.backend.alone import app_of, celerys_backend
 from kvbackends.backend.backend import BaseKeyValueStoreBackend
 from kvbackends.backend.foreign import CELERYS, close, encoded, encoded_group
@@ -61,7 +61,7 @@ class StoreSource(Source):
     def groups(self) -> Iterator[list[Item]]:
         """Scanned and read in batches."""
         store, prefix = self._backend.store, self._groups
-        for keys in batches(store.scan(prefix), AT_ONCE):
+        for keys in batches(listed(self._backend, lambda: store.scan(prefix)), AT_ONCE):
             left = self._left(keys)
             yield [
                 Item(None, key.removeprefix(prefix), value, self._ttl(key, None, left))

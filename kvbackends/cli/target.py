@@ -77,8 +77,6 @@ def _called(
     try:
         ids = [each for each in words if "://" not in each]
         return function(Target(admin, ids, app is not None), **options)
-    except admin.backend.store.transient_errors as error:  # lists are not retried
-        raise CannotRun(f"{admin.backend.as_uri()} cannot be reached: {error}") from error
     finally:
         admin.close()
 

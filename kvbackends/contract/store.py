@@ -187,7 +187,7 @@ class Store(ABC):
 
     def scan(self, prefix: str) -> Iterator[str]:
         """The keys that begin with `prefix`, in no order.  Raises `NotSupported` if it cannot."""
-        raise NotSupported(f"{type(self).__name__} cannot list its keys")
+        raise NotSupported(f"{_kind(self)} cannot list its keys")
 
     def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
         """Keys that were offered with these facets; None: not supported, use `scan` and decode."""
@@ -200,7 +200,7 @@ class Store(ABC):
         keys cannot be listed, or the store has a barrier of its own and does not override this.
         """
         if "barrier" in self.native:
-            raise NotSupported(f"{type(self).__name__} cannot list its chords")
+            raise NotSupported(f"{_kind(self)} cannot list its chords")
         return barriers_among(self.scan(prefix))
 
     def lifetimes(self, keys: Collection[str]) -> Mapping[str, float | None]:
@@ -208,7 +208,7 @@ class Store(ABC):
 
         At most ``limits.batch_keys`` keys.  Raises `NotSupported` if the store cannot tell.
         """
-        raise NotSupported(f"{type(self).__name__} cannot tell how long its keys live")
+        raise NotSupported(f"{_kind(self)} cannot tell how long its keys live")
 
     def subscribe(self) -> Subscription:
         """A new subscription, which names keys that have changed."""
@@ -244,3 +244,10 @@ class Store(ABC):
         for name in self.native & _SHOWN_BY.keys():
             flags |= _SHOWN_BY[name]
         return flags
+
+
+def _kind(store: Store) -> str:
+    """The name of the store's class, without the layers around it."""
+    while isinstance(inner := getattr(store, "inner", None), Store):
+        store = inner
+    return type(store).__name__

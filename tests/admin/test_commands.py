@@ -169,14 +169,36 @@ def test_chords_are_mended(run, app, stuck, monkeypatch):
     assert "not in flight" in run("chord", app.url, stuck, status=1).output
 
 
-AWAY = "redis://:hidden@127.0.0.1:1/0"
+AWAY = {
+    "redis://:hidden@127.0.0.1:1/0": "Error 111",
+    "sentinel://127.0.0.1:1/0?master_name=m": "No master found for 'm' : 127.0.0.1:1 - ",
+    "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100": "MongoDB: 127.0.0.1:1",
+    "postgresql://u:hidden@127.0.0.1:1/x": "PostgreSQL: ",
+    "elasticsearch://127.0.0.1:1/x": "Elasticsearch at ",
+}
 
 
-@pytest.mark.parametrize("words", ["results", "count", "chords", "delete --all --yes"])
-def test_a_list_of_a_server_that_is_away(run, words):
+@pytest.mark.parametrize(("url", "words"), AWAY.items())
+def test_a_list_of_a_server_that_is_away(run, url, words):
     """Lists are not retried; the driver's error is one line, with the address."""
-    (line,) = run(*words.split(), AWAY, status=2).stderr.splitlines()
-    assert line.startswith("kvbackends: kv+redis://:**@127.0.0.1:1/0 cannot be reached: ")
+    (line,) = run("results", url, status=2).stderr.splitlines()
+    shown = f"kvbackends: kv+{url.replace('hidden', '**')} cannot be reached: {words}"
+    assert line.startswith(shown)
+
+
+OTHERS = ["count", "chords", "delete --all --yes", "tail", "copy"]
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_other_lists_of_a_server_that_is_away(run, words):
+    target = ["memory://"] * (words == "copy")
+    (line,) = run(*words.split(), "redis://127.0.0.1:1/0", *target, status=2).stderr.splitlines()
+    assert "cannot be reached" in line
+
+
+def test_a_list_of_a_store_that_has_none(run):
+    line = run("results", "memcached://127.0.0.1:1", status=2).stderr.strip()
+    assert line == "kvbackends: MemcachedStore cannot list its keys"
 
 
 def test_check(run, app, make_app):

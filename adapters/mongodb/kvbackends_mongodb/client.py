@@ -108,10 +108,11 @@ def translated_each(
     method: Callable[Concatenate[Any, P], Iterator[T]],
 ) -> Callable[Concatenate[Any, P], Iterator[T]]:
     """`translated` for an iterator, which sends requests while it is iterated."""
+    begun = translated(method)  # it may connect
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        each = method(self, *args, **kwargs)
+        each = begun(self, *args, **kwargs)
         try:
             while page := _page(self, each):
                 yield from page

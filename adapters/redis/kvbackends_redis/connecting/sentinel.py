@@ -1,5 +1,6 @@
 """Connections to the primary that Sentinels name."""
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ Address = tuple[str, int]
 
 HELLO = "HELLO"
 """Asks a server about itself; every user may send it."""
+_CLIENT = re.compile(r"<redis\.client\.Redis\(.*?\bhost=([^,]*),port=(\d+).*?\)>\)>\)>")
+"""How redis-py names a Sentinel in its error."""
 
 
 class Sentinels:
@@ -50,7 +53,8 @@ class Sentinels:
         try:
             host, port = driver.discover_master(self._name)
         except MasterNotFoundError as error:
-            raise error from self._unresolved()
+            words = _CLIENT.sub(r"\1:\2", str(error))
+            raise MasterNotFoundError(words) from self._unresolved()
         finally:
             for each in driver.sentinels:
                 each.connection_pool.disconnect()
