@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
+from kvbackends.contract import Arrival, Barrier, Feature, Outcome, Rank, Store
 from kvbackends.testing.check import Area, last
 from kvbackends.testing.delayed import Waits
 from kvbackends.testing.overlapped import side_by_side
@@ -66,30 +66,31 @@ class TimeToLive(Area):
     def part_keeps_its_barrier(self, store: Store, barrier: Barrier) -> None:
         """An arriving part extends the life of its barrier's payload and size to its own ttl."""
 
-        def late(ttl: float) -> Outcome:
+        def late(ttl: float) -> Arrival:
             opener = store.barrier(barrier.name, ttl / 2)
-            opener.open(b"")
+            opener.open(b"payload")
             opener.expect(publisher(), 2)
             worker = store.barrier(barrier.name, ttl)
             worker.arrive(part(0), b"v")
             time.sleep(0.6 * ttl)
-            return worker.arrive(part(1), b"v").outcome
+            return worker.arrive(part(1), b"v")
 
-        outcome, _ = within(store, late)
-        assert outcome is Outcome.CLAIMED
+        claimed, _ = within(store, late)
+        assert (claimed.outcome, claimed.payload) == (Outcome.CLAIMED, b"payload")
 
     def size_keeps_its_barrier(self, store: Store, barrier: Barrier) -> Waits:
-        """The size, too, extends the life of its barrier to its own ttl."""
+        """The size, too, extends the life of its barrier, payload included, to its own ttl."""
 
         def early(ttl: float) -> Outcome:
-            store.barrier(barrier.name, ttl).open(b"")
+            store.barrier(barrier.name, ttl).open(b"payload")
             return barrier.expect(publisher(), 2).outcome
 
         outcome, ttl = within(store, early)
         assert outcome is Outcome.WAITING
         yield ttl
         assert arrive(barrier, part(0)).outcome is Outcome.WAITING
-        assert arrive(barrier, part(1)).outcome is Outcome.CLAIMED
+        claimed = arrive(barrier, part(1))
+        assert (claimed.outcome, claimed.payload) == (Outcome.CLAIMED, b"payload")
 
     def reopened(self, store: Store, barrier: Barrier) -> Waits:
         """Opening a barrier again gives it the new ttl, longer or shorter than the old one."""
