@@ -8,14 +8,17 @@ import time
 import pytest
 from celery import chord, uuid
 
+from tests.e2e.conftest import with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import VALUES, Scenario
 from tests.e2e.traps import Spec
 
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
-@pytest.fixture(scope="module")
-def deployment(deploy) -> Deployment:
-    deployment = deploy("redis", query="claim_lease=1")
+
+@pytest.fixture(scope="module", params=["redis", POSTGRESQL])
+def deployment(request, deploy) -> Deployment:
+    deployment = with_store(deploy, request, "claim_lease=1")
     deployment.worker("-c", "4")
     return deployment
 

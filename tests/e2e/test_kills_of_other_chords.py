@@ -3,14 +3,17 @@
 import pytest
 from celery import chord, uuid
 
+from tests.e2e.conftest import with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE
 from tests.e2e.traps import Spec
 
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
-@pytest.fixture(scope="module")
-def deployment(deploy) -> Deployment:
-    deployment = deploy("redis")
+
+@pytest.fixture(scope="module", params=["redis", POSTGRESQL])
+def deployment(request, deploy) -> Deployment:
+    deployment = with_store(deploy, request)
     deployment.worker("-c", "4")
     return deployment
 
