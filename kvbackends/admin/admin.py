@@ -18,7 +18,7 @@ from kvbackends.backend.backend import BaseKeyValueStoreBackend
 from kvbackends.backend.broker import ask_broker
 from kvbackends.contract.derived import delete_many, get_many
 from kvbackends.contract.records import Outcome
-from kvbackends.errors import ConfigurationError, StoreError
+from kvbackends.errors import ConfigurationError, NotSupported, StoreError
 
 SWEPT = 1000
 """Keys that one call of `Store.sweep` removes at most."""
@@ -178,6 +178,17 @@ class Admin:
     def chord(self, group_id: str) -> ChordInfo | None:
         """A chord in flight, with names and states of its missing parts; None: there is none."""
         return self._chords.one(group_id)
+
+    def chord_of(self, body_id: str) -> ChordInfo | None:
+        """The chord in flight whose body has this id, which is that of the awaited result.
+
+        None: there is none, or the store cannot list.  Reads all chords.
+        """
+        try:
+            found = next((each.id for each in self.chords() if each.body == body_id), None)
+        except NotSupported:
+            return None
+        return self.chord(found) if found else None
 
     def ended(self, group_id: str) -> Ended | None:
         """What is stored of a chord that is not in flight; None if nothing is.

@@ -59,7 +59,7 @@ def chord(target: Target, dispatch: bool, abandon: bool, yes: bool, as_json: boo
     if len(target.words) != 1 or (dispatch and abandon):
         raise CannotRun("name one chord by the id of its group or body, and at most one action")
     (task_or_group,) = target.words
-    info = target.admin.chord(task_or_group) or _of_body(target, task_or_group)
+    info = target.admin.chord(task_or_group) or target.admin.chord_of(task_or_group)
     if dispatch:
         target.app("--dispatch sends a message, and")
         return _dispatched(target, info.id if info else task_or_group)
@@ -76,15 +76,6 @@ def chord(target: Target, dispatch: bool, abandon: bool, yes: bool, as_json: boo
     else:
         click.echo("\n".join(_lines(info)))
     return PASSED
-
-
-def _of_body(target: Target, task_id: str) -> ChordInfo | None:
-    """Return the chord in flight whose body has this id; None where there is none, or no list."""
-    try:
-        found = next((each.id for each in target.admin.chords() if each.body == task_id), None)
-    except NotSupported:
-        return None
-    return target.admin.chord(found) if found else None
 
 
 def _tell_ended(target: Target, task_or_group: str, *, as_json: bool) -> None:

@@ -80,6 +80,10 @@ class Store:
         urgent = heapq.nsmallest(CHORDS, map(counted, self.admin.chords()), key=_urgency)
         return Chords(urgent, count, oldest, complete)
 
+    def chord_of(self, body_id: str) -> ChordInfo | None:
+        """The chord in flight with this body."""
+        return self.remembered.ask(("body", body_id), lambda: self.admin.chord_of(body_id))
+
     def ended(self, group_id: str) -> Ended | None:
         """A chord that is not in flight, where the store can tell."""
         try:
@@ -143,7 +147,7 @@ def chords(store: Store, _asked: Asked) -> Context:
 
 def chord(store: Store, asked: Asked) -> Context:
     """One chord; None if it is not in flight; then `ended` is what is stored of it."""
-    found = store.admin.chord(asked.id) if asked.id else None
+    found = (store.admin.chord(asked.id) or store.chord_of(asked.id)) if asked.id else None
     ended = store.ended(asked.id) if asked.id and found is None else None
     return {"chord": found, "ended": ended, "parts": PARTS, "missing": not (found or ended)}
 

@@ -202,6 +202,7 @@ class TestChords:
         assert "Missing parts" in page
         assert f'/result?id={result.parent.results[2].id}"' in page
         assert "total" in page
+        assert "Missing parts" in client.get(f"/chord?id={result.id}").text  # by the body's id
 
     def test_after_its_end(self, app, client):
         """The body's page leads to the header, its failed part is first, and draws its body."""
