@@ -220,6 +220,11 @@ def late(self, *args, **kwargs):
     return trapped(self, *args, **kwargs)
 
 
+@task(**LATE)
+def late_fail():
+    raise ValueError("on purpose")
+
+
 @task(bind=True)
 def early(self, *args, **kwargs):
     return trapped(self, *args, **kwargs)
