@@ -144,7 +144,7 @@ def _connection_class() -> type:
 
         return EventletConnection  # type: ignore[no-any-return]
     try:
-        from cassandra.io.libevreactor import LibevConnection
+        from kvbackends_cassandra.libev import Connection
     except Exception:  # noqa: BLE001 - a driver built without libev raises various exceptions
         return driver.DefaultConnection  # type: ignore[no-any-return]
-    return LibevConnection  # type: ignore[no-any-return]
+    return Connection
