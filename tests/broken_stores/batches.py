@@ -76,6 +76,19 @@ class IncrementBinary(ReferenceStore):
             return total
 
 
+@caught_by("counters.is_a_decimal")
+class SumsKeepTheirWidth(ReferenceStore):
+    """A sum that has fewer digits than before is padded with blanks (memcached's DECR)."""
+
+    def increment(self, key: str, by: int, ttl: float | None) -> int:
+        with self.world() as world:
+            row = world.row(key)
+            width = len(row.value) if row else 0
+            total = super().increment(key, by, ttl)
+            world.put(key, (b"%d" % total).ljust(width), self.expires(ttl))
+            return total
+
+
 @caught_by("counters.any_length")
 class IncrementWraps(ReferenceStore):
     """A number has 64 bits, and goes on from below where it has reached their end."""

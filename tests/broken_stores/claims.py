@@ -100,3 +100,56 @@ class ObjectServesOnce(ReferenceStore):
         def arrive(self, part: Part, value: bytes | None, evict: str | None = None) -> Arrival:
             self.first = self.first or super().arrive(part, value, evict)
             return self.first
+
+
+@caught_by("parts.size_at_any_time")
+class SizeClaimsNoPayload(ReferenceStore):
+    """The publisher that completes the barrier is not given the payload: it made it, after all."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def expect(self, part: Part, size: int) -> Arrival:
+            return super().expect(part, size)._replace(payload=b"")
+
+
+@caught_by("parts.one_member_at_two_places")
+class TakesOverByMember(ReferenceStore):
+    """A claim is taken over by the same task at another place of the header."""
+
+    class state_type(State):  # noqa: N801
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            is_same = arrives and holder.member == part.member
+            return is_same or super().breaks(holder, part, evict, arrives=arrives)
+
+
+@caught_by("parts.two_members_at_one_place")
+class TakesOverByPlace(ReferenceStore):
+    """A claim is taken over by another task at the same place of the header."""
+
+    class state_type(State):  # noqa: N801
+        def breaks(self, holder: Part, part: Part, evict: str | None, *, arrives: bool) -> bool:
+            is_same = arrives and holder.place == part.place
+            return is_same or super().breaks(holder, part, evict, arrives=arrives)
+
+
+@caught_by("reopening.nothing_earlier_counts")
+class SlotsOfTheRunBefore(ReferenceStore):
+    """Opening again removes the parts, and not what was added: the new run waits for it."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def open(self, payload: bytes) -> None:
+            with self.store.world() as world:
+                before = world.barrier(self.name)
+                super().open(payload)
+                world.barriers[self.name].slots = before.slots if before else {}
+
+
+@caught_by("reopening.nothing_earlier_counts")
+class SizeOfTheRunBefore(ReferenceStore):
+    """Opening again leaves the size there until the new one comes."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def open(self, payload: bytes) -> None:
+            with self.store.world() as world:
+                before = world.barrier(self.name)
+                super().open(payload)
+                world.barriers[self.name].size = before.size if before else None

@@ -21,6 +21,16 @@ class WholeSeconds(ReferenceStore):
 
 
 @caught_by("expiring.fractions_count")
+class RoundedSeconds(ReferenceStore):
+    """Seconds are rounded, up or down; nothing lives shorter than a second."""
+
+    limits = Limits(ttl_step=1.0)
+
+    def expires(self, ttl: float | None) -> float:
+        return super().expires(ttl and max(1, round(ttl)))
+
+
+@caught_by("expiring.fractions_count")
 class OffersInWholeSeconds(ReferenceStore):
     """Only `offer` cuts the fraction of a second off."""
 

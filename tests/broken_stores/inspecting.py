@@ -16,6 +16,16 @@ class NamesOtherBarriers(ReferenceStore):
 
 
 @caught_by("inspecting.names_open_barriers")
+class NamesTheSized(ReferenceStore):
+    """A barrier is listed by the record of its size, which may not be there yet."""
+
+    def barriers(self, prefix: str) -> Iterator[str]:
+        with self.world() as world:
+            names = list(super().barriers(prefix))
+            return iter([name for name in names if world.barriers[name].size is not None])
+
+
+@caught_by("inspecting.names_open_barriers")
 class NamesKeys(ReferenceStore):
     """Plain keys are taken for barriers."""
 

@@ -129,12 +129,31 @@ class FacetsOfAllOffers(ReferenceStore):
 
 
 @caught_by("listings.facets_of_what_is_stored")
+class FacetsAreMerged(ReferenceStore):
+    """A record keeps the facets of the one before that it has none of its own for."""
+
+    def ranked(self, world: World, offer: Offer, rank_of: RankOf) -> bool:
+        row = world.row(offer.key)
+        merged = {**row.facets, **offer.facets} if row else offer.facets
+        return super().ranked(world, offer._replace(facets=merged), rank_of)
+
+
+@caught_by("listings.facets_of_what_is_stored")
 class FindsExpired(ReferenceStore):
     """Records that have expired are found until they are swept."""
 
     def find(self, facets: Mapping[str, str]) -> Iterable[str] | None:
         with self.world() as world:
             return [key for key, row in world.rows.items() if facets.items() <= row.facets.items()]
+
+
+@caught_by("listings.facets_of_what_is_stored")
+class CompletingHasNoFacets(ReferenceStore):
+    """The result that is stored by closing a barrier has no facets."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+            super().close(part, offer and offer._replace(facets={}), rank_of)
 
 
 @caught_by("listings.facets_of_what_is_stored")

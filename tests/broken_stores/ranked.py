@@ -32,6 +32,29 @@ class AdviceIsNotSent(ReferenceStore):
         return True if offer.advisory else super().offer(offer, rank_of)
 
 
+@caught_by("ranks.advisory")
+class AdviceCreatesOnly(ReferenceStore):
+    """An advisory offer is stored only where nothing is (SET NX)."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        is_there = offer.advisory and self.get(offer.key) is not None
+        return is_there or super().offer(offer, rank_of)
+
+
+@caught_by("waiting.an_offer_ends_a_wait")
+class AdviceTellsNobody(ReferenceStore):
+    """An advisory offer is sent without a notification."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        listeners = self.space.listeners
+        with self.world():
+            try:
+                self.space.listeners = frozenset() if offer.advisory else listeners
+                return super().offer(offer, rank_of)
+            finally:
+                self.space.listeners = listeners
+
+
 class Ranking(ReferenceStore):
     """Correct, if `yields` is."""
 

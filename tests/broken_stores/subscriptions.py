@@ -13,6 +13,16 @@ from tests.broken_stores.reference import FileStore, ReferenceBarrier, Reference
 from tests.broken_stores.registry import caught_by
 
 
+@caught_by("waiting.an_offer_ends_a_wait")
+class WatchingForgets(ReferenceStore):
+    """What was told before another key is watched is forgotten: the request is sent anew."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801
+        def watch(self, keys: Collection[str]) -> None:
+            super().watch(keys)
+            self._changed.clear()
+
+
 @caught_by("subscriptions.two_watch_one_key")
 class TellsOneWaiter(ReferenceStore):
     """A notification is delivered to one of its subscribers (a queue with competing consumers)."""

@@ -84,6 +84,14 @@ class OldTimeStays(ReferenceStore):
 
 
 @caught_by("ttl.months")
+class MillisecondsIn32Bits(ReferenceStore):
+    """A time to live is sent as a signed number of milliseconds of 32 bits, and wraps around."""
+
+    def expires(self, ttl: float | None) -> float:
+        return super().expires(ttl and (int(ttl * 1000) + 2**31) % 2**32 / 1000 - 2**31 / 1000)
+
+
+@caught_by("ttl.months")
 class MonthsAreADate(ReferenceStore):
     """A time to live above 30 days is taken for a date, in 1970 (memcached)."""
 
@@ -102,6 +110,18 @@ class ExpiredStandsInTheWay(ReferenceStore):
             if version is None and key in world.rows:
                 return False
             return super().compare_and_set(key, value, version, ttl)
+
+
+@caught_by("sweeping.nothing_to_sweep")
+class SweepsInAdvance(ReferenceStore):
+    """A sweep removes what expires within the next second (its clock is another host's)."""
+
+    def sweep(self, limit: int = 1000) -> int:
+        with self.world() as world:
+            soon = [key for key, row in world.live() if row.expires < time.monotonic() + 1]
+            for key in soon:
+                del world.rows[key]
+            return super().sweep(limit)
 
 
 @caught_by("sweeping.nothing_to_sweep")

@@ -1,11 +1,15 @@
 """Comparing and setting, wrongly."""
 
+import itertools
 import time
+import zlib
 from collections.abc import Hashable
+from typing import Any
 
-from kvbackends.contract import Entry
+from kvbackends.contract import Entry, StoreURL
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
+from tests.broken_stores.world import World
 
 
 @caught_by("threads.no_update_is_lost")
@@ -51,6 +55,30 @@ class VersionIgnored(ReferenceStore):
                 return False
             world.put(key, value, self.expires(ttl))
             return True
+
+
+@caught_by("versions.of_new_connections")
+class VersionsOfAConnection(ReferenceStore):
+    """Each connection counts its own writes, and takes the count for the version."""
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.writes = itertools.count(1)
+
+    def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        with self.world() as world:
+            super().set(key, value, ttl)
+            world.rows[key] = world.rows[key]._replace(version=str(next(self.writes)))
+
+
+@caught_by("versions.twins")
+class VersionIsAdler(ReferenceStore):
+    """The version is the value's Adler-32, which short values often share."""
+
+    class world_type(World):  # noqa: N801
+        def put(self, key: str, value: bytes, *rest: Any) -> None:
+            super().put(key, value, *rest)
+            self.rows[key] = self.rows[key]._replace(version=str(zlib.adler32(value)))
 
 
 @caught_by("versions.version_never_returns_with_other_bytes")

@@ -197,15 +197,16 @@ class Reopening(Area):
 
     def nothing_earlier_counts(self, barrier: Barrier) -> None:
         """A new run has parts, a size and a claim of its own."""
-        begin(barrier, 3)
+        begin(barrier, 2)
         arrive(barrier, part(0))
-        arrive(barrier, part(1))
+        barrier.expect_more(part(0), 0, "added")
         barrier.open(b"second")
-        assert arrive(barrier, part(2)).outcome is WAITING
-        assert barrier.expect(publisher(), 2).outcome is WAITING
-        answer = arrive(barrier, part(1))
-        assert (answer.outcome, answer.parts, answer.payload) == (CLAIMED, 2, b"second")
-        assert set(gathered(barrier)) == {(1, "task-1"), (2, "task-2")}
+        for place in (2, 1):
+            assert arrive(barrier, part(place)).outcome is WAITING
+        assert barrier.expect(publisher(), 3).outcome is WAITING
+        answer = arrive(barrier, part(3))
+        assert (answer.outcome, answer.parts, answer.payload) == (CLAIMED, 3, b"second")
+        assert set(gathered(barrier)) == {(place, f"task-{place}") for place in (1, 2, 3)}
 
     def values_are_the_new_runs(self, barrier: Barrier) -> None:
         """The same part has a new value in a new run."""

@@ -21,6 +21,8 @@ class Counters(Area):
         store.set(key, b"7")
         assert store.increment(key, 3, None) == 10
         assert value_at(store, key) == b"10"
+        assert store.increment(key, -1, None) == 9
+        assert value_at(store, key) == b"9", "fewer digits are no decimal of the old width"
 
     def large(self, store: Store, key: str) -> None:
         """Sums above 60 bits are exact."""

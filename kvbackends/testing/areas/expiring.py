@@ -24,7 +24,7 @@ from kvbackends.testing.tools import (
 
 Write = Callable[[Store, str, float | None], object]
 
-FRACTIONS = (1.9, 3.9, 7.9)
+FRACTIONS = (1.4, 3.4, 7.4)
 """Seconds: times to live, each tried if the store was too slow for the one before."""
 SPARE = 0.1
 """Seconds before the end of its ttl, at which a key is read."""
@@ -91,7 +91,7 @@ class Expiring(Area):
         assert set(store.get_batch(list(keys))) == left
 
     def fractions_count(self, store: Store, key: str) -> Waits:
-        """A key with a ttl of 1.9 s is there after 1.8 s, whichever operation wrote it."""
+        """A key with a ttl of 1.4 s is there after 1.3 s, whichever operation wrote it."""
         with ThreadPoolExecutor(1) as pool:
             for ttl in FRACTIONS:
                 reading = pool.submit(_read_before, store, f"{key}-{ttl}", ttl)

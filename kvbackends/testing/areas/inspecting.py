@@ -35,9 +35,11 @@ class Inspecting(Area):
             with pytest.raises(NotSupported, match="cannot list its chords"):
                 store.barriers(key)
             return
-        names = {f"{key}-a*{{b}}", f"{key}-a%7B", f"{key}-a}}"}
-        for name in (*names, f"{key}-b"):
+        young = f"{key}-a-without-size"
+        names = {f"{key}-a*{{b}}", f"{key}-a%7B", f"{key}-a}}", young}
+        for name in (*names - {young}, f"{key}-b"):
             begin(store.barrier(name, TTL), 2)
+        store.barrier(young, TTL).open(b"payload")
         store.set(f"{key}-a-plain", b"v", TTL)
         found = list(store.barriers(f"{key}-a"))
         # The names of the others are hashed, because of the store's limits.

@@ -18,6 +18,7 @@ from kvbackends.testing.tools import (
     TTL,
     arrive,
     begin,
+    complete,
     gathered,
     latency,
     offer,
@@ -91,17 +92,23 @@ class LongListings(Area):
         def facets(state: str) -> dict[str, str]:
             return {"worker": key, "state": state}
 
-        store.offer(offer(key, Rank.UNREADY)._replace(facets=facets("a")), rank_of)
+        first = {**facets("a"), "task": key}
+        store.offer(offer(key, Rank.UNREADY)._replace(facets=first), rank_of)
         store.offer(offer(key, Rank.SUCCEEDED)._replace(facets=facets("b")), rank_of)
         store.offer(offer(key, Rank.FAILED)._replace(facets=facets("c")), rank_of)
         begin(barrier, 2)
         finished = offer(f"{key}-finished", Rank.FAILED)._replace(facets=facets("d"))
         barrier.finish(part(0), finished, rank_of)
+        closed = store.barrier(f"{barrier.name}-closed", TTL)
+        completing = offer(f"{key}-closed", Rank.FAILED)._replace(facets=facets("f"))
+        closed.close(complete(closed, 1), completing, rank_of)
         gone = offer(f"{key}-gone", Rank.FAILED, ttl=SHORT)._replace(facets=facets("e"))
         store.offer(gone, rank_of)
         yield SHORT
-        found = {state: list(store.find(facets(state)) or ()) for state in "abcde"}
-        assert found == {"a": [], "b": [key], "c": [], "d": [finished.key], "e": []}
+        found = {state: list(store.find(facets(state)) or ()) for state in "abcdef"}
+        stored = {"b": [key], "d": [finished.key], "f": [completing.key]}
+        assert found == {state: stored.get(state, []) for state in "abcdef"}
+        assert list(store.find({"task": key}) or ()) == [], "a facet that was replaced by none"
         store.delete(key)
         assert list(store.find(facets("b")) or ()) == []
 

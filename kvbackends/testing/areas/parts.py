@@ -45,13 +45,14 @@ class Parts(Area):
     @pytest.mark.parametrize("first", [0, 1, 2, 3])
     def size_at_any_time(self, barrier: Barrier, first: int) -> None:
         """The size may arrive before, between or after the parts; the last to arrive claims."""
-        barrier.open(b"")
+        barrier.open(b"payload")
         steps: list[Callable[[], Arrival]] = [
             partial(arrive, barrier, part(place)) for place in range(3)
         ]
         steps.insert(first, lambda: barrier.expect(publisher(), 3))
-        outcomes = [step().outcome for step in steps]
-        assert outcomes == [WAITING, WAITING, WAITING, CLAIMED]
+        answers = [step() for step in steps]
+        assert [each.outcome for each in answers] == [WAITING, WAITING, WAITING, CLAIMED]
+        assert (answers[-1].parts, answers[-1].payload) == (3, b"payload")
 
     def never_opened(self, barrier: Barrier) -> None:
         """Only opening begins a barrier: before it, arrivals are answered UNKNOWN, none is kept."""
@@ -89,18 +90,20 @@ class Parts(Area):
         assert gathered(barrier) == {(0, "task-0"): b"first", (1, "task-1"): b"other"}
 
     def one_member_at_two_places(self, barrier: Barrier) -> None:
-        """The same frozen signature twice in a header is two parts."""
+        """The same frozen signature twice in a header is two parts, of which one claims."""
         begin(barrier, 2)
         assert arrive(barrier, part(0, "same")).outcome is WAITING
         assert arrive(barrier, part(1, "same")).outcome is CLAIMED
+        assert arrive(barrier, part(0, "same")).outcome is HELD
         assert set(gathered(barrier)) == {(0, "same"), (1, "same")}
 
     def two_members_at_one_place(self, barrier: Barrier) -> None:
         """Neither the place nor the member alone is the identity: places repeat."""
         begin(barrier, 3)
+        assert arrive(barrier, part(2, "c")).outcome is WAITING
         assert arrive(barrier, part(0, "a")).outcome is WAITING
-        assert arrive(barrier, part(0, "b")).outcome is WAITING
-        assert arrive(barrier, part(2, "c")).outcome is CLAIMED
+        assert arrive(barrier, part(0, "b")).outcome is CLAIMED
+        assert arrive(barrier, part(0, "a")).outcome is HELD
         assert set(gathered(barrier)) == {(0, "a"), (0, "b"), (2, "c")}
 
     def far_places(self, barrier: Barrier) -> None:

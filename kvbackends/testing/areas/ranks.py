@@ -56,12 +56,14 @@ class Ranks(Area):
             assert value_at(store, each.key) == each.value
 
     def advisory(self, opener: Opener, key: str) -> None:
-        """An advisory offer is stored by the time `close` returns; it never replaces a success."""
+        """An advisory offer is stored by the time `close` returns, as any other of its rank is."""
         store, other = opener(), opener()
         advised = offer(key, Rank.UNREADY, "advised")._replace(advisory=True)
-        assert store.offer(advised, rank_of)
-        store.close()
-        assert value_at(other, key) == advised.value
+        again = offer(key, Rank.UNREADY, "advised again")._replace(advisory=True)
+        for each in (advised, again):
+            assert store.offer(each, rank_of)
+            store.close()
+            assert value_at(other, key) == each.value
         done = offer(key, Rank.SUCCEEDED, "done")
         assert store.offer(done, rank_of)
         store.offer(advised, rank_of)  # the answer need not be known yet

@@ -167,9 +167,13 @@ class TimeToLive(Area):
         assert store.get(key) is None
 
     def months(self, store: Store, key: str) -> None:
-        """A ttl above 30 days, which some stores take for a date, is a ttl."""
-        store.set(key, b"v", 90 * 86400)
-        assert value_at(store, key) == b"v"
+        """A ttl above 30 days, which some stores take for a date, is a ttl.
+
+        So is one whose milliseconds need more than 31 bits, or more than 32.
+        """
+        for ttl in (2**31 // 1000 + 1, 2**32 / 1000, 90 * 86400, 400 * 86400):
+            store.set(f"{key}-{ttl}", b"v", ttl)
+            assert value_at(store, f"{key}-{ttl}") == b"v", f"a ttl of {ttl} s"
 
 
 class Sweeping(Area):
@@ -213,7 +217,14 @@ class Sweeping(Area):
 
     @last
     def nothing_to_sweep(self, store: Store, key: str) -> None:
-        """Live keys are never swept, whatever was written over or deleted."""
+        """Live keys are never swept, whatever was written over or deleted, or expires soon."""
+
+        def soon(ttl: float) -> object:
+            store.set(f"{key}-3", b"v", ttl)
+            store.sweep()
+            return store.get(f"{key}-3")
+
+        assert within(store, soon)[0] is not None, "a key was swept before its time"
         store.set(key, b"v", SHORT)
         store.set(key, b"v", TTL)
         store.set(f"{key}-2", b"v", SHORT)

@@ -3,10 +3,13 @@
 from kvbackends.contract import Store
 from kvbackends.testing.check import Area
 from kvbackends.testing.delayed import Waits
-from kvbackends.testing.tools import SHORT, TTL, value_at, version_at
+from kvbackends.testing.tools import SHORT, TTL, Opener, value_at, version_at
 
-TWINS = ((b"plumless", b"buckeroo"), (b"costarring", b"liquid"), (b"ab", b"ba"))
-"""Pairs of values with the same CRC-32, the same FNV-1 and the same length and sum."""
+TWINS = (
+    *((b"plumless", b"buckeroo"), (b"costarring", b"liquid")),
+    *((b"ab", b"ba"), (b"\0\2\0", b"\1\0\1")),
+)
+"""Pairs of values with the same CRC-32, FNV-1, length and sum, and Adler-32."""
 
 
 class Versions(Area):
@@ -78,6 +81,15 @@ class Versions(Area):
             store.set(key, second)
             assert version_at(store, key) != version, (first, second)
             assert not store.compare_and_set(key, b"lost", version)
+
+    def of_new_connections(self, opener: Opener, key: str) -> None:
+        """What the first write of one connection stored has another version than another's."""
+        one, two = opener(), opener()
+        one.set(key, b"one")
+        version = version_at(one, key)
+        two.set(key, b"two")
+        assert version_at(two, key) != version
+        assert not one.compare_and_set(key, b"lost", version)
 
     def version_after_expiry(self, store: Store, key: str) -> Waits:
         """A version does not return with other bytes after its key has expired."""

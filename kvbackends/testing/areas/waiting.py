@@ -19,9 +19,12 @@ class Waiting(Area):
     rule = "waiting"
 
     def an_offer_ends_a_wait(self, store: Store, subscription: Subscription, key: str) -> None:
-        """After `watch` has returned, a later offer ends a wait."""
+        """After `watch` has returned, a later offer ends a wait, an advisory one, too."""
         subscription.watch([key])
+        store.offer(offer(key, Rank.UNREADY)._replace(advisory=True), rank_of)
+        assert hinted(subscription, key)
         store.offer(offer(key, Rank.SUCCEEDED), rank_of)
+        subscription.watch([f"{key}-another"])
         assert hinted(subscription, key)
 
     def finish_ends_a_wait(self, subscription: Subscription, key: str, barrier: Barrier) -> None:
