@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kvbackends.contract.line import Line
 from kvbackends.contract.signals import uninterrupted
 from kvbackends.errors import StoreError
 
@@ -59,15 +60,17 @@ def update(
     None nothing is written.  Returns the bytes that are stored in the end.
     """
     races = LostRaces()
-    while True:
-        entry = store.get(key)
-        old, version = (None, None) if entry is None else entry
-        new = change(old)
-        if new is None:
-            return old
-        if store.compare_and_set(key, new, version, ttl):
-            return new
-        races.count(version)
+    with Line(key) as line:
+        while True:
+            entry = store.get(key)
+            old, version = (None, None) if entry is None else entry
+            new = change(old)
+            if new is None:
+                return old
+            if store.compare_and_set(key, new, version, ttl):
+                return new
+            races.count(version)
+            line.wait()
 
 
 def get_many(store: "Store", keys: Collection[str]) -> Iterable[tuple[str, bytes]]:

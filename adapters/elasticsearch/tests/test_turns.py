@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kvbackends_elasticsearch.errors import TimedOut
@@ -11,6 +12,8 @@ from kvbackends_elasticsearch.turns import Turns
 
 from kvbackends.contract import Offer, Rank, StoreURL
 from kvbackends.layers.layer import innermost
+
+THREADS = 16
 
 
 def waiting(turns, count):
@@ -73,3 +76,23 @@ def test_writers_of_one_document_take_turns(recorder, open_one):
         assert not recorder.asked
     writer.join()
     assert "/x/_create/key" in [path for _, path, _ in recorder.asked]
+
+
+@pytest.mark.parametrize("each", [2, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["increment", "offer"])
+def test_no_thread_starves_at_one_key(store, name, each):
+    """When the last of 16 threads is through, none has done more than ten times its share."""
+    done = [0] * THREADS
+
+    def work(thread):
+        while min(done) < each:
+            if name == "increment":
+                store.increment("one", 1, 60)
+            else:
+                text = b"%d-%d" % (thread, done[thread])
+                store.offer(Offer("one", text, Rank.UNREADY, 60), lambda _: Rank.UNREADY)
+            done[thread] += 1
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, range(THREADS)))
+    assert max(done) <= 10 * each, sorted(done)
