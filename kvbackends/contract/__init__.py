@@ -13,7 +13,7 @@ from kvbackends.contract.barrier import (
 )
 from kvbackends.contract.control import Claim, Control, Listed
 from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
-from kvbackends.contract.options import Options, check_files, option
+from kvbackends.contract.options import Options, check_files, fill, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
 from kvbackends.contract.pool import Pool
 from kvbackends.contract.process import PerProcess, Recent, delays_forks
@@ -91,6 +91,7 @@ __all__ = [
     "check_files",
     "deadline",
     "delays_forks",
+    "fill",
     "finish_in_steps",
     "hookimpl",
     "option",

@@ -7,8 +7,7 @@ import argparse
 import sys
 
 from kvbackends import ConfigurationError
-from kvbackends.contract import StoreURL
-from kvbackends.contract.options import fill
+from kvbackends.contract import StoreURL, fill
 from kvbackends_postgresql.names import Names
 from kvbackends_postgresql.options import PostgreSQLOptions, target
 from kvbackends_postgresql.schema import grants, script
