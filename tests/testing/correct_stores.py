@@ -41,6 +41,8 @@ NEEDS = {"find": {"offer", "scan"}, "subscribe": BARRIER, "barrier": BARRIER}
 for operation in ACCELERABLE:
     kept = {operation, *NEEDS.get(operation, ())}
     add(f"only-{operation.replace('_', '-')}", ReferenceStore, ALONE, **only(*kept))
+    rest = {each for each in ACCELERABLE if operation not in {each, *NEEDS.get(each, ())}}
+    add(f"without-{operation.replace('_', '-')}", ReferenceStore, "features", **only(*rest))
 ASKED = "features freeing lasting sweeping"
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kvbackends import register
+from kvbackends.contract import Limits
 from kvbackends.plugins.registry import plugin_of, unregister
 from kvbackends.testing import run
 from kvbackends.testing.workers import _module_of
@@ -52,6 +53,16 @@ def test_whole_suite_passes(tmp_path, scheme):
     """A quick run of everything."""
     report = run([url(scheme, tmp_path)], quick=True, plugins=[PLUGIN])
     assert (report.exit_code, report.failing_checks) == (0, []), report.failed or report.problem
+
+
+def test_every_limit_has_extremes():
+    """Each limit that a store may declare is declared by one of them."""
+    plain = Limits()
+    declared = [each.store.limits for each in STORES.values()]
+    assert all(
+        any(getattr(limits, name) != getattr(plain, name) for limits in declared)
+        for name in Limits._fields
+    )
 
 
 def test_worker_registers_the_plugin():
