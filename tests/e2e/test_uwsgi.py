@@ -59,7 +59,10 @@ class UWSGI(Server):
 
 
 @pytest.fixture(
-    params=["sqlite", "redis", "memcached", "postgresql", pytest.param("mongodb", marks=SLOW)],
+    params=[
+        *("sqlite", "redis", "memcached", "postgresql"),
+        *(pytest.param(each, marks=SLOW) for each in ("mongodb", "elasticsearch", "cassandra")),
+    ]
 )
 def app(request, tmp_path):
     """An app whose store has the results of all tasks."""
@@ -81,9 +84,11 @@ def app(request, tmp_path):
 def test_each_request_reads_its_own_result(app, tmp_path):
     """Of 1,000 concurrent reads in all workers every answer is of its own task; waits return.
 
-    MongoDB's driver has threads, so uWSGI is told to run Python's hooks (docs/results.md).
+    MongoDB's and Cassandra's drivers have threads, so uWSGI is told to run Python's hooks
+    (docs/results.md).
     """
-    hooks = ["--py-call-osafterfork"] if "mongodb" in app.backend.url else []
+    has_threads = app.backend.url.startswith(("mongodb", "cassandra"))
+    hooks = ["--py-call-osafterfork"] if has_threads else []
     threads = {"KVBACKENDS_E2E_THREADS": "1"} if hooks else {}
     with (
         UWSGI(f"kv+{app.backend.url}", *hooks, **threads) as server,
