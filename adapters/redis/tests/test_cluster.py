@@ -734,6 +734,7 @@ def test_a_primary_is_killed_under_load(mortal):
     assert len(writers.stored) > before + 100
     writers.store.close()
     app.backend.store.close()
+    app.backend.store.close()
 
 
 def test_redis_6_needs_one_listener():

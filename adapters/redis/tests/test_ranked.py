@@ -172,6 +172,7 @@ def test_old_and_new_workers_and_clients_understand_each_other(redis_url, storin
     both[0].backend.mark_as_done(other, {"a": [1, "ü"]}, request=request_of(other))
     of_celery = json.loads(both[0].backend.client.get(f"celery-task-meta-{other}"))
     assert list(stored) == list(of_celery)
+    both[1].backend.store.close()
     for app in both:
         app.backend.client.connection_pool.disconnect()
         app.close()

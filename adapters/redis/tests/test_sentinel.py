@@ -261,6 +261,7 @@ def test_the_primary_is_killed_under_load(group):
     assert len(writers.stored) > before + 100
     writers.store.close()
     app.backend.store.close()
+    app.backend.store.close()
 
 
 @pytest.mark.slow
