@@ -2,6 +2,8 @@
 
 import functools
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +33,20 @@ def open_backend(url: str) -> Any:
     app = Celery("benchmarks", backend=url, broker="memory://", set_as_current=False)
     app.conf.update(settings_of(url))
     return app.backend
+
+
+@contextmanager
+def in_pool_process(urls: Iterable[str]) -> Iterator[None]:
+    """Have the backends as a process of a worker's pool has them.
+
+    In other processes Celery's database backend connects anew for each operation.
+    """
+    managers = [open_backend(url).session_manager for url in urls if url.startswith("db+")]
+    for each in managers:
+        each.forked = True
+    yield
+    for each in managers:
+        each.forked = False
 
 
 def settings_of(url: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
-from benchmarks.backends import new_id, open_backend
+from benchmarks.backends import in_pool_process, new_id, open_backend
 from benchmarks.helpers import helpers
 from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, percentile, placed
 from benchmarks.plan import Plan
@@ -39,7 +39,9 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         driver = DRIVERS[name]
         versions[name] = f"{server.version}, {driver} {version(driver)}"
         store_one(open_backend(f"kv+{server.url}"), "first", "")  # creates the tables
-        yield from _crowded(Rivals(f"kv+{server.url}", celerys_url(name, server.url)), few)
+        rivals = Rivals(f"kv+{server.url}", celerys_url(name, server.url))
+        with in_pool_process(rivals):
+            yield from _crowded(rivals, few)
         yield from _distant(name, server, few)
 
 
@@ -51,7 +53,8 @@ def _crowded(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     seconds = 5 * plan.run
     for threads in THREADS:
         rounds = [
-            [crowd(pooled(url), threads, seconds) for url in rivals] for _ in range(plan.rounds + 1)
+            [crowd(open_backend(url), threads, seconds) for url in rivals]
+            for _ in range(plan.rounds + 1)
         ][1:]  # the first one warms up
         what = f"store, {threads} at once"
         for name, each in zip(rivals.names, zip(*rounds, strict=True), strict=True):
@@ -76,17 +79,6 @@ def crowd(backend: Any, threads: int, seconds: float) -> list[float]:
         return [took for times in pool.map(work, range(threads)) for took in times]
 
 
-def pooled(url: str) -> Any:
-    """Return the backend as a pool process has it.
-
-    In other processes Celery's database backend connects anew for each operation.
-    """
-    backend = open_backend(url)
-    if url.startswith("db+"):
-        backend.session_manager.forked = True
-    return backend
-
-
 # ------------------------------------------------------------------------------ a slow network
 
 
@@ -96,16 +88,15 @@ def _distant(name: str, server: Any, plan: Plan) -> Iterator[Row]:
         url = server.url.replace(f":{server.port}", f":{port}")
         rivals = Rivals(f"kv+{url}", celerys_url(name, url))
         driver = raw_store(name, url, VALUE)
-        for each in rivals:
-            pooled(each)
         for seconds in ROUND_TRIPS:
             proxy.call(hold, server.port, seconds)
-            for what, runs in _contenders(rivals, plan):
-                if what == "store":
-                    runs |= {f"raw {name}": Loop(driver, plan.run, new_id)}
-                for side, costs in interleaved(runs, plan.rounds).items():
-                    spread = Spread.of(1000 * each for each in costs)
-                    yield Row(f"{what}, {seconds * 1000:g} ms away", side, "", "ms", spread)
+            with in_pool_process(rivals):
+                for what, runs in _contenders(rivals, plan):
+                    if what == "store":
+                        runs |= {f"raw {name}": Loop(driver, plan.run, new_id)}
+                    for side, costs in interleaved(runs, plan.rounds).items():
+                        spread = Spread.of(1000 * each for each in costs)
+                        yield Row(f"{what}, {seconds * 1000:g} ms away", side, "", "ms", spread)
 
 
 def _contenders(rivals: Rivals, plan: Plan) -> Iterator[tuple[str, dict[str, Run]]]:

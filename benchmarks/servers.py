@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from celery import Celery, chord
 
 from benchmarks import raw
-from benchmarks.backends import new_id, open_backend
+from benchmarks.backends import in_pool_process, new_id, open_backend
 from benchmarks.helpers import helpers
 from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, percentile, placed
 from benchmarks.plan import Plan
@@ -82,7 +82,8 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         # Most of the time may be the driver's on both sides; many short rounds show the difference.
         fine = place._replace(rounds=3 * plan.rounds, run=plan.run / 3)
         with placed(server.pid):
-            yield from _stored(rivals, fine)
+            with in_pool_process(rivals):
+                yield from _stored(rivals, fine)
             yield from _above_the_driver(name, server.url, rivals, fine)
             yield from _read_one(rivals, fine)
             yield from _read_many(rivals, place)

@@ -12,7 +12,16 @@ from celery._state import _task_stack
 from celery.app.task import Context
 from celery.result import AsyncResult, GroupResult
 
-from benchmarks.backends import DATABASE, FILES, FULL, NORMAL, new_id, open_backend, urls
+from benchmarks.backends import (
+    DATABASE,
+    FILES,
+    FULL,
+    NORMAL,
+    in_pool_process,
+    new_id,
+    open_backend,
+    urls,
+)
 from benchmarks.measure import Loop, interleaved
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, at_least, ratio
@@ -34,7 +43,8 @@ def store(plan: Plan) -> Iterator[Row]:
         for raw, mode in ((RAW_NORMAL, "NORMAL"), (RAW_FULL, "FULL")):
             path = plan.folder / f"store-{size}" / f"raw-{mode}.db"
             runs[raw] = _loop(plan, _raw_store(path, mode, value), has_log=True)
-        costs = interleaved(runs, plan.rounds)
+        with in_pool_process(urls(plan.folder / f"store-{size}").values()):
+            costs = interleaved(runs, plan.rounds)
         yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
         yield ratio(what, costs, FULL, DATABASE, at_least(12))
         yield ratio(what, costs, NORMAL, FILES)
@@ -45,7 +55,9 @@ def store(plan: Plan) -> Iterator[Row]:
 
 def started_then_success(plan: Plan) -> Iterator[Row]:
     """The time of both stores of a task with ``task_track_started``."""
-    costs = interleaved(_runs(plan, "started", start_and_end), plan.rounds)
+    runs = _runs(plan, "started", start_and_end)
+    with in_pool_process(urls(plan.folder / "started").values()):
+        costs = interleaved(runs, plan.rounds)
     what = "STARTED, then SUCCESS"
     yield ratio(what, costs, NORMAL, DATABASE, at_least(50))
     yield ratio(what, costs, FULL, DATABASE, at_least(12))
