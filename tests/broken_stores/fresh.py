@@ -11,7 +11,6 @@ from kvbackends.contract import Arrival, BarrierState, Feature, Limits, Part, St
 from kvbackends.stores.memory import MemorySubscription
 from tests.broken_stores.reference import ReferenceBarrier, ReferenceStore
 from tests.broken_stores.registry import caught_by
-from tests.broken_stores.world import State
 
 
 @caught_by("listings.while_keys_are_rewritten")
@@ -132,20 +131,6 @@ class ReopeningKeepsTheLongerTime(ReferenceStore):
                 super().open(payload)
                 new = world.barriers[self.name]
                 new.expires = max(new.expires, old.expires if old else 0)
-
-
-@caught_by("ttl.size_keeps_its_barrier")
-class SizeLeavesThePayload(ReferenceStore):
-    """The size renews the record that counts the parts, and not the one with the payload."""
-
-    class state_type(State):  # noqa: N801
-        def __post_init__(self) -> None:
-            self.payload_expires = self.expires
-
-        def claim(self, part: Part, evict: str | None, *, arrives: bool) -> Arrival:
-            answer = super().claim(part, evict, arrives=arrives)
-            is_gone = self.payload_expires <= time.monotonic()
-            return answer._replace(payload=b"") if is_gone else answer
 
 
 @caught_by("ttl.size_keeps_its_barrier")
