@@ -24,6 +24,12 @@ REDIS = {
 
 Deploy = Callable[..., Deployment]
 
+SERVERS = [
+    pytest.param(each, marks=pytest.mark.slow)
+    for each in ("postgresql", "elasticsearch", "cassandra")
+]
+"""Parameters for `with_store`: stores behind a network, beside the embedded one."""
+
 
 @pytest.fixture(scope="module")
 def deploy(

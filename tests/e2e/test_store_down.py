@@ -3,15 +3,13 @@
 import pytest
 from celery import uuid
 
-from tests.e2e.conftest import with_store
+from tests.e2e.conftest import SERVERS, with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import Scenario
 from tests.e2e.traps import Spec
 
-POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
-
-@pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])
+@pytest.fixture(scope="module", params=["redis", "rabbitmq", *SERVERS])
 def deployment(request, deploy) -> Deployment:
     deployment = with_store(deploy, request, query="retry_timeout=0.5")
     deployment.worker("-c", "3")

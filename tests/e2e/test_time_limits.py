@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.conftest import with_store
+from tests.e2e.conftest import SERVERS, with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE, Scenario
 from tests.e2e.traps import Spec
@@ -12,9 +12,7 @@ LIMIT = 4
 """Seconds: it must not strike before the part is in its trap, though the machine stands still."""
 
 
-@pytest.fixture(
-    scope="module", params=["redis", pytest.param("postgresql", marks=pytest.mark.slow)]
-)
+@pytest.fixture(scope="module", params=["redis", *SERVERS])
 def deployment(request, deploy) -> Deployment:
     deployment = with_store(deploy, request)
     deployment.worker("-c", "16")  # nearly all that they do is to wait

@@ -2,15 +2,13 @@
 
 import pytest
 
-from tests.e2e.conftest import with_store
+from tests.e2e.conftest import SERVERS, with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import STEPS, TWICE, Scenario
 from tests.e2e.traps import Spec
 
-POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
-
-@pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])
+@pytest.fixture(scope="module", params=["redis", "rabbitmq", *SERVERS])
 def deployment(request, deploy) -> Deployment:
     """Workers that are killed, and one that is not, for the bodies.
 
