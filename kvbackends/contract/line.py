@@ -5,6 +5,7 @@ win for seconds.
 """
 
 import itertools
+import os
 import threading
 import time
 from contextlib import suppress
@@ -24,13 +25,12 @@ STALE = 30.0
 
 class _Place(NamedTuple):
     joined: float
+    process: int
     thread: int
 
 
 _lines: dict[str, list[_Place]] = {}
-"""By key: the threads of this process that write it.  They only save lost races, so that a line
-which a forked child inherits, or two lines of one key, do no harm.
-"""
+"""By key: the threads that write it.  A line only saves races: two of one key do no harm."""
 
 
 class Line:
@@ -57,7 +57,7 @@ class Line:
     def wait(self) -> None:
         """Join the line if the thread is not in it, and wait until it is the first."""
         if self._place is None:
-            self._place = _Place(time.monotonic(), threading.get_ident())
+            self._place = _Place(time.monotonic(), os.getpid(), threading.get_ident())
             self._line = _lines.setdefault(self._key, [])
             self._line.append(self._place)
         until = time.monotonic() + seconds_left(LONGEST)
@@ -67,10 +67,11 @@ class Line:
     def _before(self, mine: _Place) -> int:
         """How many threads are before this one; a handler that has interrupted it is not another.
 
-        Other threads leave the line meanwhile.
+        Other threads leave the line meanwhile.  Those of the process that forked this one never do.
         """
-        with suppress(IndexError):
-            if self._line[0].joined < time.monotonic() - STALE:
-                del self._line[0]
+        with suppress(IndexError, ValueError):
+            first = self._line[0]
+            if first.process != mine.process or first.joined < time.monotonic() - STALE:
+                self._line.remove(first)
         before = itertools.takewhile(lambda each: each is not mine, tuple(self._line))
-        return sum(each.thread != mine.thread for each in before)
+        return sum(each.process == mine.process and each.thread != mine.thread for each in before)

@@ -1,5 +1,7 @@
 """Batches and writes of stores that have none of their own."""
 
+import os
+import threading
 import time
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from kvbackends.contract import line
 from kvbackends.contract.derived import concurrently
 from tests.support.dict_store import DictStore
+from tests.support.processes import fork_in_c
 from tests.support.threads import together
 
 
@@ -67,3 +70,30 @@ def test_a_handler_of_a_signal_does_not_wait_for_the_write_that_it_interrupts():
             assert store.increment("key", 5, None) == 5
         assert time.monotonic() - began < 30
     assert line._lines == {}
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_in_c])
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent(fork, monkeypatch):
+    """They do not exist in it, and would never leave the line."""
+    monkeypatch.setattr(line, "LONGEST", 60.0)
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with line.Line("key") as held:
+            held.wait()
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    entered.wait(60)
+    began = time.monotonic()
+    if (pid := fork()) == 0:
+        with line.Line("key") as own:
+            own.wait()
+        os._exit(line._lines != {})
+    status = os.waitpid(pid, 0)[1]
+    leave.set()
+    thread.join()
+    assert status == 0
+    assert time.monotonic() - began < 30
