@@ -52,8 +52,8 @@ java_stores = adapters/elasticsearch/ adapters/cassandra/
 # The conformance suite, its command, and the distributions.
 suite_tests = tests/testing tests/cli tests/test_distributions.py
 # What `make test` consists of. The longest come first, so that three at a time end together.
-suites = test-e2e test-core test-redis test-java test-adapters test-suite test-system test-celery56 \
-    test-elasticsearch9 test-redis-lowest test-pythons site
+suites = test-redis test-core test-e2e test-system test-suite test-adapters test-java test-redis-lowest \
+    test-celery56 test-elasticsearch9 test-pythons site
 # Two cores are busy with three: tests of real processes wait a good part of their time.
 side_by_side = --jobs=3 --output-sync=target --keep-going SIDE_BY_SIDE=1
 # Beside other suites a failure is left for a second run.
