@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from kombu import pools
 
 import kvbackends
 from tests.e2e import small
@@ -41,6 +42,8 @@ def deploy(
     """
     kvbackends.register(small)
     with ExitStack() as everything:
+        # Celery leaves the broker's connections to the collector, which warns of each.
+        everything.callback(pools.reset)
         everything.callback(kvbackends.unregister, small)
 
         def make(

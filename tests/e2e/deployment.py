@@ -184,9 +184,6 @@ class Deployment:
             worker.stop()
         self.app.backend.waiters.close()
         self.app.backend.store.close()
-        # Celery leaves the broker's connections to the collector, which warns of each.
-        for pool in (self.app.producer_pool, self.app.pool):
-            pool.force_close_all(close_pool=False)  # another deployment may have the same broker
         self.app.close()
 
 
