@@ -11,7 +11,7 @@ from typing import Any
 from celery._state import get_current_task
 from celery.app.backends import by_url
 from celery.app.task import Context
-from celery.app.utils import Settings
+from celery.app.utils import HIDDEN_SETTINGS, Settings
 from celery.backends import base
 from celery.canvas import _chord, group, maybe_signature
 from celery.signals import celeryd_init
@@ -23,6 +23,8 @@ CeleryBackend = base.BaseKeyValueStoreBackend
 NoCache = base._nulldict
 LazyTasks = functional._regen
 """A header that was given as a generator, which reading exhausts."""
+MASKED = HIDDEN_SETTINGS
+"""Matches the names of settings whose values `celery report` does not show."""
 COMPRESSED: bytes | None = getattr(base, "COMPRESSED_PAYLOAD_MAGIC", None)
 """How a compressed record begins; its content type and a NUL follow.  None before Celery 5.7."""
 FAILS_AFTER_CHORD = hasattr(CeleryBackend, "_fail_chain")

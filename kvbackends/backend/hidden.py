@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 from weakref import WeakKeyDictionary
 
+from kvbackends.backend.compat import MASKED
 from kvbackends.contract.url import StoreURL
 
 logger = logging.getLogger("kvbackends")
@@ -17,8 +18,6 @@ logger = logging.getLogger("kvbackends")
 MASK = "**"
 _SURELY = re.compile(r"pass|pw|secret|token|api_?key|bearer", re.IGNORECASE)
 """Names of secrets.  URLs mask more names, such as those of files with keys."""
-_MASKED = re.compile("pass|token|key|secret|api", re.IGNORECASE)
-"""Names of settings whose values Celery masks."""
 _taken: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
 """By app: the whole URLs, by those that are shown in place of them."""
 
@@ -59,7 +58,7 @@ def warn_of_shown(app: Any, url: StoreURL) -> None:
     """Warn of secret options in the settings under names that Celery does not mask."""
     transport = app.conf.result_backend_transport_options or {}
     given = {name for name, value in transport.items() if isinstance(value, str) and value}
-    if names := [each for each in given & url.secret_options if not _MASKED.search(each)]:
+    if names := [each for each in given & url.secret_options if not MASKED.search(each)]:
         logger.warning(
             "result_backend_transport_options has secrets that `celery report` shows, because it "
             "masks by names: %s; use another name of the option, or the settings of the store",

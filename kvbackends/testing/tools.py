@@ -175,11 +175,17 @@ def close(barrier: Barrier, each: Part) -> None:
 
 def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
     """Return True as soon as a `wait` reports that the key may have changed; fails after a time."""
+    hints(subscription, key, timeout)
+    return True
+
+
+def hints(subscription: Subscription, key: str, timeout: float = SOON) -> Collection[str] | None:
+    """Return the first answer of `wait` that names the key, or that cannot tell (None)."""
     until, others = time.monotonic() + timeout, set[str]()
     while (left := until - time.monotonic()) > 0:
         keys = subscription.wait(min(left, 0.02))
         if keys is None or key in keys:
-            return True
+            return keys
         others.update(keys)
     told = f"; told of were {sorted(others)}" if others else ""
     raise AssertionError(f"no wait named {key[:100]!r} within {timeout:g} s of its offer{told}")

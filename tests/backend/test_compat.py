@@ -10,7 +10,7 @@ NAMES = {
     "celery._state": ["get_current_task"],
     "celery.app.task": ["Context"],
     "celery.app.backends": ["by_url"],
-    "celery.app.utils": ["Settings"],
+    "celery.app.utils": ["HIDDEN_SETTINGS", "Settings"],
     "celery.app.trace": ["build_tracer"],
     "celery.app.utils:Settings": ["_to_keys"],
     "celery.backends.base": ["BaseKeyValueStoreBackend", "_nulldict"],

@@ -1,4 +1,4 @@
-"""Sites for the tests: brokers are shared by the session, stores and workers are not."""
+"""Deployments for the tests: brokers are shared by the session, stores and workers are not."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ REDIS = {
 
 Deploy = Callable[..., Deployment]
 
-SERVERS = [
+POSTGRESQL, *_ = SERVERS = [
     pytest.param(each, marks=pytest.mark.slow)
     for each in ("postgresql", "elasticsearch", "cassandra")
 ]

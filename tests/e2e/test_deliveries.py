@@ -5,12 +5,11 @@ import random
 import pytest
 from celery import chord, uuid
 
-from tests.e2e.conftest import with_store
+from tests.e2e.conftest import POSTGRESQL, with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import captured, send_again
 
 PARTS = 6
-POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=["redis", "rabbitmq", POSTGRESQL])

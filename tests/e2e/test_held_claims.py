@@ -8,12 +8,10 @@ import time
 import pytest
 from celery import chord, uuid
 
-from tests.e2e.conftest import with_store
+from tests.e2e.conftest import POSTGRESQL, with_store
 from tests.e2e.deployment import Deployment
 from tests.e2e.scenario import VALUES, Scenario
 from tests.e2e.traps import Spec
-
-POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=["redis", POSTGRESQL])

@@ -30,8 +30,12 @@ class Names:
 
     def of(self, part: str) -> str:
         """The quoted name of a table, view or function."""
-        name = _quoted(f"{self.table}_{part}")
+        name = self.index(part)
         return f"{_quoted(self.schema)}.{name}" if self.schema else name
+
+    def index(self, part: str) -> str:
+        """The quoted name of an index where it is made: it is in the schema of its table."""
+        return _quoted(f"{self.table}_{part}")
 
     def filled(self, text: str) -> str:
         """`text` with ``{entry}`` and the like replaced by names."""

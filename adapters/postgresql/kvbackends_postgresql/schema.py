@@ -233,8 +233,8 @@ def grants(names: Names, user: str) -> str:
 def tables(names: Names) -> str:
     """The SQL that makes all in a schema that is there."""
     text = _TABLES + _VISIT + _ADD + _VIEW
-    for index in _INDEXES:  # an index is in the schema of its table, and is named without it
-        text = text.replace(f"{{{index}}}", names.of(index).rpartition(".")[2])
+    for index in _INDEXES:
+        text = text.replace(f"{{{index}}}", names.index(index))
     for answer, number in _ANSWERS.items():
         text = text.replace(answer, number)
     return names.filled(text.replace("{UNLOGGED}", "UNLOGGED" if names.unlogged else ""))

@@ -128,9 +128,9 @@ def _drop_broken(connection: Any, names: Names) -> None:
 
 
 def _filled(step: str, names: Names) -> str:
-    """A step with its names; an index is in the schema of its table, and is made without it."""
+    """A step with its names."""
     for index in ("tasks", "states", "workers"):
-        step = step.replace(f"{{{index}}}", names.of(f"entry_{index}").rpartition(".")[2])
+        step = step.replace(f"{{{index}}}", names.index(f"entry_{index}"))
     for index in ("task", "state", "worker"):
         step = step.replace(f"{{{index}}}", names.of(f"entry_{index}"))
     return names.filled(step)
