@@ -207,8 +207,8 @@ celery-suite: .venv-suite/.ready debian-packages  ## Celery's own integration su
 	@.venv-suite/bin/python -m tests.celery_suite $(url)
 
 .PHONY: soak
-soak: .venv/.ready  ## the conformance suite 50 times in a row: no check may fail by chance  [ARGS=times]
-	@.venv/bin/python tools/soak.py $(ARGS)
+soak: .venv/.ready  ## the conformance suite 50 times in a row: no check may fail by chance  [ARGS="10 --on redis"]
+	@.venv/bin/python -m tools.soak $(ARGS)
 
 .PHONY: lint
 lint: .venv/.ready  ## style, types and the direction of imports

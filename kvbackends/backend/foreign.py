@@ -64,8 +64,16 @@ def close(backend: Any) -> None:
         # `getattr` would make a client where there is none yet.
         if (connection := backend.__dict__.get(name)) is not None:
             getattr(connection, method)()
+    if (pool := getattr(backend.__dict__.get("client"), "connection_pool", None)) is not None:
+        _close_redis(backend.result_consumer, pool)
     if (manager := getattr(backend, "session_manager", None)) is not None:  # a database's
         manager.invalidate(backend.url)
+
+
+def _close_redis(consumer: Any, pool: Any) -> None:
+    consumer.stop()
+    consumer._pubsub = None  # else a result that is collected later connects again
+    pool.disconnect()  # Celery made it, so the client's `close` leaves it open
 
 
 def _of_database(backend: Any) -> Ids:

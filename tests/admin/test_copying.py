@@ -6,12 +6,14 @@ import threading
 import time
 
 import pytest
+import redis
 from celery import Celery, group, states
 
 from kvbackends.admin import Admin, Wanted, sources
 from kvbackends.admin.copying import Copy
 from kvbackends.backend.foreign import close
 from tests.backend.stores import LARGEST, new_url
+from tests.servers.process import eventually
 from tests.support.celerys import old_cassandra, old_postgresql
 from tests.support.suites import java_is_slow
 
@@ -204,6 +206,18 @@ def test_celerys_own(celerys_own, target):
         assert [each.id for each in restored.results] == ["done", "failed"]
     again = Copy(target.backend).run(url, Wanted(state="FAILURE"))
     assert again.present == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # by Celery's own
+def test_closing_ends_the_connections(redis_url):
+    """Celery's Redis client does not end those of a pool that it was given."""
+    with redis.Redis.from_url(redis_url) as client:
+        before = {each["id"] for each in client.client_list()}
+        app, _ = celerys(redis_url)
+        opened = {each["id"] for each in client.client_list()} - before
+        close(app.backend)
+        assert opened
+        assert eventually(lambda: not opened & {each["id"] for each in client.client_list()})
 
 
 def test_a_store_that_cannot_list(tmp_path, target):

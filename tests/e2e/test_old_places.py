@@ -135,10 +135,6 @@ def close(backend: Any) -> None:
                 foreign.close(reader._old)
         if backend.books._opened.peek() is not None:
             close(backend.books._opened().backend)
-    elif hasattr(backend, "result_consumer"):
-        backend.result_consumer.stop()
-        backend.result_consumer._pubsub = None
-        backend.client.connection_pool.disconnect()
     else:
         foreign.close(backend)
 
