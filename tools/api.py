@@ -87,14 +87,11 @@ def of_class(name: str, value: type) -> str:
     bases = [base.__name__ for base in value.__bases__ if base is not object]
     head = f"class {name}({', '.join(bases)})" if bases else f"class {name}"
     doc = inspect.getdoc(value) or ""
-    described = fields_of(value)
     for field in fields_to_describe(value):
-        if field not in described and not re.search(rf"^    {field}: ", doc, re.MULTILINE):
+        if not re.search(rf"^    {field}: ", doc, re.MULTILINE):
             raise Undocumented(f"{name}.{field} has no description")
     parts = [f"## {name}\n", code(head), documented(name, value)]
-    rows = [f"* `{field}`: {' '.join(text.split())}" for field, text in described.items()]
-    parts += ["\n".join(map(plain, rows)) + "\n"] if rows else []
-    methods = [each for each in vars(value) if not each.startswith("_") and each not in described]
+    methods = [each for each in vars(value) if not each.startswith("_")]
     parts += filter(None, (of_member(each, vars(value)[each], value) for each in methods))
     return "\n".join(parts)
 
@@ -146,19 +143,11 @@ def literals(body: list[ast.stmt]) -> dict[str, str]:
     return found
 
 
-def fields_of(value: type) -> dict[str, str]:
-    """Return the descriptions that follow a class's fields in the source."""
-    node = next(
-        each
-        for each in ast.walk(tree(inspect.getsourcefile(value) or ""))
-        if isinstance(each, ast.ClassDef) and each.name == value.__name__
-    )
-    return {name: text for name, text in literals(node.body).items() if not name.startswith("_")}
-
-
 def fields_to_describe(value: type) -> list[str]:
-    """Return the public fields of a record."""
-    if issubclass(value, enum.Enum | Exception):
+    """Return the public fields of a record, or the members of an enumeration."""
+    if issubclass(value, enum.Enum):
+        return list(value.__members__)
+    if issubclass(value, Exception):
         return []
     annotated = vars(value).get("__annotations__", {})
     return [name for name in annotated if not name.startswith("_")]

@@ -145,7 +145,13 @@ class CalledBarrier(Barrier):
 
 
 class FreshBarrier(CalledBarrier):
-    """A barrier that makes another one for each operation, which may keep the operation's state."""
+    """A barrier that makes another one for each operation, which may keep the operation's state.
+
+    Args:
+        make: Makes a barrier of a name and a ttl.
+        name: The barrier's key.
+        ttl: Seconds that the records of its operations are kept; None: for ever.
+    """
 
     def __init__(
         self, make: Callable[[str, float | None], Barrier], name: str, ttl: float | None

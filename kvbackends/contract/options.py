@@ -24,11 +24,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     The value comes from the first of these that has one: the URL's query,
     ``result_backend_transport_options``, the Celery setting `setting`, the default.
+
+    Attributes:
+        extra: Undeclared options: "refuse" raises `UnknownOption`, "driver" puts those of the
+            URL's query into the field `driver_options`, a dictionary of strings.
     """
 
     extra: ClassVar[Literal["refuse", "driver"]] = "refuse"
-    """Undeclared options: "refuse" raises `UnknownOption`, "driver" puts those of the URL's query
-    into the field `driver_options`, a dictionary of strings."""
 
 
 def option(

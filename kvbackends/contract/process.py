@@ -24,14 +24,19 @@ _ABANDONED: list[object] = []
 class PerProcess(Generic[T]):
     """A value that is made on its first use in each process: a client, a thread, a doorbell.
 
-    A forked child never uses its parent's value: it makes its own, after `abandon` was called once
-    in the child with the inherited value (to close file descriptors whose locks it would share).
-    For a library that must not be open during a fork, `before_fork` closes it, and it stays closed
-    until `after_fork`; both are called in the parent.
+    A forked child never uses its parent's value: it makes its own.
 
     Where gevent or eventlet has replaced threads, sockets and locks belong to the event loop of one
-    native thread.  So each native thread, such as those of gevent's pool, has a value of its own,
-    unless `per_hub` is false.
+    native thread.  So each native thread, such as those of gevent's pool, has a value of its own.
+
+    Args:
+        make: Makes the value.
+        close: Closes a value that this process has made.
+        abandon: Is called once in a forked child with the inherited value, to close file
+            descriptors whose locks it would share.
+        before_fork: Closes, in the parent, what must not be open during a fork.
+        after_fork: Opens it again, in the parent.
+        per_hub: False: also under gevent and eventlet the process has one value.
     """
 
     def __init__(
@@ -228,9 +233,12 @@ os.register_at_fork(
 
 
 class Recent(Generic[T]):
-    """The latest values by name that this process read or wrote, at most `most`; thread-safe.
+    """The latest values by name that this process read or wrote; thread-safe.
 
     They only save reads: a value may be outdated or forgotten at any time.
+
+    Args:
+        most: How many values are remembered at most.
     """
 
     def __init__(self, most: int = 10_000) -> None:

@@ -6,29 +6,34 @@ from typing import NamedTuple, Protocol
 
 
 class Feature(enum.Flag):
-    """Features of a store.  The first three are declared; the others follow from overrides."""
+    """Features of a store.  The first three are declared; the others follow from overrides.
+
+    Attributes:
+        NONE: No feature.
+        AUTOEXPIRE: Frees expired keys by itself; else `sweep` is called (Celery:
+            ``supports_autoexpire``).
+        DURABLE: Confirmed writes survive a restart of the store (Celery: ``persistent``).
+        SHARED: Every process that opens the same URL sees the same keys.
+        NATIVE_JOIN: Reads many keys in one request: `get_batch`.
+        NATIVE_RANK: Decides by itself whether a result is replaced: `offer`.
+        NATIVE_CHORD: Keeps chords in a form of its own: `barrier`.
+        PUSH: Wakes waiters: `subscribe`.
+        INCREMENT: Counts in one atomic step: `increment`.
+        LISTING: Lists its keys: `scan`.
+        FACETS: Finds results by state, task, worker or time: `find`.
+    """
 
     NONE = 0
     AUTOEXPIRE = enum.auto()
-    """Frees expired keys by itself; else `sweep` is called (Celery: ``supports_autoexpire``)."""
     DURABLE = enum.auto()
-    """Confirmed writes survive a restart of the store (Celery: ``persistent``)."""
     SHARED = enum.auto()
-    """Every process that opens the same URL sees the same keys."""
     NATIVE_JOIN = enum.auto()
-    """Reads many keys in one request: `get_batch`."""
     NATIVE_RANK = enum.auto()
-    """Decides by itself whether a result is replaced: `offer`."""
     NATIVE_CHORD = enum.auto()
-    """Keeps chords in a form of its own: `barrier`."""
     PUSH = enum.auto()
-    """Wakes waiters: `subscribe`."""
     INCREMENT = enum.auto()
-    """Counts in one atomic step: `increment`."""
     LISTING = enum.auto()
-    """Lists its keys: `scan`."""
     FACETS = enum.auto()
-    """Finds results by state, task, worker or time: `find`."""
 
 
 class Limits(NamedTuple):
@@ -77,7 +82,13 @@ class Entry(NamedTuple):
 
 
 class Rank(enum.IntEnum):
-    """How final a record is."""
+    """How final a record is.
+
+    Attributes:
+        UNREADY: The task has not ended.
+        FAILED: It has failed, or was revoked.
+        SUCCEEDED: It has succeeded; never replaced.
+    """
 
     UNREADY = 1
     FAILED = 2
@@ -136,18 +147,21 @@ SIZE_PLACE = -1
 
 
 class Outcome(enum.Enum):
-    """The state in which an arriving part finds its barrier."""
+    """The state in which an arriving part finds its barrier.
+
+    Attributes:
+        WAITING: Parts are missing: nothing to do.
+        CLAIMED: Every expected part is in, and this delivery holds the claim: dispatch.
+        HELD: Every expected part is in, and another part's delivery holds the claim: arrive again.
+        CLOSED: Dispatched before; nothing is left of what was recorded.
+        UNKNOWN: The barrier was never opened in this store, or has expired; nothing was recorded.
+    """
 
     WAITING = enum.auto()
-    """Parts are missing: nothing to do."""
     CLAIMED = enum.auto()
-    """Every expected part is in, and this delivery holds the claim: dispatch."""
     HELD = enum.auto()
-    """Every expected part is in, and another part's delivery holds the claim: arrive again."""
     CLOSED = enum.auto()
-    """Dispatched before; nothing is left of what was recorded."""
     UNKNOWN = enum.auto()
-    """The barrier was never opened in this store, or has expired; nothing was recorded."""
 
 
 class Arrival(NamedTuple):

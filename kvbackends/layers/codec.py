@@ -20,10 +20,12 @@ class Codec(Layer):
     longer.  `encode` may return other bytes each time (a nonce).  What `decode` raises reaches the
     reader.  Keys, ids and facets stay readable, because the store lists and finds by them: a layer
     that hides those too hides `find` (`native`, `features`) and empties `Offer.facets`.
+
+    Attributes:
+        overhead: Bytes by which `encode` makes a value longer, at most.
     """
 
     overhead: int = 0
-    """Bytes by which `encode` makes a value longer, at most."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
