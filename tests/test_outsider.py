@@ -179,6 +179,12 @@ def test_a_task_stores_its_result_in_the_directory(outside, tmp_path):
     assert any((tmp_path / "results").iterdir())
 
 
+def test_its_page_shows_how_to_open_it(outside, tmp_path):
+    (shown,) = re.findall(r"```python\n(.*?)```", (OUTSIDER / "README.md").read_text(), re.DOTALL)
+    script = f"from celery import Celery\n{shown}\nprint(app.backend.as_uri())"
+    assert outside("-c", script, cwd=tmp_path) == "kv+dir:///var/lib/results\n"
+
+
 def test_rules_are_shown_without_the_documentation(outside, tmp_path):
     script = """
         from kvbackends.testing import checks

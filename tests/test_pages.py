@@ -1,5 +1,7 @@
 """What README.md shows works, and says what the committed reports say."""
 
+import ast
+import asyncio
 import json
 import re
 import subprocess
@@ -48,20 +50,32 @@ def test_the_figures_are_those_of_the_reports(words, row):
     assert words.format(measured(*row)) in " ".join(README.split())
 
 
-def test_the_first_three_lines_open_a_backend():
-    first = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    names = {}
-    exec(first.replace("…", "memory://"), names)
+SETTINGS = re.findall(r"```python\n((?:from celery .*\n\n)?app = Celery\(\"shop\".*\n)```", README)
+
+
+@pytest.mark.parametrize("lines", SETTINGS)
+def test_the_shown_lines_open_a_backend(lines):
+    names = {"Celery": Celery}
+    exec(lines.replace("…", "memory://"), names)
     with names["app"] as app:
         assert isinstance(app, Celery)
         assert app.backend.as_uri() == "kv+redis://localhost:6379/0"
         app.backend.store.close()
 
 
+def test_there_are_such_lines():
+    assert len(SETTINGS) == 2
+
+
 def test_the_first_application_works(tmp_path, monkeypatch, capsys):
-    """The file of the two-minute start, with a worker in a thread of this process."""
+    """The file of the two-minute start, with a worker in a thread of this process.
+
+    There the lines for asyncio get their value, too.
+    """
     monkeypatch.chdir(tmp_path)
     (source,) = re.findall(r"```python\n# tasks.py\n(.*?)```", README, re.DOTALL)
+    (awaiting,) = re.findall(r"```python\n(from kvbackends import aget\n.*?)```", README, re.DOTALL)
+    awaits = compile(awaiting, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     definitions, main = source.split('if __name__ == "__main__":\n    ')
     names = {"__file__": "tasks.py", "__name__": "tasks"}
     for folder in ("queue", "control"):
@@ -72,6 +86,8 @@ def test_the_first_application_works(tmp_path, monkeypatch, capsys):
         app.conf.broker_transport_options["polling_interval"] = 0.3
         with start_worker(app, perform_ping_check=False, shutdown_timeout=60):
             exec(main, names)
+            asyncio.run(eval(awaits, names))
+        assert names["value"] == 16
         app.backend.store.close()
     assert capsys.readouterr().out == "285\n"
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -221,6 +222,41 @@ PAGES = [path for path in tracked() if path.suffix == ".md"]
 def test_every_relative_link_of_a_page_leads_to_a_file(page):
     targets = LINK.findall(page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+OUTSIDE = re.compile(r"\]\((\w+:[^)\s]*)")
+
+
+def outside() -> list[str]:
+    """Return the addresses outside of the project that pages link to."""
+    return [address for page in PAGES for address in OUTSIDE.findall(page.read_text())]
+
+
+def test_links_to_the_outside_are_well_formed():
+    """They are not fetched: a test must not depend on other machines."""
+    assert len(outside()) > 3
+    assert [address for address in outside() if not is_well_formed(address)] == []
+
+
+def test_a_page_of_the_outside_has_one_address():
+    """Written in two ways, one of which may have moved, it would be mended in one place only."""
+    bare = {address: address.partition("#")[0].rstrip("/").lower() for address in outside()}
+    pages = {address.partition("#")[0] for address in bare}
+    assert len(pages) == len({*bare.values()}), sorted(pages)
+
+
+def is_well_formed(address: str) -> bool:
+    found = urlsplit(address)
+    host = re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", found.netloc)
+    anchor = re.fullmatch(r"[\w.:-]*", found.fragment)
+    return found.scheme == "https" and bool(host and anchor) and not found.query
+
+
+@pytest.mark.parametrize(
+    "address", ["http://a.example/b", "https://a.example:80/", "https:/a.example/", "https://a"]
+)
+def test_a_malformed_address_is_recognized(address):
+    assert not is_well_formed(address)
 
 
 def test_relative_links_are_recognized():

@@ -15,3 +15,10 @@ app.conf.update(
 def mail(address):
     """Fail."""
     raise ValueError(address)
+
+
+def moved(monkeypatch, url):
+    """Let the project open another store until the test ends."""
+    monkeypatch.setattr(app.conf, "result_backend", url)
+    monkeypatch.setattr(app, "_local", type(app._local)())
+    monkeypatch.setattr(app, "_backend_cache", None)

@@ -16,6 +16,7 @@ from redis import Redis
 from kvbackends.admin import Admin, Wanted
 from kvbackends.cli.app import COMMANDS, command
 from tests.admin.proj import app as proj
+from tests.admin.proj import moved
 
 
 @pytest.fixture
@@ -38,13 +39,6 @@ def app(make_app):
     app.bench.run_all()
     app.url = app.backend.as_uri()
     return app
-
-
-def moved(monkeypatch, url):
-    """Let the project open another store until the test ends."""
-    monkeypatch.setattr(proj.conf, "result_backend", url)
-    monkeypatch.setattr(proj, "_local", type(proj._local)())
-    monkeypatch.setattr(proj, "_backend_cache", None)
 
 
 ENDS = [("SUCCESS", "echo"), ("FAILURE", "fail")]

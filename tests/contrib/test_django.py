@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,22 +11,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+(SHOWN,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/django.md").read_text(), re.DOTALL)
 
 SETTINGS = """
+    import os
     SECRET_KEY = "x"
     ROOT_URLCONF = "shop.urls"
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "shop.sqlite"}}
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # others are slow
     USE_TZ = True
     ALLOWED_HOSTS = ["testserver"]
-    KVBACKENDS_CELERY_APP = "shop.tasks:app"
-    INSTALLED_APPS = [
+    CELERY_RESULT_BACKEND = os.environ["BACKEND"]
+    CELERY_RESULT_EXTENDED = True
+    OTHER_APPS = [
         "django.contrib.admin",
         "django.contrib.auth",
         "django.contrib.contenttypes",
         "django.contrib.messages",
         "django.contrib.sessions",
-        "kvbackends.contrib.django",
     ]
     MIDDLEWARE = [
         "django.contrib.sessions.middleware.SessionMiddleware",
@@ -47,6 +50,7 @@ SETTINGS = """
     ]
     STATIC_URL = "static/"
 """
+"""Of a project; what `docs/django.md` shows is added."""
 URLS = """
     from django.contrib import admin
     from django.urls import path
@@ -54,11 +58,10 @@ URLS = """
     urlpatterns = [path("admin/", admin.site.urls)]
 """
 TASKS = """
-    import os
     from celery import Celery
 
-    app = Celery("shop", broker="memory://", backend=os.environ["BACKEND"])
-    app.conf.result_extended = True
+    app = Celery("shop", broker="memory://")
+    app.config_from_object("django.conf:settings", namespace="CELERY")
 
     @app.task
     def pay(amount):
@@ -154,6 +157,9 @@ def project(tmp_path):
         ("visit.py", VISIT),
     ):
         (tmp_path / name).write_text(textwrap.dedent(text))
+    added = SHOWN.replace("# ...", "*OTHER_APPS,").replace("project.celery:app", "shop.tasks:app")
+    with (tmp_path / "shop/settings.py").open("a") as settings:
+        settings.write(added)
     return tmp_path
 
 

@@ -1,11 +1,13 @@
 """What this adapter does beyond the contract: its tables, SQL, notifications, and removal."""
 
+import re
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -21,6 +23,7 @@ from kvbackends.contract import Offer, Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.tools import offer, rank_of
 
+README = Path(__file__).parents[1] / "README.md"
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}
 
 
@@ -128,6 +131,10 @@ def test_results_are_rows_for_sql(server):
     assert server.sql(
         f"SELECT done > now() - interval '1 hour' FROM {view} WHERE state = 'SUCCESS'"
     )
+    server.sql(f"CREATE TABLE orders AS SELECT 7 AS id, '{good}' AS task_id")
+    (shown,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    told = server.sql(shown.replace("kvbackends_results", view)).splitlines()
+    assert told == ['7|SUCCESS|{"total": 3}', "|1"]
     app.backend.waiters.close()
     store.close()
     app.close()
