@@ -40,6 +40,8 @@ LINE_BYTES = 2048
 """A line that is longer is no answer of memcached's."""
 MOST_BYTES = 2**30
 """The largest value of the server's option -I."""
+FULL = b"ERROR Too many open connections"
+"""The answer to a connection above the server's option -c, before it is closed."""
 LOST = (OSError, MemcacheUnexpectedCloseError)
 """The errors of a connection that is lost."""
 
@@ -237,7 +239,12 @@ class _Socket(socket.socket):
 
     def recv(self, *arguments: Any) -> bytes:
         self.settimeout(seconds_left(self.gettimeout() or math.inf))
-        return super().recv(*arguments)
+        answer = super().recv(*arguments)
+        if answer.startswith(FULL):  # which the driver would take for an unknown command
+            raise ConnectionRefusedError(
+                "the server has too many open connections: use fewer, or raise its option -c"
+            )
+        return answer
 
 
 class _Sockets:
