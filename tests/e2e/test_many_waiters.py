@@ -11,6 +11,8 @@ import pytest
 from celery import Celery
 
 from kvbackends import aget
+from kvbackends.contract import Feature
+from kvbackends.protocol.waiting import READING
 
 PATIENCE = 300.0
 """Seconds for the slowest store on a busy machine."""
@@ -24,6 +26,12 @@ class Amount(NamedTuple):
     coroutines: int
 
 
+IDLE_THREADS = {"few": 50, "many": 500}
+IDLE_SECONDS = {"few": 1.0, "many": 5.0}
+IDLE_SHARES = {True: 0.05, False: 0.25}
+"""The processor time of waits to which nothing happens, by whether the store pushes: five times the
+aim, as a share of the time."""
+
 FEW = Amount(500, 20, 100)
 MANY = Amount(10_000, 500, 2_000)
 ALWAYS = ["sqlite", "redis", "memcached"]
@@ -32,6 +40,13 @@ CASES = [
     *(pytest.param(name, FEW, id=name) for name in ALWAYS),
     *(
         pytest.param(name, MANY, id=f"{name}-many", marks=pytest.mark.slow)
+        for name in ALWAYS + SLOW
+    ),
+]
+IDLE_CASES = [
+    *(pytest.param(name, "few", id=name) for name in ALWAYS),
+    *(
+        pytest.param(name, "many", id=f"{name}-many", marks=pytest.mark.slow)
         for name in ALWAYS + SLOW
     ),
 ]
@@ -83,3 +98,31 @@ def test_each_of_many_waiters_receives_its_result(backend, amount):
         each: each for each in together
     }
     assert not waiters._open
+
+
+@pytest.mark.timeout(2 * PATIENCE)
+@pytest.mark.parametrize(("name", "amount"), IDLE_CASES)
+def test_waiting_threads_take_hardly_any_processor_time_while_nothing_happens(backend, amount):
+    """One of them listens and reads for all; the others sleep until they have their result."""
+    app, waiters = backend.app, backend.waiters()
+    ids, seconds = ids_of(IDLE_THREADS[amount]), IDLE_SECONDS[amount]
+    size = threading.stack_size(256 * 1024)
+    with ThreadPoolExecutor(len(ids)) as pool:
+        waits = [pool.submit(app.AsyncResult(each).get, timeout=PATIENCE) for each in ids]
+        deadline = time.monotonic() + PATIENCE
+        while not is_calm(list(waiters._open.values()), len(ids)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        before = time.process_time()
+        time.sleep(seconds)
+        spent = time.process_time() - before
+        for each in ids:
+            backend.mark_as_done(each, each)
+        assert [each.result() for each in waits] == ids
+    threading.stack_size(size)
+    assert spent < seconds * IDLE_SHARES[Feature.PUSH in backend.store.features]
+
+
+def is_calm(waits: list[Any], count: int) -> bool:
+    """True if so many wait, and the pauses between reads have grown."""
+    return len(waits) == count and all(each._pause >= READING[1] for each in waits)
