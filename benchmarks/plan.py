@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     operations: int
     """Operations for each figure about the time of a server or worker."""
     faults: int
-    """Faults of nodes, one every twenty seconds, with ``--scale``."""
+    """Faults of nodes, at most one every twenty seconds, with ``--scale``."""
 
 
 def quick(folder: Path) -> Plan:
@@ -73,5 +73,5 @@ def full(folder: Path) -> Plan:
         chords_end_to_end=4,
         processes=5,
         operations=300,
-        faults=3,
+        faults=11,
     )

@@ -1,13 +1,14 @@
-"""What is done to the nodes of a group, one at a time."""
+"""A schedule of faults, one node at a time."""
 
 import contextlib
 import itertools
+import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.servers import Group, RedisSentinel, Server, ServerFailed
+from tests.servers import Group, ServerFailed
+from tests.servers.faults import KINDS, possible
 
 OUT = 8.0
 """Seconds for which a node is away."""
@@ -23,34 +24,8 @@ class Fault(NamedTuple):
     ended: float
 
 
-def leading(group: Group[Any]) -> Server:
-    """The primary or master where there is one, else a node."""
-    for name in ("master", "primary_of"):
-        if hasattr(group, name):
-            found: Server = getattr(group, name)(*([] if name == "master" else ["key"]))
-            return found
-    first: Server = group.nodes[0]
-    return first
-
-
-def following(group: Group[Any]) -> Server:
-    """Another node with data."""
-    leader = leading(group)
-    nodes = group.data if isinstance(group, RedisSentinel) else group.nodes
-    return next(each for each in nodes if each is not leader)
-
-
-KINDS: dict[str, tuple[Callable[[Group[Any]], Server], Callable[[Server], None]]] = {
-    "leader killed": (leading, Server.kill),
-    "other killed": (following, Server.kill),
-    "leader stopped": (leading, Server.pause),
-    "other stopped": (following, Server.pause),
-    "leader restarted": (leading, Server.resume),
-}
-
-
 class Faults(threading.Thread):
-    """A schedule of faults.
+    """Lets faults happen.
 
     Args:
         group: Whose nodes have them.
@@ -67,29 +42,21 @@ class Faults(threading.Thread):
     def run(self) -> None:
         """One fault after the other, each to its end."""
         try:
-            for kind in itertools.islice(itertools.cycle(KINDS), self._count):
+            for kind in itertools.islice(itertools.cycle(possible(self._group)), self._count):
                 began = time.monotonic()
                 self._happen(kind)
                 self.happened.append(Fault(kind, began, time.monotonic()))
+                print(f"  {kind}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
                 time.sleep(max(0.0, began + EVERY - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 - it is raised by the thread that joins
             self.error = error
 
-    def _happen(self, kind: str) -> None:
-        choose, harm = KINDS[kind]
-        node = choose(self._group)
-        harm(node)
-        if kind.endswith("restarted"):
-            node.restart()
-        else:
+    def _happen(self, name: str) -> None:
+        kind = KINDS[name]
+        node = kind.choose(self._group)
+        kind.harm(self._group, node)
+        if kind.heal:
             time.sleep(OUT)
-            _bring_back(node, kind)
+            kind.heal(self._group, node)
         with contextlib.suppress(ServerFailed):  # then the next fault meets a group that heals
             self._group.settle()
-
-
-def _bring_back(node: Server, kind: str) -> None:
-    if kind.endswith("killed"):
-        node.restart()
-    else:
-        node.resume()

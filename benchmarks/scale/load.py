@@ -56,9 +56,10 @@ class Load:
     Args:
         deployment: Whose workers do the tasks.
         large: Parts of the one large chord, which is sent first.
+        pace: How much slower than usual.
     """
 
-    def __init__(self, deployment: Deployment, large: int) -> None:
+    def __init__(self, deployment: Deployment, large: int, pace: float = 1.0) -> None:
         self.deployment = deployment
         self.errors: list[str] = []
         self.read = 0
@@ -71,7 +72,10 @@ class Load:
             (self._send_group, 1.0),
             (self._send_chord, 0.7),
         ]
-        self._threads = [threading.Thread(target=self._repeat, args=each) for each in senders]
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(send, pace * pause))
+            for send, pause in senders
+        ]
         for thread in self._threads:
             thread.start()
 

@@ -9,25 +9,37 @@ import functools
 import http.client
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pymongo
 
+from benchmarks import sizes
 from benchmarks.backends import new_id, open_backend
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, at_most, figure
+from benchmarks.sizes import value_of
 from benchmarks.stores import store_one
 from tests.servers import SERVERS
 from tests.servers.process import ask
 
 FEW, MANY = 1_000, 5_000
 """Results on which the model is made, and on which it is checked."""
-VALUE = "x" * 200
+VALUE = value_of(200)
 WITHIN = 0.2
-WRITES = {"redis": 3, "memcached": 2, "mongodb": 1, "elasticsearch": 1}
+WRITES = {
+    "redis": 3,
+    "memcached": 2,
+    "mongodb": 1,
+    "elasticsearch": 1,
+    "cassandra": 1,
+    "postgresql": 1,
+}
 """Commands in the one request that stores a result: Redis counts those of a script, too."""
+COUNTED = 11.0
+"""Seconds after which PostgreSQL has counted what an idle connection has done."""
 
 
 class Used(NamedTuple):
@@ -46,7 +58,7 @@ def _on(name: str, versions: dict[str, str], _: Plan) -> Iterator[Row]:
     with SERVERS[name]() as server:
         versions[f"{name}-model"] = server.version
         backend = open_backend(f"kv+{server.url}")
-        used = functools.partial(READERS[name], server.url)
+        used = functools.partial(READERS[name], server)
         store_one(backend, "first", VALUE)
         start, _ids = used(), _store(backend, FEW)
         few = used()
@@ -77,23 +89,23 @@ def _store(backend: Any, count: int) -> list[str]:
     return ids
 
 
-def _redis(url: str) -> Used:
-    told = ask(urlsplit(url).port or 0, b"INFO memory\r\nINFO stats\r\n")
+def _redis(server: Any) -> Used:
+    told = ask(server.port, b"INFO memory\r\nINFO stats\r\n")
     while b"total_commands_processed" not in told:
-        told = ask(urlsplit(url).port or 0, b"INFO everything\r\n")
+        told = ask(server.port, b"INFO everything\r\n")
     memory = int(re.findall(rb"used_memory_dataset:(\d+)", told)[0])
     own = memory + int(re.findall(rb"used_memory_overhead:(\d+)", told)[0])
     return Used(own, int(re.findall(rb"total_commands_processed:(\d+)", told)[0]))
 
 
-def _memcached(url: str) -> Used:
-    told = ask(urlsplit(url).port or 0, b"stats\r\n")
+def _memcached(server: Any) -> Used:
+    told = ask(server.port, b"stats\r\n")
     counts = re.findall(rb"STAT (?:cmd_get|cmd_set) (\d+)", told)
     return Used(int(re.findall(rb"STAT bytes (\d+)", told)[0]), sum(map(int, counts)))
 
 
-def _mongodb(url: str) -> Used:
-    with pymongo.MongoClient[dict[str, Any]](url) as client:
+def _mongodb(server: Any) -> Used:
+    with pymongo.MongoClient[dict[str, Any]](server.url) as client:
         database = client.get_default_database()
         client.admin.command("fsync")  # the sizes of indexes are those of the last checkpoint
         sizes = database.command("dbStats")
@@ -101,8 +113,8 @@ def _mongodb(url: str) -> Used:
     return Used(int(sizes["dataSize"] + sizes["indexSize"]), counts["update"] + counts["query"])
 
 
-def _elasticsearch(url: str) -> Used:
-    place = http.client.HTTPConnection(urlsplit(url).netloc)
+def _elasticsearch(server: Any) -> Used:
+    place = http.client.HTTPConnection(urlsplit(server.url).netloc)
     with contextlib.closing(place):
         for path in ("_flush", "_forcemerge?max_num_segments=1", "_refresh"):
             _asked(place, "POST", path)
@@ -116,9 +128,33 @@ def _asked(place: http.client.HTTPConnection, method: str, path: str) -> Any:
     return json.load(place.getresponse())
 
 
-READERS: dict[str, Callable[[str], Used]] = {
+def _postgresql(server: Any) -> Used:
+    import psycopg
+
+    time.sleep(COUNTED)
+    asked = (
+        "SELECT pg_database_size(datname), xact_commit FROM pg_stat_database "
+        "WHERE datname = current_database()"
+    )
+    with psycopg.connect(server.url) as link:
+        size, transactions = link.execute(asked).fetchone() or (0, 0)
+    return Used(size, transactions)
+
+
+def _cassandra(server: Any) -> Used:
+    from cassandra.cluster import Cluster
+
+    size = int(sizes.cassandra(server)())
+    with Cluster([server.address], port=server.port) as cluster:
+        rows = cluster.connect().execute("SELECT request_count FROM system_views.clients")
+        return Used(size, sum(row.request_count for row in rows))
+
+
+READERS: dict[str, Callable[[Any], Used]] = {
     "redis": _redis,
     "memcached": _memcached,
     "mongodb": _mongodb,
     "elasticsearch": _elasticsearch,
+    "cassandra": _cassandra,
+    "postgresql": _postgresql,
 }

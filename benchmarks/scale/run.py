@@ -14,6 +14,7 @@ from benchmarks.scale.load import Load, Outcome, slow_queue
 from benchmarks.scale.watch import Bound, Lines, Observer, Probe
 from tests.e2e.deployment import Deployment
 from tests.servers import GROUPS, Group, rabbitmq_server
+from tests.servers.network import can_cut
 
 ENGINES = {
     "mongodb-set": (),
@@ -24,6 +25,8 @@ ENGINES = {
     "memcached-nodes": (),
 }
 """Group -> arguments of its servers."""
+PACE = {"cassandra-ring": 4.0, "elasticsearch-nodes": 4.0}
+"""How much slower the load is on servers that take most of two cores by themselves."""
 LARGE = 1000
 """Parts of the chord that is sent first."""
 QUERY = "retry_timeout=120&client_retry_timeout=120"
@@ -54,7 +57,10 @@ def scenarios(versions: dict[str, str]) -> dict[str, Callable[[Plan], Iterator[R
 
 def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
     with ExitStack() as stack:
-        group: Group[Any] = stack.enter_context(GROUPS[name](*ENGINES[name]))
+        group: Group[Any] = GROUPS[name](*ENGINES[name])
+        if name != KEEPS_NOTHING and can_cut():  # these servers do not talk with each other
+            group.apart(spare=2)
+        stack.enter_context(group)
         broker = stack.enter_context(rabbitmq_server())
         versions[name] = group.version
         seen = _run(group, broker.url, plan, stack)
@@ -72,7 +78,7 @@ def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
     queues = f"{deployment.settings['task_default_queue']},{slow_queue(deployment)}"
     worker = deployment.worker("-c", "2", "-Q", queues)
     probe, bound = Probe(deployment.app.backend.store), Bound(deployment.app)
-    load = Load(deployment, LARGE)
+    load = Load(deployment, LARGE, PACE.get(group.name, 1.0))
     observers = [Observer(each) for each in (probe.step, bound.step, load.read_next)]
     faults = Faults(group, plan.faults)
     for thread in (*observers, faults):

@@ -1,57 +1,64 @@
-"""A node of three is killed under threads that store and read; the long form is a benchmark.
+"""A fault of a node of three, under threads that store and read; the long form is a benchmark.
 
-`make bench ARGS=--scale` has real workers, chords, and nodes that are frozen and restarted. What
-Redis loses, and does not lose, is proven by `test_failover.py`, memcached's part by its adapter.
+`make bench ARGS=--scale` has real workers and chords. What Redis loses, and does not lose, is
+proven by `test_failover.py`, memcached's part by its adapter.
 """
 
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from typing import Self
 
 import pytest
 
 from kvbackends import open_store
 from kvbackends.contract import Rank, Store
 from kvbackends.testing.tools import offer, rank_of
-from tests.servers import GROUPS, CassandraRing, ElasticsearchNodes, Group, MongoDBSet
-from tests.servers.process import Server, eventually
+from tests.servers import GROUPS, Group
+from tests.servers.faults import KINDS, possible
+from tests.servers.network import can_cut
+from tests.servers.process import eventually
 
-JAVA = ["cassandra-ring", "elasticsearch-nodes"]
-KINDS = ["mongodb-set", *(pytest.param(name, marks=pytest.mark.slow) for name in JAVA)]
+ENGINES = ["mongodb-set", "cassandra-ring", "elasticsearch-nodes"]
+ALWAYS = [("mongodb-set", kind) for kind in ("leader killed", "leader cut off", "leader replaced")]
+CASES = [
+    pytest.param(engine, kind, marks=() if (engine, kind) in ALWAYS else pytest.mark.slow)
+    for engine in ENGINES
+    for kind in KINDS
+]
 MORE = 15
-"""Results that are confirmed before the kill, and again after it, by each thread."""
+"""Results that are confirmed before the fault, during it and after it, by each thread."""
+PAUSE = 0.01
 PATIENCE = 120.0
 QUERY = "retry_timeout=60&client_retry_timeout=60"
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture(params=KINDS)
-def group(request: pytest.FixtureRequest) -> Iterator[Group]:
-    with GROUPS[request.param]() as started:
-        yield started
+@pytest.fixture(scope="module")
+def groups() -> Iterator[Callable[[str], Group]]:
+    """Starts a group once, and keeps it until another one is asked for."""
+    running: dict[str, Group] = {}
 
+    def started(name: str) -> Group:
+        if name not in running:
+            stop_all()
+            group = GROUPS[name]()
+            running[name] = (group.apart(spare=1) if can_cut() else group).start()
+        running[name].settle()
+        return running[name]
 
-@pytest.fixture
-def store(group: Group) -> Iterator[Store]:
-    store = open_store(f"{group.url}{'&' if '?' in group.url else '?'}{QUERY}")
-    yield store
-    store.close()
+    def stop_all() -> None:
+        while running:
+            running.popitem()[1].stop()
 
-
-def leader(group: Group) -> Server:
-    """The node whose death costs most."""
-    if isinstance(group, MongoDBSet):
-        return group.primary_of()
-    if isinstance(group, ElasticsearchNodes):
-        return group.master()
-    assert isinstance(group, CassandraRing)
-    return group.nodes[0]
+    yield started
+    stop_all()
 
 
 class Writer(threading.Thread):
     """Stores results one after the other, and reads each; keeps a list of those confirmed."""
 
-    def __init__(self, store: Store, name: str, ended: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, name: str, ended: threading.Event) -> None:
         super().__init__(name=name)
         self.confirmed: dict[str, bytes] = {}
         self.unread: list[str] = []
@@ -61,9 +68,9 @@ class Writer(threading.Thread):
     def run(self) -> None:
         try:
             for number in itertools.count():
-                if self._ended():
+                if self._ended.wait(PAUSE):
                     return
-                self._once(f"kill-{self.name}-{number}")
+                self._once(f"kill-{id(self)}-{number}")
         except BaseException as error:
             self.error = error
 
@@ -75,27 +82,54 @@ class Writer(threading.Thread):
             self.unread.append(key)
 
 
-def test_no_confirmed_result_is_lost_with_a_node(group, store):
-    """What was confirmed is read at once, and is there when the node is gone."""
-    ending = threading.Event()
-    writers = [Writer(store, f"w{number}", ending.is_set) for number in range(3)]
-    store.ping()
-    for each in writers:
-        each.start()
+class Writers:
+    """Threads that write until they are told to end."""
 
-    def have(more: dict[Writer, int]) -> bool:
-        return all(len(each.confirmed) >= more[each] + MORE or each.error for each in writers)
+    def __init__(self, store: Store) -> None:
+        self._ending = threading.Event()
+        self.all = [Writer(store, f"w{number}", self._ending) for number in range(3)]
 
-    try:
-        assert eventually(lambda: have(dict.fromkeys(writers, 0)), PATIENCE)
-        leader(group).kill()
-        before = {each: len(each.confirmed) for each in writers}
-        assert eventually(lambda: have(before), PATIENCE)
-    finally:
-        ending.set()
-        for each in writers:
+    def __enter__(self) -> Self:
+        for each in self.all:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for each in self.all:
             each.join()
-    assert [each.error for each in writers] == [None] * len(writers)
-    for each in writers:
+
+    def go_on(self) -> None:
+        """Wait until each has confirmed more, or has failed."""
+        wanted = {each: len(each.confirmed) + MORE for each in self.all}
+        assert eventually(lambda: all(map(done, wanted.items())), PATIENCE)
+
+
+def done(wanted: tuple[Writer, int]) -> bool:
+    writer, count = wanted
+    return len(writer.confirmed) >= count or writer.error is not None
+
+
+@pytest.mark.parametrize(("engine", "name"), CASES)
+def test_no_confirmed_result_is_lost_with_a_node(groups, engine, name):
+    """What was confirmed is read at once, while the node is away, and when it is back."""
+    group = groups(engine)
+    if name not in possible(group):
+        pytest.skip(f"not on this engine, or not on this machine: {name}")
+    kind = KINDS[name]
+    store = open_store(f"{group.url}{'&' if '?' in group.url else '?'}{QUERY}")
+    store.ping()
+    with Writers(store) as writers:
+        writers.go_on()
+        node = kind.choose(group)
+        kind.harm(group, node)
+        writers.go_on()
+        if kind.heal:
+            kind.heal(group, node)
+            writers.go_on()
+    group.settle()
+    assert [each.error for each in writers.all] == [None] * len(writers.all)
+    for each in writers.all:
         assert store.get_batch([*each.confirmed]) == each.confirmed
         assert len(each.unread) <= 1, "after a failover a read may miss what was just confirmed"
+    store.close()

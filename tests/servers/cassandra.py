@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.servers.downloads import cached, check, maven
 from tests.servers.failure import ServerFailed
-from tests.servers.process import HOST, Server, receive
+from tests.servers.process import HOST, Host, Server, receive
 
 CONFIGURATION = Path(__file__).with_name("configuration")
 VERSION = "5.0.9"
@@ -75,12 +75,22 @@ class CassandraServer(Server):
     name = "cassandra"
     install = "apt-get install --no-install-recommends openjdk-17-jre-headless"
     port_count = 3
-    patience = 120.0
+    patience = 300.0
 
     def __init__(self, address: str = HOST, token: int = FIRST_TOKEN) -> None:
         super().__init__()
-        self.address = address
+        self.host = Host(address)
         self._token = token
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.host.address
+
+    @property
+    def seed(self) -> str:
+        """The node that it asks for others."""
+        return self.address
 
     @property
     def url(self) -> str:
@@ -126,7 +136,10 @@ class CassandraServer(Server):
         return {
             "cluster_name": self.cluster,
             "address": self.address,
+            "seed": self.seed,
             "token": self._token,
+            "auto_bootstrap": "false",
+            "snitch": "SimpleSnitch",
             "cql_port": cql,
             "storage_port": storage,
             "ssl_storage_port": ssl_storage,

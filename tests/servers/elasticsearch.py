@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.downloads import Wheel, cached, check, maven
-from tests.servers.process import HOST, Server
+from tests.servers.process import Server
 
 CONFIGURATION = Path(__file__).with_name("configuration")
 # Its own archive of classes halves the start.
@@ -97,7 +97,7 @@ class ElasticsearchServer(Server):
     """Of the launcher's variables."""
     install = "remove .cache/servers/elasticsearch-* to have it downloaded again"
     port_count = 2
-    patience = 120.0
+    patience = 300.0
 
     def __init__(self, distribution: Distribution, settings: Mapping[str, str]) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ElasticsearchServer(Server):
     @property
     def url(self) -> str:
         """The URL of the index `kvbackends`."""
-        return f"{self.name}://{HOST}:{self.port}/kvbackends"
+        return f"{self.name}://{self.host.address}:{self.port}/kvbackends"
 
     @property
     def version(self) -> str:
@@ -125,17 +125,21 @@ class ElasticsearchServer(Server):
         shutil.copytree(self._distribution.get() / "config", config)
         for name in ("jvm.options", "log4j2.properties"):
             shutil.copy(CONFIGURATION / f"{self.name}-{name}", config / name)
-        lines = (f"{name}: {value}\n" for name, value in self.settings().items())
-        (config / f"{self.name}.yml").write_text("".join(lines))
         for name in ("data", "logs", "tmp"):
             (self.folder / name).mkdir()
+        self.configure()
+
+    def configure(self) -> None:
+        """Write its settings."""
+        lines = (f"{name}: {value}\n" for name, value in self.settings().items())
+        (self.folder / "config" / f"{self.name}.yml").write_text("".join(lines))
 
     def settings(self) -> dict[str, str]:
         """The content of `elasticsearch.yml`."""
         own = {
             "cluster.name": self.folder.name,
             "node.name": self.folder.name,
-            "network.host": HOST,
+            "network.host": self.host.address,
             "http.port": str(self.port),
             "transport.port": str(self.ports[1]),
             "path.data": f"{self.folder}/data",
@@ -180,10 +184,15 @@ class ElasticsearchServer(Server):
 
     def get(self, path: str) -> Any:
         """The server's answer to a request; raises OSError for anything but success."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The server's answer; raises OSError for anything but success."""
+        connection = http.client.HTTPConnection(self.host.address, self.port, timeout=2)
+        content = None if body is None else json.dumps(body)
         with contextlib.closing(connection):
             try:
-                connection.request("GET", path)
+                connection.request(method, path, content, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
                 if answer.status == http.HTTPStatus.OK:
                     return json.load(answer)

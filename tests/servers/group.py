@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Generic, Self, TypeVar
 
 from tests.servers.failure import TAIL, ServerFailed
+from tests.servers.network import Network
 from tests.servers.process import Server, eventually
 
 Node = TypeVar("Node", bound=Server)
@@ -25,6 +26,7 @@ class Group(ABC, Generic[Node]):
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes = list(nodes)
+        self.network: Network | None = None
 
     @property
     @abstractmethod
@@ -38,6 +40,12 @@ class Group(ABC, Generic[Node]):
     @abstractmethod
     def serves(self) -> bool:
         """Whether they serve together, as many copies as there shall be; may raise OSError."""
+
+    def place(self, node: Node) -> None:
+        """Give a node that is added a host that no other one has."""
+        if self.network:
+            taken = [each.host for each in self.nodes]
+            node.host = next(each for each in self.network.hosts if each not in taken)
 
     @property
     def version(self) -> str:
@@ -53,9 +61,22 @@ class Group(ABC, Generic[Node]):
         """Get the programs."""
         self.nodes[0].download()
 
+    def apart(self, spare: int = 0) -> Self:
+        """Give each node a host of its own, on a network that can be cut; before the start.
+
+        Args:
+            spare: Hosts for nodes that are added later.
+        """
+        self.network = Network(len(self.nodes) + spare)
+        return self
+
     def start(self) -> Self:
         """Start all, and wait until they serve together."""
         try:
+            if self.network:
+                self.network.start()
+                for node, host in zip(self.nodes, self.network.hosts, strict=False):
+                    node.host = host
             self.put_together()
             self.settle()
         except BaseException:
@@ -67,6 +88,8 @@ class Group(ABC, Generic[Node]):
         """Stop all, and remove what they wrote; may be repeated."""
         for node in self.nodes:
             node.stop()
+        if self.network:
+            self.network.stop()
 
     def settle(self) -> None:
         """Wait until they serve together; after a kill, `restart` what was killed before.

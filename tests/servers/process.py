@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from tests.servers.failure import PortTaken, ServerFailed, report
 
@@ -25,6 +25,18 @@ HOST = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 ATTEMPTS = 5
 PORT_TAKEN = re.compile("address.*in use|eaddrinuse", re.IGNORECASE)
+
+
+class Host(NamedTuple):
+    """Where a server runs: the address, and what its command begins with."""
+
+    address: str = HOST
+    enter: tuple[str, ...] = ()
+
+    @property
+    def inner(self) -> str:
+        """An address that only the other hosts of a network reach, and that is a loopback's."""
+        return re.sub(r"^10\.", "127.", self.address)
 
 
 class Server(ABC):
@@ -44,6 +56,7 @@ class Server(ABC):
     def __init__(self) -> None:
         self.ports: list[int] = []
         self.folder = Path()
+        self.host = Host()
         self.pid = 0
         self._keeper: subprocess.Popen[str] | None = None
         self._owner = os.getpid()
@@ -169,9 +182,10 @@ class Server(ABC):
 
     def _run(self) -> None:
         """Start the process and wait until it answers."""
+        keeper = [sys.executable, "-I", str(KEEPER), str(os.getpid()), str(self.folder)]
         with self._output.open("a") as output:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-I", KEEPER, str(os.getpid()), self.folder, *self.command()],
+                [*keeper, *self.host.enter, *self.command()],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

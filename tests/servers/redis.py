@@ -5,11 +5,12 @@ import socket
 from typing import ClassVar
 
 from tests.servers.downloads import Wheel
-from tests.servers.process import HOST, Server, received_until
+from tests.servers.process import Server, received_until
 
 DEBIAN = "7.0"
 # No command: every version answers with an error that names it, Sentinels too, which know neither
 # QUIT nor, in 6.2, PING with an argument. After it no answer is outstanding.
+NOTHING_KEPT = ("--save", "", "--appendonly", "no")
 LAST = "the-last-answer"
 WHEELS = {
     "6.2": Wheel(
@@ -58,7 +59,7 @@ class RedisServer(Server):
     def url(self) -> str:
         """The URL of database 0."""
         credentials = f":{self.password}@" if self.password else ""
-        return f"{self.scheme}://{credentials}{HOST}:{self.port}/0{self.query}"
+        return f"{self.scheme}://{credentials}{self.host.address}:{self.port}/0{self.query}"
 
     @property
     def query(self) -> str:
@@ -80,7 +81,7 @@ class RedisServer(Server):
 
     def command(self) -> list[str]:
         """Later arguments win, so a test's own come last."""
-        own = ["--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+        own = ["--port", str(self.port), "--bind", self.host.address, *NOTHING_KEPT]
         return [self.program(), *own, *self.settings(), *self._arguments]
 
     def settings(self) -> list[str]:
@@ -110,7 +111,7 @@ class RedisServer(Server):
 
     def connect(self) -> socket.socket:
         """A new connection."""
-        return socket.create_connection((HOST, self.port), timeout=1)
+        return socket.create_connection((self.host.address, self.port), timeout=1)
 
 
 class ValkeyServer(RedisServer):

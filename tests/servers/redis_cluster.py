@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.servers.failure import ServerFailed
 from tests.servers.group import Group, start_all
-from tests.servers.process import HOST, PORTS, bound, eventually, free_ports
+from tests.servers.process import PORTS, bound, eventually, free_ports
 from tests.servers.redis import DEBIAN, RedisServer, wheel_of
 from tests.servers.redis_access import TLSMember, trust_each_other
 
@@ -33,8 +33,9 @@ class ClusterNode(RedisServer):
     def settings(self) -> list[str]:
         """It is missed after two seconds."""
         cluster = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
-        timing = ["--cluster-node-timeout", "2000", "--cluster-announce-ip", HOST]
-        return [*super().settings(), *cluster, *timing]
+        timing = ["--cluster-node-timeout", "2000", "--cluster-announce-ip"]
+        reached = [self.host.address, "--protected-mode", "no"]
+        return [*super().settings(), *cluster, *timing, *reached]
 
     @property
     def id(self) -> str:
@@ -65,10 +66,6 @@ class Line:
         own_id, address, flags, primary, _ping, _pong, _epoch, _link, *slots = text.split()
         return cls(own_id, address, flags, primary, slots)
 
-    @property
-    def port(self) -> int:
-        return int(self.address.partition("@")[0].rpartition(":")[2])
-
     def has(self, slot: int) -> bool:
         """Whether a slot is its own; a slot that moves stands in brackets."""
         ranges = (part.partition("-") for part in self.slots if not part.startswith("["))
@@ -88,9 +85,8 @@ class RedisCluster(Group[ClusterNode]):
     def url(self) -> str:
         """The URL that names every node."""
         one = self.nodes[0]
-        return (
-            f"{one.scheme}+cluster://{','.join(f'{HOST}:{n.port}' for n in self.nodes)}{one.query}"
-        )
+        places = ",".join(f"{each.host.address}:{each.port}" for each in self.nodes)
+        return f"{one.scheme}+cluster://{places}{one.query}"
 
     def put_together(self) -> None:
         """Slots to the primaries, then a meeting of all, then replicas; as `redis-cli` does it."""
@@ -100,7 +96,8 @@ class RedisCluster(Group[ClusterNode]):
             slots = range(number * SLOTS // PRIMARIES, (number + 1) * SLOTS // PRIMARIES)
             node.run(f"CLUSTER ADDSLOTS {' '.join(map(str, slots))}")
             node.run(f"CLUSTER SET-CONFIG-EPOCH {number + 1}")
-        self.nodes[0].run(*(f"CLUSTER MEET {HOST} {node.port}" for node in self.nodes[1:]))
+        others = [f"{each.host.address} {each.port}" for each in self.nodes[1:]]
+        self.nodes[0].run(*(f"CLUSTER MEET {each}" for each in others))
         for primary, replica in zip(primaries, replicas, strict=True):
             self._follow(replica, primary)
 
@@ -150,7 +147,8 @@ class RedisCluster(Group[ClusterNode]):
         return (Line.parse(line) for line in lines if len(line.split()) >= 8)
 
     def _node(self, line: Line) -> ClusterNode:
-        return next(node for node in self.nodes if node.port == line.port)
+        place = line.address.partition("@")[0]
+        return next(each for each in self.nodes if f"{each.host.address}:{each.port}" == place)
 
 
 def redis_cluster(*arguments: str, version: str = DEBIAN) -> RedisCluster:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote
 from tests.servers.downloads import Wheel
 from tests.servers.failure import ServerFailed
 from tests.servers.group import Group, start_all
-from tests.servers.process import HOST, eventually
+from tests.servers.process import eventually
 from tests.servers.redis import DEBIAN, RedisServer, wheel_of
 from tests.servers.redis_access import TLSMember, trust_each_other
 
@@ -31,8 +31,10 @@ class Replicated(RedisServer):
     def prepare(self) -> None:
         """The role that it starts with."""
         super().prepare()
-        role = f"replicaof {HOST} {self.follows.port}\n" if self.follows else ""
-        (self.folder / "redis.conf").write_text(f"masterauth {PASSWORD}\n{role}")
+        lines = [f"masterauth {PASSWORD}"]
+        if self.follows:
+            lines.append(f"replicaof {self.follows.host.address} {self.follows.port}")
+        (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
 
     def command(self) -> list[str]:
         """The file comes before the other arguments."""
@@ -52,13 +54,14 @@ class Sentinel(RedisServer):
     def prepare(self) -> None:
         """It wants a file of its own that it can write."""
         super().prepare()
+        watched = self._watched
         lines = (
             f"port {self.port}",
-            f"bind {HOST}",
+            f"bind {self.host.address}",
             f"requirepass {self.password}",
             f"sentinel sentinel-pass {self.password}",
-            f"sentinel monitor {PRIMARY_NAME} {HOST} {self._watched.port} 2",
-            f"sentinel auth-pass {PRIMARY_NAME} {self._watched.password}",
+            f"sentinel monitor {PRIMARY_NAME} {watched.host.address} {watched.port} 2",
+            f"sentinel auth-pass {PRIMARY_NAME} {watched.password}",
             f"sentinel down-after-milliseconds {PRIMARY_NAME} 1000",
             f"sentinel failover-timeout {PRIMARY_NAME} 3000",
         )
@@ -100,7 +103,7 @@ class RedisSentinel(Group[RedisServer]):
     @property
     def url(self) -> str:
         """The URL that names every Sentinel."""
-        places = ";".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        places = ";".join(f"{sentinel.host.address}:{sentinel.port}" for sentinel in self.sentinels)
         one = self.data[0].query
         options = f"master_name={PRIMARY_NAME}&sentinel_password={SENTINELS_PASSWORD}"
         return f"sentinel://:{PASSWORD}@{places}/0{one}{'&' if one else '?'}{options}{self._tls}"

@@ -111,8 +111,8 @@ class CassandraOptions(Options, frozen=True, kw_only=True):
     replication: Annotated[
         int,
         option(
-            "Replicas in a keyspace that the adapter creates; 0 means three, or one for each "
-            "node if there are fewer."
+            "Replicas in each data center, in a keyspace that the adapter creates; 0 means three, "
+            "or one for each node if there are fewer."
         ),
     ] = 0
     connect_timeout: Annotated[float, option("Seconds to wait for a connection to a node.")] = 5.0

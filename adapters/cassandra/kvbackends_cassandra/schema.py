@@ -1,5 +1,7 @@
 """The keyspace and the two tables, and how they are created."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from cassandra import AlreadyExists, InvalidRequest, Unauthorized
@@ -34,7 +36,10 @@ class Tables(NamedTuple):
     prefix: str
     create: bool
     copies: int
-    """Replicas in a keyspace that the adapter creates; 0: `USUAL_COPIES`, at most one a node."""
+    """Replicas in each data center, in a keyspace that the adapter creates.
+
+    0 means `USUAL_COPIES`, at most one for each node.
+    """
 
     @property
     def entries(self) -> str:
@@ -46,7 +51,7 @@ class Tables(NamedTuple):
         """The table of chords."""
         return f"{self.keyspace}.{self.prefix}_barriers"
 
-    def named(self, statement: str, copies: int = USUAL_COPIES) -> str:
+    def named(self, statement: str, copies: str = str(USUAL_COPIES)) -> str:
         """The statement with the tables' names filled in."""
         return statement.format(
             keyspace=self.keyspace, entries=self.entries, barriers=self.barriers, copies=copies
@@ -69,11 +74,19 @@ def ensure(session: Any, cluster: Any, tables: Tables) -> None:
         return
     try:
         if tables.keyspace.lower() not in known:
-            copies = tables.copies or min(USUAL_COPIES, len(cluster.metadata.all_hosts()))
+            copies = str(tables.copies) if tables.copies else _copies(cluster.metadata.all_hosts())
             _create(session, tables.named(KEYSPACE, copies))
         _create_missing_tables(session, known.get(tables.keyspace.lower()), tables)
     except (Unauthorized, InvalidRequest) as error:
         raise ConfigurationError(tables.missing(error)) from error
+
+
+def _copies(hosts: Iterable[Any]) -> str:
+    """The number of replicas, and the lower one of each data center that has fewer nodes."""
+    nodes = Counter(each.datacenter for each in hosts)
+    most = min(USUAL_COPIES, max(nodes.values()))
+    fewer = {center: count for center, count in nodes.items() if count < most}
+    return "".join([str(most), *(f", '{center}': {count}" for center, count in fewer.items())])
 
 
 def _create_missing_tables(session: Any, keyspace: Any, tables: Tables) -> None:

@@ -23,11 +23,13 @@ from elastic_transport import (
 from kvbackends import StoreError
 from kvbackends.contract import seconds_left, uninterrupted
 from kvbackends_elasticsearch.connections import Node
-from kvbackends_elasticsearch.errors import TimedOut, Unavailable, failed, refused
+from kvbackends_elasticsearch.errors import TimedOut, Unavailable, error_type, failed, refused
 from kvbackends_elasticsearch.turns import Turns
 
 T = TypeVar("T")
 
+_CUT_OFF = {"cluster_block_exception", "master_not_discovered_exception"}
+"""Errors of a host that cannot reach the master of its cluster; the other hosts may."""
 BUSY = "no connection to Elasticsearch became free in time; set connections_per_node"
 
 
@@ -100,10 +102,12 @@ class Sender:
         except TransportError as error:
             if isinstance(error, NoConnection | ConnectionTimeout):
                 _close_idle(node)
-                if len(self._turns) > 1:  # else the pool only warns of each failure
-                    self._pool.mark_dead(node)  # the pool prefers other hosts for a while
+                self._avoid(node)
             raise failed(error, node.base_url) from error
-        self._pool.mark_live(node)
+        if answer.meta.status == 503 and error_type(answer.body) in _CUT_OFF:
+            self._avoid(node)
+        else:
+            self._pool.mark_live(node)
         return Answer(answer.meta.status, answer.body, node.base_url)
 
     def read(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> Answer:
@@ -116,6 +120,11 @@ class Sender:
                 if isinstance(error, TimedOut) and not self._resending.after_timeout:
                     raise
         return self.send(method, target, data)
+
+    def _avoid(self, node: Any) -> None:
+        """Prefer other hosts for a while."""
+        if len(self._turns) > 1:  # else the pool only warns of each failure
+            self._pool.mark_dead(node)
 
     @uninterrupted
     def close(self) -> None:

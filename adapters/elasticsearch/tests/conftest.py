@@ -136,6 +136,12 @@ def recorder():
         yield server
 
 
+@pytest.fixture
+def other_recorder():
+    with contextlib.closing(Recorder()) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
     """A self-signed certificate for 127.0.0.1, and its key."""

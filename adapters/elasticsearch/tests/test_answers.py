@@ -91,3 +91,17 @@ class TestBadRequest:
     def test_a_400_without_json_names_its_giver(self, store):
         with pytest.raises(StoreError, match=r"answered 400 \(no JSON\): another program"):
             store.set("key", b"value")
+
+
+@pytest.mark.parametrize("error", ["cluster_block_exception", "master_not_discovered_exception"])
+def test_a_host_that_is_cut_off_is_not_asked_again_at_once(
+    open_one, recorder, other_recorder, error
+):
+    """It answers quickly, and would be asked in its turn; the other hosts may have a master."""
+    recorder.status, other_recorder.status = 503, 404
+    recorder.body = b'{"error":{"type":"%s"},"status":503}' % error.encode()
+    store = open_one(f"elasticsearch://{recorder.host},{other_recorder.host}")
+    for _ in range(12):
+        with contextlib.suppress(Unavailable):
+            store.get("key")
+    assert 1 <= len(recorder.asked) <= 3
