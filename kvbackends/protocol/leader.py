@@ -65,6 +65,8 @@ class Lead:
 
     def wake(self) -> None:
         """Make the leader look for new waits; callable from any thread."""
+        if self._woken.is_set():  # whoever has set it wakes a leader that has not looked yet
+            return
         self._woken.set()
         self.back_by = min(self.back_by, time.monotonic())
         with self._guard:

@@ -15,6 +15,7 @@ from celery.result import ResultSet
 from kvbackends import achanges, aget
 from kvbackends.backend.turns import AT_ONCE
 from kvbackends.protocol import waiting
+from kvbackends.stores.memory import MemorySubscription
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
 from tests.support.interrupter import Interrupter
@@ -617,7 +618,11 @@ class TestAsyncio:
         self, memory_app, monkeypatch
     ):
         backend, ids = memory_app.backend, list(map(str, range(500)))
-        reads, opened, steps = [], [], []
+        reads, opened, steps, woken = [], [], [], []
+        wake = MemorySubscription.wake
+        monkeypatch.setattr(
+            MemorySubscription, "wake", lambda self: (woken.append(self), wake(self))[1]
+        )
         get_many, wait_for = backend.get_many, backend.waiters().wait_for
         monkeypatch.setattr(
             backend, "get_many", lambda ids, **more: (reads.append(ids), get_many(ids, **more))[1]
@@ -627,16 +632,24 @@ class TestAsyncio:
         )
 
         async def main():
+            first = asyncio.create_task(aget(memory_app.AsyncResult("first"), 60))
+            while not backend.waiters()._lead.leader:  # the others find one to wake
+                await asyncio.sleep(0)
+            opened.clear()
             waits = [asyncio.create_task(aget(memory_app.AsyncResult(each), 60)) for each in ids]
             while len(opened) < len(ids):
                 before = len(opened)
                 await asyncio.sleep(0)
                 steps.append(len(opened) - before)
+            begun = len(woken)
+            backend.mark_as_done("first", "first")
+            assert await first == "first"
             for each in ids:
                 backend.mark_as_done(each, each)
-            return await asyncio.gather(*waits)
+            assert await asyncio.gather(*waits) == ids
+            return begun
 
-        assert asyncio.run(main()) == ids
+        assert asyncio.run(main()) <= len(ids) / 2  # one wakes the leader for many
         assert len(reads) <= 2 * len(ids) / AT_ONCE
         assert max(steps) <= len(ids) / 2  # not all in one, as many as a busy machine wakes
 
