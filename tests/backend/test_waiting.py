@@ -18,6 +18,7 @@ from kvbackends.protocol import waiting
 from kvbackends.stores.memory import MemorySubscription
 from tests.backend.stores import counted, new_url
 from tests.backend.tasks import Boom
+from tests.servers.process import eventually
 from tests.support.interrupter import Interrupter
 
 
@@ -633,8 +634,8 @@ class TestAsyncio:
 
         async def main():
             first = asyncio.create_task(aget(memory_app.AsyncResult("first"), 60))
-            while not backend.waiters()._lead.leader:  # the others find one to wake
-                await asyncio.sleep(0)
+            # The others find one to wake.
+            assert await asyncio.to_thread(eventually, lambda: backend.waiters()._lead.leader)
             opened.clear()
             waits = [asyncio.create_task(aget(memory_app.AsyncResult(each), 60)) for each in ids]
             while len(opened) < len(ids):
