@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     operations: int
     """Operations for each figure about the time of a server or worker."""
     faults: int
-    """Faults of nodes, at most one every twenty seconds, with ``--scale``."""
+    """Kinds of faults of nodes, at most one every twenty seconds, with ``--scale``."""
 
 
 def quick(folder: Path) -> Plan:

@@ -1,7 +1,6 @@
 """A schedule of faults, one node at a time."""
 
 import contextlib
-import itertools
 import sys
 import threading
 import time
@@ -29,7 +28,7 @@ class Faults(threading.Thread):
 
     Args:
         group: Whose nodes have them.
-        count: How many.
+        count: How many, each of another kind.
     """
 
     def __init__(self, group: Group[Any], count: int) -> None:
@@ -42,7 +41,7 @@ class Faults(threading.Thread):
     def run(self) -> None:
         """One fault after the other, each to its end."""
         try:
-            for kind in itertools.islice(itertools.cycle(possible(self._group)), self._count):
+            for kind in possible(self._group)[: self._count]:
                 began = time.monotonic()
                 self._happen(kind)
                 self.happened.append(Fault(kind, began, time.monotonic()))
