@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# Only `test` runs things side by side: three suites at a time, in a make of its own.
+# Only `test` runs things side by side: four suites at a time, in a make of its own.
 ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
 endif
@@ -51,11 +51,11 @@ system_tests = tests/servers tests/celery_suite $(addprefix tests/test_,demo.py 
 java_stores = adapters/elasticsearch/ adapters/cassandra/
 # The conformance suite, its command, and the distributions.
 suite_tests = tests/testing tests/cli tests/test_distributions.py
-# What `make test` consists of. The longest come first, so that three at a time end together.
-suites = test-redis test-core test-e2e test-system test-suite test-adapters test-java test-redis-lowest \
+# What `make test` consists of. The longest come first, so that four at a time end together.
+suites = test-redis test-core test-e2e test-system test-suite test-java test-adapters test-redis-lowest \
     test-celery56 test-elasticsearch9 test-pythons site
-# Two cores are busy with three: tests of real processes wait a good part of their time.
-side_by_side = --jobs=3 --output-sync=target --keep-going SIDE_BY_SIDE=1
+# Two cores are busy with four: tests of real processes wait a good part of their time.
+side_by_side = --jobs=4 --output-sync=target --keep-going SIDE_BY_SIDE=1
 # Beside other suites a failure is left for a second run.
 run = $(if $(SIDE_BY_SIDE),tools/run_suite $@)
 url = $(if $(URL),--url '$(URL)')

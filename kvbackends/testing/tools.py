@@ -87,14 +87,19 @@ def within(store: Store, observe: Callable[[float], T], calls: int = 5) -> tuple
     """Return the result of `observe(ttl)`, obtained before that ttl passed, and the ttl.
 
     `calls` is about the number of calls that `observe` makes.  It is repeated with a longer ttl if
-    it took longer than the ttl, because its result proves nothing then.
+    it took longer than the ttl, because its result, or its failure, proves nothing then.
     """
     ttl = max(0.15, 4 * calls * latency(store))
     while True:
         began = time.monotonic()
-        found = observe(ttl)
-        if time.monotonic() - began < ttl:
-            return found, ttl
+        try:
+            found = observe(ttl)
+        except AssertionError:
+            if time.monotonic() - began < ttl:
+                raise
+        else:
+            if time.monotonic() - began < ttl:
+                return found, ttl
         ttl *= 3
 
 
