@@ -2,11 +2,14 @@
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
+from kvbackends.stores.memory import MemoryStore
 from kvbackends.testing import run
 from kvbackends.testing.overlapped import Overlapped
+from kvbackends.testing.tools import within
 
 PLUGIN = """
 from kvbackends.contract import Adapter, hookimpl
@@ -98,3 +101,27 @@ def test_very_slow(plugin):
     checks = ["ttl.touch", "ttl.gone_from_every_read", "ranks.ttl_of_the_last_stored"]
     report = run(["slow://there/0.1"], checks=checks, plugins=[plugin])
     assert (report.exit_code, report.failing_checks) == (0, []), report.failed
+
+
+def test_a_failure_after_the_ttl_proves_nothing():
+    """What failed because it took longer than its ttl is tried with a longer one."""
+    ttls = []
+
+    def observe(ttl):
+        ttls.append(ttl)
+        if len(ttls) == 1:
+            time.sleep(ttl)
+            raise AssertionError("expired meanwhile")
+        return "seen"
+
+    with closing(MemoryStore("slow-observer")) as store:
+        assert within(store, observe) == ("seen", ttls[1])
+    assert ttls[1] > ttls[0]
+
+
+def test_a_failure_before_the_ttl_counts():
+    def observe(_ttl):
+        raise AssertionError("absent")
+
+    with closing(MemoryStore("observer")) as store, pytest.raises(AssertionError, match="absent"):
+        within(store, observe)
