@@ -264,8 +264,22 @@ def _parts(connections: Connections, barrier: str) -> Iterator[tuple[int, str, b
             page = connections.call("LRANGE", values, start, start + PAGE - 1)
         if len(page) < min(PAGE, length - start):  # a failover, or the barrier was closed
             raise Unavailable("the parts were removed while they were read")
-        for part, value in zip(page[::2], page[1::2], strict=True):
-            if part not in seen and (wanted is None or wanted(part)):
-                seen.add(part)
-                place, _, member = part.partition(b":")
-                yield int(place), member.decode(), value
+        parts = page[::2]
+        fresh = set(parts)
+        if wanted is None and len(fresh) == len(parts) and seen.isdisjoint(fresh):
+            yield from _split(parts, page[1::2])
+        else:
+            first = dict(zip(reversed(parts), page[::-2], strict=True))  # the first value stays
+            chosen = [each for each in first.keys() - seen if wanted is None or wanted(each)]
+            yield from _split(chosen, [first[each] for each in chosen])
+        seen |= fresh
+
+
+def _split(parts: list[bytes], values: list[bytes]) -> Iterator[tuple[int, str, bytes]]:
+    """Place, member and value of parts; split together, which takes half the time."""
+    texts = b":".join(parts).decode().split(":")
+    if len(texts) == 2 * len(parts):
+        return zip(map(int, texts[::2]), texts[1::2], values, strict=True)
+    pairs = (part.decode().partition(":") for part in parts)  # a member has colons
+    named = zip(pairs, values, strict=True)
+    return ((int(place), member, value) for (place, _, member), value in named)
