@@ -76,7 +76,8 @@ class TestALaggingReplica:
     pytestmark = slow
 
     @pytest.fixture(scope="class")
-    def ring(self, groups):
+    @classmethod
+    def ring(cls, groups):
         return groups()
 
     def test_it_is_not_believed(self, ring, opened):
@@ -121,7 +122,8 @@ class TestClocksThatDiffer:
     pytestmark = slow
 
     @pytest.fixture(scope="class")
-    def ring(self, groups):
+    @classmethod
+    def ring(cls, groups):
         if not Path(FAKE_TIME).exists():
             pytest.skip("apt-get install libfaketime")
         return groups(clocks=AHEAD)
@@ -187,7 +189,8 @@ class TestTwoDataCenters:
     pytestmark = slow
 
     @pytest.fixture(scope="class")
-    def ring(self, groups):
+    @classmethod
+    def ring(cls, groups):
         return groups(("dc1", "dc1", "dc2", "dc2"))
 
     def test_with_local_levels_each_goes_on_alone(self, ring, opened):

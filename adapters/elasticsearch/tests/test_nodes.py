@@ -79,7 +79,8 @@ def test_an_isolated_primary_confirms_nothing(group, through, block):
     key = uuid4().hex
     isolated, replica = group.primary_of(key), group.replica_of(key)
     inside, outside = through(isolated, "?timeout=30"), through(replica)
-    inside.get(key), outside.get(key)
+    for store in (inside, outside):
+        store.set(uuid4().hex, b"", 600)  # the first write of a store asks the master for the index
     confirmed = []
 
     def store_inside():
@@ -97,7 +98,8 @@ def test_an_isolated_primary_confirms_nothing(group, through, block):
         group.network.heal()
         writer.join()
     group.settle()
-    assert (seen, hidden, confirmed) == (True, block == "all", [])
+    assert (seen, hidden) == (True, block == "all")
+    assert True not in confirmed
     assert inside.get(key).value == outside.get(key).value == b"kept"
 
 
