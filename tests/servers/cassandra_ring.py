@@ -23,8 +23,6 @@ FROM_ALL = (
 )
 STREAMING = 120.0
 """Seconds that a node may take to give its data to others."""
-# From Debian's package libfaketime.
-FAKE_TIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 class CassandraNode(CassandraServer):
@@ -35,7 +33,6 @@ class CassandraNode(CassandraServer):
         cluster: The cluster's name.
         ports: Of every node.
         data_center: Its data center; by default all are in the same.
-        clock: Seconds that its clock is ahead.
     """
 
     def __init__(
@@ -44,7 +41,6 @@ class CassandraNode(CassandraServer):
         cluster: str,
         ports: Sequence[int],
         data_center: str = "",
-        clock: float = 0.0,
     ) -> None:
         step = 2**64 // NODES if number < NODES else 2**64 // NODES // 2
         super().__init__(f"127.0.0.{number + 1}", FIRST_TOKEN + number % NODES * step + number)
@@ -54,7 +50,6 @@ class CassandraNode(CassandraServer):
         self.data_center = data_center
         self._cluster = cluster
         self._ports = ports
-        self._clock = clock
         self._jmx = 0
 
     @property
@@ -77,13 +72,6 @@ class CassandraNode(CassandraServer):
         super().prepare()
         place = f"dc={self.data_center}\nrack=rack1\n"
         (self.folder / "cassandra-rackdc.properties").write_text(place)
-
-    def environment(self) -> dict[str, str]:
-        """With a clock of its own, if it has one."""
-        if not self._clock:
-            return super().environment()
-        faked = {"LD_PRELOAD": FAKE_TIME, "FAKETIME": f"{self._clock:+g}s"}
-        return super().environment() | faked | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
     def sees_all(self) -> bool:
         """Whether every node answers it; OSError if one does not."""
@@ -169,19 +157,14 @@ class CassandraRing(Group[CassandraNode]):
         node.restart()
 
 
-def cassandra_ring(
-    data_centers: Sequence[str] = ("",) * NODES, clocks: Sequence[float] = ()
-) -> CassandraRing:
+def cassandra_ring(data_centers: Sequence[str] = ("",) * NODES) -> CassandraRing:
     """A Cassandra cluster.
 
     Args:
         data_centers: Each node's; by default there are three nodes in one.
-        clocks: Seconds that each node's clock is ahead; by default none is.
     """
     ports = free_ports(CassandraNode.port_count)
     cluster = f"kvbackends-{ports[0]}"
-    ahead = [*clocks, *[0.0] * len(data_centers)]
     return CassandraRing(
-        CassandraNode(number, cluster, ports, center, ahead[number])
-        for number, center in enumerate(data_centers)
+        CassandraNode(number, cluster, ports, center) for number, center in enumerate(data_centers)
     )
