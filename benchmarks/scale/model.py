@@ -39,7 +39,8 @@ WRITES = {
 }
 """Commands in the one request that stores a result: Redis counts those of a script, too."""
 COUNTED = 11.0
-"""Seconds after which PostgreSQL has counted what an idle connection has done."""
+"""Seconds after which PostgreSQL has counted what an idle connection has done, and Elasticsearch
+counts its bytes anew."""
 
 
 class Used(NamedTuple):
@@ -118,6 +119,7 @@ def _elasticsearch(server: Any) -> Used:
     with contextlib.closing(place):
         for path in ("_flush", "_forcemerge?max_num_segments=1", "_refresh"):
             _asked(place, "POST", path)
+        time.sleep(COUNTED)
         all_of = _asked(place, "GET", "_stats/store,indexing,get")["_all"]["primaries"]
     requests = all_of["indexing"]["index_total"] + all_of["get"]["total"]
     return Used(all_of["store"]["size_in_bytes"], requests)
@@ -141,10 +143,16 @@ def _postgresql(server: Any) -> Used:
     return Used(size, transactions)
 
 
+@functools.cache
+def _on_disk(server: Any) -> sizes.Used:
+    """Cassandra's bytes; its table is told only once how often to flush."""
+    return sizes.cassandra(server)
+
+
 def _cassandra(server: Any) -> Used:
     from cassandra.cluster import Cluster
 
-    size = int(sizes.cassandra(server)())
+    size = int(_on_disk(server)())
     with Cluster([server.address], port=server.port) as cluster:
         rows = cluster.connect().execute("SELECT request_count FROM system_views.clients")
         return Used(size, sum(row.request_count for row in rows))
