@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.network import Network, can_cut
-from tests.servers.process import Host
+from tests.servers.process import Host, eventually
 
 NET = 0x40000000  # CLONE_NEWNET of linux/sched.h
 SHORT = 0.3
@@ -27,8 +27,11 @@ def network() -> Iterator[Network]:
         yield made.start()
     finally:
         made.stop()
-    links = subprocess.run(["ip", "link"], capture_output=True, text=True, check=True)
-    assert made.wire not in links.stdout
+    assert eventually(lambda: made.wire not in links(), 60)  # the kernel removes it by and by
+
+
+def links() -> str:
+    return subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(autouse=True)
