@@ -1,6 +1,7 @@
 """What the retry layer knows and says of a store that does not answer."""
 
 import logging
+import math
 import socket
 import ssl
 import time
@@ -16,6 +17,8 @@ logger = logging.getLogger("kvbackends")
 
 SHORTEST = 1.0
 """Seconds that an operation has at least, so that one that is not retried can succeed."""
+CALM = 5.0
+"""After an outage, a shorter one within these seconds is not told: servers recover one by one."""
 UNKNOWN_HOST = 1.0
 """Seconds for which a host name that does not exist is looked up again."""
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
@@ -33,35 +36,49 @@ class Outage:
         self._server = server
         self.since: dict[int, float] = {}
         """Empty while the store answers; else under 0 when the outage began."""
+        self._told: dict[int, float] = {}
+        """Empty until the outage was told; then under 0 when."""
+        self._over = -math.inf
+        """When the outage before ended."""
         self._repeated: dict[object, None] = {}
         """One key for each operation that is being repeated."""
 
     @contextmanager
     def lasting(self, name: str, error: BaseException, seconds: float) -> Iterator[None]:
-        """Warn, and let the outage last until the end of the block: an operation is repeated in it.
+        """Let the outage last until the end of the block, in which an operation is repeated.
 
         Where the store has several servers, operations on the others succeed meanwhile.
         """
         operation = object()
         self._repeated[operation] = None
         try:
-            now = time.monotonic()
-            if self.since.setdefault(0, now) is now:  # a single step: one thread warns, once
-                logger.warning(
-                    "%s does not answer `%s` (%s); operations are retried for %g s",
-                    *(self._store, name, self._words(error), seconds),
-                )
+            self.since.setdefault(0, time.monotonic())
+            self.warn(name, error, seconds)
             yield
         finally:
             del self._repeated[operation]
+
+    def warn(self, name: str, error: BaseException, seconds: float) -> None:
+        """Warn of the outage, once, unless it is short and follows another one."""
+        now = time.monotonic()
+        if now < self._over + CALM and now < self.since.get(0, now) + CALM:
+            return
+        if self._told.setdefault(0, now) is now:  # a single step: one thread warns
+            logger.warning(
+                "%s does not answer `%s` (%s); operations are retried for %g s",
+                *(self._store, name, self._words(error), seconds),
+            )
 
     def ends(self) -> None:
         """Say that the store answers again, unless an operation still fails."""
         if self._repeated:
             return
         since = self.since.pop(0, None)
-        if since is not None:
-            logger.info("%s answers again, after %.1f s", self._store, time.monotonic() - since)
+        if since is None:
+            return
+        self._over = time.monotonic()
+        if self._told.pop(0, None) is not None:
+            logger.info("%s answers again, after %.1f s", self._store, self._over - since)
 
     def check(self, error: BaseException, seconds: float) -> None:
         """Raise if repeating cannot help; `seconds` is for how long it has been tried."""

@@ -152,6 +152,7 @@ class Retry(Layer):
                 if now < deadline.get() or now - began > SILENCE:
                     error = latest  # otherwise cut short: the one before says more
                 self.outage.check(error, now - started)
+                self.outage.warn(name, error, self.seconds)
         spent = time.monotonic() - started
         raise StoreUnavailable(self.outage.told(name, attempts, spent, error)) from error
 

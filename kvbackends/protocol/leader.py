@@ -65,7 +65,7 @@ class Lead:
 
     def wake(self) -> None:
         """Make the leader look for new waits; callable from any thread."""
-        if self._woken.is_set():  # whoever has set it wakes a leader that has not looked yet
+        if self._woken.is_set():  # the thread that set it wakes the leader, which then looks
             return
         self._woken.set()
         self.back_by = min(self.back_by, time.monotonic())

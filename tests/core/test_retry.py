@@ -19,7 +19,8 @@ from kvbackends.contract.options import CoreOptions
 from kvbackends.contract.paged import PagedBarrier
 from kvbackends.contract.url import StoreURL
 from kvbackends.errors import UnknownHost
-from kvbackends.layers import barriers, retry
+from kvbackends.layers import barriers, outage, retry
+from kvbackends.layers.outage import CALM
 from kvbackends.layers.retry import Retry, at_most
 from kvbackends.stores.memory import MemoryStore
 from tests.support.chords import offer, part, publisher, rank_of
@@ -312,6 +313,19 @@ class TestTelling:
         assert (begin.levelname, end.levelname) == ("WARNING", "INFO")
         assert re.match(r"redis://:\*\*@host does not answer `get` \(\w+", begin.message)
         assert re.match(r"redis://:\*\*@host answers again, after \d", end.message)
+
+    def test_a_second_outage_is_told_if_it_lasts(self, slept, caplog, monkeypatch):
+        """A cluster recovers server by server, and operations succeed between those that fail."""
+        monkeypatch.setattr(outage, "time", slept)
+        inner = Faulty(DictStore())
+        store = Retry(inner, PATIENT)
+        with caplog.at_level(logging.INFO, "kvbackends"):
+            for failures in (1, 1, 1, 10):
+                inner.script[:] = ["before"] * failures
+                store.get("k")
+        levels = [each.levelname for each in caplog.records]
+        assert levels == ["WARNING", "INFO"] * 2
+        assert slept.now > CALM
 
     def test_an_outage_lasts_while_an_operation_fails(self, caplog):
         """Operations that succeed meanwhile, on another server of the store, do not end it."""
