@@ -5,7 +5,6 @@ module sends several commands at once, which saves round trips.  The commands ar
 memcached's ``protocol.txt``.
 """
 
-import math
 import select
 import socket
 from collections import deque
@@ -23,6 +22,7 @@ from pymemcache.exceptions import (
 
 from kvbackends import ConfigurationError, StoreError, ValueTooLarge
 from kvbackends.contract import BoundedSocket, Entry, Secret, delays_forks, seconds_left
+from kvbackends_memcached.sockets import Sockets
 
 T = TypeVar("T")
 ServerRun = tuple[Any, Any] | None
@@ -40,8 +40,6 @@ LINE_BYTES = 2048
 """A line that is longer is no answer of memcached's."""
 MOST_BYTES = 2**30
 """The largest value of the server's option -I."""
-FULL = b"ERROR Too many open connections"
-"""The answer to a connection above the server's option -c, before it is closed."""
 LOST = (OSError, MemcacheUnexpectedCloseError)
 """The errors of a connection that is lost."""
 
@@ -222,7 +220,7 @@ def _connected(
 ) -> Connection:
     longest = {name: settings[name] for name in ("connect_timeout", "timeout")}
     bounded = {name: seconds_left(seconds) for name, seconds in longest.items()}
-    client = Client(address, default_noreply=False, socket_module=_Sockets(), **settings | bounded)
+    client = Client(address, default_noreply=False, socket_module=Sockets(), **settings | bounded)
     try:
         with delays_forks if "tls_context" in settings else nullcontext():
             if login is not None:  # protocol.txt, "Authentication": the server ignores the key
@@ -232,28 +230,6 @@ def _connected(
         client.close()
         _translate(error, _name(address))
         raise
-
-
-class _Socket(socket.socket):
-    """A socket for the driver, whose answers end at the deadline."""
-
-    def recv(self, *arguments: Any) -> bytes:
-        self.settimeout(seconds_left(self.gettimeout() or math.inf))
-        answer = super().recv(*arguments)
-        if answer.startswith(FULL):  # which the driver would take for an unknown command
-            raise ConnectionRefusedError(
-                "the server has too many open connections: use fewer, or raise its option -c"
-            )
-        return answer
-
-
-class _Sockets:
-    """The module `socket`, with `_Socket`."""
-
-    socket = _Socket
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(socket, name)
 
 
 def _server_run(client: Client) -> ServerRun:
