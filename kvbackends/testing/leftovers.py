@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -87,6 +88,7 @@ def remove(store: Store, since: int, threads: int = THREADS) -> list[str]:
         works[f"{every[i]} …"] = partial(_delete, store, every[i : i + BATCH])
     removing = Overlapped(works, threads)
     removing.settle(LONGEST)
+    time.sleep(SOON + store.limits.ttl_step)  # until the last tombstone has expired
     store.sweep()
     return [name for name in works if not removing.passed(name)]
 

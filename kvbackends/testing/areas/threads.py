@@ -44,7 +44,8 @@ class Threads(Area):
     def no_update_is_lost(self, store: Store, key: str) -> None:
         """Eight threads that add by compare_and_set lose nothing."""
         store.set(key, b"0")
-        together([partial(_add, store, key, 15)] * THREADS)
+        for _ in range(5):  # on a busy machine a thread may end before the next one runs
+            together([partial(_add, store, key, 3)] * THREADS)
         assert _number(value_at(store, key)) == 15 * THREADS
 
     def no_increment_is_lost(self, store: Store, key: str) -> None:
