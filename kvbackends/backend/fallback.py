@@ -152,7 +152,7 @@ class _Reader:
         self._old: Any = None
         self._asked: queue.SimpleQueue[tuple[Callable[[Any], Any], Future[Any]]]
         self._asked = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask, too
         self._thread: threading.Thread | None = None
         self._runs = False
 

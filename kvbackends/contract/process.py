@@ -197,7 +197,7 @@ class _DelaysForks:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._entry = threading.Lock()
+        self._entry = threading.RLock()  # a signal's handler may enter, too
         """Held during a fork."""
         self._inside: set[int] = set()
 

@@ -47,7 +47,7 @@ class Doorbell:
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         self._open = True
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ring while it is held
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from kvbackends.contract import Entry, StoreURL
 from kvbackends.contract.process import PerProcess
+from kvbackends.stores.memory import MemorySubscription
 from tests.broken_stores.reference import AloneStore, FileStore, ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
@@ -77,6 +78,30 @@ class HandlersHang(ReferenceStore):
             time.sleep(0.0002)
         finally:
             lock.release()
+
+
+class _PlainlyLocked(MemorySubscription):
+    """A subscription that is told under a lock which its own thread cannot take again."""
+
+    def __init__(self, space: Any) -> None:
+        self.plain = threading.Lock()
+        super().__init__(space)
+
+    def tell(self, key: str) -> None:
+        if not self.plain.acquire(timeout=1):
+            raise RuntimeError("a deadlock")
+        try:
+            super().tell(key)
+            time.sleep(0.0002)
+        finally:
+            self.plain.release()
+
+
+@caught_by("interruptions.calling")
+class HandlersHangNotifying(ReferenceStore):
+    """A handler that offers a key waits for the lock of the notification that it interrupts."""
+
+    subscription_type = _PlainlyLocked
 
 
 @caught_by("processes.child_closes")

@@ -12,10 +12,12 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kvbackends import StoreUnavailable
+from kvbackends.contract import waking
 from kvbackends.contract.deadline import within
 from kvbackends.contract.process import MAX_FORK_WAIT, PerProcess, delays_forks
 from kvbackends.contract.waking import Doorbell
@@ -254,6 +256,21 @@ class TestDoorbell:
         began = time.monotonic()
         assert bell.wait(5)
         assert time.monotonic() - began < 1
+
+    def test_a_handler_may_ring_during_a_ring(self, bell: Doorbell, monkeypatch):
+        """As a signal's handler does that stores a result in the middle of a notification."""
+
+        def interrupted(descriptor: int, data: bytes) -> int:
+            monkeypatch.setattr(waking, "os", os)
+            bell.ring()
+            return os.write(descriptor, data)
+
+        monkeypatch.setattr(waking, "os", SimpleNamespace(write=interrupted))
+        ringing = threading.Thread(target=bell.ring, daemon=True)  # it would never end
+        ringing.start()
+        ringing.join(30)
+        assert not ringing.is_alive()
+        assert bell.wait(0)
 
     def test_a_wait_without_a_ring_times_out(self, bell: Doorbell):
         """A negative timeout is zero."""

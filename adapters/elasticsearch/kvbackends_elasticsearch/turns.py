@@ -17,7 +17,7 @@ class Turns:
 
     def __init__(self, most: int) -> None:
         self._free = most
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a signal's handler may take a turn, too
         self._waiting: deque[threading.Lock] = deque()
 
     @property

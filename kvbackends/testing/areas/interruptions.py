@@ -13,13 +13,14 @@ from typing import Any, Self
 import pytest
 
 from kvbackends import StoreError
-from kvbackends.contract import Rank, Store
+from kvbackends.contract import Rank, Store, Subscription
 from kvbackends.testing.check import Area
 from kvbackends.testing.tools import (
     TTL,
     arrive,
     begin,
     delivery,
+    hinted,
     offer,
     part,
     race,
@@ -63,12 +64,18 @@ class Interruptions(Area):
         # Python itself drops an exception that is raised in a finaliser.
         assert caught >= striking.count - 1 - striking.count // 10, "some were swallowed"
 
-    def calling(self, store: Store, key: str) -> None:
-        """A signal's handler may call the store, whose running call goes on afterwards."""
+    def calling(self, store: Store, subscription: Subscription, key: str) -> None:
+        """A signal's handler may call the store, whose running call goes on afterwards.
+
+        Both may notify the same waiter.
+        """
         failed: list[BaseException] = []
+        watched = offer(f"{key}-watched", Rank.UNREADY, ttl=TTL)
+        subscription.watch([watched.key])
 
         def strike() -> None:
             try:
+                store.offer(watched, rank_of)
                 _uses_one_by_one(store, f"{key}-handler-{delivery()}")
             except StoreError:
                 pass  # refused with a reason
@@ -78,9 +85,11 @@ class Interruptions(Area):
         with _Striking(strike) as striking:
             for name in striking.turns(lambda: _uses(store, f"{key}-first")):
                 with striking.once():
+                    store.offer(watched, rank_of)
                     _uses(store, f"{key}-{name}")
         race(4, lambda n: _uses(store, f"{key}-thread-{n}"))
         assert failed == []
+        assert hinted(subscription, watched.key)
 
 
 class Interrupted(Exception):
