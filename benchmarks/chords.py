@@ -43,12 +43,12 @@ def _body(values: Any) -> None:
 class Chord:
     """One run of a chord in a backend, whose header tasks end one by one."""
 
-    def __init__(self, app: Celery, size: int) -> None:
+    def __init__(self, app: Celery, size: int, ids: Iterator[str] | None = None) -> None:
         self._backend: Any = app.backend
         self._body: Any = app.tasks["benchmarks.body"]
         self.group = new_id()
         self.left = size
-        self.ids = [new_id() for _ in range(size)]
+        self.ids = [next(ids) if ids else new_id() for _ in range(size)]
         results = [AsyncResult(each, backend=self._backend, app=app) for each in self.ids]
         self._signature = self._body.s()
         self._backend.apply_chord((self.group, results), self._signature)
