@@ -19,6 +19,7 @@ from kvbackends.backend.celerys import Celerys
 from kvbackends.backend.compat import CeleryBackend
 from kvbackends.contract.deadline import seconds_left, within
 from kvbackends.contract.process import PerProcess
+from kvbackends.contract.signals import uninterrupted
 from kvbackends.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -152,10 +153,11 @@ class _Reader:
         self._old: Any = None
         self._asked: queue.SimpleQueue[tuple[Callable[[Any], Any], Future[Any]]]
         self._asked = queue.SimpleQueue()
-        self._lock = threading.RLock()  # a signal's handler may ask, too
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._runs = False
 
+    @uninterrupted  # else a handler that asks meanwhile starts a second thread
     def ask(self, call: Callable[[Any], T]) -> "Future[T]":
         future: Future[T] = Future()
         with self._lock:
