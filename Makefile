@@ -103,7 +103,7 @@ help:  ## this list
 .PHONY: debian-packages
 debian-packages:
 	@tools/debian_packages redis-server=redis-server redis-sentinel=redis-sentinel \
-	    redis-cli=redis-tools memcached=memcached ps=procps \
+	    redis-cli=redis-tools memcached=memcached ps=procps ip=iproute2 \
 	    /usr/lib/rabbitmq/bin/rabbitmq-server=rabbitmq-server \
 	    /usr/lib/x86_64-linux-gnu/libcurl.so.4=libcurl4 \
 	    /usr/lib/jvm/java-17-openjdk-amd64/bin/java=openjdk-17-jre-headless mvn=maven \

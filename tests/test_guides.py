@@ -11,7 +11,6 @@ import inspect
 import re
 import shlex
 from configparser import ConfigParser
-from pathlib import Path
 
 import click
 import pytest
@@ -22,15 +21,10 @@ from starlette.testclient import TestClient
 
 import kvbackends
 from kvbackends.cli.app import COMMANDS, command
+from tests.support.pages import ROOT, texts
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VALUE = re.compile(r"  # (raises )?(.+)$")
-
-
-def blocks(page, language):
-    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +86,7 @@ def settings(block):
 def test_the_page_is_correct(page, worker, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     names = {"app": worker.app, "__name__": f"guide.{page.stem}"}
-    for block in blocks(page, "python"):
+    for block in texts(page, "python"):
         if block.startswith("# settings"):
             settings(block)
         else:
@@ -114,7 +108,7 @@ def test_a_wrong_value_is_found(shown, worker):
 def test_the_endpoints_of_fastapi(worker):
     """The page's application, asked over HTTP, answers as the page says."""
     names = {"app": worker.app, "__name__": "guide.endpoints"}
-    for block in blocks(ROOT / "docs/guides/fastapi.md", "python"):
+    for block in texts("docs/guides/fastapi.md", "python"):
         run(block, names, worker)
     with TestClient(names["api"]) as client:
         task_id = client.post("/pages/home").json()["id"]
@@ -127,14 +121,14 @@ def test_the_endpoints_of_fastapi(worker):
 
 def test_changes_are_followed(worker, capsys):
     """As `docs/results.md` shows."""
-    [block] = blocks(ROOT / "docs/results.md", "python")
+    [block] = texts("docs/results.md", "python")
     worker.app.backend.mark_as_done("order-3", 3)
     run(block, {"kvbackends": kvbackends, "result": worker.app.AsyncResult("order-3")}, worker)
     assert capsys.readouterr().out == "order-3 SUCCESS 3\n"
 
 
 def test_the_setting_of_airflow_opens_the_store():
-    [block] = blocks(ROOT / "docs/guides/airflow.md", "ini")
+    [block] = texts("docs/guides/airflow.md", "ini")
     found = ConfigParser()
     found.read_string(block)
     with Celery(backend=found["celery"]["result_backend"], set_as_current=False) as app:

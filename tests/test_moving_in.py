@@ -2,13 +2,13 @@
 
 import re
 import textwrap
-from pathlib import Path
 
 import pytest
 from celery import Celery
 
-PAGE = (Path(__file__).parents[1] / "docs" / "moving-in.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+from tests.support.pages import texts
+
+BLOCKS = texts("docs/moving-in.md", "python")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import texts
 from tests.test_workspace import foreign, imported
 
 ROOT = Path(__file__).parents[1]
@@ -183,7 +184,7 @@ def test_a_task_stores_its_result_in_the_directory(outside, tmp_path):
 
 
 def test_its_page_shows_how_to_open_it(outside, tmp_path):
-    (shown,) = re.findall(r"```python\n(.*?)```", (OUTSIDER / "README.md").read_text(), re.DOTALL)
+    (shown,) = texts("examples/thirdparty-store/README.md", "python")
     script = f"from celery import Celery\n{shown}\nprint(app.backend.as_uri())"
     assert outside("-c", script, cwd=tmp_path) == "kv+dir:///var/lib/results\n"
 

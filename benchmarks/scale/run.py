@@ -15,6 +15,7 @@ from benchmarks.scale.watch import Bound, Lines, Observer, Probe
 from tests.e2e.deployment import Deployment
 from tests.servers import GROUPS, Group, rabbitmq_server
 from tests.servers.network import can_cut
+from tests.support.urls import with_options
 
 ENGINES = {
     "mongodb-set": (),
@@ -97,7 +98,7 @@ def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
 
 
 def _store(url: str) -> str:
-    return f"kv+{url}{'&' if '?' in url else '?'}{QUERY}"
+    return with_options(f"kv+{url}", QUERY)
 
 
 def _told(worker: Any) -> list[str]:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from kvbackends.cli.app import COMMANDS
+from tests.support.pages import texts
 
 PAGE = Path(__file__).parents[2].joinpath("docs/operating.md").read_text(encoding="utf-8")
 ELSEWHERE = {"conformance", "web", "new"}
@@ -20,6 +21,6 @@ def test_python(make_app, capsys):
     app = make_app("memory", result_extended=True)
     app.tasks["fail"].delay()
     app.bench.run_all()
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (example,) = texts("docs/operating.md", "python")
     exec(compile(example, "operating.md", "exec"), {"app": app})
     assert "fail" in capsys.readouterr().out

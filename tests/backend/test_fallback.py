@@ -1,6 +1,8 @@
 """Results that are absent here are read in one of Celery's own backends: ``fallback=…``."""
 
 import asyncio
+import signal
+import threading
 
 import pytest
 from celery import states
@@ -248,3 +250,27 @@ def test_the_address_is_printed_without_its_password(make_app, in_url):
         assert backend.books._place._url == url
     shown = app.conf.result_backend + str(app.conf.result_backend_transport_options)
     assert "s3cret" not in shown
+
+
+def test_a_handler_that_asks_starts_no_second_reader(monkeypatch):
+    """Celery's backends are not for two threads; the handler's own question is answered, too."""
+    reader, answers, started = fallback._Reader(object), [], []
+
+    class Interrupted(threading.Thread):
+        def start(self):
+            started.append(self)
+            signal.raise_signal(signal.SIGUSR1)
+            super().start()
+
+    def ask(*_):
+        answers.append(reader.ask(type))
+
+    monkeypatch.setattr(fallback.threading, "Thread", Interrupted)
+    before = signal.signal(signal.SIGUSR1, ask)
+    try:
+        ask()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert [each.result(30) for each in answers] == [object, object]
+    assert len(started) == 1
+    started[0].join(30)

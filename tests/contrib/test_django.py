@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -10,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import texts
+
 ROOT = Path(__file__).parents[2]
-(SHOWN,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/django.md").read_text(), re.DOTALL)
+(SHOWN,) = texts("docs/django.md", "python")
 
 SETTINGS = """
     import os

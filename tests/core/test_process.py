@@ -12,16 +12,15 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from kvbackends import StoreUnavailable
-from kvbackends.contract import waking
 from kvbackends.contract.deadline import within
 from kvbackends.contract.process import MAX_FORK_WAIT, PerProcess, delays_forks
 from kvbackends.contract.waking import Doorbell
 from kvbackends.stores.memory import MemoryStore
+from tests.support.handlers import bears_a_handler
 from tests.support.processes import in_child
 from tests.support.threads import together
 
@@ -229,6 +228,15 @@ class TestDelaysForks:
         leave.set()
         thread.join()
 
+    def test_a_handler_can_enter(self):
+        """Where it interrupts a thread that enters, or a fork's preparation."""
+
+        def enter() -> None:
+            with delays_forks:
+                pass
+
+        assert bears_a_handler(enter, type(delays_forks).__enter__)
+
     def test_a_child_forked_in_c_can_enter(self):
         """Another thread may have held the lock then; Python's hooks do not run."""
         delays_forks.prepare_fork()
@@ -257,20 +265,12 @@ class TestDoorbell:
         assert bell.wait(5)
         assert time.monotonic() - began < 1
 
-    def test_a_handler_may_ring_during_a_ring(self, bell: Doorbell, monkeypatch):
+    def test_a_handler_may_ring_during_a_ring(self):
         """As a signal's handler does that stores a result in the middle of a notification."""
-
-        def interrupted(descriptor: int, data: bytes) -> int:
-            monkeypatch.setattr(waking, "os", os)
-            bell.ring()
-            return os.write(descriptor, data)
-
-        monkeypatch.setattr(waking, "os", SimpleNamespace(write=interrupted))
-        ringing = threading.Thread(target=bell.ring, daemon=True)  # it would never end
-        ringing.start()
-        ringing.join(30)
-        assert not ringing.is_alive()
+        bell = Doorbell()  # no fixture's, whose end would wait for the lock
+        assert bears_a_handler(bell.ring, Doorbell.ring)
         assert bell.wait(0)
+        bell.close()
 
     def test_a_wait_without_a_ring_times_out(self, bell: Doorbell):
         """A negative timeout is zero."""

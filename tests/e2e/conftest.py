@@ -12,6 +12,7 @@ from kombu import pools
 import kvbackends
 from tests.e2e import small
 from tests.e2e.deployment import Deployment, current
+from tests.support.urls import with_options
 
 _databases = itertools.cycle(range(1, 16))
 
@@ -55,7 +56,7 @@ def deploy(
         ) -> Deployment:
             folder = tmp_path_factory.mktemp("e2e")
             store = f"kv+{url or f'{scheme}:///{folder}/results.db'}"
-            store += query and f"{'&' if '?' in store else '?'}{query}"
+            store = with_options(store, query)
             broker_url, transport = _broker(request, broker, folder)
             if transport:
                 settings.setdefault("broker_transport_options", transport)

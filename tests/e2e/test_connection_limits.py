@@ -17,6 +17,7 @@ from celery import Celery
 from kvbackends import StoreUnavailable, open_store
 from tests.servers import memcached_server, mongodb_server, postgresql_server, redis_server
 from tests.servers.process import eventually
+from tests.support.urls import with_options
 
 THREADS = 50
 EACH = 5
@@ -69,8 +70,8 @@ def connections(port: int | None) -> int:
 def test_fifty_threads_open_no_more_connections_than_are_documented(name, options, most, request):
     """The numbers of docs/operating.md, while each thread stores and waits."""
     url = request.getfixturevalue(f"{name}_url")
-    port, sign = urlsplit(url).port, "&" if "?" in url else "?"
-    app = Celery("many", broker="memory://", backend=f"kv+{url}{sign}{options}")
+    port = urlsplit(url).port
+    app = Celery("many", broker="memory://", backend=f"kv+{with_options(url, options)}")
     backend = app.backend  # Celery makes several where threads ask at once for the first time
     before, together = connections(port), threading.Barrier(THREADS)
     ids = [[uuid.uuid4().hex for _ in range(EACH)] for _ in range(THREADS)]
@@ -124,8 +125,7 @@ def test_a_server_that_takes_no_more_connections_says_so(name, opened):
     """The error has the server's words, and the store works as soon as there is a place."""
     start, words = FULL[name]
     with start() as server:
-        sign = "&" if "?" in server.url else "?"
-        url = f"{server.url}{sign}retry_timeout=1"
+        url = with_options(server.url, "retry_timeout=1")
         stores: list[Any] = []
         with pytest.raises(StoreUnavailable, match=words):
             fill(stores, lambda: opened(url))

@@ -14,6 +14,7 @@ from tests.support.liar import HTTP, NOISE, Liar
 from tests.support.stalls import takes_less, took
 from tests.support.suites import java_is_slow
 from tests.support.threads import together
+from tests.support.urls import with_options
 
 # Their servers take long to start; `make test-all` has them.
 STORES = java_is_slow(["redis", "memcached", "mongodb", "postgresql", "elasticsearch", "cassandra"])
@@ -44,7 +45,7 @@ def open_backend(url, liar):
                 there = there.replace("replicaSet=rs0", "directConnection=true")
                 options["serverSelectionTimeoutMS"] = 1000
             query = "&".join(f"{name}={value}" for name, value in options.items())
-            there += query and f"{'&' if '?' in there else '?'}{query}"
+            there = with_options(there, query)
             backend = Celery(backend=f"kv+{there}", set_as_current=False).backend
             stack.callback(backend.store.close)
             stack.callback(backend.waiters.close)

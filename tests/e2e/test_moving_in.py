@@ -12,6 +12,7 @@ from celery import chord
 from tests.e2e.deployment import PATIENCE, Deployment, Worker
 from tests.e2e.tasks import make_app
 from tests.e2e.test_headers import FAILING, SHAPES
+from tests.support.urls import with_options
 
 CELERY_HANGS = {
     "a chain before its group",
@@ -39,7 +40,7 @@ class Fleet:
     def __init__(self, deployment: Deployment, url: str, *arguments: str) -> None:
         self.deployment = deployment
         self.arguments = arguments
-        changing = f"{deployment.store}{'&' if '?' in deployment.store else '?'}chords=celery"
+        changing = with_options(deployment.store, "chords=celery")
         self.urls = {"old": url, "changing": changing, "new": deployment.store}
         self.clients = {
             kind: deployment.app

@@ -18,6 +18,7 @@ from tests.servers import GROUPS, Group
 from tests.servers.faults import KINDS, possible
 from tests.servers.network import can_cut
 from tests.servers.process import eventually
+from tests.support.urls import with_options
 
 ENGINES = ["mongodb-set", "cassandra-ring", "elasticsearch-nodes"]
 ALWAYS = [("mongodb-set", kind) for kind in ("leader killed", "leader cut off", "leader replaced")]
@@ -117,7 +118,7 @@ def test_no_confirmed_result_is_lost_with_a_node(groups, engine, name):
     if name not in possible(group):
         pytest.skip(f"not on this engine, or not on this machine: {name}")
     kind = KINDS[name]
-    store = open_store(f"{group.url}{'&' if '?' in group.url else '?'}{QUERY}")
+    store = open_store(with_options(group.url, QUERY))
     store.ping()
     with Writers(store) as writers:
         writers.go_on()

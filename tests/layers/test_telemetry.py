@@ -22,6 +22,7 @@ from tests.backend.tasks import add_tasks
 from tests.servers.process import free_ports
 from tests.support.chords import offer, rank_of
 from tests.support.suites import java_is_slow
+from tests.support.urls import with_options
 
 SECRET = "geheim"
 
@@ -66,7 +67,7 @@ STORES = ["memory", "sqlite", "redis", "memcached", "mongodb", "postgresql"]
 def url(request, tmp_path):
     if request.param not in {"memory", "sqlite"}:
         found = request.getfixturevalue(f"{request.param}_url")
-        return f"{found}{'&' if '?' in found else '?'}telemetry=1"
+        return with_options(found, "telemetry=1")
     return {"memory": f"memory://{uuid.uuid4()}", "sqlite": f"sqlite:///{tmp_path}/r.db"}[
         request.param
     ] + "?telemetry=1"

@@ -8,9 +8,9 @@ from tests.servers.downloads import Wheel
 from tests.servers.process import Server, received_until
 
 DEBIAN = "7.0"
+NOTHING_KEPT = ("--save", "", "--appendonly", "no")
 # No command: every version answers with an error that names it, Sentinels too, which know neither
 # QUIT nor, in 6.2, PING with an argument. After it no answer is outstanding.
-NOTHING_KEPT = ("--save", "", "--appendonly", "no")
 LAST = "the-last-answer"
 WHEELS = {
     "6.2": Wheel(

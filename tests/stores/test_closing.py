@@ -13,6 +13,7 @@ import pytest
 from kvbackends import KVBackendsError, open_store
 from kvbackends.contract import Offer, Rank
 from tests.stores.conftest import open_files
+from tests.support.urls import with_options
 
 USERS = 4
 
@@ -37,7 +38,7 @@ def frequent_switches() -> Iterator[None]:
 )
 def test_closing_gives_other_threads_a_result_or_an_error_of_ours(any_url, retry, rounds):
     """Never a driver's; and no thread and no socket is left."""
-    store = open_store(f"{any_url}{'&' if '?' in any_url else '?'}{retry}")
+    store = open_store(with_options(any_url, retry))
     store.ping()
     store.close()
     before = left_behind()

@@ -23,3 +23,8 @@ def blocks(page: str, *languages: str) -> list[Block]:
     found = _BLOCK.findall((ROOT / page).read_text())
     every = [Block(page, language, textwrap.dedent(text)) for _, language, text in found]
     return [each for each in every if not languages or each.language in languages]
+
+
+def texts(page: str, *languages: str) -> list[str]:
+    """Return what stands in these blocks."""
+    return [block.text for block in blocks(page, *languages)]

@@ -12,6 +12,7 @@ from kvbackends_elasticsearch.turns import Turns
 
 from kvbackends.contract import Offer, Rank, StoreURL
 from kvbackends.layers.layer import innermost
+from tests.support.handlers import bears_a_handler
 
 THREADS = 16
 
@@ -41,6 +42,19 @@ def test_a_thread_that_asks_again_stands_behind_those_that_wait():
     for thread in threads:
         thread.join()
     assert served == [0, 1, 2, "again"]
+
+
+def test_a_handler_may_take_a_turn():
+    """A signal's, in the middle of taking one or of giving it back."""
+    turns = Turns(2)
+
+    def take():
+        with turns.one(10, ""):
+            pass
+
+    assert bears_a_handler(take, Turns._take, Turns._give)
+    with turns.one(0.01, ""), turns.one(0.01, ""):
+        assert turns.taken
 
 
 def test_a_wait_for_a_turn_ends():

@@ -1,13 +1,11 @@
 """What this adapter does beyond the contract: its tables, SQL, notifications, and removal."""
 
-import re
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -22,8 +20,9 @@ from kvbackends.cli.app import command
 from kvbackends.contract import Offer, Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.tools import offer, rank_of
+from tests.support.pages import texts
+from tests.support.urls import with_options
 
-README = Path(__file__).parents[1] / "README.md"
 NO_RETRY = {"result_backend_transport_options": {"retry": False}}
 
 
@@ -41,7 +40,7 @@ def asked(monkeypatch):
 
 def fresh(url):
     """The URL with tables of its own."""
-    return f"{url}{'&' if '?' in url else '?'}table=t{uuid4().hex[:12]}"
+    return with_options(url, f"table=t{uuid4().hex[:12]}")
 
 
 # -- tables --------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def test_results_are_rows_for_sql(server):
         f"SELECT done > now() - interval '1 hour' FROM {view} WHERE state = 'SUCCESS'"
     )
     server.sql(f"CREATE TABLE orders AS SELECT 7 AS id, '{good}' AS task_id")
-    (shown,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    (shown,) = texts("adapters/postgresql/README.md", "sql")
     told = server.sql(shown.replace("kvbackends_results", view)).splitlines()
     assert told == ['7|SUCCESS|{"total": 3}', "|1"]
     app.backend.waiters.close()

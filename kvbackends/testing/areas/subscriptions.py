@@ -158,10 +158,8 @@ class Subscriptions(Area):
             thread = threading.Thread(target=works[by])
             thread.start()
             try:
-                if (
-                    hints(subscription, result.key) is None
-                ):  # it cannot tell, and may answer so before the write
-                    thread.join()
+                if hints(subscription, result.key) is None:
+                    thread.join()  # it cannot tell, and may answer so before the write
                 assert value_at(store, result.key) == result.value
             finally:
                 thread.join()
