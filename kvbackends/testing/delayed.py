@@ -8,6 +8,7 @@ from typing import NamedTuple
 from kvbackends.contract import Store
 from kvbackends.testing.check import Check
 from kvbackends.testing.leftovers import new_key
+from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import TTL
 
 Waits = Iterator[float]
@@ -51,7 +52,8 @@ class Delayed:
 
     def __init__(self, store: Store, checks: Iterable[Check]) -> None:
         self._store = store
-        self._started = {each.name: self._start(each) for each in checks}
+        named = {each.name: each for each in checks}
+        self._started = dict(zip(named, side_by_side(self._start, named.values()), strict=True))
 
     def finish(self, check: Check) -> None:
         """Run the rest of a check; a check that was not started yet is started first."""

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 SLOW = 0.004
 """Seconds: with quicker calls each check runs alone."""
-THREADS = 16
+THREADS = 24
 """Checks at a time."""
 CALLS = 8
 """Calls of one check at a time."""

@@ -66,7 +66,6 @@ class Limits(Area):
 
     area = "limits"
     rule = "limits"
-    alone = True  # large values beside others would ask too much of a small server
 
     def are_sensible(self, store: Store) -> None:
         """Every declared limit is above zero, and a ttl's step at least zero."""
@@ -75,6 +74,23 @@ class Limits(Area):
         assert limits.value_bytes is None or limits.value_bytes > 0
         assert limits.batch_keys > 0
         assert limits.ttl_step >= 0
+
+    def largest_batch(self, store: Store, key: str) -> None:
+        """A batch reads and deletes as many keys as `Limits.batch_keys` declares."""
+        keys = [f"{key}-{i}" for i in range(min(store.limits.batch_keys, 2_000))]
+        for each in (keys[0], keys[-1]):
+            store.set(each, b"v")
+        assert store.get_batch(keys) == {keys[0]: b"v", keys[-1]: b"v"}
+        store.delete_batch(keys)
+        assert store.get_batch(keys) == {}
+
+
+class LargeValues(Area):
+    """Values as large as the limits allow."""
+
+    area = "limits"
+    rule = "limits"
+    alone = True  # beside others they would ask too much of a small server
 
     def largest_value(self, store: Store, other: Store, key: str) -> None:
         """A value of the declared size is stored; one byte more is refused and changes nothing."""
@@ -105,15 +121,6 @@ class Limits(Area):
         store.set(key, large)
         assert value_at(other, key) == large
         store.delete(key)
-
-    def largest_batch(self, store: Store, key: str) -> None:
-        """A batch reads and deletes as many keys as `Limits.batch_keys` declares."""
-        keys = [f"{key}-{i}" for i in range(min(store.limits.batch_keys, 2_000))]
-        for each in (keys[0], keys[-1]):
-            store.set(each, b"v")
-        assert store.get_batch(keys) == {keys[0]: b"v", keys[-1]: b"v"}
-        store.delete_batch(keys)
-        assert store.get_batch(keys) == {}
 
     @thorough
     def large_batch(self, store: Store, key: str) -> None:

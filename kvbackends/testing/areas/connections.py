@@ -94,7 +94,6 @@ class ManyConnections(Area):
 
     area = "connections"
     rule = "threads"
-    alone = True
 
     @pytest.mark.parametrize("name", RACES)
     def two_race(self, store: Store, second: Store, key: str, name: str) -> None:

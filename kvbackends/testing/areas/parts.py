@@ -25,6 +25,9 @@ from kvbackends.testing.tools import (
     value_of,
 )
 
+MANY = 40
+"""Parts of a barrier, whose arrivals each wait for the one before."""
+
 
 class Parts(Area):
     """Parts are counted by identity."""
@@ -166,13 +169,13 @@ class Parts(Area):
 
     def many_in_random_order(self, barrier: Barrier) -> None:
         """Many parts, delivered twice in random order: the last new one claims."""
-        places = list(range(60)) * 2
+        places = list(range(MANY)) * 2
         random.Random(7).shuffle(places)
-        last_new = max(places.index(place) for place in range(60))
-        begin(barrier, 60)
+        last_new = max(places.index(place) for place in range(MANY))
+        begin(barrier, MANY)
         outcomes = [arrive(barrier, part(place)).outcome for place in places[: last_new + 1]]
         assert outcomes == [WAITING] * last_new + [CLAIMED]
-        assert len(gathered(barrier)) == 60
+        assert len(gathered(barrier)) == MANY
 
     def looking_records_nothing(self, barrier: Barrier) -> None:
         """An arrival without a value records no part."""
