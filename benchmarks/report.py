@@ -49,7 +49,8 @@ def write(rows: Iterable[Row], facts: dict[str, str], first: str = "") -> Path:
     path.with_suffix(".json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     about_run = "\n".join(f"* {name}: {value}" for name, value in facts.items())
     lines = "\n".join(map(line, listed))
-    parts = ["# Measured", about_run, *filter(None, [first]), f"{_HEAD}{lines}", summary(listed)]
+    head = f"# Measured: {facts['mode']}"
+    parts = [head, about_run, *filter(None, [first]), f"{_HEAD}{lines}", summary(listed)]
     path.write_text("\n\n".join(parts) + "\n")
     return path
 
