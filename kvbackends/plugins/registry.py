@@ -23,7 +23,8 @@ LAYERS = "kvbackends.layers"
 _lock = threading.RLock()
 _manager = pluggy.PluginManager("kvbackends")
 _manager.add_hookspecs(hookspecs)
-_adapters: dict[str, Adapter] = {}
+_serving: dict[str, tuple[Adapter, object]] = {}
+"""Scheme -> its adapter and the plugin of that: a hook may make new adapters in each call."""
 _layers_loaded = False
 
 
@@ -40,17 +41,15 @@ def register(plugin: object) -> None:
             _manager.unregister(plugin)  # so that the next call tries again
             raise
         for adapter in adapters:
-            _adapters.update(dict.fromkeys(adapter.schemes, adapter))
+            _serving.update(dict.fromkeys(adapter.schemes, (adapter, plugin)))
 
 
 def unregister(plugin: object) -> None:
     """Undo `register`; schemes that another plugin serves by now are kept."""
     with _lock:
-        for adapter in _adapters_of(plugin):
-            for scheme in adapter.schemes:
-                if _adapters.get(scheme) == adapter:
-                    del _adapters[scheme]
         _manager.unregister(plugin)
+        for scheme in [each for each, (_, origin) in _serving.items() if origin is plugin]:
+            del _serving[scheme]
 
 
 def adapter_for(scheme: str) -> Adapter:
@@ -59,25 +58,24 @@ def adapter_for(scheme: str) -> Adapter:
     Raises `UnknownScheme` if none is installed, `ConfigurationError` if it cannot be imported.
     """
     with _lock:
-        if scheme not in _adapters:
+        if scheme not in _serving:
             for entry in entry_points(group=STORES, name=scheme):
                 register(_loaded(entry, f"the adapter for {scheme}://"))
-        if scheme not in _adapters:
+        if scheme not in _serving:
             raise UnknownScheme(_unknown(scheme))
-        return _adapters[scheme]
+        return _serving[scheme][0]
 
 
 def plugin_of(scheme: str) -> object:
     """Return the registered plugin, a module or an object, that serves a scheme."""
-    adapter = adapter_for(scheme)
     with _lock:
-        plugins = _manager.get_plugins()
-        return next(plugin for plugin in plugins if adapter in _adapters_of(plugin))
+        adapter_for(scheme)
+        return _serving[scheme][1]
 
 
 def installed() -> list[str]:
     """Return the available schemes, sorted, whether their adapters are imported or not."""
-    return sorted({*_adapters, *(entry.name for entry in entry_points(group=STORES))})
+    return sorted({*_serving, *(entry.name for entry in entry_points(group=STORES))})
 
 
 def layerings(url: StoreURL) -> list[Layering]:

@@ -373,7 +373,7 @@ class TestBadInput:
 
     def test_a_known_adapter_says_how_to_install_it(self, refused, monkeypatch):
         monkeypatch.setattr(registry, "entry_points", lambda **_: [])
-        monkeypatch.setattr(registry, "_adapters", {})
+        monkeypatch.setattr(registry, "_serving", {})
         assert 'pip install "kvbackends[cassandra]"' in refused("cassandra://user:hunter2@host")
 
     def test_a_misspelt_option_gets_a_suggestion(self, refused):

@@ -77,7 +77,7 @@ class TestSchemes:
     ):
         """The error ends with the line that installs the adapter."""
         monkeypatch.setattr(registry, "entry_points", lambda **_: [])
-        monkeypatch.setattr(registry, "_adapters", {})
+        monkeypatch.setattr(registry, "_serving", {})
         line = f'pip install "kvbackends[{EXTRAS[scheme]}]"'
         assert install_line(scheme) == line
         with pytest.raises(UnknownScheme) as raised:
@@ -162,6 +162,22 @@ class TestRegistering:
         assert isinstance(innermost(open_store("twice://")), Other)
         unregister(first)
         assert isinstance(innermost(open_store("twice://")), Other)
+
+    def test_a_hook_may_make_its_adapters_anew(self):
+        """A plugin whose hook makes a new class in each call is found, and taken back."""
+
+        class Anew(Plugin):
+            @hookimpl
+            def kvbackends_adapters(self) -> Iterable[Adapter]:
+                made = type("Made", (DictStore,), {})
+                yield Adapter(schemes=self.schemes, store=made, summary="", example="")
+
+        plugin = Anew("anew")
+        register(plugin)
+        assert registry.plugin_of("anew") is plugin
+        unregister(plugin)
+        with pytest.raises(UnknownScheme):
+            open_store("anew://")
 
 
 class Named(Layer):
