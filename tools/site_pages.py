@@ -5,9 +5,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
+LOADED = re.compile(
+    r"""<(?:script|img|iframe)[^>]* src="?http[^>]*|<link[^>]* rel="?stylesheet[^>]*http[^>]*"""
+    r"""|<pre class="mermaid"""  # drawn by a script from another server
+)
+"""What makes a browser load something from another server."""
 LINK = re.compile(r"(!?\[((?:[^\[\]]|\[[^\]]*\])*)\])\(([^)\s]+)\)")
 
 
@@ -41,6 +47,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Let the links of a page in docs/ lead to the added ones."""
     name = page.file.src_uri
     return markdown if name in PAGES.values() else moved(markdown, f"docs/{name}", name)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Refuse a page that cannot be read as a file, without a network."""
+    if found := LOADED.search(output):
+        raise PluginError(f"{page.file.src_uri} loads from another server: {found[0]}")
+    return output
 
 
 def moved(text: str, source: str, page: str) -> str:
