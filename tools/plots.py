@@ -111,7 +111,7 @@ def stores() -> str:
     drawing.text(
         16, 43, "Dot: median of the rounds' ratios. Line: lowest and highest round.", "soft"
     )
-    axis = Log(0.1, 100, 150, 590)
+    axis = Log(0.1, 10_000, 150, 590)
     for place, (what, title) in enumerate(OPERATIONS.items()):
         y = top + place * block
         drawing.text(16, y + 8, title, "head")
@@ -123,7 +123,7 @@ def stores() -> str:
             ratio_row(drawing, axis, y + 26 + line * row, store, figure(names[0], what, *names[1:]))
     y = top + block * len(OPERATIONS)
     for tick in axis.ticks():
-        drawing.text(axis(tick), y - 2, f"{tick:g} x", "soft", "middle")
+        drawing.text(axis(tick), y - 2, f"{tick:,g} x", "soft", "middle")
     for line, note in enumerate(notes):
         drawing.text(16, y + 22 + 16 * line, note, "soft")
     return str(drawing)
