@@ -1,4 +1,4 @@
-"""Generates the measured tables of docs/compared.md and docs/sizing.md from benchmarks/results."""
+"""Generates the measured tables of three pages of docs/ from benchmarks/results."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ from reference import ROOT, table, with_table
 
 PAGE = ROOT / "docs" / "compared.md"
 SIZING = ROOT / "docs" / "sizing.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 SQLITE = {
     "store a result, 200 B": "store a result of 200 bytes",
     "STARTED, then SUCCESS": "STARTED, then SUCCESS",
@@ -20,6 +21,20 @@ SQLITE = {
     "open the backend and read": "open the backend and read",
 }
 """What is measured on one host, and its name in the table."""
+PEERS = {
+    "instructions of one store": "instructions of the client for one store",
+    "instructions of one get": "… for one read",
+    "store a result, cross": "store, on two CPUs",
+    "store a result, same": "… on one",
+    "get of a ready result, cross": "read a ready result, on two CPUs",
+    "get of a ready result, same": "… on one",
+    "wait for a result, p50, cross": "wait, median, on two CPUs",
+    "wait for a result, p50, same": "… on one",
+    "wait for a result, p99, cross": "wait, 99th of 100, on two CPUs",
+    "wait for a result, p99, same": "… on one",
+}
+"""What is measured beside other task queues, and its name in the table."""
+QUEUES = ("huey", "dramatiq", "rq", "taskiq-redis", "celery")
 
 
 def cell(found: Figure | None) -> str:
@@ -91,9 +106,19 @@ def size(found: Figure | None) -> str:
     return f"{found.median:,.0f} ({more:,} more than its record of {record})"
 
 
+def of_peers() -> str:
+    """Return the table of other task queues' result stores beside ours."""
+    rows = [
+        (title, *(cell(figure("peers", what, "kv+redis", name)) for name in QUEUES))
+        for what, title in PEERS.items()
+    ]
+    return table(("", *QUEUES), rows)
+
+
 def pages() -> dict[Path, str]:
-    """Return both pages with their tables."""
+    """Return the pages with their tables."""
     return {
         PAGE: with_table(PAGE, f"{of_stores()}\n{of_sqlite()}"),
         SIZING: with_table(SIZING, of_sizes()),
+        PERFORMANCE: with_table(PERFORMANCE, of_peers()),
     }

@@ -53,7 +53,7 @@ class OfCelery:
 
 
 class Dramatiq:
-    """The results middleware's backend.  Its wait takes the result away: there is one reader."""
+    """The results middleware's backend.  Its wait blocks a connection at the server."""
 
     def __init__(self, url: str) -> None:
         from dramatiq import Message
@@ -76,7 +76,7 @@ class Dramatiq:
 
 
 class RQ:
-    """The stream of results of a job."""
+    """The stream of results of a job.  Its wait blocks a connection, too."""
 
     def __init__(self, url: str) -> None:
         import redis
