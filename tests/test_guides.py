@@ -161,13 +161,21 @@ def test_the_commands_take_what_is_shown(monkeypatch):
         assert found.make_context(name, words)
 
 
+def copied(dockerfile):
+    """Yield what the image takes from the clone, all of which has to be there."""
+    for sources in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists(), source
+            yield source
+
+
 def test_the_services_of_the_example_fit_together(monkeypatch):
     """No Docker here: names, volumes and the application are checked, and no container."""
     example = compose()
     services = example["services"]
     for service in services.values():
         assert set(service.get("depends_on", {})) <= set(services)
-        assert service.get("image") or "COPY shop.py" in service["build"]["dockerfile_inline"]
+        assert service.get("image") or set(copied(service["build"]["dockerfile_inline"]))
         for volume in service.get("volumes", []):
             assert volume.partition(":")[0] in example["volumes"]
     address = services["worker"]["environment"]["REDIS"]
