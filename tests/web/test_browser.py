@@ -1,5 +1,7 @@
 """The pages in a real browser: what its script does, and what a hostile result cannot do."""
 
+from pathlib import Path
+
 import pytest
 from celery import chord, group
 from selenium.webdriver.common.by import By
@@ -9,6 +11,7 @@ from kvbackends.web import app_for
 from tests.web.browser import browsing, eventually, serving, size
 from tests.web.test_pages import applied, ran
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
@@ -179,3 +182,20 @@ def test_a_hundred_thousand_results(driver, memory_app, address):
     assert failed.id in text(driver)
     driver.get(f"{address}/result?id=many-77777")
     assert "SUCCESS" in text(driver)
+
+
+def test_the_site_searches_in_files(driver, tmp_path):
+    """Its search is a worker, which browsers refuse to a file: a script of the site stands in."""
+    (tmp_path / "work.js").write_text(
+        "addEventListener('message', event => postMessage(event.data * 2))"
+    )
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"""<body><script src="{ROOT / "docs/assets/iframe-worker.js"}"></script><script>
+        const worker = new Worker("work.js")
+        worker.addEventListener("message", event => document.title = event.data)
+        worker.postMessage(21)</script>"""
+    )
+    driver.get(page.as_uri())
+    assert eventually(lambda: driver.title == "42")
+    assert "assets/iframe-worker.js" in (ROOT / "mkdocs.yml").read_text()
