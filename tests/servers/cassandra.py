@@ -122,7 +122,8 @@ class CassandraServer(Server):
         agent = next(jars.glob("jamm-*.jar"))
         properties = [f"-D{name}={value}" for name, value in self._properties().items()]
         options = [f"@{CONFIGURATION / 'cassandra-jvm.options'}", *MACHINE, f"-javaagent:{agent}"]
-        daemon = ["-cp", f"{jars}/*", "org.apache.cassandra.service.CassandraDaemon"]
+        classes = f"{jars}/*:{self.folder}"
+        daemon = ["-cp", classes, "org.apache.cassandra.service.CassandraDaemon"]
         limits = [*(WITHOUT_LOCKING if os.geteuid() == 0 else []), *UNLOCKED]
         return [*limits, JAVA, *options, *properties, *daemon]
 
@@ -140,6 +141,7 @@ class CassandraServer(Server):
             "token": self._token,
             "auto_bootstrap": "false",
             "snitch": "SimpleSnitch",
+            "internode_timeout": "true",
             "cql_port": cql,
             "storage_port": storage,
             "ssl_storage_port": ssl_storage,
@@ -156,8 +158,12 @@ class CassandraServer(Server):
 
     def _local(self) -> Any:
         """The state that the node reports."""
-        rows = self.ask(LOCAL)
-        return json.loads(rows[rows.rindex(b"{") :])  # the last value of the only row
+        return self.row(LOCAL)
+
+    def row(self, statement: bytes) -> Any:
+        """The only row of the answer to a ``SELECT JSON``; OSError if there is no answer."""
+        rows = self.ask(statement)
+        return json.loads(rows[rows.rindex(b"{") :])  # its last value
 
     def ask(self, statement: bytes, level: int = ONE) -> bytes:
         """The body of the answer to a statement; OSError if there is none."""

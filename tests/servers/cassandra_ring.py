@@ -11,11 +11,13 @@ from tests.servers.cassandra import (
     CassandraServer,
     libraries,
 )
+from tests.servers.downloads import run
 from tests.servers.failure import ServerFailed
 from tests.servers.group import Group, start_all
 from tests.servers.process import Host, free_ports
 
 NODES = 3
+CLOCK = "ShiftedClock"
 # This keyspace has three copies in every cluster: reading it from all tells whether all are there.
 FROM_ALL = (
     b"SELECT * FROM system_distributed.view_build_status "
@@ -33,6 +35,7 @@ class CassandraNode(CassandraServer):
         cluster: The cluster's name.
         ports: Of every node.
         data_center: Its data center; by default all are in the same.
+        ahead: Seconds that its clock is ahead.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class CassandraNode(CassandraServer):
         cluster: str,
         ports: Sequence[int],
         data_center: str = "",
+        ahead: float = 0,
     ) -> None:
         step = 2**64 // NODES if number < NODES else 2**64 // NODES // 2
         super().__init__(f"127.0.0.{number + 1}", FIRST_TOKEN + number % NODES * step + number)
@@ -48,6 +52,9 @@ class CassandraNode(CassandraServer):
         self.seeds = [self]
         self.bootstraps = False
         self.data_center = data_center
+        self.ahead = ahead
+        #: Whether it drops what is older than a timeout by the sender's clock: Cassandra's default.
+        self.compares_clocks = True
         self._cluster = cluster
         self._ports = ports
         self._jmx = 0
@@ -72,6 +79,8 @@ class CassandraNode(CassandraServer):
         super().prepare()
         place = f"dc={self.data_center}\nrack=rack1\n"
         (self.folder / "cassandra-rackdc.properties").write_text(place)
+        if self.ahead:
+            self._compile_clock()
 
     def sees_all(self) -> bool:
         """Whether every node answers it; OSError if one does not."""
@@ -83,26 +92,44 @@ class CassandraNode(CassandraServer):
         tool = ["-cp", f"{libraries()}/*", "org.apache.cassandra.tools.NodeTool"]
         place = ["-h", "127.0.0.1", "-p", str(self._jmx)]
         config = f"-Dcassandra.config=file://{self.folder}/cassandra.yaml"
-        run = [*self.host.enter, JAVA, options, "-Xmx128m", config, *tool, *place, *command]
+        java = [*self.host.enter, JAVA, options, "-Xmx128m", config]
         home = {"HOME": str(self.folder)}
         done = subprocess.run(
-            run, capture_output=True, text=True, check=False, env=home, timeout=STREAMING
+            [*java, *tool, *place, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=home,
+            timeout=STREAMING,
         )
         if done.returncode:
             raise ServerFailed(f"nodetool {command[0]}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def _compile_clock(self) -> None:
+        """Compile the clock with the compiler that Cassandra brings for its functions in Java."""
+        jars = libraries()
+        compiler = ["-cp", f"{jars}/*", "org.eclipse.jdt.internal.compiler.batch.Main"]
+        source = str(CONFIGURATION / f"{CLOCK}.java")
+        run([JAVA, *compiler, "-11", "-proc:none", "-d", str(self.folder), source], self.install)
+
     def _places(self) -> dict[str, object]:
-        own: dict[str, object] = {"auto_bootstrap": str(self.bootstraps).lower()}
+        own: dict[str, object] = {
+            "auto_bootstrap": str(self.bootstraps).lower(),
+            "internode_timeout": str(self.compares_clocks).lower(),
+        }
         if self.data_center:
             own["snitch"] = "GossipingPropertyFileSnitch"
         return {**super()._places(), **own}
 
     def _properties(self) -> dict[str, str]:
-        return super()._properties() | {
+        own = {
             "cassandra.jmx.local.port": str(self._jmx),
             "cassandra-rackdc.properties": f"file://{self.folder}/cassandra-rackdc.properties",
         }
+        if self.ahead:
+            own |= {"cassandra.clock": CLOCK, "ahead": f"{self.ahead * 1000:.0f}"}
+        return super()._properties() | own
 
 
 class CassandraRing(Group[CassandraNode]):
@@ -157,14 +184,23 @@ class CassandraRing(Group[CassandraNode]):
         node.restart()
 
 
-def cassandra_ring(data_centers: Sequence[str] = ("",) * NODES) -> CassandraRing:
+def cassandra_ring(
+    data_centers: Sequence[str] = ("",) * NODES, ahead: Sequence[float] = ()
+) -> CassandraRing:
     """A Cassandra cluster.
 
     Args:
         data_centers: Each node's; by default there are three nodes in one.
+        ahead: Seconds that the nodes' clocks are ahead; by default all are right. Nodes whose
+            clocks differ do not compare them, or they would not hear each other.
     """
     ports = free_ports(CassandraNode.port_count)
     cluster = f"kvbackends-{ports[0]}"
-    return CassandraRing(
-        CassandraNode(number, cluster, ports, center) for number, center in enumerate(data_centers)
+    differences = ahead or [0] * len(data_centers)
+    ring = CassandraRing(
+        CassandraNode(number, cluster, ports, center, seconds)
+        for number, (center, seconds) in enumerate(zip(data_centers, differences, strict=True))
     )
+    for each in ring.nodes:
+        each.compares_clocks = not any(ahead)
+    return ring
