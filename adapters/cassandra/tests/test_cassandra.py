@@ -5,12 +5,13 @@ import random
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from cassandra import InvalidRequest, OperationTimedOut, WriteTimeout, WriteType
 from cassandra.protocol import ErrorMessage
-from kvbackends_cassandra import barriers, versions
+from kvbackends_cassandra import barriers, rows, versions
 from kvbackends_cassandra.client import Client
 from kvbackends_cassandra.errors import UNKNOWN_CAS, CassandraUnavailable
 from kvbackends_cassandra.rows import Rows
@@ -325,6 +326,49 @@ class TestTables:
         assert store.barrier(key, 60).arrive(part(0), b"late").outcome is Outcome.CLOSED
         rows = client.rows("SELECT member, value FROM {barriers} WHERE barrier = ?", (key,))
         assert rows == [(None, None)]
+
+
+class TestClientsClocks:
+    """Parts are plain writes, ordered by the clocks of the workers."""
+
+    @pytest.fixture
+    def ahead(self, client, monkeypatch):
+        """A list whose only element is the seconds that this process's clock is ahead."""
+        shift = [0]
+
+        def nanoseconds():
+            return time.time_ns() + shift[0] * 10**9
+
+        monkeypatch.setattr(rows, "time", SimpleNamespace(time_ns=nanoseconds))
+        monkeypatch.setattr(client._cluster, "timestamp_generator", lambda: nanoseconds() // 1000)
+        return shift
+
+    @pytest.mark.parametrize("shifts", [(5, 0, -5), (-5, 0, 5)], ids=["ahead", "behind"])
+    def test_a_chord_completes_and_leaves_nothing(self, store, client, key, ahead, shifts):
+        """Whoever closes it removes the parts of a worker that is ahead, too."""
+        parts = [part(place) for place in range(len(shifts))]
+        ahead[0] = shifts[0]
+        store.barrier(key, 60).open(b"")
+        store.barrier(key, 60).expect(publisher(), len(parts))
+        outcomes = []
+        for each, ahead[0] in zip(parts, shifts, strict=True):
+            outcomes.append(store.barrier(key, 60).arrive(each, b"v").outcome)
+        assert outcomes == [Outcome.WAITING, Outcome.WAITING, Outcome.CLAIMED]
+        assert sorted(place for place, *_ in store.barrier(key, 60).parts()) == [0, 1, 2]
+        store.barrier(key, 60).close(parts[-1], None, rank_of)
+        assert client.rows("SELECT member FROM {barriers} WHERE barrier = ?", (key,)) == [(None,)]
+
+    def test_of_two_values_that_of_the_earlier_clock_counts(self, store, key, ahead):
+        """Until the claim; what it chose stays."""
+        store.barrier(key, 60).open(b"")
+        store.barrier(key, 60).expect(publisher(), 2)
+        for ahead[0], value in ((5, b"first"), (0, b"second")):
+            store.barrier(key, 60).arrive(part(0), value)
+        assert store.barrier(key, 60).arrive(part(1), b"last").outcome is Outcome.CLAIMED
+        ahead[0] = -5
+        store.barrier(key, 60).arrive(part(0), b"third")
+        found = {place: value for place, _, value in store.barrier(key, 60).parts()}
+        assert found == {0: b"second", 1: b"last"}
 
 
 class TestErrors:
