@@ -23,6 +23,10 @@ CAUSES = {
         "get says that the key is absent, and compare_and_set that it is there: does it see an "
         "expired key?"
     ),
+    r"^versions\.[^\0]*\n(?:> +)?assert store\.compare_and_set\([^\n]*\)$": (
+        "compare_and_set lost where nobody else wrote: a driver that repeats writes by itself "
+        "loses against its own first attempt, or get gives another version than is compared"
+    ),
     r"no wait (?:named|told)": (
         "the notification was lost: sent before the value could be read, for another name of the "
         "key, or to another connection than the one that watches"

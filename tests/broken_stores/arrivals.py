@@ -116,6 +116,18 @@ class LastValueStays(ReferenceStore):
             self.parts[self.identity(part)] = value
 
 
+@caught_by("parts.first_value_stays_after_the_claim")
+class LastValueStaysAfterTheClaim(ReferenceStore):
+    """What is delivered again after the claim replaces the part: a second publish differs."""
+
+    @dataclass
+    class state_type(State):  # noqa: N801
+        def record(self, part: Part, value: bytes) -> None:
+            if self.holder is not None:
+                self.parts[self.identity(part)] = value
+            super().record(part, value)
+
+
 @caught_by("parts.two_members_at_one_place")
 class PlaceIsIdentity(ReferenceStore):
     """Parts are identified by their place in the header, which `add_to_chord` repeats."""
@@ -208,6 +220,16 @@ class AddsEachTime(ReferenceStore):
     class state_type(State):  # noqa: N801
         def add(self, part: Part, slot: int, member: str) -> None:
             super().add(part, slot + 100 * len(self.slots), member)
+
+
+@caught_by("adding.adders_of_one_name")
+class SlotsOfAMember(ReferenceStore):
+    """A slot is named after the adder's task id, which a frozen signature has twice in a header."""
+
+    @dataclass
+    class state_type(State):  # noqa: N801
+        def add(self, part: Part, slot: int, member: str) -> None:
+            super().add(part._replace(place=0), slot, member)
 
 
 @caught_by("adding.any_member_fills_the_slot")

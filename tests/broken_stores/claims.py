@@ -49,6 +49,30 @@ class RedeliveryWaits(ReferenceStore):
             return super().breaks(holder, part, evict, arrives=False)
 
 
+@caught_by("claims.own_part_takes_over_at_once")
+class PayloadForTheFirstClaim(ReferenceStore):
+    """Only the first claim is answered with the payload: the next delivery knows no body."""
+
+    @dataclass
+    class state_type(State):  # noqa: N801
+        def claim(self, part: Part, evict: str | None, *, arrives: bool) -> Arrival:
+            before = self.holder
+            answer = super().claim(part, evict, arrives=arrives)
+            return answer if before in (None, self.holder) else answer._replace(payload=b"")
+
+
+@caught_by("claims.evicting")
+class EvictedWithoutPayload(ReferenceStore):
+    """An eviction is a statement of its own, which does not read the payload."""
+
+    @dataclass
+    class state_type(State):  # noqa: N801
+        def claim(self, part: Part, evict: str | None, *, arrives: bool) -> Arrival:
+            evicts = self.holder is not None and self.holder.delivery == evict
+            answer = super().claim(part, evict, arrives=arrives)
+            return answer._replace(payload=b"") if evicts else answer
+
+
 @caught_by("claims.an_arrival_without_value_leaves_the_claim")
 class LookingTakesBack(ReferenceStore):
     """An arrival without a value takes the claim back: two live deliveries evict each other."""

@@ -42,6 +42,19 @@ class TombstoneForEver(ReferenceStore):
             ReferenceBarrier(self.store, self.name, None).close(part, offer, rank_of)
 
 
+@caught_by("closing.tombstone_has_its_own_ttl")
+class TombstoneInherits(ReferenceStore):
+    """Closing sets a flag in the barrier's row, which keeps its expiry."""
+
+    class barrier_type(ReferenceBarrier):  # noqa: N801
+        def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+            with self.store.world() as world:
+                before = world.barrier(self.name)
+                super().close(part, offer, rank_of)
+                if before is not None:
+                    world.barriers[self.name].expires = before.expires
+
+
 @caught_by("closing.expired_parts_are_missed")
 class ShortestLifeCounts(ReferenceStore):
     """A barrier expires as its shortest-lived part does."""

@@ -56,12 +56,36 @@ class FindsAnyFacet(ReferenceStore):
         return {key for each in facets.items() for key in find(dict([each])) or ()}
 
 
+@caught_by("listing.lists_a_prefix")
+class EndsAtTheFirstPlane(ReferenceStore):
+    """A range that ends at the prefix and U+FFFF leaves out what goes on with an emoji."""
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        return (key for key in super().scan(prefix) if key < f"{prefix}\uffff")
+
+
+@caught_by("listing.lists_a_prefix")
+class DotIsNoNewline(ReferenceStore):
+    """A regular expression ends the prefix with ``.*``, which stops at the end of a line."""
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        return (key for key in super().scan("") if re.fullmatch(re.escape(prefix) + ".*", key))
+
+
 @caught_by("listings.above_a_page")
 class ListsAPage(ReferenceStore):
     """The listing ends with its first page of 1,000 keys."""
 
     def scan(self, prefix: str) -> Iterator[str]:
         return itertools.islice(super().scan(prefix), 1_000)
+
+
+@caught_by("listings.above_a_window", slow=True)
+class ListsAWindow(ReferenceStore):
+    """A search ends after 10,000 hits, however it is paged (Elasticsearch's window)."""
+
+    def scan(self, prefix: str) -> Iterator[str]:
+        return itertools.islice(super().scan(prefix), 10_000)
 
 
 @caught_by("listings.above_a_page")

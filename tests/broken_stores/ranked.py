@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from kvbackends.contract import Offer, Rank, RankOf
+from kvbackends.contract import Entry, Offer, Rank, RankOf
 from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
@@ -149,6 +149,44 @@ class OnlyOwnRecordsRanked(ReferenceStore):
             world.rows.pop(offer.key)
         facets: Mapping[str, str] = {**offer.facets, "offered": ""}
         return super().ranked(world, offer._replace(facets=facets), rank_of)
+
+
+@caught_by("ranks.unready_after_delete_is_the_old_version_gone")
+class SuccessesCached(ReferenceStore):
+    """A connection keeps the successes that it stored, which nothing replaces but a delete."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        stored = super().offer(offer, rank_of)
+        if stored and offer.rank is Rank.SUCCEEDED and offer.ttl is None:
+            vars(self).setdefault("cached", {})[offer.key] = offer.value
+        return stored
+
+    def get(self, key: str) -> Entry | None:
+        value = vars(self).get("cached", {}).get(key)
+        return super().get(key) if value is None else Entry(value, value)
+
+    def delete(self, key: str) -> None:
+        vars(self).get("cached", {}).pop(key, None)
+        super().delete(key)
+
+
+@caught_by("ranks.set_over_an_offer")
+class RankOutlivesSet(ReferenceStore):
+    """The rank stands in a column beside the record, and `set` replaces the record alone."""
+
+    def ranked(self, world: World, offer: Offer, rank_of: RankOf) -> bool:
+        row = world.row(offer.key)
+        ranks: dict[str, Rank] = vars(world).setdefault("ranks", {})
+        old = ranks.get(offer.key) if row else None
+        stored = super().ranked(world, offer, lambda value: old or rank_of(value))
+        if stored:
+            ranks[offer.key] = offer.rank
+        return stored
+
+    def delete(self, key: str) -> None:
+        with self.world() as world:
+            vars(world).get("ranks", {}).pop(key, None)
+        super().delete(key)
 
 
 @caught_by("ranks.ttl_of_the_last_stored")

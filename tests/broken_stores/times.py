@@ -92,6 +92,14 @@ class MillisecondsIn32Bits(ReferenceStore):
 
 
 @caught_by("ttl.months")
+class MonthsAreCut(ReferenceStore):
+    """A time to live is at most 2**31 milliseconds, and a longer one is cut to that."""
+
+    def expires(self, ttl: float | None) -> float:
+        return super().expires(ttl and min(ttl, 2**31 / 1000))
+
+
+@caught_by("ttl.months")
 class MonthsAreADate(ReferenceStore):
     """A time to live above 30 days is taken for a date, in 1970 (memcached)."""
 

@@ -57,6 +57,30 @@ class VersionIgnored(ReferenceStore):
             return True
 
 
+@caught_by("versions.own_bytes_are_no_win")
+class OwnBytesWin(ReferenceStore):
+    """A refused insert reads the row, and takes equal bytes for its own: two writers create it."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        done = super().compare_and_set(key, value, version, ttl)
+        entry = self.get(key) if version is None else None
+        return done or (entry is not None and entry.value == value)
+
+
+@caught_by("versions.own_bytes_are_no_win")
+class OwnBytesWinLater(ReferenceStore):
+    """A refused update counts as done where the row holds the bytes that it would have written."""
+
+    def compare_and_set(
+        self, key: str, value: bytes, version: Hashable | None, ttl: float | None = None
+    ) -> bool:
+        done = super().compare_and_set(key, value, version, ttl)
+        entry = None if version is None else self.get(key)
+        return done or (entry is not None and entry.value == value)
+
+
 @caught_by("versions.of_new_connections")
 class VersionsOfAConnection(ReferenceStore):
     """Each connection counts its own writes, and takes the count for the version."""

@@ -88,6 +88,7 @@ STATEMENT = "assert store.compare_and_set(key, b'new', None)"
 TOLD = {
     "contradiction": ("ranks.matrix", "StoreError: the store contradicts itself", "expired"),
     "expired": ("ttl.gone_from_every_read", STATEMENT, "expired"),
+    "refused": ("versions.same_bytes", STATEMENT, "repeats"),
     "too long": ("methods.delete", "TimeoutError: the check took more than 60 seconds", "hangs"),
     "crash": ("processes.fork_after_use", "a child was ended by signal 11", "crashed"),
     "lost": ("waiting.odd_keys", "AssertionError: no wait named 'k' within 5 s", "lost"),

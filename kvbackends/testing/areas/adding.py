@@ -93,6 +93,16 @@ class Adding(Area):
         assert outcomes == [WAITING] * 4 + [CLAIMED]
         assert set(gathered(barrier)) == set(arrivals)
 
+    def adders_of_one_name(self, barrier: Barrier) -> None:
+        """A frozen signature that stands twice in a header adds parts at each of its places."""
+        begin(barrier, 2)
+        for place, member in ((0, "a"), (1, "b")):
+            barrier.expect_more(part(place, "same"), 0, member)
+        arrivals = [(0, "same"), (1, "same"), (0, "a"), (1, "b")]
+        outcomes = [arrive(barrier, part(*each)).outcome for each in arrivals]
+        assert outcomes == [WAITING] * 3 + [CLAIMED]
+        assert set(gathered(barrier)) == set(arrivals)
+
     def before_the_size(self, barrier: Barrier) -> None:
         """Parts that are added before the size is known still count when the size arrives."""
         barrier.open(b"")

@@ -24,6 +24,9 @@ from kvbackends.testing.tools import (
     within,
 )
 
+LONGER = 2
+"""A store may keep a barrier longer than its ttl, by an eighth."""
+
 
 class Claims(Area):
     """Exactly one delivery holds the claim."""
@@ -46,10 +49,10 @@ class Claims(Area):
         assert barrier.renew(holder)
 
     def own_part_takes_over_at_once(self, barrier: Barrier) -> None:
-        """A redelivery evicts the claim of its part's earlier delivery at once."""
+        """A redelivery evicts the claim of its part's earlier delivery at once, with all of it."""
         holder = complete(barrier)
         again = part(holder.place)
-        assert arrive(barrier, again).outcome is CLAIMED
+        assert arrive(barrier, again) == Arrival(CLAIMED, parts=2, payload=b"payload")
         assert not barrier.renew(holder)
         assert barrier.renew(again)
 
@@ -58,7 +61,8 @@ class Claims(Area):
         holder = complete(barrier)
         other = part(0)
         assert arrive(barrier, other, evict="another delivery").outcome is HELD
-        assert barrier.arrive(other, None, holder.delivery).outcome is CLAIMED
+        answer = barrier.arrive(other, None, holder.delivery)
+        assert answer == Arrival(CLAIMED, parts=2, payload=b"payload")
         assert not barrier.renew(holder)
         assert barrier.renew(other)
         assert barrier.arrive(holder, None).holder == other.delivery
@@ -90,7 +94,8 @@ class Claims(Area):
         arrive(barrier, part(0))
         first, again = publisher(), publisher()
         assert barrier.expect(first, 1).outcome is CLAIMED
-        assert barrier.expect(again, 1).outcome is CLAIMED
+        answer = barrier.expect(again, 1)
+        assert answer == Arrival(CLAIMED, parts=1, payload=b"payload")
         assert not barrier.renew(first)
 
     def an_arrival_without_value_claims_no_empty_run(self, barrier: Barrier) -> None:
@@ -172,6 +177,16 @@ class Closing(Area):
         assert not barrier.renew(holder)
         begin(barrier, 1)
         assert arrive(barrier, part(0)).outcome is CLAIMED
+
+    def tombstone_has_its_own_ttl(self, store: Store, barrier: Barrier) -> Waits:
+        """The tombstone lives for the ttl that it is written with, longer than its barrier's."""
+
+        def closed(ttl: float) -> None:
+            barrier.close(complete(store.barrier(barrier.name, ttl), 1), None, rank_of)
+
+        _, ttl = within(store, closed, calls=6)
+        yield LONGER * ttl
+        assert arrive(barrier, part(0)).outcome is CLOSED
 
     def expired_parts_are_missed(self, store: Store, barrier: Barrier) -> Waits:
         """Expired parts are not yielded; the claim's answer has the number that had arrived."""

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kvbackends.contract import Barrier, Feature, Rank, Store
+from kvbackends.contract.derived import delete_many
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.areas.expiring import WRITES
-from kvbackends.testing.check import Area, last, requires
+from kvbackends.testing.check import Area, last, requires, thorough
 from kvbackends.testing.delayed import Waits
 from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
@@ -29,7 +30,7 @@ from kvbackends.testing.tools import (
     within,
 )
 
-MANY, SOME, FEW = 1_100, 300, 120
+MANY, SOME, FEW, WINDOW = 1_100, 300, 120, 10_001
 FAST = 0.001
 """Seconds: a store whose calls take longer lists fewer keys in a quick run."""
 REWRITTEN = 60
@@ -50,6 +51,16 @@ class LongListings(Area):
         assert sorted(store.scan(key)) == sorted(keys)
         assert set(keys) <= set(store.scan(""))
         side_by_side(store.delete, keys)
+
+    @requires(Feature.LISTING)
+    @thorough
+    def above_a_window(self, store: Store, key: str) -> None:
+        """`scan` yields 10,001 keys: some servers end a search at 10,000."""
+        if latency(store) > FAST:
+            pytest.skip("so many keys are written to stores without a network")
+        keys = _written(store, key, WINDOW)
+        assert sorted(store.scan(key)) == sorted(keys)
+        delete_many(store, keys)
 
     @requires(Feature.LISTING)
     def while_keys_are_deleted(self, store: Store, key: str) -> None:

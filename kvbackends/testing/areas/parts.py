@@ -92,6 +92,15 @@ class Parts(Area):
         barrier.arrive(part(1), b"other")
         assert gathered(barrier) == {(0, "task-0"): b"first", (1, "task-1"): b"other"}
 
+    def first_value_stays_after_the_claim(self, barrier: Barrier) -> None:
+        """Every publish has the same values, whatever a redelivery brings after the claim."""
+        complete(barrier)
+        before = gathered(barrier)
+        assert barrier.arrive(part(0), b"second").outcome is HELD
+        assert gathered(barrier) == before
+        assert barrier.arrive(part(1), b"second").outcome is CLAIMED
+        assert gathered(barrier) == before
+
     def one_member_at_two_places(self, barrier: Barrier) -> None:
         """The same frozen signature twice in a header is two parts, of which one claims."""
         begin(barrier, 2)

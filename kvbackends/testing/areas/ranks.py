@@ -73,10 +73,11 @@ class Ranks(Area):
         other.close()
 
     def unready_after_delete_is_the_old_version_gone(self, opener: Opener, key: str) -> None:
-        """Deleting through one connection forgets the rank for another."""
+        """Deleting through one connection forgets the record and its rank for another."""
         first, second = opener(), opener()
         assert first.offer(offer(key, Rank.SUCCEEDED), rank_of)
         second.delete(key)
+        assert first.get(key) is None
         assert first.offer(offer(key, Rank.UNREADY), rank_of)
         first.close()
         second.close()
@@ -100,6 +101,14 @@ class Ranks(Area):
 
     def any_rank_of(self, store: Store, key: str) -> None:
         """A record that `set` wrote, as an older worker does, is ranked by its bytes."""
+        store.set(key, b"3 written by an older worker")
+        assert not store.offer(offer(key, Rank.FAILED), rank_of)
+        store.set(key, b"1 written by an older worker")
+        assert store.offer(offer(key, Rank.UNREADY), rank_of)
+
+    def set_over_an_offer(self, store: Store, key: str) -> None:
+        """A record that an older worker wrote over an offered one has the rank of its bytes."""
+        assert store.offer(offer(key, Rank.FAILED), rank_of)
         store.set(key, b"3 written by an older worker")
         assert not store.offer(offer(key, Rank.FAILED), rank_of)
         store.set(key, b"1 written by an older worker")

@@ -27,6 +27,8 @@ from kvbackends.testing.tools import (
     within,
 )
 
+DAY = 86_400
+"""Seconds."""
 EXPIRED = 8
 """Number of expired keys to sweep."""
 TURNS = 5
@@ -168,11 +170,15 @@ class TimeToLive(Area):
     def months(self, store: Store, key: str) -> None:
         """A ttl above 30 days, which some stores take for a date, is a ttl.
 
-        So is one whose milliseconds need more than 31 bits, or more than 32.
+        So is one whose milliseconds need more than 31 bits, or more than 32.  A store that tells
+        lifetimes does not shorten it either.
         """
-        for ttl in (2**31 // 1000 + 1, 2**32 / 1000, 90 * 86400, 400 * 86400):
-            store.set(f"{key}-{ttl}", b"v", ttl)
-            assert value_at(store, f"{key}-{ttl}") == b"v", f"a ttl of {ttl} s"
+        for ttl in (2**31 // 1000 + 1, 2**32 / 1000, 90 * DAY, 400 * DAY):
+            each = f"{key}-{ttl}"
+            store.set(each, b"v", ttl)
+            assert value_at(store, each) == b"v", f"a ttl of {ttl} s"
+            left = store.lifetimes([each])[each] if "lifetimes" in store.native else ttl
+            assert (left or 0) > ttl - TTL, f"a ttl of {ttl} s"
 
 
 class Sweeping(Area):

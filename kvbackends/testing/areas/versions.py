@@ -62,6 +62,15 @@ class Versions(Area):
         store.set(key, b"same")
         assert store.compare_and_set(key, b"same", version_at(store, key))
 
+    def own_bytes_are_no_win(self, store: Store, key: str) -> None:
+        """A write that finds the very bytes that it brings has lost its race like any other."""
+        assert store.compare_and_set(key, b"same", None)
+        assert not store.compare_and_set(key, b"same", None)
+        store.set(key, b"old")
+        stale = version_at(store, key)
+        store.set(key, b"same")
+        assert not store.compare_and_set(key, b"same", stale)
+
     def version_is_the_bytes(self, store: Store, key: str) -> None:
         """Equal versions mean equal bytes, whichever operation has written them."""
         seen: dict[object, bytes] = {}
