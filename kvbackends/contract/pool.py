@@ -17,14 +17,14 @@ from kvbackends.contract.deadline import seconds_left
 T = TypeVar("T")
 
 TURN = 0.05
-"""Seconds after which a call that waits for a connection checks again without a notification."""
+"""Seconds after which a call that waits for a connection looks whether one was lost."""
 
 
 class Pool(Generic[T]):
     """Connections of one process: one per concurrent call, at most `most`.
 
     A subclass takes ``_free.pop()``, or `_another()` where that raises `IndexError`.  It gives back
-    by ``_free.append(...)`` and, if ``_waiting`` is not 0, `_notify()`.
+    by ``_free.append(...)`` and, if ``_waiting`` is not empty, `_notify()`.
 
     Args:
         make: Makes a connection, without any I/O.
@@ -40,20 +40,27 @@ class Pool(Generic[T]):
         self._free: deque[T] = deque()
         # Weak: one that an exception loses, after it was taken, does not count any more.
         self._alive: weakref.WeakSet[T] = weakref.WeakSet()
-        # Entered by itself, not by the condition: an exception that a signal raises as a method of
-        # `Condition` begins would leave it locked.
-        self._lock = threading.RLock()
-        self._given_back = threading.Condition(self._lock)
-        self._waiting = 0
+        self._lock = threading.RLock()  # a signal's handler may take a connection, too
+        self._waiting: deque[_Turn[T]] = deque()
 
     def _another(self) -> T:
         """A new connection, or the next that another call gives back."""
         return self._new() or self._wait_for_one()
 
     def _notify(self) -> None:
-        """Let a waiting call look for a free connection."""
-        with self._lock:
-            self._given_back.notify()
+        """Hand a free connection to the call that has waited longest.
+
+        If it took the connection itself, the call that has just given it back, which already runs,
+        would be faster: with more threads than connections some would get none for seconds.
+        """
+        with self._lock, suppress(IndexError):
+            turn = self._waiting.popleft()
+            try:
+                turn.given.append(self._free.pop())
+            except IndexError:  # taken meanwhile
+                self._waiting.appendleft(turn)
+            else:
+                turn.came.release()
 
     def _new(self) -> T | None:
         with self._lock:
@@ -66,18 +73,36 @@ class Pool(Generic[T]):
     def _wait_for_one(self) -> T:
         seconds = seconds_left(self._patience)
         until = time.monotonic() + seconds
-        with self._lock:
-            self._waiting += 1
-            try:
-                while time.monotonic() < until:
-                    self._given_back.wait(TURN)
-                    with suppress(IndexError):
-                        return self._free.pop()
-                    if (made := self._new()) is not None:
-                        return made
-            finally:
-                self._waiting -= 1
+        turn = _Turn[T]()
+        self._waiting.append(turn)
+        try:
+            while (left := until - time.monotonic()) > 0:
+                # Before each wait: one may have come back before the turn was in line, or an
+                # exception may have lost one, which is handed to nobody.
+                with suppress(IndexError):
+                    return self._free.pop()
+                if (made := self._new()) is not None:
+                    return made
+                if turn.came.acquire(timeout=min(left, TURN)):
+                    return turn.given.pop()
+        finally:
+            with self._lock:
+                with suppress(ValueError):
+                    self._waiting.remove(turn)
+                if turn.given:  # in the last moment
+                    self._free.append(turn.given.pop())
+                    self._notify()
         raise self._busy(
             f"all {self._most} connections stayed in use for {seconds:g} s "
             "(options max_connections and timeout)"
         )
+
+
+class _Turn(Generic[T]):
+    """The place in line of a call that waits."""
+
+    def __init__(self) -> None:
+        self.given: list[T] = []
+        """The connection that was handed over."""
+        self.came = threading.Lock()
+        self.came.acquire()

@@ -308,6 +308,7 @@ def test_an_idle_connection_that_was_dropped_is_replaced(proxy, redis_url, open_
 def test_threads_get_their_own_answers(open_redis):
     """Few connections for many threads, so that threads share them."""
     store = open_redis(redis_max_connections=3)
+    store.offer(final(uuid.uuid4().hex), refuse)  # loads the script
     failed: list[object] = []
 
     def work(name: str) -> None:

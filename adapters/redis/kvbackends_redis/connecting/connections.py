@@ -93,7 +93,9 @@ class Connections(Pool[Wire]):
         try:
             wire.send(packed)
             wire.owed.append(settle)
-            wire.collect(MOST_OWED)
+            # A call that waits is given this connection; the server may then receive what this
+            # thread sends next, on another one, before the command.
+            wire.collect(0 if self._waiting else MOST_OWED)
         except BaseException as error:
             self._broken(wire, error)
             raise
