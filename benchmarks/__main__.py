@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks import (
     calls,
     chords,
+    concurrency,
     imports,
     network,
     plan,
@@ -46,7 +47,7 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-KINDS = ("redis", "peers", "stores", "network")
+KINDS = ("redis", "peers", "stores", "network", "concurrency")
 """Options that choose other scenarios; each has reports of its own."""
 
 
@@ -69,7 +70,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--network",
         action="store_true",
-        help="measure Redis and PostgreSQL over a slow network and with many threads",
+        help="measure Redis and PostgreSQL over a slow network",
+    )
+    parser.add_argument(
+        "--concurrency",
+        action="store_true",
+        help="measure Redis, memcached and PostgreSQL with 1 to 32 processes, and threads, at once",
     )
     parser.add_argument(
         "--scale",
@@ -112,6 +118,8 @@ def chosen(asked: argparse.Namespace, versions: dict[str, str]) -> Mapping[str, 
         return {**scale.scenarios(versions), **model.scenarios(versions)}
     if asked.network:
         return network.scenarios(versions)
+    if asked.concurrency:
+        return concurrency.scenarios(versions)
     if asked.peers:
         return peers.scenarios(versions)
     return servers.scenarios(versions) if asked.stores else SCENARIOS
@@ -163,7 +171,7 @@ def main() -> int:
         facts["load after"] = report.load()
         facts |= versions
         print(report.write(rows, facts, summary.gates(rows) if asked.redis else ""))
-    elif asked.stores or asked.network:
+    elif asked.stores or asked.network or asked.concurrency:
         print(report.update(rows, facts, versions))
     print(report.summary(rows))
     return int(asked.gate and any(row.passed is False for row in rows))

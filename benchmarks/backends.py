@@ -27,12 +27,17 @@ def urls(folder: Path) -> dict[str, str]:
     }
 
 
-@functools.cache
 def open_backend(url: str) -> Any:
-    """Return this process's backend for a URL, opened by Celery."""
+    """Return the backend for a URL as Celery gives it: its own are another one in each thread."""
+    return open_app(url).backend
+
+
+@functools.cache
+def open_app(url: str) -> Celery:
+    """Return this process's application with a backend."""
     app = Celery("benchmarks", backend=url, broker="memory://", set_as_current=False)
     app.conf.update(settings_of(url))
-    return app.backend
+    return app
 
 
 @contextmanager

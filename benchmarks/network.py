@@ -1,15 +1,13 @@
-"""Results over a slow network, and stored by many threads at once, beside Celery's own backend."""
+"""Results over a slow network, beside Celery's own backend."""
 
 import functools
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
 from benchmarks.backends import in_pool_process, new_id, open_backend
 from benchmarks.helpers import helpers
-from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, percentile, placed
+from benchmarks.measure import PLACES, Loop, Run, Spread, interleaved, placed
 from benchmarks.plan import Plan
 from benchmarks.raw import raw_store
 from benchmarks.rows import Row
@@ -22,7 +20,6 @@ from tests.servers.proxy import FaultProxy
 NAMES = ("redis", "postgresql")
 ROUND_TRIPS = (0.0, 0.001, 0.010)
 """Seconds that the proxy adds to each answer of the server."""
-THREADS = (1, 2, 4, 8, 16, 32)
 TOGETHER = 100
 """Results that are read at once."""
 VALUE = "x" * 200
@@ -39,47 +36,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         driver = DRIVERS[name]
         versions[name] = f"{server.version}, {driver} {version(driver)}"
         store_one(open_backend(f"kv+{server.url}"), "first", "")  # creates the tables
-        rivals = Rivals(f"kv+{server.url}", celerys_url(name, server.url))
-        with in_pool_process(rivals):
-            yield from _crowded(rivals, few)
         yield from _distant(name, server, few)
-
-
-# -------------------------------------------------------------------------------- many threads
-
-
-def _crowded(rivals: Rivals, plan: Plan) -> Iterator[Row]:
-    """Yield throughput and latency, in rounds that both backends take in turns."""
-    seconds = 5 * plan.run
-    for threads in THREADS:
-        rounds = [
-            [crowd(open_backend(url), threads, seconds) for url in rivals]
-            for _ in range(plan.rounds + 1)
-        ][1:]  # the first one warms up
-        what = f"store, {threads} at once"
-        for name, each in zip(rivals.names, zip(*rounds, strict=True), strict=True):
-            rates = Spread.of(len(times) / seconds for times in each)
-            yield Row(f"{what}, each second", name, "", "stores", rates)
-            for part in (50, 99):
-                late = Spread.of(1000 * percentile(times, part / 100) for times in each)
-                yield Row(f"{what}, p{part}", name, "", "ms", late)
-
-
-def crowd(backend: Any, threads: int, seconds: float) -> list[float]:
-    """Return how long each store took of so many threads that store for `seconds`."""
-
-    def work(_: int) -> list[float]:
-        times, until = [], time.perf_counter() + seconds
-        while (began := time.perf_counter()) < until:
-            store_one(backend, new_id(), VALUE)
-            times.append(time.perf_counter() - began)
-        return times
-
-    with ThreadPoolExecutor(threads) as pool:
-        return [took for times in pool.map(work, range(threads)) for took in times]
-
-
-# ------------------------------------------------------------------------------ a slow network
 
 
 def _distant(name: str, server: Any, plan: Plan) -> Iterator[Row]:

@@ -24,6 +24,8 @@ class Plan(NamedTuple):
     stall: float
     """Seconds of writing during which the longest stall is measured."""
     chords_end_to_end: int
+    crowds: tuple[int, ...]
+    """Numbers of processes, and of threads, with ``--concurrency``."""
     processes: int
     """New interpreters for each figure about imports."""
     operations: int
@@ -46,6 +48,7 @@ def quick(folder: Path) -> Plan:
         chords=(10, 100, 1000),
         stall=0.7,
         chords_end_to_end=1,
+        crowds=(1, 4),
         processes=1,
         operations=50,
         faults=2,
@@ -71,6 +74,7 @@ def full(folder: Path) -> Plan:
         chords=(10, 100, 1000, 10_000),
         stall=2.0,
         chords_end_to_end=4,
+        crowds=(1, 2, 4, 8, 16, 32),
         processes=5,
         operations=300,
         faults=11,

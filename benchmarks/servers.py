@@ -106,7 +106,7 @@ def _stored(rivals: Rivals, plan: Plan) -> Iterator[Row]:
         "STARTED, then SUCCESS": start_and_end,
     }
     for what, step in steps.items():
-        yield from _beside(what, rivals, plan, functools.partial(storing, step, plan.run))
+        yield from beside(what, rivals, plan, functools.partial(storing, step, plan.run))
 
 
 def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Iterator[Row]:
@@ -127,7 +127,7 @@ def _above_the_driver(name: str, url: str, rivals: Rivals, plan: Plan) -> Iterat
 
 def _read_one(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     making = _reading(plan, one_result, 1)
-    yield from _beside("get of a ready result", rivals, plan, making)
+    yield from beside("get of a ready result", rivals, plan, making)
 
 
 def _read_many(rivals: Rivals, plan: Plan) -> Iterator[Row]:
@@ -136,7 +136,7 @@ def _read_many(rivals: Rivals, plan: Plan) -> Iterator[Row]:
         rounds = 2 * plan.rounds if size <= 100 else -(-plan.rounds // 2)
         making = _reading(plan, every_result, size)
         what = f"get_many of {size:,} ready results"
-        yield from _beside(what, rivals, plan._replace(rounds=rounds), making)
+        yield from beside(what, rivals, plan._replace(rounds=rounds), making)
 
 
 def _reading(plan: Plan, asking: Asking, size: int) -> Making:
@@ -154,7 +154,7 @@ def _joins(rivals: Rivals, plan: Plan) -> Iterator[Row]:
     """Some of Celery's backends read one after the other, which takes them a minute."""
     size = max(plan.sets)
     few = plan._replace(rounds=-(-plan.chords_end_to_end // 2))
-    yield from _beside(f"join of {size:,}", rivals, few, _reading(few, joined, size))
+    yield from beside(f"join of {size:,}", rivals, few, _reading(few, joined, size))
 
 
 def _waits(rivals: Rivals, plan: Plan) -> Iterator[Row]:
@@ -181,7 +181,7 @@ def _chords(rivals: Rivals, plan: Plan) -> Iterator[Row]:
             return _chord(stack.enter_context(running_worker(url, folder)))
 
         few = plan._replace(rounds=plan.chords_end_to_end)
-        yield from _beside(f"chord of {PARTS}, end to end", rivals, few, making)
+        yield from beside(f"chord of {PARTS}, end to end", rivals, few, making)
 
 
 def _chord(app: Celery) -> Run:
@@ -208,7 +208,7 @@ def _races(rivals: Rivals, plan: Plan) -> Iterator[Row]:
             yield figure("SUCCESS lost to a RETRY", name, lost, "lost", gate, detail)
 
 
-def _beside(what: str, rivals: Rivals, plan: Plan, making: Making) -> Iterator[Row]:
+def beside(what: str, rivals: Rivals, plan: Plan, making: Making) -> Iterator[Row]:
     """Yield how many times faster ours is, or our time if Celery's backend fails."""
     ours, theirs = rivals.names
     runs: dict[str, Run] = {ours: making(rivals.ours)}

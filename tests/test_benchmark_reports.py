@@ -1,10 +1,14 @@
-"""A run of one store replaces its rows in the committed report, and nothing else."""
+"""Reports of the benchmarks.
+
+A run of one store replaces its rows in the committed report, and nothing else.
+"""
 
 import json
+import re
 
 import pytest
 
-from benchmarks import report
+from benchmarks import concurrency, plan, report
 from benchmarks.measure import Spread
 from benchmarks.rows import Row, at_least, figure
 
@@ -44,3 +48,18 @@ def test_a_new_store_comes_last_and_a_report_may_begin_with_one(results):
     path = report.update(rows_of("b", 4.0), ABOUT, {"b": "1.0"})
     rows = json.loads(path.with_suffix(".json").read_text())["rows"]
     assert [each["measured"]["median"] for each in rows] == [3.0, 3.0, 4.0, 4.0]
+
+
+def test_many_processes_and_threads_are_measured_on_both_sides(tmp_path):
+    """By the short form, on one server."""
+    versions = {}
+    short = plan.quick(tmp_path)._replace(crowds=(2,))
+    rows = [*concurrency.scenarios(versions)["memcached"](short)]
+    assert [row.what for row in rows] == [
+        f"{what}, {kind}: 2" for what in ("get", "store") for kind in ("processes", "threads")
+    ]
+    number, late = r"[1-9][\d,]*", r"[\d.]+ (µs|ms|s)"
+    latencies = "".join(f"; {name} {late} to {late}" for name in ("p50", "p99"))
+    for row in rows:
+        assert re.fullmatch(f"each second {number} to {number}{latencies}", row.detail), row
+    assert "pymemcache" in versions["memcached"]

@@ -1,8 +1,10 @@
-"""Generates the measured tables of three pages of docs/ from benchmarks/results."""
+"""Generates the measured tables of some pages of docs/ from benchmarks/results."""
 
+import itertools
 import re
 from pathlib import Path
 
+from curves import COUNTS, CROWDED, CROWDS, crowded
 from plots import OPERATIONS, STORES, Figure, duration, figure, measured, short
 from reference import ROOT, table, with_table
 
@@ -115,10 +117,19 @@ def of_peers() -> str:
     return table(("", *QUEUES), rows)
 
 
+def of_crowds() -> str:
+    """Return the table of ratios over the number of processes, and of threads."""
+    rows = [
+        (f"{store}, {what}, {kind}", *map(cell, crowded(store, what, kind)))
+        for store, what, kind in itertools.product(CROWDED, ("store", "get"), CROWDS)
+    ]
+    return table(("", *map(str, COUNTS)), rows)
+
+
 def pages() -> dict[Path, str]:
     """Return the pages with their tables."""
     return {
         PAGE: with_table(PAGE, f"{of_stores()}\n{of_sqlite()}"),
         SIZING: with_table(SIZING, of_sizes()),
-        PERFORMANCE: with_table(PERFORMANCE, of_peers()),
+        PERFORMANCE: with_table(PERFORMANCE, of_peers(), of_crowds()),
     }

@@ -51,6 +51,12 @@ class Figure(NamedTuple):
         found = re.findall(r"([\d.,]+) (µs|ms|s)\b", self.detail)
         return [float(number.replace(",", "")) * SECONDS[unit] for number, unit in found]
 
+    @property
+    def rates(self) -> list[float]:
+        """How many of both sides in each second."""
+        words = re.findall(r"each second ([\d,]+) to ([\d,]+)", self.detail)[0]
+        return [float(number.replace(",", "")) for number in words]
+
 
 @cache
 def report(name: str) -> dict[str, Any]:

@@ -240,13 +240,14 @@ def promises(adapter: Adapter) -> tuple[str, ...]:
     )
 
 
-def with_table(path: Path, rows: str) -> str:
-    """Return the text of a page with a new table between its two marks."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path.name} lacks the marks {BEGIN!r} and {END!r} for its table")
-    return f"{before}{begin}\n{rows}\n{end}{after}"
+def with_table(path: Path, *tables: str) -> str:
+    """Return the text of a page with a new table between each two marks."""
+    text, *rest = path.read_text().split(BEGIN)
+    if len(rest) != len(tables) or not all(END in each for each in rest):
+        raise ValueError(f"{path.name} lacks the marks {BEGIN!r} and {END!r} for its tables")
+    for rows, each in zip(tables, rest, strict=True):
+        text += f"{BEGIN}\n{rows}\n{END}{each.partition(END)[2]}"
+    return text
 
 
 def pages() -> dict[Path, str]:

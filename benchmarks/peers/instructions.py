@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import redis
 
-from benchmarks.backends import new_id, open_backend
+from benchmarks.backends import new_id, open_app
 from benchmarks.peers.libraries import LIBRARIES, Library
 from benchmarks.redis.instructions import CONNECT, FEW, MANY, Tape, Work, in_a_fork, tapes
 
@@ -39,7 +39,7 @@ def main(url: str) -> None:
         for work in WORKS.values():
             call, given = work(LIBRARIES[name](url))
             call(given[0])
-            open_backend.cache_clear()
+            open_app.cache_clear()
             tapes.clear()
             library = LIBRARIES[name](url)
             print(*(f"{count}:{in_a_fork(work, library, count)}" for count in (FEW, MANY)))
