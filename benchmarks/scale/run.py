@@ -23,6 +23,7 @@ ENGINES = {
     "elasticsearch-nodes": (),
     "redis-cluster": ("--appendonly", "yes"),
     "redis-sentinel": ("--appendonly", "yes"),
+    "redis-replicas": (),
     "memcached-nodes": (),
 }
 """Group -> arguments of its servers."""
@@ -31,6 +32,7 @@ PACE = {"cassandra-ring": 4.0, "elasticsearch-nodes": 4.0}
 LARGE = 1000
 """Parts of the chord that is sent first."""
 QUERY = "retry_timeout=120&client_retry_timeout=120"
+MORE_QUERY = {"redis-replicas": "&wait_replicas=1"}
 KEEPS_NOTHING = "memcached-nodes"
 """Its servers lose what they had when they end: what is lost is counted, and no gate."""
 ASYNCHRONOUS = {"redis-cluster", "redis-sentinel"}
@@ -64,22 +66,21 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
         stack.enter_context(group)
         broker = stack.enter_context(rabbitmq_server())
         versions[name] = group.version
-        seen = _run(group, broker.url, plan, stack)
+        seen = _run(name, group, broker.url, plan, stack)
     yield from _rows(name, seen)
 
 
-def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
-    folder = plan.folder / group.name
+def _run(name: str, group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
+    folder = plan.folder / name
     folder.mkdir()
-    deployment = Deployment(
-        folder, broker, _store(group.url), broker_transport_options={"confirm_publish": 1}
-    )
+    url = with_options(f"kv+{group.url}", QUERY + MORE_QUERY.get(name, ""))
+    deployment = Deployment(folder, broker, url, broker_transport_options={"confirm_publish": 1})
     stack.callback(deployment.close)
     client = stack.enter_context(Lines())
     queues = f"{deployment.settings['task_default_queue']},{slow_queue(deployment)}"
     worker = deployment.worker("-c", "2", "-Q", queues)
     probe, bound = Probe(deployment.app.backend.store), Bound(deployment.app)
-    load = Load(deployment, LARGE, PACE.get(group.name, 1.0))
+    load = Load(deployment, LARGE, PACE.get(name, 1.0))
     observers = [Observer(each) for each in (probe.step, bound.step, load.read_next)]
     faults = Faults(group, plan.faults)
     for thread in (*observers, faults):
@@ -95,10 +96,6 @@ def _run(group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
     return Seen(
         faults.happened, outcome, read, probe, len(probe.lost()), bound, client, _told(worker)
     )
-
-
-def _store(url: str) -> str:
-    return with_options(f"kv+{url}", QUERY)
 
 
 def _told(worker: Any) -> list[str]:

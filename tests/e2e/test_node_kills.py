@@ -1,6 +1,6 @@
 """A fault of a node of three, under threads that store and read; the long form is a benchmark.
 
-`make bench ARGS=--scale` has real workers and chords. What Redis loses, and does not lose, is
+`make bench ARGS=--scale` has real workers and chords. What Redis loses without `wait_replicas` is
 proven by `test_failover.py`, memcached's part by its adapter.
 """
 
@@ -20,8 +20,11 @@ from tests.servers.network import can_cut
 from tests.servers.process import eventually
 from tests.support.urls import with_options
 
-ENGINES = ["mongodb-set", "cassandra-ring", "elasticsearch-nodes"]
-ALWAYS = [("mongodb-set", kind) for kind in ("leader killed", "leader cut off", "leader replaced")]
+ENGINES = ["mongodb-set", "cassandra-ring", "elasticsearch-nodes", "redis-replicas"]
+ALWAYS = [
+    *(("mongodb-set", kind) for kind in ("leader killed", "leader cut off", "leader replaced")),
+    ("redis-replicas", "leader cut off"),
+]
 CASES = [
     pytest.param(engine, kind, marks=() if (engine, kind) in ALWAYS else pytest.mark.slow)
     for engine in ENGINES
@@ -32,6 +35,7 @@ MORE = 15
 PAUSE = 0.01
 PATIENCE = 120.0
 QUERY = "retry_timeout=60&client_retry_timeout=60"
+MORE_QUERY = {"redis-replicas": "&wait_replicas=1"}
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -118,7 +122,7 @@ def test_no_confirmed_result_is_lost_with_a_node(groups, engine, name):
     if name not in possible(group):
         pytest.skip(f"not on this engine, or not on this machine: {name}")
     kind = KINDS[name]
-    store = open_store(with_options(group.url, QUERY))
+    store = open_store(with_options(group.url, QUERY + MORE_QUERY.get(engine, "")))
     store.ping()
     with Writers(store) as writers:
         writers.go_on()

@@ -98,6 +98,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
 GROUPS: dict[str, Callable[[], Group[Any]]] = {
     "redis-cluster": redis_cluster,
     "redis-sentinel": redis_sentinel,
+    "redis-replicas": partial(redis_sentinel, "--appendonly", "yes", replicas=2),
     "redis-tls-cluster": redis_tls_cluster,
     "redis-tls-sentinel": redis_tls_sentinel,
     "memcached-nodes": memcached_nodes,

@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 # Below the ephemeral range, whose ports the kernel gives to any outgoing connection.
 PORTS = range(20_000, 32_000)
 ATTEMPTS = 5
+ASKED_AGAIN = 15.0  # seconds; Redis refuses to end while it writes its first append-only file
 PORT_TAKEN = re.compile("address.*in use|eaddrinuse", re.IGNORECASE)
 
 
@@ -153,9 +154,10 @@ class Server(ABC):
 
     def restart(self) -> None:
         """Stop the server in good order, unless it was killed, and start it on the same ports."""
-        if self._alive():
+        while self._alive():
             self.resume()
             os.kill(self.pid, signal.SIGTERM)
+            eventually(lambda: not self._alive(), ASKED_AGAIN)
         self._ended()
         self._run()
 

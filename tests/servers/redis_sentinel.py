@@ -1,4 +1,4 @@
-"""A Redis primary and its replica, watched by three Sentinels; all want passwords. 3 s to start."""
+"""A Redis primary with replicas, watched by three Sentinels; all want passwords. 3 s to start."""
 
 import contextlib
 import json
@@ -85,10 +85,10 @@ class TLSSentinel(TLSMember, Sentinel):
 
 
 class RedisSentinel(Group[RedisServer]):
-    """A primary, its replica and three Sentinels, which promote the replica 2 s after a kill.
+    """A primary, replicas and three Sentinels, which promote a replica 2 s after a kill.
 
     Args:
-        data: The primary and the replica.
+        data: The primary and its replicas.
         sentinels: Who watches the primary.
     """
 
@@ -98,7 +98,8 @@ class RedisSentinel(Group[RedisServer]):
         super().__init__([*data, *sentinels])
         self.data = data
         self.sentinels = sentinels
-        data[1].follows = data[0]
+        for each in data[1:]:
+            each.follows = data[0]
 
     @property
     def url(self) -> str:
@@ -116,18 +117,25 @@ class RedisSentinel(Group[RedisServer]):
         return f"&sentinel_kwargs={quote(arguments)}" if options else ""
 
     def put_together(self) -> None:
-        """Sentinels start last: one that misses the replica looks again only ten seconds later."""
+        """Sentinels start last: one that misses a replica looks again only ten seconds later."""
         for server in self.data:
             server.start()
-        eventually(lambda: "state=online" in self.data[0].run("INFO replication"), self.patience)
+        eventually(self._replicas_are_online, self.patience)
         start_all(self.sentinels)
 
+    def _replicas_are_online(self) -> bool:
+        replicas = len(self.data) - 1
+        return self.data[0].run("INFO replication").count("state=online") == replicas
+
     def serves(self) -> bool:
-        """Whether the replica has all, and each Sentinel knows the replica and the others."""
-        whole = "status=ok,.*,slaves=1,sentinels=3"
+        """Whether each replica has all, and each Sentinel knows the replicas and the others."""
+        whole = f"status=ok,.*,slaves={len(self.data) - 1},sentinels={len(self.sentinels)}"
         known = all(re.search(whole, each.run("INFO sentinel")) for each in self.sentinels)
-        replica = self.replica_of().run("INFO replication")
-        return known and "role:slave" in replica and "master_link_status:up" in replica
+        primary = self.primary_of()
+        replicas = [each.run("INFO replication") for each in self.data if each is not primary]
+        return known and all(
+            "role:slave" in told and "master_link_status:up" in told for told in replicas
+        )
 
     def primary_of(self, key: str = "") -> RedisServer:
         """The server that the Sentinels name now; it has all keys."""
@@ -138,20 +146,21 @@ class RedisSentinel(Group[RedisServer]):
         raise ServerFailed(f"{self.name}: no Sentinel answers")
 
     def replica_of(self, key: str = "") -> RedisServer:
-        """The other one, whether it runs or not."""
+        """Another one, whether it runs or not."""
         primary = self.primary_of(key)
         return next(each for each in self.data if each is not primary)
 
 
-def redis_sentinel(*arguments: str, version: str = DEBIAN) -> RedisSentinel:
-    """A primary, a replica and three Sentinels, all with passwords.
+def redis_sentinel(*arguments: str, version: str = DEBIAN, replicas: int = 1) -> RedisSentinel:
+    """A primary, its replicas and three Sentinels, all with passwords.
 
     Args:
-        arguments: Of the command lines of primary and replica.
+        arguments: Of the command lines of primary and replicas.
         version: "7.0", "6.2", "8" or "valkey".
+        replicas: With two a write can be confirmed by one while another node is away.
     """
     wheel = wheel_of(version)
-    data = [Replicated(*arguments, wheel=wheel) for _ in range(2)]
+    data = [Replicated(*arguments, wheel=wheel) for _ in range(1 + replicas)]
     return RedisSentinel(data, [Sentinel(data[0], wheel) for _ in range(SENTINELS)])
 
 

@@ -155,7 +155,7 @@ class Connections(Pool[Wire]):
         come = wire.come
         if come:
             wire.come = []
-        if self._closed:
+        if self._closed or wire.is_outdated:
             wire.disconnect()
         self._free.append(wire)
         if self._waiting:
@@ -181,8 +181,18 @@ class Connections(Pool[Wire]):
         """The exception for an error reply; a retry connects anew, perhaps to another server."""
         error = translated(answer)
         if isinstance(error, Unavailable):
-            self._forget()
+            self._leave()
         return error
+
+    def _leave(self) -> None:
+        """Connect anew on next use, each connection: this primary may have been replaced.
+
+        One that is cut off from all others goes on answering, and would be read for ever.
+        """
+        with self._lock:  # iterating needs a set that does not change
+            for wire in self._alive:
+                wire.is_outdated = True
+        self._forget()
 
     def _lost(self, wire: Wire) -> None:
         """Disconnect the idle connections, too: they have most likely lost the same server."""

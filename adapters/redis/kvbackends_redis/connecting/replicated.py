@@ -1,6 +1,6 @@
 """Connections whose writes succeed once replicas have confirmed them (WAIT)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.exceptions import AskError
@@ -44,14 +44,16 @@ class ReplicatedConnections(Connections):
         if not written:
             return super().begin(*commands)
         more = [*_marked(written[0]), self._wait]
-        return _Waiting(super().begin(*commands, *more), len(commands), self._replicas)
+        sent = super().begin(*commands, *more)
+        return _Waiting(sent, len(commands), self._replicas, self._leave)
 
 
 class _Waiting(Sent):
-    def __init__(self, sent: Sent, count: int, replicas: int) -> None:
+    def __init__(self, sent: Sent, count: int, replicas: int, leave: Callable[[], object]) -> None:
         self._sent = sent
         self._count = count
         self._replicas = replicas
+        self._leave = leave
 
     def answers(self) -> list[Any]:
         """The answers to the caller's commands, without those to the marker and WAIT."""
@@ -65,6 +67,7 @@ class _Waiting(Sent):
         if isinstance(confirmed, Exception):
             raise translated(confirmed) from confirmed
         if confirmed < self._replicas:
+            self._leave()
             raise Unavailable(
                 f"{confirmed} replicas confirmed in time, {self._replicas} are required"
             )

@@ -161,6 +161,8 @@ class Wire(Link):
         """Deferred commands whose answers precede the next command's."""
         self.come: list[tuple[Settle, Any]] = []
         """Deferred commands and their answers, not yet passed on."""
+        self.is_outdated = False
+        """True if it is to connect anew after the exchange that it is used for."""
 
     def send(self, *pieces: bytes) -> None:
         """Send packed commands; the caller reads one answer for each."""
@@ -197,6 +199,7 @@ class Wire(Link):
 
     def connect(self) -> None:
         """Connect; deferred answers are lost."""
+        self.is_outdated = False
         self.owed.clear()  # another thread may have cut it after the send, before the append
         super().connect()
 
