@@ -79,17 +79,18 @@ def get_many(store: "Store", keys: Collection[str]) -> Iterable[tuple[str, bytes
         (key,) = keys
         entry = store.get(key)
         return () if entry is None else ((key, entry.value),)
-    batches = (store.get_batch(batch).items() for batch in _batches(store, keys))
-    return itertools.chain.from_iterable(batches)
+    found = (store.get_batch(batch).items() for batch in batches(store, keys))
+    return itertools.chain.from_iterable(found)
 
 
 def delete_many(store: "Store", keys: Collection[str]) -> None:
     """Remove the keys, in batches of at most ``limits.batch_keys``."""
-    for batch in _batches(store, keys):
+    for batch in batches(store, keys):
         store.delete_batch(batch)
 
 
-def _batches(store: "Store", keys: Collection[str]) -> Iterator[list[str]]:
+def batches(store: "Store", keys: Collection[str]) -> Iterator[list[str]]:
+    """The keys, each once, in lists of at most ``limits.batch_keys``."""
     unique = list(dict.fromkeys(keys))
     size = store.limits.batch_keys
     for start in range(0, len(unique), size):

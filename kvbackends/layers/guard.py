@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Hashable, Mapping
 
 from kvbackends.contract.barrier import Barrier
+from kvbackends.contract.derived import batches
 from kvbackends.contract.records import Entry, Limits, Offer, RankOf, Subscription
 from kvbackends.contract.store import Store
 from kvbackends.errors import ConfigurationError, ValueTooLarge
@@ -17,11 +18,12 @@ SHORTEST = 36
 
 
 class Guard(Layer):
-    """Refuses too large values and invalid ttls, and hashes keys that the store cannot hold."""
+    """Refuses too large values and invalid ttls, hashes odd keys, and divides large batches."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self._largest = inner.limits.value_bytes
+        self._most = inner.limits.batch_keys
         self._key = key_mapping(inner.limits)
         if self._key is _as_it_is:  # saves two calls of each read
             self.get = inner.get  # type: ignore[method-assign]
@@ -50,14 +52,16 @@ class Guard(Layer):
         self, operation: Callable[..., Mapping[str, bytes]], keys: Collection[str]
     ) -> Mapping[str, bytes]:
         """Read the keys as the store can hold them; the answer names them as the caller did."""
-        if self._key is _as_it_is:
+        if self._key is _as_it_is and len(keys) <= self._most:
             return operation(keys)
         held = {self._key(key): key for key in keys}
-        return {held[key]: value for key, value in operation(list(held)).items()}
+        found = [operation(batch) for batch in batches(self.inner, held)]
+        return {held[key]: value for each in found for key, value in each.items()}
 
     def around_delete_batch(self, operation: Callable[..., None], keys: Collection[str]) -> None:
         """Remove the keys as the store can hold them."""
-        operation([self._key(key) for key in keys])
+        for batch in batches(self.inner, [self._key(key) for key in keys]):
+            operation(batch)
 
     def around_offer(self, operation: Callable[..., bool], offer: Offer, rank_of: RankOf) -> bool:
         """Store the checked offer."""

@@ -154,6 +154,15 @@ def _told_too_early(store: ReferenceStore, key: str) -> None:
 
 
 @caught_by("subscriptions.readable_when_told")
+class OfferTellsTooEarly(ReferenceStore):
+    """`offer` notifies of a result and stores it afterwards."""
+
+    def offer(self, offer: Offer, rank_of: RankOf) -> bool:
+        _told_too_early(self, offer.key)
+        return super().offer(offer, rank_of)
+
+
+@caught_by("subscriptions.readable_when_told")
 class FinishTellsTooEarly(ReferenceStore):
     """`finish` notifies of a result and stores it afterwards."""
 

@@ -81,6 +81,12 @@ def redis_sentinel_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def redis_replicas_url() -> Iterator[str]:
+    """The Sentinels of a primary with two replicas."""
+    yield from _url_of("redis-replicas")
+
+
+@pytest.fixture(scope="session")
 def redis_tls_cluster_url() -> Iterator[str]:
     """The URL of a Redis Cluster of version 7.0 with TLS, with a client's certificate."""
     yield from _url_of("redis-tls-cluster", *PATIENT)

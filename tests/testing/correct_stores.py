@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -74,12 +74,29 @@ LIMITS = {
     "plain-keys": (Limits(key_pattern="[a-z0-9-]+"), KEYS),
     "smallest-values": (Limits(value_bytes=4096), VALUES),
     "largest-values": (Limits(value_bytes=2**62), VALUES),
-    "smallest-batches": (Limits(batch_keys=1), BATCHES),
     "largest-batches": (Limits(batch_keys=10**9), BATCHES),
 }
 for name, (limits, asked) in LIMITS.items():
     add(name, ReferenceStore, asked, limits=limits)
     add(f"{name}-of-five", ReferenceStore, asked, **only(), limits=limits)
+
+
+class RefusesLarger(ReferenceStore):
+    """Refuses a batch with more keys than it declares."""
+
+    limits = Limits(batch_keys=1)
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        self.refuse(keys)
+        return super().get_batch(keys)
+
+    def delete_batch(self, keys: Collection[str]) -> None:
+        self.refuse(keys)
+        super().delete_batch(keys)
+
+    def refuse(self, keys: Collection[str]) -> None:
+        if len(keys) > self.limits.batch_keys:
+            raise ValueError(f"{len(keys)} keys at once")
 
 
 class WholeSeconds(ReferenceStore):
@@ -176,6 +193,8 @@ class Stalls(WritersSweep):
         return entry
 
 
+add("smallest-batches", RefusesLarger, f"{BATCHES} keys expiring ttl faults connections adding")
+add("smallest-batches-of-five", RefusesLarger, BATCHES, **only())
 add("whole-seconds", WholeSeconds, "ttl.touch ttl.months ttl.gone_from_every_read sweeping")
 add("whole-seconds-of-five", WholeSeconds, "ttl.touch members", **only())
 for word, waits in {"eager": Eager, "early": Early}.items():

@@ -322,12 +322,12 @@ def test_a_write_that_was_not_confirmed_is_not_taken_for_confirmed_later(version
 
 def test_a_write_of_many_keys_is_confirmed_where_some_have_moved(store):
     """Those that were led elsewhere are confirmed there; the others were written here."""
-    connections = store._connections()
+    connections, left = store._connections(), []
 
     def answers(*given: object) -> list[object]:
         sent = Sent(connections, connections._new(), len(given) + 2)
         sent.answers = lambda: [*given, b"OK", 0]
-        return _Waiting(sent, len(given), 1).answers()
+        return _Waiting(sent, len(given), 1, lambda: left.append(given)).answers()
 
     moved = MovedError("1 127.0.0.1:1")
     with pytest.raises(Unavailable, match="0 replicas"):
@@ -335,6 +335,7 @@ def test_a_write_of_many_keys_is_confirmed_where_some_have_moved(store):
     assert answers(moved, moved) == [moved, moved]
     refused = ResponseError("OOM")
     assert answers(1, moved, refused) == [1, moved, refused]
+    assert left == [(1, moved)]
 
 
 def test_replicas_confirm_on_a_cluster():

@@ -159,9 +159,9 @@ class Secrets(Area):
         assert PASSWORD not in f"{shown[0]!r} {shown[0]!s} {shown[0]}"
 
     def own_url(self, store: Store, store_url: str) -> None:
-        """The password of this run's URL appears in no text of the store."""
+        """The password of this run's URL appears in no text of the store, nor in its facts."""
         password = StoreURL.parse(store_url).password
         if password is None:
             pytest.skip("this URL has no password")
         for each in (store, innermost(store)):
-            assert password.reveal() not in f"{each!r} {each!s}"
+            assert password.reveal() not in f"{each!r} {each!s} {[*each.about()]}"

@@ -136,11 +136,11 @@ class Subscriptions(Area):
             assert not store.offer(offer(key, Rank.SUCCEEDED, text), rank_of)
 
     @requires(Feature.PUSH)
-    @pytest.mark.parametrize("by", ["finish", "close"])
+    @pytest.mark.parametrize("by", ["offer", "finish", "close"])
     def readable_when_told(
         self, store: Store, subscription: Subscription, barrier: Barrier, key: str, by: str
     ) -> None:
-        """The result that a barrier stores can be read before its waiters are woken."""
+        """A result can be read before its waiters are woken, whatever stores it."""
         for n in range(3):
             run, result = (
                 store.barrier(f"{barrier.name}-{n}", TTL),
@@ -149,6 +149,7 @@ class Subscriptions(Area):
             begin(run, 2 if by == "finish" else 1)
             last = part(0)
             works: dict[str, Callable[[], object]] = {
+                "offer": partial(store.offer, result, rank_of),
                 "finish": partial(run.finish, last, result, rank_of),
                 "close": partial(run.close, last, result, rank_of),
             }
