@@ -74,8 +74,7 @@ class _Handshake:
     def recv_into(self, *arguments: Any) -> int:
         """As the socket does."""
         self._bounded.bound()
-        received: int = self.sock.recv_into(*arguments)
-        return received
+        return int(self.sock.recv_into(*arguments))
 
 
 class _Bounded:
@@ -103,8 +102,7 @@ class Link:
         self._longest = connection.socket_timeout or math.inf
         self._longest_connect = connection.socket_connect_timeout or math.inf
         self._relaxed = self._longest - NEARLY
-        self._hurried = False
-        self._cuts = 0  # counts `disconnect`: another thread may call it while this one connects
+        self._hurried, self._cuts = False, 0  # counts `disconnect`, by another thread meanwhile
         self.sock: Any = None
         """None while disconnected."""
         self.reader: Any = None
@@ -161,8 +159,7 @@ class Wire(Link):
         """Deferred commands whose answers precede the next command's."""
         self.come: list[tuple[Settle, Any]] = []
         """Deferred commands and their answers, not yet passed on."""
-        self.is_outdated = False
-        """True if it is to connect anew after the exchange that it is used for."""
+        self.is_outdated = False  # True: it connects anew after the exchange that it is used for
 
     def send(self, *pieces: bytes) -> None:
         """Send packed commands; the caller reads one answer for each."""
