@@ -32,7 +32,6 @@ PACE = {"cassandra-ring": 4.0, "elasticsearch-nodes": 4.0}
 LARGE = 1000
 """Parts of the chord that is sent first."""
 QUERY = "retry_timeout=120&client_retry_timeout=120"
-MORE_QUERY = {"redis-replicas": "&wait_replicas=1"}
 KEEPS_NOTHING = "memcached-nodes"
 """Its servers lose what they had when they end: what is lost is counted, and no gate."""
 ASYNCHRONOUS = {"redis-cluster", "redis-sentinel"}
@@ -73,7 +72,7 @@ def _on(name: str, versions: dict[str, str], plan: Plan) -> Iterator[Row]:
 def _run(name: str, group: Group[Any], broker: str, plan: Plan, stack: ExitStack) -> Seen:
     folder = plan.folder / name
     folder.mkdir()
-    url = with_options(f"kv+{group.url}", QUERY + MORE_QUERY.get(name, ""))
+    url = with_options(f"kv+{group.url}", QUERY)
     deployment = Deployment(folder, broker, url, broker_transport_options={"confirm_publish": 1})
     stack.callback(deployment.close)
     client = stack.enter_context(Lines())

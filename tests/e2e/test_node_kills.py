@@ -35,7 +35,6 @@ MORE = 15
 PAUSE = 0.01
 PATIENCE = 120.0
 QUERY = "retry_timeout=60&client_retry_timeout=60"
-MORE_QUERY = {"redis-replicas": "&wait_replicas=1"}
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -122,7 +121,7 @@ def test_no_confirmed_result_is_lost_with_a_node(groups, engine, name):
     if name not in possible(group):
         pytest.skip(f"not on this engine, or not on this machine: {name}")
     kind = KINDS[name]
-    store = open_store(with_options(group.url, QUERY + MORE_QUERY.get(engine, "")))
+    store = open_store(with_options(group.url, QUERY))
     store.ping()
     with Writers(store) as writers:
         writers.go_on()

@@ -103,10 +103,11 @@ class RedisSentinel(Group[RedisServer]):
 
     @property
     def url(self) -> str:
-        """The URL that names every Sentinel."""
+        """The URL that names every Sentinel; with several replicas each write waits for one."""
         places = ";".join(f"{sentinel.host.address}:{sentinel.port}" for sentinel in self.sentinels)
         one = self.data[0].query
         options = f"master_name={PRIMARY_NAME}&sentinel_password={SENTINELS_PASSWORD}"
+        options += "&wait_replicas=1" * (len(self.data) > 2)  # a write can go on without one node
         return f"sentinel://:{PASSWORD}@{places}/0{one}{'&' if one else '?'}{options}{self._tls}"
 
     @property

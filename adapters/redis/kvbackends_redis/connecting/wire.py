@@ -102,7 +102,7 @@ class Link:
         self._longest = connection.socket_timeout or math.inf
         self._longest_connect = connection.socket_connect_timeout or math.inf
         self._relaxed = self._longest - NEARLY
-        self._hurried, self._cuts = False, 0  # counts `disconnect`, by another thread meanwhile
+        self._hurried, self._cuts = False, 0  # `_cuts`: by `disconnect`, of any thread
         self.sock: Any = None
         """None while disconnected."""
         self.reader: Any = None
