@@ -20,6 +20,7 @@ class Proxy:
         self._server = host, port
         self._lock = threading.Lock()
         self._left: int | None = None
+        self._allowed: int | None = None
         self._speaks = threading.Event()
         self._speaks.set()
         self._sockets: set[socket.socket] = set()
@@ -44,7 +45,7 @@ class Proxy:
             self._listener = socket.create_server((HERE, self.port))
             self.port = self._listener.getsockname()[1]
             self._begin(self._accept, self._listener)
-        self._left = None
+        self._left = self._allowed = None
         self._speaks.set()
 
     def refuse(self) -> None:
@@ -62,6 +63,11 @@ class Proxy:
         """Close the connection that has answered so many bytes more, once; None calls it off."""
         with self._lock:
             self._left = size
+
+    def refuse_after(self, trips: int) -> None:
+        """Forward so many requests more, then `refuse`, until `listen` is called."""
+        with self._lock:
+            self._allowed = trips
 
     def cut(self) -> None:
         """Close all connections."""
@@ -106,7 +112,9 @@ class Proxy:
             while data := source.recv(PIECE):
                 self._speaks.wait()
                 whole = len(data)
-                self.trips += spoke[0] and not is_answer
+                if spoke[0] and not is_answer and not self._begins():
+                    self.refuse()
+                    break
                 spoke[0] = is_answer
                 if is_answer:
                     data = self._counted(data)
@@ -117,6 +125,14 @@ class Proxy:
             _end(each)
         with self._lock:
             self._sockets.discard(source)
+
+    def _begins(self) -> bool:
+        """Count a request; False if it is one too many."""
+        with self._lock:
+            self.trips += 1
+            if self._allowed is not None:
+                self._allowed -= 1
+            return self._allowed is None or self._allowed >= 0
 
     def _counted(self, data: bytes) -> bytes:
         """The data up to the place where the connection is cut."""

@@ -1,7 +1,9 @@
 """Masks the secrets of URLs in output: a store under test may show its password anywhere."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from urllib.parse import quote, quote_plus, unquote
 
 from kvbackends.contract import StoreURL
@@ -43,3 +45,28 @@ def _forms(secret: str) -> Iterator[str]:
 def _pattern(secret: str) -> str:
     # A short one is masked as a word only: else `a` would hide half of every sentence.
     return re.escape(secret) if len(secret) > 3 else rf"(?<!\w){re.escape(secret)}(?!\w)"
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what a formatter makes of it."""
+        self.lines.append(self.format(record))
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """Yield the lines that are logged from now on, by any logger, down to DEBUG."""
+    root, handler = logging.getLogger(), _Lines()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield handler.lines
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)

@@ -42,6 +42,32 @@ class TombstoneForEver(ReferenceStore):
             ReferenceBarrier(self.store, self.name, None).close(part, offer, rank_of)
 
 
+@caught_by("closing.late_part_is_not_kept")
+class LatePartsStay(ReferenceStore):
+    """A part that comes after the tombstone is written before the answer CLOSED is known."""
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self.late: dict[tuple[str, int, str], bytes] = {}
+
+    def arrived(
+        self,
+        world: World,
+        barrier: Barrier,
+        part: Part,
+        value: bytes | None,
+        evict: str | None,
+    ) -> Arrival:
+        written = (barrier.name, part.place, part.member)
+        state = world.barrier(barrier.name)
+        if value is not None and state is not None and state.done:
+            self.late[written] = value
+            return Arrival(Outcome.CLOSED)
+        if value is not None:
+            value = self.late.get(written, value)
+        return super().arrived(world, barrier, part, value, evict)
+
+
 @caught_by("closing.tombstone_has_its_own_ttl")
 class TombstoneInherits(ReferenceStore):
     """Closing sets a flag in the barrier's row, which keeps its expiry."""

@@ -3,11 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from kvbackends.contract import Entry, StoreURL, Subscription
+from kvbackends.stores.memory import MemorySubscription
 from tests.broken_stores.reference import FileStore, ReferenceStore
 from tests.broken_stores.registry import caught_by
 from tests.broken_stores.world import World
@@ -34,6 +35,26 @@ class SubscriptionsStay(ReferenceStore):
     def subscribe(self) -> Subscription:
         os.open(os.devnull, os.O_RDONLY)
         return super().subscribe()
+
+
+@caught_by("lasting.waits_leave_nothing")
+class ListenersStay(ReferenceStore):
+    """A subscription that was closed stays on the list of those that are told."""
+
+    class subscription_type(MemorySubscription):  # noqa: N801 - the name that the store asks for
+        def close(self) -> None:
+            space = self._space
+            super().close()
+            space.listeners |= {self}
+
+
+@caught_by("lasting.calls_leave_nothing", slow=True)
+class BatchesStay(ReferenceStore):
+    """Each batch is read through a file of its own, which nobody closes."""
+
+    def get_batch(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        os.open(os.devnull, os.O_RDONLY)
+        return super().get_batch(keys)
 
 
 @caught_by("lasting.wakes_soon")

@@ -3,11 +3,14 @@
 import logging
 import os
 import pickle
+from collections.abc import Iterable
 from typing import Any
 
-from kvbackends.contract import Entry, StoreURL
+from kvbackends.contract import Barrier, Entry, Fact, Offer, Part, RankOf, StoreURL
+from kvbackends.contract.paged import PagedBarrier
 from kvbackends.contract.process import PerProcess
 from tests.broken_stores.network import HEAD, Connection, NetworkStore, ServerLost
+from tests.broken_stores.reference import ReferenceStore
 from tests.broken_stores.registry import caught_by
 
 logger = logging.getLogger(__name__)
@@ -123,6 +126,35 @@ class NamesNoAddress(NetworkStore):
             return error
 
 
+@caught_by("network.close_ends_anywhere")
+class ResultBeforeTheTombstone(NetworkStore):
+    """Closing stores the result first; a process that dies then leaves a result and a claim."""
+
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
+        return _ResultFirst(self, name, ttl)
+
+
+class _ResultFirst(PagedBarrier):
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        if offer is not None:
+            self.store.offer(offer, rank_of)
+        super().close(part, None, rank_of)
+
+
+@caught_by("network.close_ends_anywhere")
+class RemovalBeforeTheTombstone(NetworkStore):
+    """Closing removes the parts first; the next dispatch of the chord has none."""
+
+    def barrier(self, name: str, ttl: float | None = None) -> Barrier:
+        return _RemovalFirst(self, name, ttl)
+
+
+class _RemovalFirst(PagedBarrier):
+    def close(self, part: Part, offer: Offer | None, rank_of: RankOf) -> None:
+        self.discard(self.snapshot())
+        super().close(part, offer, rank_of)
+
+
 @caught_by("secrets.in_no_message")
 class QuotesItsUrl(NetworkStore):
     """The error of a closed port quotes the whole URL."""
@@ -166,6 +198,23 @@ class SaysWhereItIs(NetworkStore):
 
     def __str__(self) -> str:
         return self.where
+
+
+@caught_by("secrets.repr_shows_none")
+class LogsItsUrl(ReferenceStore):
+    """The opening is logged for those who debug, with the whole URL."""
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        logger.debug("opening %s", url.raw.reveal())
+
+
+@caught_by("secrets.repr_shows_none")
+class TellsItsUrl(ReferenceStore):
+    """What operators are told about the server has the whole URL."""
+
+    def about(self) -> Iterable[Fact]:
+        return [Fact("server", self.url.raw.reveal())]
 
 
 class _ResetByHook(PerProcess[Connection]):

@@ -61,6 +61,14 @@ class WakeHidesChanges(ReferenceStore):
             return () if woken else changed
 
 
+@caught_by("subscriptions.store_is_closed")
+class SilentAfterClose(ReferenceStore):
+    """Closing a store takes its subscriptions off the list, and their waits just end."""
+
+    def close(self) -> None:
+        self.space.listeners = frozenset()
+
+
 @caught_by("subscriptions.the_empty_key")
 class EmptyKeyIsNoKey(ReferenceStore):
     """The empty key is taken for none where keys are told."""

@@ -1,20 +1,26 @@
 """Declared features, limits and secrets."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 
 from kvbackends import ValueTooLarge
 from kvbackends.contract import Feature, Rank, Secret, Store, StoreURL
+from kvbackends.contract.deadline import within
 from kvbackends.contract.options import fill
 from kvbackends.contract.store import ACCELERABLE
 from kvbackends.layers.guard import SHORTEST
 from kvbackends.layers.layer import innermost
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.testing.check import Area, thorough
+from kvbackends.testing.network import shown_of
+from kvbackends.testing.redaction import logged
 from kvbackends.testing.tools import TTL, offer, part, rank_of, value_at
 
 PASSWORD = "kvt-s3cr3t-passw0rd"  # noqa: S105 - what must not show up
+LONGEST = 5.0
+"""Seconds that a store may take to tell its facts."""
 
 TESTABLE = 32 << 20
 """Bytes: the largest limit that is checked."""
@@ -143,20 +149,19 @@ class Secrets(Area):
     rule = "secrets"
 
     def repr_shows_none(self, store: Store, store_url: str) -> None:
-        """Neither the store's texts nor an error at its opening contain the password of its URL."""
+        """No text of a store shows its URL's password: `repr`, facts, errors and log lines.
+
+        Errors are those at its opening, and those of a wrong password.
+        """
         url = dataclasses.replace(
             StoreURL.parse(store_url),
             username="user",
             password=Secret(PASSWORD),
             raw=Secret(store_url.replace("://", f"://user:{PASSWORD}@", 1)),
         )
-        kind = type(innermost(store))
-        shown: list[object] = []
-        try:
-            shown.append(kind.from_url(url, fill(kind.options_type, url.query, {})))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
-            shown.append(error)
-        assert PASSWORD not in f"{shown[0]!r} {shown[0]!s} {shown[0]}"
+        with logged() as lines:
+            shown = "\n".join([*_texts(type(innermost(store)), url), *lines])
+        assert PASSWORD not in shown
 
     def own_url(self, store: Store, store_url: str) -> None:
         """The password of this run's URL appears in no text of the store, nor in its facts."""
@@ -165,3 +170,17 @@ class Secrets(Area):
             pytest.skip("this URL has no password")
         for each in (store, innermost(store)):
             assert password.reveal() not in f"{each!r} {each!s} {[*each.about()]}"
+
+
+def _texts(kind: type[Store], url: StoreURL) -> Iterator[str]:
+    """What can be seen of a store that is opened at the URL, and asked for its facts."""
+    opened = None
+    try:
+        opened = kind.from_url(url, fill(kind.options_type, url.query, {}))
+        yield f"{opened!r} {opened}"
+        yield f"{within(LONGEST, lambda: [*opened.about()])}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+        yield shown_of(error)
+    finally:
+        if opened is not None:
+            opened.close()

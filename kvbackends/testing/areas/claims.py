@@ -21,6 +21,7 @@ from kvbackends.testing.tools import (
     publisher,
     rank_of,
     value_at,
+    value_of,
     within,
 )
 
@@ -177,6 +178,18 @@ class Closing(Area):
         assert not barrier.renew(holder)
         begin(barrier, 1)
         assert arrive(barrier, part(0)).outcome is CLAIMED
+
+    def late_part_is_not_kept(self, store: Store, barrier: Barrier) -> Waits:
+        """A part that found the tombstone is not in the run that begins when this has expired."""
+        holder = complete(barrier)
+        store.barrier(barrier.name, SHORT).close(holder, None, rank_of)
+        barrier.arrive(part(0), b"late")
+        yield SHORT
+        if barrier.arrive(holder, None).outcome is CLOSED:
+            return  # the arrival has prolonged the life of the tombstone
+        begin(barrier, 1)
+        assert arrive(barrier, part(0)).outcome is CLAIMED
+        assert gathered(barrier) == {(0, "task-0"): value_of(part(0))}
 
     def tombstone_has_its_own_ttl(self, store: Store, barrier: Barrier) -> Waits:
         """The tombstone lives for the ttl that it is written with, longer than its barrier's."""

@@ -1,5 +1,6 @@
 """Resources that are released, and writes that last."""
 
+import gc
 import os
 import threading
 import time
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from kvbackends.contract import Feature, Offer, Rank, Store
+from kvbackends.layers.layer import innermost
+from kvbackends.testing.calls import CALLS
 from kvbackends.testing.check import Area, lacking, requires, thorough
 from kvbackends.testing.tools import (
     SOON,
@@ -23,6 +26,9 @@ from kvbackends.testing.tools import (
 )
 
 DESCRIPTORS = Path("/proc/self/fd")
+ROUNDS = 6
+"""Calls of each operation: a file more in each but the first is seen."""
+SUBSCRIPTIONS = 60
 LONG = 10.0
 """Seconds after which the longest loop ends early."""
 
@@ -47,11 +53,27 @@ class Lasting(Area):
         assert _settles(before), f"from {before} to {_held()} threads and files"
 
     def waits_leave_nothing(self, store: Store, key: str) -> None:
-        """Many waits, each with a subscription, leak neither threads nor files."""
+        """Many waits, each with a subscription, leak neither threads, files nor subscriptions."""
+        kind = _subscribe(innermost(store), key)
         _subscribe(store, key)
-        before = _held()
-        for _ in range(60):
+        before, kept = _held(), _alive(kind)
+        for _ in range(SUBSCRIPTIONS):
             _subscribe(store, key)
+        assert _settles(before), f"from {before} to {_held()} threads and files"
+        left = _alive(kind) - kept
+        assert left < SUBSCRIPTIONS / 2, f"{left} of {SUBSCRIPTIONS} closed subscriptions are kept"
+
+    @thorough
+    def calls_leave_nothing(self, store: Store, key: str) -> None:
+        """No operation leaks threads or files."""
+        for turn in range(ROUNDS):
+            if turn == 1:
+                before = _held()
+            for name, call in CALLS.items():
+                call(store, f"{key}-{name}-{turn}")
+            if store.features & Feature.LISTING:
+                list(store.scan(key))
+            store.sweep(1)
         assert _settles(before), f"from {before} to {_held()} threads and files"
 
     @thorough
@@ -163,11 +185,18 @@ def _use(store: Store, key: str) -> None:
     _subscribe(store, key)
 
 
-def _subscribe(store: Store, key: str) -> None:
+def _subscribe(store: Store, key: str) -> type:
     subscription = store.subscribe()
     subscription.watch([key])
     subscription.wait(0)
     subscription.close()
+    return type(subscription)
+
+
+def _alive(kind: type) -> int:
+    """The number of objects of this type that something still refers to."""
+    gc.collect()
+    return sum(type(each) is kind for each in gc.get_objects())
 
 
 def _held() -> tuple[int, int]:

@@ -1,25 +1,35 @@
 """Servers that cut an answer, say nothing, or are away."""
 
 import base64
-import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 
 import pytest
 
-from kvbackends.contract import Feature, Store, StoreURL
+from kvbackends.contract import Feature, Rank, Store, StoreURL
 from kvbackends.contract.deadline import within
-from kvbackends.layers.retry import give
+from kvbackends.layers.retry import at_most, give
 from kvbackends.testing.areas.faults import SCENARIOS
 from kvbackends.testing.calls import CALLS, Call
 from kvbackends.testing.check import Area
 from kvbackends.testing.check import rule as by_rule
 from kvbackends.testing.leftovers import new_key
 from kvbackends.testing.network import BOUND, Network, error_of, shown_of
-from kvbackends.testing.tools import TTL, value_at
+from kvbackends.testing.redaction import logged
+from kvbackends.testing.tools import (
+    CLOSED,
+    TTL,
+    complete,
+    gathered,
+    offer,
+    publisher,
+    rank_of,
+    value_at,
+)
 
+MOST = 12
+"""Requests that one call may need."""
 PLACES = 2
 """Places at which the answers of each operation are cut."""
 LATE = 3.0
@@ -73,6 +83,30 @@ class Networks(Area):
         assert late == {}, f"seconds of calls that have {BOUND:g}"
         assert value_at(acting, key) == b"before"
 
+    @by_rule("closing")
+    def close_ends_anywhere(self, store: Store, network: Network, key: str) -> None:
+        """Whichever request `Barrier.close` ends before, neither comes before the tombstone.
+
+        Not the result, and not the removal of the parts. Closing again does what is left.
+        """
+        acting = network.opened()
+        for trips in range(MOST):
+            name, result = f"{key}-{trips}", offer(f"{key}-{trips}-r", Rank.SUCCEEDED)
+            barrier = store.barrier(name, TTL)
+            last = complete(acting.barrier(name, TTL), 3)
+            network.proxy.refuse_after(trips)
+            ended = _ends(lambda: acting.barrier(name, TTL).close(last, result, rank_of))  # noqa: B023
+            network.proxy.listen()
+            if barrier.arrive(publisher(), None).outcome is not CLOSED:
+                assert store.get(result.key) is None, "the result is stored, and no tombstone"
+                assert len(gathered(barrier)) == 3, "parts are removed, and there is no tombstone"
+            barrier.close(last, result, rank_of)
+            assert barrier.arrive(publisher(), None).outcome is CLOSED
+            assert value_at(store, result.key) == result.value
+            assert gathered(barrier) == {}
+            if ended:
+                break
+
     @by_rule("ping-and-close")
     def closed_port(self, network: Network) -> None:
         """Where nothing listens `ping` raises an error that names the address."""
@@ -80,6 +114,16 @@ class Networks(Area):
         store = network.opened()
         error = error_of(store.ping)
         assert str(network.proxy.port) in str(error), f"{error!r} does not name the address"
+
+
+def _ends(call: Callable[[], object]) -> bool:
+    """Make a call that is not repeated: False if it failed."""
+    try:
+        with at_most(0):
+            within(BOUND, call)
+    except Exception:  # noqa: BLE001 - each store has errors of its own
+        return False
+    return True
 
 
 def _places(size: int) -> list[int]:
@@ -131,7 +175,7 @@ class SecretsAtFaults(Area):
                 pytest.skip("no scheme or option of this store is known to ask for TLS")
         if case == "closed port":
             network.proxy.refuse()
-        with _logged() as lines:
+        with logged() as lines:
             texts = list(_texts(network, url))
         shown = "\n".join([*texts, *lines])
         basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -163,31 +207,6 @@ def _texts(network: Network, url: str) -> Iterator[str]:
             within(BOUND, CALLS[name], store, new_key())
         except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
             yield shown_of(error)
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.lines: list[str] = []
-        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep what a formatter makes of it."""
-        self.lines.append(self.format(record))
-
-
-@contextmanager
-def _logged() -> Iterator[list[str]]:
-    """All that is logged, by any logger, down to DEBUG."""
-    root, handler = logging.getLogger(), _Lines()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield handler.lines
-    finally:
-        root.setLevel(level)
-        root.removeHandler(handler)
 
 
 def _around(text: str, secret: str) -> str:

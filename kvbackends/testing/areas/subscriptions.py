@@ -5,17 +5,19 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
 
 from kvbackends.contract import Barrier, Feature, Rank, Store, Subscription
 from kvbackends.testing.check import Area, requires
+from kvbackends.testing.check import rule as by_rule
 from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     SOON,
     TTL,
+    Opener,
     arrive,
     begin,
     child,
@@ -57,6 +59,21 @@ class Subscriptions(Area):
         store.offer(offer(key, Rank.SUCCEEDED), rank_of)
         subscription.wake()
         assert hinted(subscription, key)
+
+    @by_rule("ping-and-close")
+    def store_is_closed(self, opener: Opener, other: Store, key: str) -> None:
+        """When its store was closed a subscription is still told, or fails: it is never silent."""
+        store = opener()
+        subscription = store.subscribe()
+        try:
+            subscription.watch([key])
+            store.close()
+            other.offer(offer(key, Rank.SUCCEEDED), rank_of)
+            with suppress(*store.transient_errors):
+                assert hinted(subscription, key)
+        finally:
+            subscription.close()
+            store.close()
 
     def the_empty_key(self, store: Store, subscription: Subscription) -> None:
         """The empty key is watched like any other."""
