@@ -1,5 +1,6 @@
 """The Celery app of the benchmarks' workers, whose URLs are in the environment."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -13,9 +14,10 @@ from benchmarks.broker import URL
 
 BACKEND = "BENCHMARKS_BACKEND"
 BROKER = "BENCHMARKS_BROKER"
+SETTINGS = "BENCHMARKS_SETTINGS"
 
 
-def make_app(backend: str, broker: str) -> Celery:
+def make_app(backend: str, broker: str, **settings: Any) -> Celery:
     """Return an app on a broker's URL, or with the filesystem broker in a folder."""
     is_url = "://" in broker
     made = Celery("benchmarks.worker", backend=backend, broker=broker if is_url else URL)
@@ -24,6 +26,7 @@ def make_app(backend: str, broker: str) -> Celery:
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         **settings_of(backend),
+        **settings,
     )
     made.task(part, name="benchmarks.part", shared=False)
     made.task(body, name="benchmarks.body", bind=True, shared=False)
@@ -71,4 +74,4 @@ def note_publish(headers: dict[str, Any], **_: Any) -> None:
 
 
 if BACKEND in os.environ:
-    app = make_app(os.environ[BACKEND], os.environ[BROKER])
+    app = make_app(os.environ[BACKEND], os.environ[BROKER], **json.loads(os.environ[SETTINGS]))

@@ -1,12 +1,14 @@
 """Chords end to end: a client, the filesystem broker and a real worker."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from celery import Celery, chord
 
@@ -14,7 +16,7 @@ from benchmarks.backends import DATABASE, NORMAL, urls
 from benchmarks.measure import Spread, interleaved
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, at_least, at_most
-from benchmarks.worker import BACKEND, BROKER, make_app
+from benchmarks.worker import BACKEND, BROKER, SETTINGS, make_app
 
 PARTS = 10
 READY = 30.0
@@ -71,7 +73,7 @@ def running_worker(url: str, folder: Path) -> Iterator[Celery]:
 
 @contextlib.contextmanager
 def worker_process(
-    url: str, broker: str, folder: Path, *arguments: str
+    url: str, broker: str, folder: Path, *arguments: str, **settings: Any
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a worker with results at `url`, messages at `broker`; do not wait until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ def worker_process(
     with (folder / "worker.out").open("wb") as output:
         process = subprocess.Popen(
             [*command, *arguments, *quiet],
-            env={**os.environ, BACKEND: url, BROKER: broker},
+            env={**os.environ, BACKEND: url, BROKER: broker, SETTINGS: json.dumps(settings)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

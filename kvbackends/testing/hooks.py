@@ -3,6 +3,7 @@
 They read the options of `kvbackends.testing.plugin` where that plugin is loaded.
 """
 
+import signal
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
@@ -20,6 +21,9 @@ USUAL = 0.01
 """Seconds that a call may take before time limits grow."""
 MOST = 20.0
 """Time limits grow at most this many times."""
+
+AGAIN = 10.0
+"""Seconds between further interruptions of a check that ignored the first one."""
 
 WORKS = "job"
 """The fixture of checks that use a worker."""
@@ -43,6 +47,11 @@ def longest(item: Any) -> float:
     given: float | None = item.config.getoption("kvbackends_longest", None)
     seconds: float = item.cls.longest if given is None else given
     return seconds * slowness(item)
+
+
+def interrupt_after(seconds: float) -> None:
+    """Interrupt the running check when it has taken so long from now on."""
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
 
 
 def slowness(item: Any) -> float:
@@ -132,7 +141,11 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
     runs = partial(_overlapping, pyfuncitem, kept)
     if kept.overlapped(url, mode == "derived", runs).passed(pyfuncitem.nodeid):
         return True
-    kept.settle(longest(pyfuncitem) / 2)  # it runs alone: it may fork, or count threads
+    # It runs alone: it may fork, or count threads. The others' time is not its own.
+    seconds = longest(pyfuncitem)
+    interrupt_after(seconds)
+    kept.settle(seconds / 2)
+    interrupt_after(seconds)
     return None
 
 

@@ -30,8 +30,6 @@ LACKING = "lacking: "
 
 LONGEST = 60.0
 """Seconds after which a check fails; no check needs as long."""
-AGAIN = 10.0
-"""Seconds between further interruptions of a check that ignored the first one."""
 
 
 class StoreSuite:
@@ -151,7 +149,7 @@ class StoreSuite:
             raise TimeoutError(f"the check took more than {seconds:g} seconds")
 
         before = signal.signal(signal.SIGALRM, too_long)
-        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+        hooks.interrupt_after(seconds)
         yield
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

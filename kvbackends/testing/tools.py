@@ -1,16 +1,10 @@
-"""Helpers of the checks: parts, ranked values, sleeping, threads, child processes."""
+"""Helpers of the checks: parts, ranked values, sleeping, threads."""
 
-import ctypes
 import itertools
 import os
-import pickle
-import signal
-import sys
 import threading
 import time
-import traceback
 import uuid
-import warnings
 from collections.abc import Callable, Collection, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -175,7 +169,7 @@ def close(barrier: Barrier, each: Part) -> None:
     barrier.close(each, None, rank_of)
 
 
-# -- waiting, threads, children -------------------------------------------------------------
+# -- waiting, threads ------------------------------------------------------------------------
 
 
 def hinted(subscription: Subscription, key: str, timeout: float = SOON) -> bool:
@@ -217,79 +211,3 @@ def together(works: Iterable[Callable[[], T]]) -> list[T]:
 def race(count: int, work: Callable[[int], T]) -> list[T]:
     """Run `work` with each number below `count`, like `together`."""
     return together(partial(work, n) for n in range(count))
-
-
-NEVER, SETTLED = 1000.0, 0.05
-"""Seconds."""
-
-
-def fork_in_c() -> int:
-    """Fork as a library in C does: none of Python's hooks runs."""
-    interval = sys.getswitchinterval()
-    # No other thread may ask for the interpreter's lock meanwhile: the child would hand it over to
-    # that thread, which it does not have, and wait for ever.
-    sys.setswitchinterval(NEVER)
-    time.sleep(SETTLED)  # what was asked for before is given
-    pid: int = ctypes.PyDLL(None).fork()
-    sys.setswitchinterval(interval)
-    return pid
-
-
-def child(work: Callable[[], object], seconds: int = 20, fork: Callable[[], int] = os.fork) -> int:
-    """Start `work` in a forked child, which exits with 0 if it returned; return its process id."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
-        pid = fork()
-    if pid == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(seconds)
-        try:
-            work()
-        except BaseException:  # noqa: BLE001 - the child ends here, whatever happened
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return pid
-
-
-def ended(pid: int) -> int:
-    """Wait for the child; return its exit status, and say which signal has ended it."""
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if status < 0:
-        sys.stderr.write(f"a child of the check was ended by signal {-status}\n")
-    return status
-
-
-def in_child(work: Callable[[], object], seconds: int = 20) -> int:
-    """Run `work` in a forked child; return 0 if it returned, else the child's exit status."""
-    return ended(child(work, seconds))
-
-
-def race_in_children(count: int, work: Callable[[int], T], seconds: int = 30) -> list[T]:
-    """`race`, in forked children that begin at the same moment; the answers are pickled."""
-    pipes, start = [os.pipe() for _ in range(count)], os.pipe()
-    pids = [child(partial(_answer, work, n, pipes[n][1], start), seconds) for n in range(count)]
-    for _, write in pipes:
-        os.close(write)
-    for read, _ in pipes:
-        os.read(read, 1)  # the child is ready
-    for end in start:
-        os.close(end)
-    answers = [_read(read) for read, _ in pipes]
-    statuses = [ended(pid) for pid in pids]
-    assert statuses == [0] * count, f"children ended with {statuses}"
-    return [pickle.loads(answer) for answer in answers]  # noqa: S301 - from our own children
-
-
-def _answer(work: Callable[[int], object], n: int, write: int, start: tuple[int, int]) -> None:
-    os.close(start[1])
-    os.write(write, b".")
-    os.read(start[0], 1)  # returns when the parent closes the other end
-    answer = pickle.dumps(work(n))
-    with os.fdopen(write, "wb") as pipe:
-        pipe.write(answer)
-
-
-def _read(descriptor: int) -> bytes:
-    with os.fdopen(descriptor, "rb") as pipe:
-        return pipe.read()

@@ -137,3 +137,41 @@ def test_no_confirmed_result_is_lost_with_a_node(groups, engine, name):
         assert store.get_batch([*each.confirmed]) == each.confirmed
         assert len(each.unread) <= 1, "after a failover a read may miss what was just confirmed"
     store.close()
+
+
+@pytest.mark.skipif(not can_cut(), reason="nodes cannot be cut off from each other here")
+def test_who_only_reads_leaves_a_replaced_primary(groups):
+    """A process that only waits for results gets one that another primary confirmed meanwhile.
+
+    The old primary, cut off from the others, goes on answering it.
+    """
+    group = groups("redis-replicas")
+    kind = KINDS["leader cut off"]
+    reader = open_store(with_options(group.url, f"{QUERY}&health_check_interval=1"))
+    writer = open_store(with_options(group.url, QUERY))
+    result = offer("only-read", Rank.SUCCEEDED, "", 3600.0)
+    assert reader.get(result.key) is None
+    node = kind.choose(group)
+    kind.harm(group, node)
+    subscription = reader.subscribe()
+    subscription.watch([result.key])
+    # The first of these is stored at the old primary, too, where no replica confirms it.
+    assert all(writer.offer(each, rank_of) for each in (result._replace(key="first"), result))
+
+    def waited() -> bool:
+        """As a waiter does: it begins anew after an error."""
+        nonlocal subscription
+        try:
+            subscription.wait(0.1)
+        except reader.transient_errors:
+            subscription.close()
+            subscription = reader.subscribe()
+            subscription.watch([result.key])
+        return reader.get(result.key) is not None
+
+    assert eventually(waited, 60.0)
+    subscription.close()
+    kind.heal(group, node)
+    group.settle()
+    for each in (reader, writer):
+        each.close()

@@ -10,8 +10,9 @@ from kvbackends.contract import Rank
 from kvbackends.layers.only_five import OnlyFive
 from kvbackends.stores.memory import MemoryStore
 from kvbackends.testing import leftovers, run
+from kvbackends.testing.forks import in_child
 from kvbackends.testing.leftovers import new_key, noted
-from kvbackends.testing.tools import begin, complete, in_child, offer, rank_of
+from kvbackends.testing.tools import begin, complete, offer, rank_of
 from tests.support.dict_store import DictStore
 
 ROOT = Path(__file__).parents[2]

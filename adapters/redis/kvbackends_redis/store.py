@@ -61,8 +61,10 @@ class RedisStore(PlainKeys, RankedKeys, Barriers, Store):
 
     def subscribe(self) -> PubSub:
         """A subscription on a connection of its own, opened when the first key is watched."""
-        connection = self._connections().for_listening()
-        return PubSub(OneListener(Listener(connection, *self._endpoint.listening)))
+        connections, endpoint = self._connections(), self._endpoint
+        link = connections.for_listening()
+        listener = Listener(link, *endpoint.listening, verify=connections.verify)
+        return PubSub(OneListener(listener))
 
     def about(self) -> Iterable[Fact]:
         """Version, eviction, persistence and clock.  Cost: two commands."""

@@ -214,7 +214,7 @@ def test_a_closed_connection_reads_no_answer_of_another_command(store, key):
     store.set(f"{key}-2", b"value", 60)
     [wire] = store._connections()._free
     closing, read = threading.Event(), threading.Event()
-    send, disconnect = wire.send, wire._connection.disconnect
+    send, disconnect = wire.send, wire.connection.disconnect
 
     def slowly(*arguments: object) -> None:
         closing.set()
@@ -229,7 +229,7 @@ def test_a_closed_connection_reads_no_answer_of_another_command(store, key):
 
     closer = threading.Thread(target=store.close)
     store.offer(advised(key), refuse)
-    wire._connection.disconnect, wire.send = slowly, sent
+    wire.connection.disconnect, wire.send = slowly, sent
     try:
         assert store.get(f"{key}-2").value == b"value"
     finally:

@@ -146,7 +146,7 @@ def test_other_ways_to_connect(request, fixture):
 def test_names_that_have_changed_their_meaning_are_not_used(open_redis):
     """As if `parse_error` were a property, or took more arguments."""
     store: RedisStore = open_redis()
-    connection = store._connections()._new()._connection
+    connection = store._connections()._new().connection
     connection.connect()
 
     class Lookalike:

@@ -11,16 +11,9 @@ from typing import Any
 from kvbackends.contract import Barrier, Feature, Part, Rank, Store
 from kvbackends.testing import linearizability
 from kvbackends.testing.check import Area
+from kvbackends.testing.forks import race_in_children
 from kvbackends.testing.linearizability import Operation
-from kvbackends.testing.tools import (
-    TTL,
-    delivery,
-    offer,
-    publisher,
-    race,
-    race_in_children,
-    rank_of,
-)
+from kvbackends.testing.tools import TTL, delivery, offer, publisher, race, rank_of
 
 WORKERS = 4
 ROUNDS = 3

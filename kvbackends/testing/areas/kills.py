@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from kvbackends.contract import Barrier, Feature, Rank, Store
 from kvbackends.testing.check import Area, requires, thorough
+from kvbackends.testing.forks import child
 from kvbackends.testing.layers import Counting, Wrapped
 from kvbackends.testing.tools import (
     CLAIMED,
@@ -16,7 +17,6 @@ from kvbackends.testing.tools import (
     WAITING,
     arrive,
     begin,
-    child,
     gathered,
     offer,
     part,

@@ -12,12 +12,12 @@ from kvbackends.contract import Feature, Offer, Rank, Store
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.calls import CALLS
 from kvbackends.testing.check import Area, lacking, requires, thorough
+from kvbackends.testing.forks import in_child
 from kvbackends.testing.tools import (
     SOON,
     TTL,
     Opener,
     hinted,
-    in_child,
     latency,
     listed,
     offer,

@@ -8,7 +8,8 @@ from kvbackends.contract import Feature, Store, StoreURL
 from kvbackends.contract.options import fill
 from kvbackends.layers.layer import innermost
 from kvbackends.testing.check import Area, requires
-from kvbackends.testing.tools import SOON, in_child
+from kvbackends.testing.forks import in_child
+from kvbackends.testing.tools import SOON
 
 
 class Pickling(Area):

@@ -6,13 +6,10 @@ from functools import partial
 
 from kvbackends.contract import Barrier, Feature, Outcome, Rank, Store
 from kvbackends.testing.check import Area, requires
+from kvbackends.testing.forks import child, ended, fork_in_c, in_child
 from kvbackends.testing.tools import (
     TTL,
     Opener,
-    child,
-    ended,
-    fork_in_c,
-    in_child,
     offer,
     part,
     publisher,

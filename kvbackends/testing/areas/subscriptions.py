@@ -13,6 +13,7 @@ import pytest
 from kvbackends.contract import Barrier, Feature, Rank, Store, Subscription
 from kvbackends.testing.check import Area, requires
 from kvbackends.testing.check import rule as by_rule
+from kvbackends.testing.forks import child
 from kvbackends.testing.overlapped import side_by_side
 from kvbackends.testing.tools import (
     SOON,
@@ -20,7 +21,6 @@ from kvbackends.testing.tools import (
     Opener,
     arrive,
     begin,
-    child,
     hinted,
     hints,
     latency,

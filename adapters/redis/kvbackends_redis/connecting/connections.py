@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from kvbackends import StoreError
 from kvbackends.contract import Pool
+from kvbackends_redis.connecting.sentinel import is_replaced
 from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, bounded, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.operations.scripts import Script
@@ -118,6 +119,15 @@ class Connections(Pool[Wire]):
         with self._lock:
             self._listening.add(link)
         return link
+
+    def verify(self, link: Link) -> None:
+        """Leave a primary that Sentinels have replaced; raises `Unavailable` then.
+
+        A process that only reads would not notice: one that is cut off goes on answering.
+        """
+        if is_replaced(link.connection, self._patience):
+            self._leave()
+            raise Unavailable("the Sentinels name another primary")
 
     def abandon(self) -> None:
         """Close a forked child's copies of the sockets; the parent's stay open."""

@@ -7,9 +7,11 @@ from typing import Any
 
 import redis
 from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import RedisError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from kvbackends.contract import ServerAddress, seconds_left
+from kvbackends.contract.deadline import within
 
 Address = tuple[str, int]
 
@@ -92,8 +94,12 @@ class _ToPrimary:
         self._sentinels = sentinels
         self.register_connect_callback(self._check_role)  # type: ignore[attr-defined]
 
+    def named(self) -> Address:
+        """The address of the primary that the Sentinels name now; raises redis-py's errors."""
+        return self._sentinels.primary()
+
     def _connect(self) -> Any:
-        self.host, self.port = self._sentinels.primary()
+        self.host, self.port = self.named()
         return super()._connect()  # type: ignore[misc]
 
     def _check_role(self, connection: Any) -> None:
@@ -102,6 +108,16 @@ class _ToPrimary:
         if field_of(connection.read_response(), "role") != "master":
             connection.disconnect()
             raise NotConnected("the server that the Sentinels name is not the primary")
+
+
+def is_replaced(connection: Any, seconds: float) -> bool:
+    """True if the connection is to a primary, and Sentinels name another one within this time."""
+    if not isinstance(connection, _ToPrimary):
+        return False
+    try:
+        return within(seconds, connection.named) != (connection.host, connection.port)
+    except (RedisError, OSError):
+        return False  # no Sentinel knows
 
 
 class PrimaryConnection(_ToPrimary, redis.Connection):

@@ -98,7 +98,7 @@ class Link:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.connection = connection
         self._longest = connection.socket_timeout or math.inf
         self._longest_connect = connection.socket_connect_timeout or math.inf
         self._relaxed = self._longest - NEARLY
@@ -109,18 +109,18 @@ class Link:
 
     def connect(self) -> None:
         """Connect; raises redis-py's errors."""
-        self._connection.disconnect()  # an interrupted `disconnect` may have left it open
+        self.connection.disconnect()  # an interrupted `disconnect` may have left it open
         cuts = self._cuts
         try:
-            with delays_forks if isinstance(self._connection, SSLConnection) else nullcontext():
-                self._connection.connect()
-            ends = _ends(self._connection)
+            with delays_forks if isinstance(self.connection, SSLConnection) else nullcontext():
+                self.connection.connect()
+            ends = _ends(self.connection)
         except Exception as error:  # redis-py may use a socket that it does not have any more
             if self._cuts == cuts:
                 raise
             raise exceptions.ConnectionError("Connection closed by another thread.") from error
         if self._cuts != cuts:
-            self._connection.disconnect()
+            self.connection.disconnect()
             raise exceptions.ConnectionError("Connection closed by another thread.")
         self.sock, self.reader = ends
 
@@ -128,8 +128,8 @@ class Link:
         """Bound the next step by the deadline: a socket's timeout is for one step only."""
         left = seconds_left(self._longest)
         self._hurried = left < self._relaxed
-        self._connection.socket_timeout = left
-        self._connection.socket_connect_timeout = min(left, self._longest_connect)
+        self.connection.socket_timeout = left
+        self.connection.socket_connect_timeout = min(left, self._longest_connect)
         if (sock := self.sock) is not None:  # another thread may disconnect
             sock.settimeout(left)
 
@@ -139,7 +139,7 @@ class Link:
         if isinstance(self.sock, _PublicEnds):
             self.sock.is_closed = True
         try:
-            self._connection.disconnect()
+            self.connection.disconnect()
         finally:
             self.sock = None
 
@@ -225,14 +225,14 @@ class _PublicEnds:
     """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self.connection = connection
         self._answers: deque[Any] = deque()
         self._seconds = math.inf
         self.is_closed = False
 
     def sendall(self, piece: bytes) -> None:
         """Send packed commands."""
-        self._run(lambda: self._connection.send_packed_command([piece], check_health=False))
+        self._run(lambda: self.connection.send_packed_command([piece], check_health=False))
 
     def recv(self, _size: int) -> bytes:
         """Wait for the next answer, which `gets` returns."""
@@ -258,13 +258,13 @@ class _PublicEnds:
 
     def is_readable(self) -> bool:
         """True if an answer, or a part of one, has arrived."""
-        return bool(self._run(lambda: self._connection.can_read(timeout=0)))
+        return bool(self._run(lambda: self.connection.can_read(timeout=0)))
 
     def _read(self) -> Any:
-        if self._seconds < math.inf and not self._connection.can_read(timeout=self._seconds):
+        if self._seconds < math.inf and not self.connection.can_read(timeout=self._seconds):
             raise exceptions.TimeoutError("Timeout reading from socket")
         try:
-            return self._connection.read_response()
+            return self.connection.read_response()
         except exceptions.ResponseError as refusal:
             return refusal
 

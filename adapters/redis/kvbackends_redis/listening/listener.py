@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -36,12 +36,20 @@ class Listener:
         interval: Seconds of silence after which the server is pinged; 0: never.
         patience: Maximum number of seconds to wait for the answer.
         words: Commands of the kind of channels.
+        verify: Is called with the link when the server is pinged; raises `Unavailable` if another
+            server has taken its place.
     """
 
     def __init__(
-        self, link: Link, interval: float, patience: float, words: Words = CLASSIC
+        self,
+        link: Link,
+        interval: float,
+        patience: float,
+        words: Words = CLASSIC,
+        verify: Callable[[Link], None] = lambda _: None,
     ) -> None:
         self._link = link
+        self._verify = verify
         self._interval = interval
         self._patience = patience
         self._words = words
@@ -111,7 +119,8 @@ class Listener:
             return self._patience
         if now - self._heard < self._interval:
             return self._heard + self._interval - now + 0.01
-        self._asked = now
+        self._verify(self._link)
+        self._asked = time.monotonic()
         self._send([(b"PING",)])
         return self._patience
 
