@@ -6,7 +6,9 @@ proven by `test_failover.py`, memcached's part by its adapter.
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Self
 
 import pytest
@@ -34,6 +36,8 @@ MORE = 15
 """Results that are confirmed before the fault, during it and after it, by each thread."""
 PAUSE = 0.01
 PATIENCE = 120.0
+LAG = 2.5
+"""Seconds after which a primary refuses that has lost its replicas, and may lag by 1 s."""
 QUERY = "retry_timeout=60&client_retry_timeout=60"
 pytestmark = pytest.mark.timeout(600)
 
@@ -175,3 +179,25 @@ def test_who_only_reads_leaves_a_replaced_primary(groups):
     group.settle()
     for each in (reader, writer):
         each.close()
+
+
+@pytest.mark.skipif(not can_cut(), reason="nodes cannot be cut off from each other here")
+def test_a_primary_that_refuses_is_left(groups):
+    """A write that is refused for want of replicas (NOREPLICAS) goes to the new primary."""
+    group = groups("redis-replicas")
+    kind = KINDS["leader cut off"]
+    node = kind.choose(group)
+    for setting in ("to-write", "max-lag"):
+        node.run(f"CONFIG SET min-replicas-{setting} 1")
+    url = with_options(group.url.replace("&wait_replicas=1", ""), QUERY)
+    with closing(open_store(url)) as store:
+        store.ping()
+        kind.harm(group, node)
+        time.sleep(LAG)
+        result = offer("refused", Rank.SUCCEEDED, "", 3600.0)
+        assert store.offer(result, rank_of)
+    kind.heal(group, node)
+    group.settle()
+    node.run("CONFIG SET min-replicas-to-write 0")
+    with closing(open_store(url)) as store:
+        assert store.get_batch([result.key]) == {result.key: result.value}
