@@ -126,7 +126,7 @@ class NamesNoAddress(NetworkStore):
             return error
 
 
-@caught_by("network.close_ends_anywhere")
+@caught_by("network.close_cut_short")
 class ResultBeforeTheTombstone(NetworkStore):
     """Closing stores the result first; a process that dies then leaves a result and a claim."""
 
@@ -141,7 +141,7 @@ class _ResultFirst(PagedBarrier):
         super().close(part, None, rank_of)
 
 
-@caught_by("network.close_ends_anywhere")
+@caught_by("network.close_cut_short")
 class RemovalBeforeTheTombstone(NetworkStore):
     """Closing removes the parts first; the next dispatch of the chord has none."""
 

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 import pytest
 
@@ -84,18 +85,19 @@ class Networks(Area):
         assert value_at(acting, key) == b"before"
 
     @by_rule("closing")
-    def close_ends_anywhere(self, store: Store, network: Network, key: str) -> None:
-        """Whichever request `Barrier.close` ends before, neither comes before the tombstone.
+    def close_cut_short(self, store: Store, network: Network, key: str) -> None:
+        """A `Barrier.close` that is cut short stores no result, and removes no part, too early.
 
-        Not the result, and not the removal of the parts. Closing again does what is left.
+        The tombstone comes before both. It is cut before each of its requests, and closing again
+        does what is left.
         """
         acting = network.opened()
         for trips in range(MOST):
-            name, result = f"{key}-{trips}", offer(f"{key}-{trips}-r", Rank.SUCCEEDED)
-            barrier = store.barrier(name, TTL)
-            last = complete(acting.barrier(name, TTL), 3)
+            result = offer(f"{key}-{trips}-r", Rank.SUCCEEDED)
+            barrier, same = (each.barrier(f"{key}-{trips}", TTL) for each in (store, acting))
+            last = complete(same, 3)
             network.proxy.refuse_after(trips)
-            ended = _ends(lambda: acting.barrier(name, TTL).close(last, result, rank_of))  # noqa: B023
+            ended = _ends(partial(same.close, last, result, rank_of))
             network.proxy.listen()
             if barrier.arrive(publisher(), None).outcome is not CLOSED:
                 assert store.get(result.key) is None, "the result is stored, and no tombstone"
