@@ -48,6 +48,8 @@ class Sample(NamedTuple):
     """What was seen in one minute."""
 
     turns: int
+    failed: list[str]
+    """The errors of turns that did not end well."""
     client: float
     """MB."""
     worker: float
@@ -82,13 +84,15 @@ def running(place: Place, minutes: int) -> list[Sample]:
     app = make_app(place.url, place.broker, **settings(place.queue))
     samples = []
     for _ in range(minutes):
-        until, took, turns = time.monotonic() + WINDOW, [], 0
+        until, took, failed = time.monotonic() + WINDOW, [], []
         while time.monotonic() < until:
-            took.append(turn(app))
-            turns += 1
+            try:
+                took.append(turn(app))
+            except Exception as error:  # noqa: BLE001 - it is reported
+                failed.append(repr(error)[:200])
             time.sleep(PAUSE)
         app.backend.cleanup()
-        samples.append(seen(app, turns, took, place))
+        samples.append(seen(app, took, failed, place))
     return samples
 
 
@@ -106,26 +110,26 @@ def turn(app: Celery) -> float:
     ended = group(part.si() for _ in range(GROUP))().get(timeout=PATIENCE)
     if len(ended) != GROUP:
         raise RuntimeError(f"a group of {GROUP} has {len(ended)} results")
-    chord([part.si() for _ in range(HEADER)])(app.tasks["benchmarks.body"].s()).get(
-        timeout=PATIENCE
-    )
+    body = app.tasks["benchmarks.body"].s()
+    chord([part.si() for _ in range(HEADER)])(body).get(timeout=PATIENCE)
     return took
 
 
-def seen(app: Celery, turns: int, took: list[float], place: Place) -> Sample:
+def seen(app: Celery, took: list[float], failed: list[str], place: Place) -> Sample:
     """Look at the processes, the connections and the keys."""
     store = app.backend.store
     listing = store.features & Feature.LISTING
     worker, server = (sum(map(memory, family(pid))) for pid in (place.worker, place.server))
     return Sample(
-        turns,
+        len(took),
+        failed,
         memory("self"),
         worker,
         server,
         connections(place.port),
         sum(1 for _ in store.scan("")) if listing else 0,
-        percentile(took, 0.5),
-        percentile(took, 0.99),
+        percentile(took, 0.5) if took else 0.0,
+        percentile(took, 0.99) if took else 0.0,
     )
 
 
@@ -168,6 +172,8 @@ def rows(name: str, samples: list[Sample]) -> Iterator[Row]:
     turns = sum(each.turns for each in samples)
     detail = f"{turns * (2 + GROUP + HEADER):,} tasks in {len(samples)} minutes"
     yield figure("chords that ended", name, turns, "", None, detail)
+    failed = [error for each in samples for error in each.failed]
+    yield figure("turns that failed", name, len(failed), "", at_most(0), "; ".join(failed[:3]))
     held = {"client": "MB", "worker": "MB", "server": "MB", "connections": "", "keys": ""}
     for what in held | {"p50": "ms", "p99": "ms"}:
         before, after = (
