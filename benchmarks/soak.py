@@ -33,7 +33,7 @@ LIFE = 60
 """Seconds that results live."""
 WINDOW = 60.0
 """Seconds between two samples."""
-PAUSE = 1.0
+PAUSE = 3.0
 """Seconds between two turns of a client: one task, a group and a chord."""
 GROUP, HEADER = 10, 6
 PATIENCE = 60.0

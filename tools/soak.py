@@ -30,7 +30,9 @@ def main() -> int:
             took = f"{time.monotonic() - began:.1f} s"
             print(f"{i}/{wanted.times}: {said(report)}, {took}", flush=True)
             if report.exit_code:
-                print(report.problem, *(each.details for each in report.failed), sep="\n")
+                print(report.problem)
+                for each in report.failed:
+                    print(each.details, each.printed, sep="\n")
                 return 1
     return 0
 

@@ -7,6 +7,7 @@ import pickle
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -18,7 +19,9 @@ T = TypeVar("T")
 
 USABLE = 5.0
 """Seconds within which a child shows that its interpreter runs."""
-TRIES = 10
+TRIES = 5
+SETTLED = 0.05
+"""Seconds."""
 
 
 def fork_in_c(*, hooks: bool = False) -> int:
@@ -27,16 +30,17 @@ def fork_in_c(*, hooks: bool = False) -> int:
     With `hooks` those of the child run, as uWSGI's option ``py-call-osafterfork`` makes them.
 
     If another thread waits for the interpreter's lock at this moment, CPython cannot use that lock
-    in the child, which hangs in the interpreter.  Such a child is ended, and another one forked.
+    in the child: glibc's condition variable still counts that thread, and waits for it as soon as
+    two threads of the child want the lock.  Such a child is ended, and another one forked.
     """
     for _ in range(TRIES):
         read, write = os.pipe()
+        time.sleep(SETTLED)  # threads that wait for the lock get it
         pid = ctypes.PyDLL(None).fork()
         if pid == 0:
             if hooks:
                 ctypes.pythonapi.PyOS_AfterFork_Child()
-            for _ in range(50):
-                time.sleep(0)  # gives the lock up, and takes it again
+            _hand_the_lock_over()
             os.write(write, b"x")
         os.close(write)
         usable = pid == 0 or select.select([read], [], [], USABLE)[0]
@@ -46,6 +50,24 @@ def fork_in_c(*, hooks: bool = False) -> int:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     raise AssertionError("no fork in C has a usable interpreter")
+
+
+def _hand_the_lock_over() -> None:
+    """Let two threads take the interpreter's lock from each other."""
+    ended = threading.Event()
+
+    def compute() -> None:
+        until = time.monotonic() + 10 * sys.getswitchinterval()
+        while time.monotonic() < until:
+            pass
+
+    def other() -> None:
+        compute()
+        ended.set()
+
+    threading.Thread(target=other).start()
+    compute()
+    ended.wait()
 
 
 def child(work: Callable[[], object], seconds: int = 20, fork: Callable[[], int] = os.fork) -> int:
