@@ -27,6 +27,10 @@ CAUSES = {
         "compare_and_set lost where nobody else wrote: a driver that repeats writes by itself "
         "loses against its own first attempt, or get gives another version than is compared"
     ),
+    r"^E? *(?:Value|Type|Attribute|Key|Name)Error: [^\0]*direct cause of[^\0]*StoreUnavailable": (
+        "a slip was repeated like a lost connection: transient_errors names more than the "
+        "driver's own errors"
+    ),
     r"no wait (?:named|told)": (
         "the notification was lost: sent before the value could be read, for another name of the "
         "key, or to another connection than the one that watches"

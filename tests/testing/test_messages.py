@@ -90,6 +90,11 @@ TOLD = {
     "expired": ("ttl.gone_from_every_read", STATEMENT, "expired"),
     "refused": ("versions.same_bytes", STATEMENT, "repeats"),
     "too long": ("methods.delete", "TimeoutError: the check took more than 60 seconds", "hangs"),
+    "repeated": (
+        "ttl.refused",
+        "E   ValueError: bad\nThe above exception was the direct cause of it:\nE   StoreUnavailable",
+        "transient_errors",
+    ),
     "crash": ("processes.fork_after_use", "a child was ended by signal 11", "crashed"),
     "lost": ("waiting.odd_keys", "AssertionError: no wait named 'k' within 5 s", "lost"),
 }
