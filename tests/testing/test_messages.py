@@ -92,7 +92,7 @@ TOLD = {
     "too long": ("methods.delete", "TimeoutError: the check took more than 60 seconds", "hangs"),
     "repeated": (
         "ttl.refused",
-        "E   ValueError: bad\nThe above exception was the direct cause of it:\nE   StoreUnavailable",
+        "E   ValueError: x\nThe above exception was the direct cause of:\nE   StoreUnavailable",
         "transient_errors",
     ),
     "crash": ("processes.fork_after_use", "a child was ended by signal 11", "crashed"),
