@@ -1,5 +1,6 @@
 """The connections that the checks of one suite share."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -81,9 +82,10 @@ class Connections:
         return self._overlapped[url, derived]
 
     def settle(self, seconds: float) -> None:
-        """Wait for the end of the checks that run side by side, at most so long."""
+        """Wait for the end of the checks that run side by side, in both modes, at most so long."""
+        until = time.monotonic() + seconds
         for each in self._overlapped.values():
-            each.settle(seconds)
+            each.settle(max(0.0, until - time.monotonic()))
 
     def worker(self, url: str, derived: bool, new_folder: Callable[[], Path]) -> Path:
         """The folder of a worker on the store, which runs until it is dismissed."""
