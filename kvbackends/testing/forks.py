@@ -21,7 +21,7 @@ USABLE = 5.0
 """Seconds within which a child shows that its interpreter runs."""
 TRIES = 5
 SETTLED = 0.05
-"""Seconds."""
+"""Seconds before a fork, in which threads that wait for the interpreter's lock get it."""
 
 
 def fork_in_c(*, hooks: bool = False) -> int:
@@ -35,15 +35,18 @@ def fork_in_c(*, hooks: bool = False) -> int:
     """
     for _ in range(TRIES):
         read, write = os.pipe()
-        time.sleep(SETTLED)  # threads that wait for the lock get it
+        time.sleep(SETTLED)
         pid = ctypes.PyDLL(None).fork()
         if pid == 0:
-            if hooks:
-                ctypes.pythonapi.PyOS_AfterFork_Child()
-            _hand_the_lock_over()
-            os.write(write, b"x")
+            try:
+                if hooks:
+                    ctypes.pythonapi.PyOS_AfterFork_Child()
+                _hand_the_lock_over()
+                os.write(write, b"x")
+            except BaseException:  # noqa: BLE001 - it must not go on as a second parent
+                os._exit(1)
         os.close(write)
-        usable = pid == 0 or select.select([read], [], [], USABLE)[0]
+        usable = pid == 0 or _is_told(read)
         os.close(read)
         if usable:
             return int(pid)
@@ -52,9 +55,16 @@ def fork_in_c(*, hooks: bool = False) -> int:
     raise AssertionError("no fork in C has a usable interpreter")
 
 
+def _is_told(read: int) -> bool:
+    """True if a byte comes in time; the end of the file is none."""
+    poll = select.poll()  # `select.select` takes no descriptors above 1,023
+    poll.register(read, select.POLLIN)
+    return bool(poll.poll(USABLE * 1000) and os.read(read, 1))
+
+
 def _hand_the_lock_over() -> None:
     """Let two threads take the interpreter's lock from each other."""
-    ended = threading.Event()
+    done = threading.Event()
 
     def compute() -> None:
         until = time.monotonic() + 10 * sys.getswitchinterval()
@@ -63,11 +73,11 @@ def _hand_the_lock_over() -> None:
 
     def other() -> None:
         compute()
-        ended.set()
+        done.set()
 
     threading.Thread(target=other).start()
     compute()
-    ended.wait()
+    done.wait()
 
 
 def child(work: Callable[[], object], seconds: int = 20, fork: Callable[[], int] = os.fork) -> int:

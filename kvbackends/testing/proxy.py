@@ -18,7 +18,7 @@ class Proxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._server = host, port
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._left: int | None = None
         self._allowed: int | None = None
         self._speaks = threading.Event()
@@ -26,6 +26,8 @@ class Proxy:
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
+        self.has_refused = False
+        """True if `refuse_after` has stopped a request since the last `listen`."""
         self.answered = 0
         """Bytes that the server has answered up to now."""
         self.trips = 0
@@ -41,11 +43,13 @@ class Proxy:
 
     def listen(self) -> None:
         """Accept connections, always on the same port, and forward what they say."""
-        if self._listener is None:
-            self._listener = socket.create_server((HERE, self.port))
-            self.port = self._listener.getsockname()[1]
-            self._begin(self._accept, self._listener)
-        self._left = self._allowed = None
+        with self._lock:
+            if self._listener is None:
+                self._listener = socket.create_server((HERE, self.port))
+                self.port = self._listener.getsockname()[1]
+                self._begin(self._accept, self._listener)
+            self._left = self._allowed = None
+            self.has_refused = False
         self._speaks.set()
 
     def refuse(self) -> None:
@@ -112,8 +116,7 @@ class Proxy:
             while data := source.recv(PIECE):
                 self._speaks.wait()
                 whole = len(data)
-                if spoke[0] and not is_answer and not self._begins():
-                    self.refuse()
+                if spoke[0] and not is_answer and not self._may_begin():
                     break
                 spoke[0] = is_answer
                 if is_answer:
@@ -126,13 +129,16 @@ class Proxy:
         with self._lock:
             self._sockets.discard(source)
 
-    def _begins(self) -> bool:
-        """Count a request; False if it is one too many."""
+    def _may_begin(self) -> bool:
+        """Count a request; False after `refuse` if it is one too many."""
         with self._lock:
             self.trips += 1
-            if self._allowed is not None:
-                self._allowed -= 1
-            return self._allowed is None or self._allowed >= 0
+            if self._allowed is None or self._allowed > 0:
+                self._allowed = self._allowed and self._allowed - 1
+                return True
+            self.has_refused = True
+            self.refuse()
+            return False
 
     def _counted(self, data: bytes) -> bytes:
         """The data up to the place where the connection is cut."""

@@ -70,3 +70,9 @@ def logged() -> Iterator[list[str]]:
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
+
+
+def around(text: str, secret: str) -> str:
+    """Return the line that shows the secret, with `MASK` in its place."""
+    line = next(each for each in text.splitlines() if secret in each)
+    return line.replace(secret, MASK)[:300]

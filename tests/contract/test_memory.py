@@ -3,7 +3,7 @@
 from kvbackends import open_store
 from kvbackends.contract import Feature
 from kvbackends.stores.memory import MemoryStore
-from tests.support.processes import in_child
+from kvbackends.testing.forks import in_child
 
 
 def test_stores_of_other_names_are_other_stores():

@@ -8,8 +8,8 @@ import pytest
 
 from kvbackends.contract import line
 from kvbackends.contract.derived import concurrently
+from kvbackends.testing.forks import fork_in_c
 from tests.support.dict_store import DictStore
-from tests.support.processes import fork_in_c
 from tests.support.threads import together
 
 

@@ -20,8 +20,8 @@ from kvbackends.contract.deadline import within
 from kvbackends.contract.process import MAX_FORK_WAIT, PerProcess, delays_forks
 from kvbackends.contract.waking import Doorbell
 from kvbackends.stores.memory import MemoryStore
+from kvbackends.testing.forks import in_child
 from tests.support.handlers import bears_a_handler
-from tests.support.processes import in_child
 from tests.support.threads import together
 
 

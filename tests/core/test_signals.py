@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from kvbackends.contract import uninterrupted
-from tests.support.processes import in_child
+from kvbackends.testing.forks import in_child
 
 
 class Limit(Exception):

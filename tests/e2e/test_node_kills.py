@@ -143,61 +143,75 @@ def test_no_confirmed_result_is_lost_with_a_node(groups, engine, name):
     store.close()
 
 
-@pytest.mark.skipif(not can_cut(), reason="nodes cannot be cut off from each other here")
-def test_who_only_reads_leaves_a_replaced_primary(groups):
-    """A process that only waits for results gets one that another primary confirmed meanwhile.
-
-    The old primary, cut off from the others, goes on answering it.
-    """
+@pytest.fixture
+def cut_off(groups):
+    """A Redis primary with two replicas, and what cuts it off from them until the test ends."""
     group = groups("redis-replicas")
+    if not can_cut():
+        pytest.skip("nodes cannot be cut off from each other here")
     kind = KINDS["leader cut off"]
-    reader = open_store(with_options(group.url, f"{QUERY}&health_check_interval=1"))
-    writer = open_store(with_options(group.url, QUERY))
-    result = offer("only-read", Rank.SUCCEEDED, "", 3600.0)
-    assert reader.get(result.key) is None
     node = kind.choose(group)
-    kind.harm(group, node)
-    subscription = reader.subscribe()
-    subscription.watch([result.key])
-    # The first of these is stored at the old primary, too, where no replica confirms it.
-    assert all(writer.offer(each, rank_of) for each in (result._replace(key="first"), result))
+    yield group, node, lambda: kind.harm(group, node)
+    kind.heal(group, node)
+    group.settle()
 
-    def waited() -> bool:
-        """As a waiter does: it begins anew after an error."""
-        nonlocal subscription
-        try:
-            subscription.wait(0.1)
-        except reader.transient_errors:
+
+@pytest.mark.parametrize("watching", ["before", "after"])
+def test_a_waiting_process_leaves_a_replaced_primary(cut_off, watching):
+    """It gets a result that the new primary has confirmed, though the old one still answers.
+
+    It began to wait before the fault, or afterwards, with connections from before.
+    """
+    group, _, harm = cut_off
+    result = offer(f"waiting-{watching}", Rank.SUCCEEDED, "", 3600.0)
+    first = result._replace(key=f"first-{watching}")
+    with (
+        closing(open_store(with_options(group.url, f"{QUERY}&health_check_interval=1"))) as reader,
+        closing(open_store(with_options(group.url, QUERY))) as writer,
+    ):
+        subscription = reader.subscribe()
+
+        def watch() -> None:
+            """Begin anew, as a waiter does after an error."""
+            nonlocal subscription
             subscription.close()
             subscription = reader.subscribe()
             subscription.watch([result.key])
-        return reader.get(result.key) is not None
 
-    assert eventually(waited, 60.0)
-    subscription.close()
-    kind.heal(group, node)
-    group.settle()
-    for each in (reader, writer):
-        each.close()
+        def waited() -> bool:
+            try:
+                subscription.wait(0.1)
+            except reader.transient_errors:
+                watch()
+            return reader.get(result.key) is not None
+
+        assert reader.get(result.key) is None
+        harm()
+        if watching == "before":
+            watch()
+        # The first of these is stored at the old primary, too, where no replica confirms it.
+        assert all(writer.offer(each, rank_of) for each in (first, result))
+        if watching == "after":
+            watch()
+        assert eventually(waited, 60.0 if watching == "before" else 1.0)
+        subscription.close()
 
 
-@pytest.mark.skipif(not can_cut(), reason="nodes cannot be cut off from each other here")
-def test_a_primary_that_refuses_is_left(groups):
+def test_a_primary_that_refuses_is_left(cut_off):
     """A write that is refused for want of replicas (NOREPLICAS) goes to the new primary."""
-    group = groups("redis-replicas")
-    kind = KINDS["leader cut off"]
-    node = kind.choose(group)
+    group, node, harm = cut_off
     for setting in ("to-write", "max-lag"):
         node.run(f"CONFIG SET min-replicas-{setting} 1")
     url = with_options(group.url.replace("&wait_replicas=1", ""), QUERY)
+    result = offer("refused", Rank.SUCCEEDED, "", 3600.0)
     with closing(open_store(url)) as store:
         store.ping()
-        kind.harm(group, node)
+        harm()
         time.sleep(LAG)
-        result = offer("refused", Rank.SUCCEEDED, "", 3600.0)
         assert store.offer(result, rank_of)
-    kind.heal(group, node)
+    group.network.heal()
     group.settle()
-    node.run("CONFIG SET min-replicas-to-write 0")
+    for setting, usual in {"to-write": 0, "max-lag": 10}.items():
+        node.run(f"CONFIG SET min-replicas-{setting} {usual}")
     with closing(open_store(url)) as store:
         assert store.get_batch([result.key]) == {result.key: result.value}

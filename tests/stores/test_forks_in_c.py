@@ -10,8 +10,8 @@ import pytest
 from celery import Celery
 from celery.exceptions import TimeoutError as WaitedTooLong
 
+from kvbackends.testing.forks import fork_in_c
 from tests.stores.conftest import begin, ended
-from tests.support.processes import fork_in_c
 
 CHILDREN, READS = 3, 30
 WAIT = 30

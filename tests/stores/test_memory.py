@@ -8,8 +8,8 @@ from kvbackends import open_store
 from kvbackends.contract import Feature, Rank
 from kvbackends.layers.layer import innermost
 from kvbackends.stores.memory import MemoryStore
+from kvbackends.testing.forks import in_child
 from tests.support.chords import offer, rank_of
-from tests.support.processes import in_child
 
 
 def test_stores_of_one_name_share_their_keys():

@@ -14,9 +14,9 @@ from kvbackends import StoreUnavailable, open_store
 from kvbackends.contract import Offer, Outcome, Part, Rank
 from kvbackends.stores.sqlite import SQLiteStore
 from kvbackends.stores.sqlite.errors import Busy
+from kvbackends.testing.forks import fork_in_c
 from tests.stores.conftest import Opener, begin, ended, in_processes, open_files, python
 from tests.support.chords import offer, part, publisher, rank_of
-from tests.support.processes import fork_in_c
 from tests.support.stalls import TRIES, takes_less
 from tests.support.threads import together
 

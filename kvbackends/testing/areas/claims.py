@@ -1,6 +1,6 @@
 """Claims and tombstones."""
 
-from kvbackends.contract import Arrival, Barrier, Rank, Store
+from kvbackends.contract import Arrival, Barrier, Outcome, Rank, Store
 from kvbackends.testing.check import Area
 from kvbackends.testing.delayed import Waits
 from kvbackends.testing.tools import (
@@ -180,12 +180,16 @@ class Closing(Area):
         assert arrive(barrier, part(0)).outcome is CLAIMED
 
     def late_part_is_not_kept(self, store: Store, barrier: Barrier) -> Waits:
-        """A part that found the tombstone is not in the run that begins when this has expired."""
-        holder = complete(barrier)
-        store.barrier(barrier.name, SHORT).close(holder, None, rank_of)
-        barrier.arrive(part(0), b"late")
-        yield SHORT
-        if barrier.arrive(holder, None).outcome is CLOSED:
+        """A part that arrives after the close is not in a run that begins once it has expired."""
+
+        def late(ttl: float) -> Outcome:
+            store.barrier(barrier.name, ttl).close(complete(barrier), None, rank_of)
+            return barrier.arrive(part(0), b"late").outcome
+
+        outcome, ttl = within(store, late, calls=8)
+        assert outcome is CLOSED
+        yield ttl
+        if barrier.arrive(part(1), None).outcome is CLOSED:
             return  # the arrival has prolonged the life of the tombstone
         begin(barrier, 1)
         assert arrive(barrier, part(0)).outcome is CLAIMED

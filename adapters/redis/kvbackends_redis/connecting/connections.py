@@ -12,8 +12,9 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
-from kvbackends.contract import Pool
-from kvbackends_redis.connecting.sentinel import is_replaced
+from kvbackends.contract import Pool, delays_forks
+from kvbackends.contract.deadline import within
+from kvbackends_redis.connecting.sentinel import Sentinels
 from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, bounded, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
 from kvbackends_redis.operations.scripts import Script
@@ -24,6 +25,9 @@ Command = tuple[Any, ...]
 
 LARGE = 65_536
 """Bytes from which a separate send costs less than a copy."""
+
+VERIFYING = 1.0
+"""Most seconds for the Sentinels' answer while a process waits for results."""
 
 CLOSED = "another thread has closed the store"
 
@@ -50,6 +54,9 @@ class Connections(Pool[Wire]):
         super().__init__(lambda: Wire(self._kind(**options)), most, patience, Unavailable)
         self._listening: weakref.WeakSet[Link] = weakref.WeakSet()
         self._closed = False
+        self._sentinels: Sentinels | None = options.get("sentinels")
+        if self._sentinels is not None:
+            self._sentinels.tell(self)
 
     def call(self, *command: Any) -> Any:
         """Send one command and return its answer; raise an error reply."""
@@ -121,13 +128,22 @@ class Connections(Pool[Wire]):
         return link
 
     def verify(self, link: Link) -> None:
-        """Leave a primary that Sentinels have replaced; raises `Unavailable` then.
+        """Ask the Sentinels, if there are any, whether the link's server is still the primary.
 
-        A process that only reads would not notice: one that is cut off goes on answering.
+        A process that only waits would not notice: a primary that is cut off still answers.  Where
+        it was replaced all connections leave it, and `Unavailable` is raised.
         """
-        if is_replaced(link.connection, self._patience):
-            self._leave()
-            raise Unavailable("the Sentinels name another primary")
+        if self._sentinels is None:
+            return
+        server = link.connection.host, link.connection.port
+        try:
+            with delays_forks:  # a TLS handshake
+                named = within(VERIFYING, self._sentinels.named)
+        except (RedisError, OSError):
+            return  # none that answers knows it
+        if named != server:
+            old, new = (f"{host}:{port}" for host, port in (server, named))
+            raise Unavailable(f"{old} was the primary, and the Sentinels name {new} now")
 
     def abandon(self) -> None:
         """Close a forked child's copies of the sockets; the parent's stay open."""
@@ -191,10 +207,10 @@ class Connections(Pool[Wire]):
         """The exception for an error reply; a retry connects anew, perhaps to another server."""
         error = translated(answer)
         if isinstance(error, Unavailable):
-            self._leave()
+            self.leave()
         return error
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Connect anew on next use, each connection: this primary may have been replaced.
 
         One that is cut off from all others goes on answering, and would be read for ever.

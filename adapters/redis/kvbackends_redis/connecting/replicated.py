@@ -45,7 +45,7 @@ class ReplicatedConnections(Connections):
             return super().begin(*commands)
         more = [*_marked(written[0]), self._wait]
         sent = super().begin(*commands, *more)
-        return _Waiting(sent, len(commands), self._replicas, self._leave)
+        return _Waiting(sent, len(commands), self._replicas, self.leave)
 
 
 class _Waiting(Sent):

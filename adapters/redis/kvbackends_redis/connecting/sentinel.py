@@ -2,16 +2,15 @@
 
 import re
 import socket
+import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from redis.exceptions import ConnectionError as NotConnected
-from redis.exceptions import RedisError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from kvbackends.contract import ServerAddress, seconds_left
-from kvbackends.contract.deadline import within
 
 Address = tuple[str, int]
 
@@ -19,6 +18,13 @@ HELLO = "HELLO"
 """Asks a server about itself; every user may send it."""
 _CLIENT = re.compile(r"<redis\.client\.Redis\(.*?\bhost=([^,]*),port=(\d+).*?\)>\)>\)>")
 """How redis-py names a Sentinel in its error."""
+
+
+class Leaving(Protocol):
+    """Connections to a primary."""
+
+    def leave(self) -> None:
+        """Connect anew on next use, each connection."""
 
 
 class Sentinels:
@@ -38,6 +44,12 @@ class Sentinels:
         self._name = name
         self._least = least
         self._arguments = arguments
+        self._named: Address | None = None
+        self._users: weakref.WeakSet[Leaving] = weakref.WeakSet()
+
+    def tell(self, connections: Leaving) -> None:
+        """Let these connections leave the primary as soon as a Sentinel names another one."""
+        self._users.add(connections)
 
     @property
     def server(self) -> ServerAddress:
@@ -47,6 +59,14 @@ class Sentinels:
 
     def primary(self) -> Address:
         """The primary's current address; raises redis-py's errors."""
+        try:
+            return self.named()
+        except MasterNotFoundError as error:
+            words = _CLIENT.sub(r"\1:\2", str(error))
+            raise MasterNotFoundError(words) from self._unresolved()
+
+    def named(self) -> Address:
+        """The same, with redis-py's own error where no Sentinel knows the primary."""
         kind: Any = Sentinel  # it has no types
         # A driver for each question: the deadline is another one, and the next is seldom soon.
         driver = kind(
@@ -54,15 +74,16 @@ class Sentinels:
         )
         try:
             host, port = driver.discover_master(self._name)
-        except MasterNotFoundError as error:
-            words = _CLIENT.sub(r"\1:\2", str(error))
-            raise MasterNotFoundError(words) from self._unresolved()
         finally:
             for each in driver.sentinels:
                 each.connection_pool.disconnect()
         places = [each.connection_pool.connection_kwargs for each in driver.sentinels]
         self._addresses = [(place["host"], place["port"]) for place in places]
-        return str(host), int(port)
+        before, self._named = self._named, (str(host), int(port))
+        if before not in {None, self._named}:
+            for each in list(self._users):
+                each.leave()
+        return self._named
 
     def _unresolved(self) -> OSError | None:
         """Why no Sentinel's name can be resolved, which redis-py does not tell; None if one can."""
@@ -94,12 +115,8 @@ class _ToPrimary:
         self._sentinels = sentinels
         self.register_connect_callback(self._check_role)  # type: ignore[attr-defined]
 
-    def named(self) -> Address:
-        """The address of the primary that the Sentinels name now; raises redis-py's errors."""
-        return self._sentinels.primary()
-
     def _connect(self) -> Any:
-        self.host, self.port = self.named()
+        self.host, self.port = self._sentinels.primary()
         return super()._connect()  # type: ignore[misc]
 
     def _check_role(self, connection: Any) -> None:
@@ -108,16 +125,6 @@ class _ToPrimary:
         if field_of(connection.read_response(), "role") != "master":
             connection.disconnect()
             raise NotConnected("the server that the Sentinels name is not the primary")
-
-
-def is_replaced(connection: Any, seconds: float) -> bool:
-    """True if the connection is to a primary, and Sentinels name another one within this time."""
-    if not isinstance(connection, _ToPrimary):
-        return False
-    try:
-        return within(seconds, connection.named) != (connection.host, connection.port)
-    except (RedisError, OSError):
-        return False  # no Sentinel knows
 
 
 class PrimaryConnection(_ToPrimary, redis.Connection):

@@ -94,7 +94,7 @@ class Link:
     """The two ends of a redis-py connection: `sock` to send, `reader` to parse answers.
 
     Args:
-        connection: Of redis-py; not used by anything else.
+        connection: Of redis-py; nothing else sends on it.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -225,14 +225,14 @@ class _PublicEnds:
     """
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
+        self._connection = connection
         self._answers: deque[Any] = deque()
         self._seconds = math.inf
         self.is_closed = False
 
     def sendall(self, piece: bytes) -> None:
         """Send packed commands."""
-        self._run(lambda: self.connection.send_packed_command([piece], check_health=False))
+        self._run(lambda: self._connection.send_packed_command([piece], check_health=False))
 
     def recv(self, _size: int) -> bytes:
         """Wait for the next answer, which `gets` returns."""
@@ -258,13 +258,13 @@ class _PublicEnds:
 
     def is_readable(self) -> bool:
         """True if an answer, or a part of one, has arrived."""
-        return bool(self._run(lambda: self.connection.can_read(timeout=0)))
+        return bool(self._run(lambda: self._connection.can_read(timeout=0)))
 
     def _read(self) -> Any:
-        if self._seconds < math.inf and not self.connection.can_read(timeout=self._seconds):
+        if self._seconds < math.inf and not self._connection.can_read(timeout=self._seconds):
             raise exceptions.TimeoutError("Timeout reading from socket")
         try:
-            return self.connection.read_response()
+            return self._connection.read_response()
         except exceptions.ResponseError as refusal:
             return refusal
 

@@ -36,8 +36,8 @@ class Listener:
         interval: Seconds of silence after which the server is pinged; 0: never.
         patience: Maximum number of seconds to wait for the answer.
         words: Commands of the kind of channels.
-        verify: Is called with the link when the server is pinged; raises `Unavailable` if another
-            server has taken its place.
+        verify: Is called with the connected link after each interval; raises `Unavailable` if
+            another server has taken the place of its server.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Listener:
     ) -> None:
         self._link = link
         self._verify = verify
+        self._verified = time.monotonic()
         self._interval = interval
         self._patience = patience
         self._words = words
@@ -110,6 +111,7 @@ class Listener:
 
     def stay_alive(self) -> float:
         """Ping a silent server; the seconds until the next call is due."""
+        self._verify_in_time()
         now = time.monotonic()
         if self._asked is not None:
             if now - self._asked > self._patience:
@@ -119,10 +121,15 @@ class Listener:
             return self._patience
         if now - self._heard < self._interval:
             return self._heard + self._interval - now + 0.01
-        self._verify(self._link)
-        self._asked = time.monotonic()
+        self._asked = now
         self._send([(b"PING",)])
         return self._patience
+
+    def _verify_in_time(self) -> None:
+        now = time.monotonic()
+        if self._interval and now - self._verified >= self._interval and self._link.sock:
+            self._verified = now
+            self._verify(self._link)
 
     def fileno(self) -> int:
         """The file to select on; raises `NoDescriptor` if redis-py does not give it."""
