@@ -111,7 +111,8 @@ class RedisOptions(Options, frozen=True, kw_only=True):
         float,
         _NOT_NEGATIVE,
         option(
-            "Seconds after which an idle connection is checked before it is used; 0: never.",
+            "Seconds after which an idle connection is checked before it is used, and between "
+            "two questions to Sentinels while a process waits; 0: never.",
             setting="redis_backend_health_check_interval",
         ),
     ] = 25.0
