@@ -137,6 +137,7 @@ class Connections(Pool[Wire]):
             return
         server = link.connection.host, link.connection.port
         try:
+            self._sentinels.rotate()
             with delays_forks:  # a TLS handshake
                 named = within(VERIFYING, self._sentinels.named)
         except (RedisError, OSError):
@@ -207,8 +208,14 @@ class Connections(Pool[Wire]):
         """The exception for an error reply; a retry connects anew, perhaps to another server."""
         error = translated(answer)
         if isinstance(error, Unavailable):
-            self.leave()
+            self.doubt()
         return error
+
+    def doubt(self) -> None:
+        """`leave`, and ask another Sentinel: one that is cut off with the primary names it."""
+        if self._sentinels is not None:
+            self._sentinels.rotate()
+        self.leave()
 
     def leave(self) -> None:
         """Connect anew on next use, each connection: this primary may have been replaced.

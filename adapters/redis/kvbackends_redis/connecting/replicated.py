@@ -45,15 +45,15 @@ class ReplicatedConnections(Connections):
             return super().begin(*commands)
         more = [*_marked(written[0]), self._wait]
         sent = super().begin(*commands, *more)
-        return _Waiting(sent, len(commands), self._replicas, self.leave)
+        return _Waiting(sent, len(commands), self._replicas, self.doubt)
 
 
 class _Waiting(Sent):
-    def __init__(self, sent: Sent, count: int, replicas: int, leave: Callable[[], object]) -> None:
+    def __init__(self, sent: Sent, count: int, replicas: int, doubt: Callable[[], object]) -> None:
         self._sent = sent
         self._count = count
         self._replicas = replicas
-        self._leave = leave
+        self._doubt = doubt
 
     def answers(self) -> list[Any]:
         """The answers to the caller's commands, without those to the marker and WAIT."""
@@ -67,7 +67,7 @@ class _Waiting(Sent):
         if isinstance(confirmed, Exception):
             raise translated(confirmed) from confirmed
         if confirmed < self._replicas:
-            self._leave()
+            self._doubt()
             raise Unavailable(
                 f"{confirmed} replicas confirmed in time, {self._replicas} are required"
             )

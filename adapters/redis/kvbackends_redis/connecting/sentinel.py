@@ -4,7 +4,7 @@ import re
 import socket
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import redis
 from redis.exceptions import ConnectionError as NotConnected
@@ -18,6 +18,21 @@ HELLO = "HELLO"
 """Asks a server about itself; every user may send it."""
 _CLIENT = re.compile(r"<redis\.client\.Redis\(.*?\bhost=([^,]*),port=(\d+).*?\)>\)>\)>")
 """How redis-py names a Sentinel in its error."""
+
+
+class _Newest(Sentinel):
+    """Passes over a Sentinel that knows less than was known: it is cut off with an old primary."""
+
+    epoch = 0
+    """Of the latest failover that is known."""
+
+    def check_master_state(self, state: Mapping[str, Any], service_name: str) -> bool:
+        """True if this Sentinel's answer counts."""
+        epoch, untyped = int(state.get("config-epoch", 0)), cast("Any", super())
+        if epoch < self.epoch or not untyped.check_master_state(state, service_name):
+            return False
+        self.epoch = epoch
+        return True
 
 
 class Leaving(Protocol):
@@ -45,6 +60,7 @@ class Sentinels:
         self._least = least
         self._arguments = arguments
         self._named: Address | None = None
+        self._epoch = 0
         self._users: weakref.WeakSet[Leaving] = weakref.WeakSet()
 
     def tell(self, connections: Leaving) -> None:
@@ -57,6 +73,10 @@ class Sentinels:
         host, port = self._addresses[0]
         return ServerAddress(host, port, bool(self._arguments.get("ssl")))
 
+    def rotate(self) -> None:
+        """Ask another Sentinel first the next time."""
+        self._addresses = [*self._addresses[1:], self._addresses[0]]
+
     def primary(self) -> Address:
         """The primary's current address; raises redis-py's errors."""
         try:
@@ -67,16 +87,21 @@ class Sentinels:
 
     def named(self) -> Address:
         """The same, with redis-py's own error where no Sentinel knows the primary."""
-        kind: Any = Sentinel  # it has no types
+        kind: Any = _Newest
         # A driver for each question: the deadline is another one, and the next is seldom soon.
         driver = kind(
             self._addresses, min_other_sentinels=self._least, sentinel_kwargs=self._bounded()
         )
+        driver.epoch = self._epoch
         try:
             host, port = driver.discover_master(self._name)
+        except MasterNotFoundError:
+            self._epoch = 0  # new Sentinels may count anew
+            raise
         finally:
             for each in driver.sentinels:
                 each.connection_pool.disconnect()
+        self._epoch = driver.epoch
         places = [each.connection_pool.connection_kwargs for each in driver.sentinels]
         self._addresses = [(place["host"], place["port"]) for place in places]
         before, self._named = self._named, (str(host), int(port))
