@@ -12,7 +12,7 @@ from kvbackends.contract.barrier import (
     payload_ttl,
 )
 from kvbackends.contract.control import Claim, Control, Listed
-from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left
+from kvbackends.contract.deadline import BoundedSocket, deadline, seconds_left, within
 from kvbackends.contract.options import Options, check_files, fill, option
 from kvbackends.contract.plugin import Adapter, Layering, hookimpl
 from kvbackends.contract.pool import Pool
@@ -98,4 +98,5 @@ __all__ = [
     "payload_ttl",
     "seconds_left",
     "uninterrupted",
+    "within",
 ]

@@ -12,8 +12,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from kvbackends import StoreError
-from kvbackends.contract import Pool, delays_forks
-from kvbackends.contract.deadline import within
+from kvbackends.contract import Pool, delays_forks, within
 from kvbackends_redis.connecting.sentinel import Sentinels
 from kvbackends_redis.connecting.wire import MOST_OWED, Link, Settle, Wire, bounded, pack
 from kvbackends_redis.errors import Unavailable, UnknownScript, translated
