@@ -47,10 +47,10 @@ class Cost(NamedTuple):
     peak: float
 
 
-def memory(process: int | str = "self") -> float:
-    """The largest memory of a process so far, in MB."""
+def memory(process: int | str = "self", field: str = "VmHWM") -> float:
+    """The largest memory of a process so far, or another field of its status, in MB."""
     for entry in Path(f"/proc/{process}/status").read_text().splitlines():
-        if entry.startswith("VmHWM"):
+        if entry.startswith(field):
             return float(entry.split()[1]) * 1024 / MB
     return 0.0
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from celery import Celery, chord, group
 
 from benchmarks import report
+from benchmarks.amounts import memory
 from benchmarks.helpers import Helper
 from benchmarks.measure import percentile
 from benchmarks.report import line
@@ -121,11 +122,11 @@ def seen(app: Celery, took: list[float], failed: list[str], place: Place) -> Sam
     """Look at the processes, the connections and the keys."""
     store = app.backend.store
     listing = store.features & Feature.LISTING
-    worker, server = (sum(map(memory, family(pid))) for pid in (place.worker, place.server))
+    worker, server = (sum(map(present, family(pid))) for pid in (place.worker, place.server))
     return Sample(
         len(took),
         failed,
-        memory("self"),
+        present("self"),
         worker,
         server,
         connections(place.port),
@@ -135,12 +136,10 @@ def seen(app: Celery, took: list[float], failed: list[str], place: Place) -> Sam
     )
 
 
-def memory(process: int | str) -> float:
+def present(process: int | str) -> float:
     """The memory that a process has now, in MB; 0 if it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for entry in Path(f"/proc/{process}/status").read_text().splitlines():
-            if entry.startswith("VmRSS"):
-                return float(entry.split()[1]) / 1024
+        return memory(process, "VmRSS")
     return 0.0
 
 
